@@ -1,0 +1,28 @@
+import type { Address, Prefix } from "./address.ts";
+
+/** One family's half of a lease: a subnet, and what others need to reach it. */
+export interface LeasePart {
+  readonly subnet: Prefix;
+  /** Where the host is reached in the underlay, `PublicIP` on the wire. Same family as `subnet`. */
+  readonly underlayAddress: Address;
+  /** What the backend published (`BackendData`), as decoded JSON; hostile until a backend has checked it. */
+  readonly backendData: unknown;
+}
+
+/** A host's claim on one subnet a family. */
+export interface Lease {
+  /** What the registry knows the host by: unique among all leases, and stable. */
+  readonly host: string;
+  /** `vxlan`, `host-gw`; the host's own word. */
+  readonly backendType: string;
+  /** At most one of each family, IPv4 first. */
+  readonly parts: readonly LeasePart[];
+  /** End of the claim in milliseconds since 1970; absent where it does not end by itself. */
+  readonly expiresAtMs?: number;
+}
+
+/** Everything a watch says: the whole set first, then one change at a time. */
+export type LeaseUpdate =
+  | { readonly kind: "snapshot"; readonly leases: readonly Lease[] }
+  | { readonly kind: "held"; readonly lease: Lease }
+  | { readonly kind: "released"; readonly host: string };

@@ -1,0 +1,142 @@
+import { type Address, AF_INET, type Family, familyOf, type Ipv4, type Ipv6, type Mac } from "./address.ts";
+import type { RowLayout } from "./table.ts";
+
+// The rows of the four hot tables. Words are numbered from the row's first; an address takes four words in
+// network order, an IPv4 address the first of them and three zeros. `slot` is a position in the list of links
+// of the desired state (`DesiredState.links`), never a kernel link index.
+
+/**
+ * A route of the main table.
+ *
+ * | word | holds |
+ * | ---: | ----- |
+ * |    0 | `family` |
+ * |    1 | `destination`, four words |
+ * |    5 | `length`, prefix length in bits |
+ * |    6 | `metric` |
+ * |    7 | `slot` |
+ * |    8 | `nextHopId`, 0 for none |
+ * |    9 | `gateway`, four words, zero for none |
+ * |   13 | `traits`: protocol, scope << 8, type << 16, `ROUTE_ONLINK`, `ROUTE_FOREIGN_TRAIT` |
+ * |   14 | `mtuBytes`, the route's own MTU, 0 for none |
+ */
+export const ROUTE = {
+  words: 15,
+  keyWords: 7,
+  family: 0,
+  destination: 1,
+  length: 5,
+  metric: 6,
+  slot: 7,
+  nextHopId: 8,
+  gateway: 9,
+  traits: 13,
+  mtuBytes: 14,
+} as const satisfies RowLayout & Record<string, number>;
+
+/** In `traits`: the next hop is taken to be on the link, unseen (`RTNH_F_ONLINK`). */
+export const ROUTE_ONLINK = 1 << 24;
+/** In `traits`: the kernel's route has an attribute that Loden never sets, so it differs from any of ours. */
+export const ROUTE_FOREIGN_TRAIT = 1 << 25;
+
+/**
+ * A next-hop object.
+ *
+ * | word | holds |
+ * | ---: | ----- |
+ * |    0 | `id` |
+ * |    1 | `family` |
+ * |    2 | `slot` |
+ * |    3 | `gateway`, four words |
+ * |    7 | `traits`: protocol, `ROUTE_ONLINK`, `ROUTE_FOREIGN_TRAIT` |
+ */
+export const NEXT_HOP = {
+  words: 8,
+  keyWords: 1,
+  id: 0,
+  family: 1,
+  slot: 2,
+  gateway: 3,
+  traits: 7,
+} as const satisfies RowLayout & Record<string, number>;
+
+/**
+ * A permanent neighbour.
+ *
+ * | word | holds |
+ * | ---: | ----- |
+ * |    0 | `slot` |
+ * |    1 | `family` |
+ * |    2 | `address`, four words |
+ * |    6 | `mac`, two words: the high 16 bits, then the low 32 |
+ * |    8 | `state`: `NUD_*` bits |
+ */
+export const NEIGHBOUR = {
+  words: 9,
+  keyWords: 6,
+  slot: 0,
+  family: 1,
+  address: 2,
+  mac: 6,
+  state: 8,
+} as const satisfies RowLayout & Record<string, number>;
+
+/**
+ * An FDB entry of a VTEP.
+ *
+ * | word | holds |
+ * | ---: | ----- |
+ * |    0 | `slot` |
+ * |    1 | `mac`, two words: the high 16 bits, then the low 32 |
+ * |    3 | `family` of the underlay address |
+ * |    4 | `underlayAddress`, four words |
+ * |    8 | `state`: `NUD_*` bits, `FDB_FOREIGN_TRAIT` |
+ */
+export const FDB = {
+  words: 9,
+  keyWords: 3,
+  slot: 0,
+  mac: 1,
+  family: 3,
+  underlayAddress: 4,
+  state: 8,
+} as const satisfies RowLayout & Record<string, number>;
+
+/** In `state`: the entry has a port, VNI or link of its own, which Loden never sets. */
+export const FDB_FOREIGN_TRAIT = 1 << 16;
+
+/** Writes an address into four words at `at`. The words must be zero. */
+export function writeAddress(words: Uint32Array, at: number, address: Address): void {
+  if (typeof address === "number") {
+    words[at] = address;
+    return;
+  }
+  words[at] = Number(address >> 96n);
+  words[at + 1] = Number(address >> 64n & 0xffff_ffffn);
+  words[at + 2] = Number(address >> 32n & 0xffff_ffffn);
+  words[at + 3] = Number(address & 0xffff_ffffn);
+}
+
+/** Reads the address of `family` from four words at `at`. */
+export function readAddress(words: Uint32Array, at: number, family: Family): Address {
+  if (family === AF_INET) return words[at]! as Ipv4;
+  return (BigInt(words[at]!) << 96n | BigInt(words[at + 1]!) << 64n | BigInt(words[at + 2]!) << 32n |
+    BigInt(words[at + 3]!)) as Ipv6;
+}
+
+/** Writes a MAC into two words at `at`. */
+export function writeMac(words: Uint32Array, at: number, mac: Mac): void {
+  words[at] = Math.floor(mac / 2 ** 32);
+  words[at + 1] = mac % 2 ** 32;
+}
+
+/** Reads the MAC in two words at `at`. */
+export function readMac(words: Uint32Array, at: number): Mac {
+  return (words[at]! * 2 ** 32 + words[at + 1]!) as Mac;
+}
+
+/** Writes an address with its family in the word before it. */
+export function writeFamilyAddress(words: Uint32Array, at: number, address: Address): void {
+  words[at] = familyOf(address);
+  writeAddress(words, at + 1, address);
+}

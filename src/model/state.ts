@@ -1,0 +1,92 @@
+import type { Address, Family, Mac, Prefix } from "./address.ts";
+import type { Table } from "./table.ts";
+
+/** A VXLAN link that this host must hold (RFC 7348). */
+export interface VxlanLink {
+  readonly kind: "vxlan";
+  readonly name: string;
+  /** VXLAN network identifier, 24 bits. */
+  readonly vni: number;
+  /** UDP destination port. */
+  readonly port: number;
+  readonly mtuBytes: number;
+  readonly mac: Mac;
+  /** Source address of the outer packets. */
+  readonly local: Address;
+  /** The underlay link that outer packets leave by. */
+  readonly underlayLinkIndex: number;
+  /** Whether the VTEP learns remote MACs from traffic. */
+  readonly learning: boolean;
+  /** Whether the group policy extension is on. */
+  readonly gbp: boolean;
+}
+
+/** A link that is somebody else's: routes may use it, it is never created, changed or deleted. */
+export interface UnderlayLink {
+  readonly kind: "underlay";
+  readonly name: string;
+  readonly linkIndex: number;
+}
+
+/** A link of the desired state. Its position in the list is its slot, which table rows refer to. */
+export type DesiredLink = VxlanLink | UnderlayLink;
+
+/** An address that one of our links must have, and the only one of its family that is ours to keep. */
+export interface DesiredAddress {
+  readonly slot: number;
+  readonly prefix: Prefix;
+}
+
+/** The four hot tables; row layouts are in `rows.ts`. */
+export interface StateTables {
+  readonly neighbours: Table;
+  readonly fdb: Table;
+  readonly nextHops: Table;
+  readonly routes: Table;
+}
+
+/** What this host must hold. */
+export interface DesiredState extends StateTables {
+  readonly links: readonly DesiredLink[];
+  readonly addresses: readonly DesiredAddress[];
+  /** The cluster networks: only routes to these are ours. */
+  readonly networks: readonly Prefix[];
+}
+
+/** A link as the kernel has it. */
+export interface ObservedLink {
+  readonly linkIndex: number;
+  readonly name: string;
+  /** `IFF_UP`: somebody wants it up. */
+  readonly isUp: boolean;
+  readonly mtuBytes: number;
+  readonly mac: Mac | undefined;
+  /** `vxlan`, `bridge`, `veth`; absent for hardware. */
+  readonly kind: string | undefined;
+  /** Present where `kind` is `vxlan`. */
+  readonly vxlan: ObservedVxlan | undefined;
+}
+
+/** The attributes of a VXLAN link as the kernel has them. */
+export interface ObservedVxlan {
+  readonly vni: number;
+  readonly port: number;
+  readonly local: Address | undefined;
+  readonly underlayLinkIndex: number;
+  readonly learning: boolean;
+  readonly gbp: boolean;
+  /** Has a multicast group or default remote, asks user space about misses, or is in collect-metadata mode. */
+  readonly isForeign: boolean;
+}
+
+/** An address as the kernel has it. */
+export interface ObservedAddress {
+  readonly linkIndex: number;
+  readonly family: Family;
+  readonly address: Address;
+  readonly length: number;
+  /** `RT_SCOPE_*`. */
+  readonly scope: number;
+  /** `IFA_F_*` bits. */
+  readonly flags: number;
+}

@@ -1,0 +1,57 @@
+/** How the rows of one kind of table are laid out: 32-bit words, the key first. */
+export interface RowLayout {
+  /** Words in a row. */
+  readonly words: number;
+  /** Leading words that identify a row; two rows with the same key are the same kernel object. */
+  readonly keyWords: number;
+}
+
+/** A growing table of fixed-size rows, so that thousands of kernel objects cost no JavaScript object each. */
+export class Table {
+  #words: Uint32Array<ArrayBuffer>;
+  #count = 0;
+
+  constructor(readonly layout: RowLayout, capacity = 16) {
+    this.#words = new Uint32Array(capacity * layout.words);
+  }
+
+  /** Rows in the table. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The rows, one after another. Valid until the next `push()`. */
+  get words(): Uint32Array<ArrayBuffer> {
+    return this.#words.subarray(0, this.#count * this.layout.words);
+  }
+
+  /** Appends a row of zeros and returns the index of its first word in `storage`. */
+  push(): number {
+    const { words } = this.layout;
+    const at = this.#count * words;
+    if (at + words > this.#words.length) {
+      const grown = new Uint32Array(Math.max(16 * words, this.#words.length * 2));
+      grown.set(this.#words);
+      this.#words = grown;
+    }
+    this.#count++;
+    return at;
+  }
+
+  /** The words behind the table, spare capacity included. Taken anew after each `push()`. */
+  get storage(): Uint32Array<ArrayBuffer> {
+    return this.#words;
+  }
+
+  /** Drops the last row. */
+  pop(): void {
+    this.#count--;
+    this.#words.fill(0, this.#count * this.layout.words, (this.#count + 1) * this.layout.words);
+  }
+
+  /** Empties the table and keeps its memory. */
+  clear(): void {
+    this.#words.fill(0, 0, this.#count * this.layout.words);
+    this.#count = 0;
+  }
+}
