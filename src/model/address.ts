@@ -105,12 +105,12 @@ export function formatAddress(address: Address): string {
 }
 
 /** Clears the bits of `address` after the first `length`. */
-export function maskAddress<A extends Address>(address: A, length: number): A {
+export function maskAddress(address: Address, length: number): Address {
   if (typeof address === "number") {
-    return (length === 0 ? 0 : (address & (-1 << (32 - length))) >>> 0) as Address as A;
+    return (length === 0 ? 0 : (address & (-1 << (32 - length))) >>> 0) as Ipv4;
   }
   const hostBits = BigInt(128 - length);
-  return (address >> hostBits << hostBits) as Address as A;
+  return (address >> hostBits << hostBits) as Ipv6;
 }
 
 /**

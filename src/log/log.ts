@@ -1,0 +1,47 @@
+/** `info`: this host's state changed; `debug`: every pass; `warn`: tried again; `error`: someone must act. */
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Facts of one event, units in their names. Nothing secret is a field. */
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Where events are said: an event is lower case, past tense and constant text. */
+export interface Log {
+  write(level: LogLevel, event: string, fields?: LogFields): void;
+  /** The same log with `fields` in every line. */
+  with(fields: LogFields): Log;
+}
+
+/** What a log needs of the world. */
+export interface LogDeps {
+  readonly now: () => Date;
+  readonly writeLine: (line: string) => void;
+  /** Events below this level are dropped. */
+  readonly level: LogLevel;
+}
+
+const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+
+/** A log of JSON lines: `time`, `level`, `event`, then the fields. */
+export function jsonLog(deps: LogDeps, bound: LogFields = {}): Log {
+  return {
+    write(level, event, fields = {}) {
+      if (RANK[level] < RANK[deps.level]) return;
+      deps.writeLine(JSON.stringify({ time: deps.now().toISOString(), level, event, ...bound, ...fields }));
+    },
+    with: (fields) => jsonLog(deps, { ...bound, ...fields }),
+  };
+}
+
+/** A log for a person at a terminal: time of day, level, event, then `name=value`. */
+export function readableLog(deps: LogDeps, bound: LogFields = {}): Log {
+  return {
+    write(level, event, fields = {}) {
+      if (RANK[level] < RANK[deps.level]) return;
+      const facts = Object.entries({ ...bound, ...fields })
+        .map(([name, value]) => ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+      const time = deps.now().toISOString().slice(11, 19);
+      deps.writeLine(`${time} ${level.padEnd(5)} ${event}${facts.join("")}`);
+    },
+    with: (fields) => readableLog(deps, { ...bound, ...fields }),
+  };
+}

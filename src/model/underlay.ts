@@ -1,0 +1,22 @@
+import type { Address, Family } from "./address.ts";
+
+/** How one family leaves this host. */
+export interface UnderlayAddress {
+  readonly family: Family;
+  /** The address on the link that outer packets come from. */
+  readonly address: Address;
+  /** The address that others send to; differs from `address` behind NAT. */
+  readonly advertised: Address;
+  /** The smaller of the link's MTU and the MTU of the route that the family leaves by. */
+  readonly mtuBytes: number;
+}
+
+/** The link that carries the overlay, and this host's addresses on it. */
+export interface Underlay {
+  readonly linkIndex: number;
+  readonly linkName: string;
+  /** MTU of the link itself. */
+  readonly mtuBytes: number;
+  /** One for each family in use, IPv4 first. */
+  readonly addresses: readonly UnderlayAddress[];
+}
