@@ -1,0 +1,223 @@
+import { ENOBUFS, NetlinkError } from "./errno.ts";
+import {
+  align4,
+  AttributeReader,
+  LITTLE_ENDIAN,
+  MESSAGE_HEADER_BYTES,
+  MessageReader,
+  MessageWriter,
+  NLM_F_ACK,
+  NLM_F_ACK_TLVS,
+  NLM_F_CAPPED,
+  NLM_F_DUMP_INTR,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+} from "./message.ts";
+import type { NetlinkTransport } from "./socket.ts";
+
+/** Times that a dump is read again because the table changed under it. */
+const DUMP_ATTEMPTS = 10;
+/** What the kernel fills at most with one datagram of a dump. */
+const RECEIVE_BYTES = 64 * 1024;
+/** Bytes of requests sent at once: large enough that the system call does not count. */
+const BATCH_BYTES = 64 * 1024;
+/** `NLMSGERR_ATTR_MSG`: the kernel's sentence about a refusal. */
+const NLMSGERR_ATTR_MSG = 1;
+
+/** A table changed under every attempt to read it. */
+export class DumpInterruptedError extends Error {
+  override readonly name = "DumpInterruptedError";
+}
+
+/** Writes the body of one request: fixed header and attributes, between `begin()` and `end()`. */
+export type WriteRequest = (writer: MessageWriter, sequence: number) => void;
+
+/** Requests and replies over one transport. Every call is over when it returns: the kernel answers at once. */
+export class NetlinkClient {
+  readonly #transport: NetlinkTransport;
+  readonly #writer = new MessageWriter(BATCH_BYTES + 4096);
+  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  readonly #reader = new MessageReader(this.#buffer);
+  readonly #attributes = new AttributeReader(this.#reader.view);
+  #sequence = 0;
+
+  constructor(transport: NetlinkTransport) {
+    this.#transport = transport;
+  }
+
+  /**
+   * Reads a whole kernel table as of one moment.
+   *
+   * @param restart Called before each attempt, to forget what an earlier one read.
+   * @throws {NetlinkError} If the kernel refused.
+   * @throws {DumpInterruptedError} If the table changed under every attempt.
+   */
+  dump(
+    action: string,
+    write: WriteRequest,
+    restart: () => void,
+    each: (message: MessageReader) => void,
+  ): void {
+    for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
+      restart();
+      if (this.#dumpOnce(action, write, each)) return;
+    }
+    throw new DumpInterruptedError(
+      `Cannot ${action}: the table changed during each of ${DUMP_ATTEMPTS} dumps`,
+    );
+  }
+
+  /** Reports whether the dump was consistent. */
+  #dumpOnce(action: string, write: WriteRequest, each: (message: MessageReader) => void): boolean {
+    const sequence = this.#nextSequence();
+    this.#writer.clear();
+    write(this.#writer, sequence);
+    this.#send(action);
+    let isConsistent = true;
+    for (;;) {
+      this.#receive(action);
+      while (this.#reader.next()) {
+        const reader = this.#reader;
+        if (reader.sequence !== sequence) continue;
+        if (reader.flags & NLM_F_DUMP_INTR) isConsistent = false;
+        if (reader.type === NLMSG_DONE || reader.type === NLMSG_ERROR) {
+          const errno = this.#errno();
+          if (errno !== 0) throw new NetlinkError(action, errno, this.#extack());
+          return isConsistent;
+        }
+        each(reader);
+      }
+    }
+  }
+
+  /**
+   * Sends one request and waits for its ack; `each` sees the replies before it.
+   *
+   * @throws {NetlinkError} If the kernel refused.
+   */
+  request(action: string, write: WriteRequest, each?: (message: MessageReader) => void): void {
+    const sequence = this.#nextSequence();
+    this.#writer.clear();
+    write(this.#writer, sequence);
+    this.#writer.addFlags(NLM_F_ACK);
+    this.#send(action);
+    for (;;) {
+      this.#receive(action);
+      while (this.#reader.next()) {
+        if (this.#reader.sequence !== sequence) continue;
+        if (this.#reader.type !== NLMSG_ERROR) {
+          each?.(this.#reader);
+          continue;
+        }
+        const errno = this.#errno();
+        if (errno !== 0) throw new NetlinkError(action, errno, this.#extack());
+        return;
+      }
+    }
+  }
+
+  /**
+   * Sends many requests in few system calls. Only the last of each batch asks for an ack; the kernel answers
+   * every refused one anyway, and the sequence number tells which.
+   *
+   * @param write Writes request `index` as exactly one message.
+   * @param refused Called for each request that the kernel refused.
+   */
+  batch(
+    count: number,
+    write: (index: number, writer: MessageWriter, sequence: number) => void,
+    refused: (index: number, errno: number, extack: string | undefined) => void,
+  ): void {
+    let first = 0;
+    while (first < count) {
+      this.#writer.clear();
+      const firstSequence = this.#nextSequence();
+      let next = first;
+      while (next < count && this.#writer.length < BATCH_BYTES) {
+        write(next, this.#writer, next === first ? firstSequence : this.#nextSequence());
+        next++;
+      }
+      this.#writer.addFlags(NLM_F_ACK);
+      this.#batchReplies(first, next, firstSequence, refused);
+      first = next;
+    }
+  }
+
+  #batchReplies(
+    first: number,
+    next: number,
+    firstSequence: number,
+    refused: (index: number, errno: number, extack: string | undefined) => void,
+  ): void {
+    const answered = new Set<number>();
+    const refuse = (index: number, errno: number, extack?: string) => {
+      if (answered.has(index)) return;
+      answered.add(index);
+      refused(index, errno, extack);
+    };
+    try {
+      this.#send("send a batch");
+      for (;;) {
+        this.#receive("send a batch");
+        while (this.#reader.next()) {
+          const index = first + (this.#reader.sequence - firstSequence >>> 0);
+          if (this.#reader.type !== NLMSG_ERROR || index >= next) continue;
+          const errno = this.#errno();
+          if (errno !== 0) refuse(index, errno, this.#extack());
+          if (index === next - 1) return;
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      // Not known which were carried out: all count as refused, and the next look at the kernel tells.
+      for (let index = first; index < next; index++) refuse(index, error.errno, error.extack);
+    }
+  }
+
+  #nextSequence(): number {
+    this.#sequence = this.#sequence + 1 >>> 0;
+    return this.#sequence;
+  }
+
+  /** Sends what the writer holds, after throwing away answers to earlier requests that nobody waited for. */
+  #send(action: string): void {
+    try {
+      this.#transport.send(this.#writer.bytes);
+    } catch (error) {
+      if (error instanceof NetlinkError) throw new NetlinkError(action, error.errno);
+      throw error;
+    }
+  }
+
+  #receive(action: string): void {
+    const length = this.#transport.receive(this.#buffer);
+    // The kernel answers before send() returns, so silence means that the answer was dropped.
+    if (length === 0) throw new NetlinkError(action, ENOBUFS, "the kernel's answer was lost");
+    this.#reader.reset(length);
+  }
+
+  /** The positive error number in an `NLMSG_ERROR` or `NLMSG_DONE`; 0 is an ack. */
+  #errno(): number {
+    const { view, start, end } = this.#reader;
+    return end - start < 4 ? 0 : -view.getInt32(start, LITTLE_ENDIAN);
+  }
+
+  /** The kernel's sentence in an `NLMSG_ERROR` or `NLMSG_DONE`, where it sent one. */
+  #extack(): string | undefined {
+    const { view, start, end, flags, type } = this.#reader;
+    if (!(flags & NLM_F_ACK_TLVS)) return undefined;
+    let at = start + 4;
+    if (type === NLMSG_ERROR) {
+      if (end - at < MESSAGE_HEADER_BYTES) return undefined;
+      const refusedBytes = flags & NLM_F_CAPPED ? MESSAGE_HEADER_BYTES : view.getUint32(at, LITTLE_ENDIAN);
+      at += align4(refusedBytes);
+    }
+    if (at >= end) return undefined;
+    const attributes = this.#attributes;
+    attributes.reset(at, end);
+    while (attributes.next()) {
+      if (attributes.type === NLMSGERR_ATTR_MSG) return attributes.text();
+    }
+    return undefined;
+  }
+}

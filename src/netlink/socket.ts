@@ -1,0 +1,198 @@
+import { EAGAIN, EINTR, ENOBUFS, NetlinkError } from "./errno.ts";
+import type { Libc } from "./ffi.ts";
+import { LITTLE_ENDIAN } from "./message.ts";
+
+const AF_NETLINK = 16;
+const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+const NETLINK_ROUTE = 0;
+const EFD_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
+const MSG_DONTWAIT = 0x40;
+const POLLIN = 1;
+
+const SOL_SOCKET = 1;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_ADD_MEMBERSHIP = 1;
+const NETLINK_CAP_ACK = 10;
+const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
+
+/** `sizeof(struct sockaddr_nl)`. */
+const SOCKET_ADDRESS_BYTES = 12;
+
+/** What a burst of changes on a large host needs: 5,000 unread notifications fit (measured on Linux 6.18). */
+const BUFFER_BYTES = 16 * 1024 * 1024;
+
+/** Multicast groups of rtnetlink(7), as `RTNLGRP_*` numbers them. */
+export const NOTIFICATION_GROUPS = {
+  link: 1,
+  neighbour: 3,
+  ipv4Address: 5,
+  ipv4Route: 7,
+  ipv6Address: 9,
+  ipv6Route: 11,
+  nextHop: 32,
+} as const;
+
+/** The one seam between this program and the kernel: netlink bytes, in and out. */
+export interface NetlinkTransport extends Disposable {
+  /** What the kernel calls this socket, and names as the cause of the changes that it asked for. */
+  readonly portId: number;
+  /**
+   * Sends one batch of requests. The kernel has carried them out when this returns.
+   *
+   * @throws {NetlinkError} If the kernel took none of them.
+   */
+  send(batch: Uint8Array<ArrayBuffer>): void;
+  /**
+   * Reads one datagram of replies.
+   *
+   * @returns Bytes read; 0 when nothing waits.
+   * @throws {NetlinkError} If replies were lost (`ENOBUFS`) or the socket broke.
+   */
+  receive(buffer: Uint8Array<ArrayBuffer>): number;
+}
+
+/** A route socket: requests go out, their replies come back before `send()` returns. */
+export class RouteSocket implements NetlinkTransport {
+  readonly #libc: Libc;
+  readonly #resources: DisposableStack;
+  readonly fd: number;
+  readonly portId: number;
+
+  private constructor(libc: Libc, fd: number, portId: number, resources: DisposableStack) {
+    this.#libc = libc;
+    this.fd = fd;
+    this.portId = portId;
+    this.#resources = resources;
+  }
+
+  /**
+   * Opens a socket in this thread's network namespace.
+   *
+   * @throws {NetlinkError} If the kernel has no more sockets to give.
+   */
+  static open(libc: Libc): RouteSocket {
+    using stack = new DisposableStack();
+    const { call } = libc;
+    const fd = libc.checked("open route socket", call.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE));
+    stack.defer(() => void call.close(fd));
+    const address = new Uint8Array(SOCKET_ADDRESS_BYTES);
+    const view = new DataView(address.buffer);
+    view.setUint16(0, AF_NETLINK, LITTLE_ENDIAN);
+    libc.checked("bind route socket", call.bind(fd, address, address.length));
+    const length = new Uint8Array(new Uint32Array([SOCKET_ADDRESS_BYTES]).buffer);
+    libc.checked("name route socket", call.getsockname(fd, address, length));
+    const socket = new RouteSocket(libc, fd, view.getUint32(4, LITTLE_ENDIAN), stack.move());
+    // Each is an improvement that an old kernel or a lack of privilege may refuse; all work without.
+    socket.option(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES);
+    socket.option(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES);
+    for (const name of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
+      socket.option(SOL_NETLINK, name, 1);
+    }
+    return socket;
+  }
+
+  /** Sets an option of socket(7) or netlink(7); `false` where the kernel refused. */
+  option(level: number, name: number, value: number): boolean {
+    const bytes = new Uint8Array(new Int32Array([value]).buffer);
+    return this.#libc.call.setsockopt(this.fd, level, name, bytes, bytes.length) === 0;
+  }
+
+  send(batch: Uint8Array<ArrayBuffer>): void {
+    this.#libc.checked(
+      `send ${batch.length} bytes of netlink requests`,
+      this.#libc.call.send(this.fd, batch, BigInt(batch.length), 0),
+    );
+  }
+
+  receive(buffer: Uint8Array<ArrayBuffer>): number {
+    for (;;) {
+      const length = this.#libc.call.recv(this.fd, buffer, BigInt(buffer.length), MSG_DONTWAIT);
+      if (length >= 0) return length;
+      const { errno } = this.#libc;
+      if (errno === EAGAIN) return 0;
+      if (errno !== EINTR) throw new NetlinkError("receive netlink replies", errno);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#resources.dispose();
+  }
+}
+
+/** Where the kernel says that something changed. */
+export class NotificationSocket implements AsyncDisposable {
+  readonly #libc: Libc;
+  readonly #socket: RouteSocket;
+  readonly #wakeFd: number;
+  readonly #resources: DisposableStack;
+  #waiting: Promise<void> = Promise.resolve();
+
+  private constructor(libc: Libc, socket: RouteSocket, wakeFd: number, resources: DisposableStack) {
+    this.#libc = libc;
+    this.#socket = socket;
+    this.#wakeFd = wakeFd;
+    this.#resources = resources;
+  }
+
+  /**
+   * Opens a socket that hears links, addresses, routes, neighbours and FDB entries, and next hops. A group that
+   * the kernel does not have is left out: the periodic pass sees its changes.
+   *
+   * @throws {NetlinkError} If no socket or wake-up descriptor can be had.
+   */
+  static open(libc: Libc): NotificationSocket {
+    using stack = new DisposableStack();
+    const socket = stack.use(RouteSocket.open(libc));
+    for (const group of Object.values(NOTIFICATION_GROUPS)) {
+      socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+    }
+    const wakeFd = libc.checked("open wake-up descriptor", libc.call.eventfd(0, EFD_CLOEXEC_NONBLOCK));
+    stack.defer(() => void libc.call.close(wakeFd));
+    return new NotificationSocket(libc, socket, wakeFd, stack.move());
+  }
+
+  /**
+   * Waits, off the main thread, until a notification is there.
+   *
+   * @throws The signal's reason, once `signal` aborts.
+   */
+  async wait(options: { signal: AbortSignal }): Promise<void> {
+    const { signal } = options;
+    signal.throwIfAborted();
+    const wake = () => void this.#libc.call.eventfd_write(this.#wakeFd, 1n);
+    signal.addEventListener("abort", wake, { once: true });
+    try {
+      const pollFds = new Int32Array([this.#socket.fd, POLLIN, this.#wakeFd, POLLIN]);
+      const polled = this.#libc.call.poll(new Uint8Array(pollFds.buffer), 2n, -1);
+      this.#waiting = polled.then(() => {});
+      await polled;
+      signal.throwIfAborted();
+    } finally {
+      signal.removeEventListener("abort", wake);
+    }
+  }
+
+  /**
+   * Reads one datagram of notifications.
+   *
+   * @returns Bytes read; 0 when nothing waits; -1 when notifications were lost for want of buffer.
+   */
+  receive(buffer: Uint8Array<ArrayBuffer>): number {
+    try {
+      return this.#socket.receive(buffer);
+    } catch (error) {
+      if (error instanceof NetlinkError && error.errno === ENOBUFS) return -1;
+      throw error;
+    }
+  }
+
+  /** Ends a wait that is still under way, then closes both descriptors. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#libc.call.eventfd_write(this.#wakeFd, 1n);
+    await this.#waiting;
+    this.#resources.dispose();
+  }
+}
