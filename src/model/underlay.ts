@@ -1,4 +1,4 @@
-import type { Address, Family } from "./address.ts";
+import type { Address, Family, Prefix } from "./address.ts";
 
 /** How one family leaves this host. */
 export interface UnderlayAddress {
@@ -9,6 +9,8 @@ export interface UnderlayAddress {
   readonly advertised: Address;
   /** The smaller of the link's MTU and the MTU of the route that the family leaves by. */
   readonly mtuBytes: number;
+  /** What the link reaches without a gateway: the prefixes of its own addresses. */
+  readonly segments: readonly Prefix[];
 }
 
 /** The link that carries the overlay, and this host's addresses on it. */

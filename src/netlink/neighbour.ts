@@ -235,5 +235,6 @@ export function decodeFdbEntry(
         break;
     }
   }
-  words[at + FDB.state] = state | (isForeign ? FDB_FOREIGN_TRAIT : 0);
+  // `bridge fdb` and flannel say permanent in different bits; to the VTEP both mean the same.
+  words[at + FDB.state] = NUD_PERMANENT | (isForeign ? FDB_FOREIGN_TRAIT : 0);
 }
