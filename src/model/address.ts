@@ -17,8 +17,8 @@ export type Mac = number & { readonly [macBrand]: true };
 /** `AF_INET` and `AF_INET6`, as the kernel numbers them on Linux. */
 export type Family = 2 | 10;
 
-export const AF_INET: Family = 2;
-export const AF_INET6: Family = 10;
+export const AF_INET = 2 satisfies Family;
+export const AF_INET6 = 10 satisfies Family;
 
 /** The addresses that share `length` leading bits. Host bits are zero. */
 export interface Prefix<A extends Address = Address> {

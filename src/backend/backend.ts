@@ -1,0 +1,48 @@
+import type { Mac, Prefix } from "../model/address.ts";
+import type { Lease, LeasePart } from "../model/lease.ts";
+import type { DesiredState } from "../model/state.ts";
+import type { Underlay } from "../model/underlay.ts";
+
+/** A remote lease, or half of one, that this backend left out, and why. */
+export interface PeerFault {
+  readonly host: string;
+  readonly reason: string;
+}
+
+/** What a backend makes of the members of the overlay. */
+export interface Desire {
+  readonly state: DesiredState;
+  readonly faults: readonly PeerFault[];
+}
+
+/** Values of this host that a backend may use when it first advertises itself. */
+export interface HostSeed {
+  /** MAC of a link that is there already, as after a restart. */
+  readonly existingMac: (linkName: string) => Mac | undefined;
+  /** A random MAC that is unicast and locally administered. */
+  readonly randomMac: Mac;
+}
+
+/** How one kind of overlay turns its members into state on this host. Pure. */
+export interface Backend {
+  /** The `Type` of `net-conf.json`: `vxlan`, `host-gw`. */
+  readonly type: string;
+  /** The largest packet that a pod may send. */
+  overlayMtuBytes(underlay: Underlay): number;
+  /** What this host publishes in its lease, so that others reach it: one entry a family of `underlay`. */
+  advertise(
+    underlay: Underlay,
+    previous: Lease | undefined,
+    seed: HostSeed,
+  ): readonly Pick<LeasePart, "underlayAddress" | "backendData">[];
+  /** What this host must hold, given who else is in the overlay. */
+  desire(underlay: Underlay, own: Lease, remote: readonly Lease[]): Desire;
+}
+
+/** What every backend is told of the cluster and the kernel. */
+export interface BackendContext {
+  /** The cluster networks, at most one of each family. */
+  readonly networks: readonly Prefix[];
+  /** Whether the kernel has next-hop objects (Linux 5.3). */
+  readonly hasNextHopObjects: boolean;
+}
