@@ -45,13 +45,18 @@ export class Table {
 
   /** Drops the last row. */
   pop(): void {
-    this.#count--;
-    this.#words.fill(0, this.#count * this.layout.words, (this.#count + 1) * this.layout.words);
+    this.truncate(this.#count - 1);
+  }
+
+  /** Drops all rows behind the first `count`. */
+  truncate(count: number): void {
+    const { words } = this.layout;
+    this.#words.fill(0, count * words, this.#count * words);
+    this.#count = count;
   }
 
   /** Empties the table and keeps its memory. */
   clear(): void {
-    this.#words.fill(0, 0, this.#count * this.layout.words);
-    this.#count = 0;
+    this.truncate(0);
   }
 }
