@@ -1,6 +1,7 @@
 import { type Address, AF_INET, AF_INET6, familyOf } from "../model/address.ts";
 import { readAddress, writeAddress } from "../model/rows.ts";
 import type { ObservedAddress } from "../model/state.ts";
+import type { NetlinkClient } from "./client.ts";
 import {
   AttributeReader,
   LITTLE_ENDIAN,
@@ -113,4 +114,25 @@ export function decodeAddress(message: MessageReader): ObservedAddress | undefin
     scope: view.getUint8(start + 3),
     flags,
   };
+}
+
+/**
+ * The addresses on one link, or on all where `linkIndex` is 0.
+ *
+ * @throws {NetlinkError} If the kernel refused.
+ */
+export function dumpAddresses(client: NetlinkClient, linkIndex: number): ObservedAddress[] {
+  const addresses: ObservedAddress[] = [];
+  client.dump(
+    "read addresses",
+    (writer, sequence) => encodeAddressDump(writer, sequence, linkIndex),
+    () => addresses.length = 0,
+    (message) => {
+      const address = decodeAddress(message);
+      if (address !== undefined && (linkIndex === 0 || address.linkIndex === linkIndex)) {
+        addresses.push(address);
+      }
+    },
+  );
+  return addresses;
 }

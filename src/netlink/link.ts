@@ -1,6 +1,8 @@
 import { type Address, AF_INET, AF_INET6, familyOf, type Mac } from "../model/address.ts";
 import { readAddress, readMac, writeAddress, writeMac } from "../model/rows.ts";
 import type { ObservedLink, ObservedVxlan, VxlanLink } from "../model/state.ts";
+import type { NetlinkClient } from "./client.ts";
+import { ENODEV, isErrno } from "./errno.ts";
 import {
   AttributeReader,
   LITTLE_ENDIAN,
@@ -293,4 +295,23 @@ function decodeVxlan(data: AttributeReader): ObservedVxlan {
     }
   }
   return vxlan;
+}
+
+/**
+ * The link called `name`; `undefined` if there is none.
+ *
+ * @throws {NetlinkError} If the kernel refused for another reason.
+ */
+export function queryLink(client: NetlinkClient, name: string): ObservedLink | undefined {
+  let link: ObservedLink | undefined;
+  try {
+    client.request(
+      `read link ${name}`,
+      (writer, sequence) => encodeLinkQuery(writer, sequence, name),
+      (message) => link = decodeLink(message) ?? link,
+    );
+  } catch (error) {
+    if (!isErrno(error, ENODEV)) throw error;
+  }
+  return link;
 }

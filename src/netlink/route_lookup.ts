@@ -1,0 +1,125 @@
+import { type Address, AF_INET, AF_INET6, bitsOf, type Family, familyOf } from "../model/address.ts";
+import { readAddress, writeAddress } from "../model/rows.ts";
+import { AttributeReader, type MessageReader, type MessageWriter, NLM_F_DUMP } from "./message.ts";
+import { RTM_NEWROUTE } from "./route.ts";
+
+const RTM_GETROUTE = 26;
+
+/** `sizeof(struct rtmsg)`. */
+const ROUTE_HEADER_BYTES = 12;
+
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_PRIORITY = 6;
+const RTA_PREFSRC = 7;
+const RTA_METRICS = 8;
+const RTA_TABLE = 15;
+const RTAX_MTU = 2;
+const RT_TABLE_MAIN = 254;
+const RTN_UNICAST = 1;
+
+/** A route to everywhere in the main table. */
+export interface DefaultRoute {
+  readonly family: Family;
+  /** 0 where the route has several next hops. */
+  readonly linkIndex: number;
+  readonly metric: number;
+  /** The route's own MTU; 0 for none. */
+  readonly mtuBytes: number;
+}
+
+/** How the kernel would reach an address. */
+export interface RouteLookup {
+  readonly linkIndex: number;
+  /** The address that packets would come from. */
+  readonly source: Address | undefined;
+  /** The route's own MTU; 0 for none. */
+  readonly mtuBytes: number;
+}
+
+/** Writes the request for the routes of `family` in the main table. */
+export function encodeDefaultRouteDump(writer: MessageWriter, sequence: number, family: Family): void {
+  writer.begin(RTM_GETROUTE, NLM_F_DUMP, sequence);
+  encodeHeader(writer, family, 0);
+  writer.attributeU32(RTA_TABLE, RT_TABLE_MAIN);
+  writer.end();
+}
+
+/** Writes the question how the kernel would reach `address`. */
+export function encodeRouteLookup(writer: MessageWriter, sequence: number, address: Address): void {
+  const family = familyOf(address);
+  const words = new Uint32Array(4);
+  writeAddress(words, 0, address);
+  writer.begin(RTM_GETROUTE, 0, sequence);
+  encodeHeader(writer, family, bitsOf(family));
+  writer.attributeAddress(RTA_DST, words, 0, family === AF_INET ? 4 : 16);
+  writer.end();
+}
+
+function encodeHeader(writer: MessageWriter, family: Family, length: number): void {
+  writer.u8(family);
+  writer.u8(length);
+  writer.u16(0);
+  writer.u32(0);
+  writer.u32(0);
+}
+
+/**
+ * Decodes one message of a route dump; `undefined` unless it is a unicast default route of the main table.
+ *
+ * @throws {SyntaxError} If the message is malformed.
+ */
+export function decodeDefaultRoute(message: MessageReader): DefaultRoute | undefined {
+  if (message.type !== RTM_NEWROUTE) return undefined;
+  message.requireHeader(ROUTE_HEADER_BYTES);
+  const { view, start } = message;
+  const family = familyAt(message);
+  const isDefault = view.getUint8(start + 1) === 0 && view.getUint8(start + 4) === RT_TABLE_MAIN &&
+    view.getUint8(start + 7) === RTN_UNICAST;
+  if (family === undefined || !isDefault) return undefined;
+  const { linkIndex, metric, mtuBytes } = decodeAttributes(message, family);
+  return { family, linkIndex, metric, mtuBytes };
+}
+
+/**
+ * Decodes the answer to a lookup; `undefined` for any other message.
+ *
+ * @throws {SyntaxError} If the message is malformed.
+ */
+export function decodeRouteLookup(message: MessageReader): RouteLookup | undefined {
+  if (message.type !== RTM_NEWROUTE) return undefined;
+  message.requireHeader(ROUTE_HEADER_BYTES);
+  const family = familyAt(message);
+  if (family === undefined) return undefined;
+  const { linkIndex, source, mtuBytes } = decodeAttributes(message, family);
+  return { linkIndex, source, mtuBytes };
+}
+
+function familyAt({ view, start }: MessageReader): Family | undefined {
+  const family = view.getUint8(start);
+  return family === AF_INET || family === AF_INET6 ? family : undefined;
+}
+
+function decodeAttributes(
+  { view, start, end }: MessageReader,
+  family: Family,
+): RouteLookup & { readonly metric: number } {
+  let linkIndex = 0;
+  let metric = 0;
+  let mtuBytes = 0;
+  let source: Address | undefined;
+  const attributes = new AttributeReader(view, start + ROUTE_HEADER_BYTES, end);
+  while (attributes.next()) {
+    if (attributes.type === RTA_OIF) linkIndex = attributes.u32();
+    else if (attributes.type === RTA_PRIORITY) metric = attributes.u32();
+    else if (attributes.type === RTA_PREFSRC) {
+      const words = new Uint32Array(4);
+      attributes.addressWords(words, 0);
+      source = readAddress(words, 0, family);
+    } else if (attributes.type === RTA_METRICS) {
+      const metrics = new AttributeReader(view, attributes.start, attributes.end);
+      while (metrics.next()) if (metrics.type === RTAX_MTU) mtuBytes = metrics.u32();
+    }
+  }
+  return { linkIndex, metric, source, mtuBytes };
+}

@@ -1,0 +1,161 @@
+import { type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, readAddress, readMac, ROUTE } from "../model/rows.ts";
+import type { DesiredLink } from "../model/state.ts";
+import { encodeAddress, encodeAddressDeletion } from "../netlink/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH, NetlinkError } from "../netlink/errno.ts";
+import {
+  encodeLinkChange,
+  encodeLinkDeletion,
+  encodeVxlanLink,
+  encodeVxlanRepair,
+  queryLink,
+} from "../netlink/link.ts";
+import type { MessageWriter } from "../netlink/message.ts";
+import {
+  encodeFdbDeletion,
+  encodeFdbEntry,
+  encodeNeighbour,
+  encodeNeighbourDeletion,
+} from "../netlink/neighbour.ts";
+import { encodeNextHop, encodeNextHopDeletion } from "../netlink/next_hop.ts";
+import { encodeRoute, encodeRouteDeletion } from "../netlink/route.ts";
+import type { LinkStep, TableName, TableStep } from "./plan.ts";
+import type { Failures } from "./report.ts";
+
+type EncodeRow = (
+  writer: MessageWriter,
+  sequence: number,
+  words: Uint32Array,
+  at: number,
+  linkIndexes: readonly number[],
+) => void;
+
+/** What the kernel answers when there is nothing to delete, which is what was wanted. */
+const ALREADY_GONE: ReadonlySet<number> = new Set([ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL]);
+
+const ENCODE: Readonly<Record<TableName, { set: EncodeRow; delete: EncodeRow }>> = {
+  neighbours: { set: encodeNeighbour, delete: encodeNeighbourDeletion },
+  fdb: { set: encodeFdbEntry, delete: encodeFdbDeletion },
+  nextHops: { set: encodeNextHop, delete: encodeNextHopDeletion },
+  routes: { set: encodeRoute, delete: encodeRouteDeletion },
+};
+
+/**
+ * Carries out one step on a link.
+ *
+ * @throws {NetlinkError} If the kernel refused.
+ */
+export function applyLinkStep(client: NetlinkClient, step: LinkStep): void {
+  switch (step.kind) {
+    case "create link": {
+      const { link } = step;
+      client.request(
+        `create link ${link.name}`,
+        (writer, sequence) => encodeVxlanLink(writer, sequence, link),
+      );
+      const { linkIndex } = presentLink(client, link.name);
+      client.request(
+        `set link ${link.name} up`,
+        (writer, sequence) => encodeLinkChange(writer, sequence, linkIndex, { isUp: true }),
+      );
+      return;
+    }
+    case "delete link":
+      return idempotent(() =>
+        client.request(
+          `delete link ${step.name}`,
+          (writer, sequence) => encodeLinkDeletion(writer, sequence, step.linkIndex),
+        )
+      );
+    case "repair vxlan":
+      return client.request(
+        `repair link ${step.link.name}`,
+        (writer, sequence) => encodeVxlanRepair(writer, sequence, step.linkIndex, step.link),
+      );
+    case "change link":
+      return client.request(
+        `change link ${step.name}`,
+        (writer, sequence) => encodeLinkChange(writer, sequence, step.linkIndex, step.change),
+      );
+    default: {
+      const { linkIndex } = presentLink(client, step.name);
+      const value = { linkIndex, ...step.prefix };
+      const action = `${step.kind} ${formatPrefix(step.prefix)} on ${step.name}`;
+      if (step.kind === "add address") {
+        return client.request(action, (writer, sequence) => encodeAddress(writer, sequence, value));
+      }
+      return idempotent(() =>
+        client.request(action, (writer, sequence) => encodeAddressDeletion(writer, sequence, value))
+      );
+    }
+  }
+}
+
+function presentLink(client: NetlinkClient, name: string): { linkIndex: number } {
+  const link = queryLink(client, name);
+  if (link === undefined) throw new NetlinkError(`use link ${name}`, ENODEV, "it does not exist");
+  return link;
+}
+
+function idempotent(deletion: () => void): void {
+  try {
+    deletion();
+  } catch (error) {
+    if (!(error instanceof NetlinkError && ALREADY_GONE.has(error.errno))) throw error;
+  }
+}
+
+/** Carries out the changes of one table step; each refused row is a failure, the others go on. */
+export function applyTableStep(
+  client: NetlinkClient,
+  step: TableStep,
+  links: readonly DesiredLink[],
+  linkIndexes: readonly number[],
+  failures: Failures,
+): void {
+  const { rows, indices, operation } = step;
+  const encode = ENCODE[step.table][operation === "delete" ? "delete" : "set"];
+  const { words } = rows;
+  const rowWords = rows.layout.words;
+  client.batch(
+    indices.length,
+    (index, writer, sequence) => encode(writer, sequence, words, indices[index]! * rowWords, linkIndexes),
+    (index, errno, extack) => {
+      if (operation === "delete" && ALREADY_GONE.has(errno)) return;
+      const action = `${operation} ${describeRow(step.table, words, indices[index]! * rowWords, links)}`;
+      failures.add(new NetlinkError(action, errno, extack).message);
+    },
+  );
+}
+
+/** Says what a row is, as iproute2 prints it. */
+export function describeRow(
+  table: TableName,
+  words: Uint32Array,
+  at: number,
+  links: readonly DesiredLink[],
+): string {
+  const address = (family: number, offset: number) =>
+    formatAddress(readAddress(words, at + offset, words[at + family] as Family));
+  switch (table) {
+    case "neighbours": {
+      const mac = formatMac(readMac(words, at + NEIGHBOUR.mac));
+      const link = links[words[at + NEIGHBOUR.slot]!]!.name;
+      return `neighbour ${address(NEIGHBOUR.family, NEIGHBOUR.address)} lladdr ${mac} dev ${link}`;
+    }
+    case "fdb": {
+      const mac = formatMac(readMac(words, at + FDB.mac));
+      const to = words[at + FDB.family] === 0 ? "none" : address(FDB.family, FDB.underlayAddress);
+      return `FDB entry ${mac} dst ${to} dev ${links[words[at + FDB.slot]!]!.name}`;
+    }
+    case "nextHops":
+      return `next hop id ${words[at]} via ${address(NEXT_HOP.family, NEXT_HOP.gateway)} dev ${
+        links[words[at + NEXT_HOP.slot]!]!.name
+      }`;
+    case "routes":
+      return `route ${address(ROUTE.family, ROUTE.destination)}/${words[at + ROUTE.length]} dev ${
+        links[words[at + ROUTE.slot]!]!.name
+      }`;
+  }
+}

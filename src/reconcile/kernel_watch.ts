@@ -1,0 +1,103 @@
+import { AttributeReader, LITTLE_ENDIAN, MessageReader } from "../netlink/message.ts";
+import { RTM_DELADDR, RTM_NEWADDR } from "../netlink/address.ts";
+import { RTM_DELLINK, RTM_NEWLINK } from "../netlink/link.ts";
+import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../netlink/neighbour.ts";
+import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP } from "../netlink/next_hop.ts";
+import { RTM_DELROUTE, RTM_NEWROUTE } from "../netlink/route.ts";
+import type { NotificationSocket } from "../netlink/socket.ts";
+import type { Trigger } from "./trigger.ts";
+
+const RECEIVE_BYTES = 64 * 1024;
+const RTA_OIF = 4;
+const NHA_OIF = 5;
+
+/** What the watch must know to tell our business from everybody else's. */
+export interface KernelWatchDeps {
+  readonly notifications: NotificationSocket;
+  readonly trigger: Trigger;
+  /** Kernel link indexes of our links and of the underlay's. */
+  readonly linkIndexes: () => readonly number[];
+  /** The port ID of the socket that our own changes go through: they are no news. */
+  readonly ownPortId: number;
+  /** Called when a link or an address of the underlay may have changed. */
+  readonly underlayNudged: () => void;
+}
+
+/** Turns notifications about our links into nudges, until `signal` aborts. */
+export async function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSignal }): Promise<void> {
+  const { signal } = options;
+  const buffer = new Uint8Array(RECEIVE_BYTES);
+  const reader = new MessageReader(buffer);
+  const attributes = new AttributeReader(reader.view);
+  while (!signal.aborted) {
+    try {
+      await deps.notifications.wait({ signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    const linkIndexes = deps.linkIndexes();
+    for (let length = deps.notifications.receive(buffer); length !== 0;) {
+      if (length < 0) {
+        // Some were lost: whatever they said, a whole look finds it.
+        deps.underlayNudged();
+        deps.trigger.nudge();
+      } else {
+        reader.reset(length);
+        while (reader.next()) {
+          if (reader.portId !== deps.ownPortId) classify(reader, attributes, linkIndexes, deps);
+        }
+      }
+      length = deps.notifications.receive(buffer);
+    }
+  }
+}
+
+function classify(
+  message: MessageReader,
+  attributes: AttributeReader,
+  linkIndexes: readonly number[],
+  deps: KernelWatchDeps,
+): void {
+  switch (message.type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      message.requireHeader(8);
+      if (linkIndexes.includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN))) {
+        deps.underlayNudged();
+        deps.trigger.nudge();
+      }
+      return;
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH:
+      message.requireHeader(12);
+      if (linkIndexes.includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN))) deps.trigger.nudge();
+      return;
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      if (isOver(message, attributes, 12, RTA_OIF, linkIndexes)) deps.trigger.nudge();
+      return;
+    case RTM_NEWNEXTHOP:
+    case RTM_DELNEXTHOP:
+      if (isOver(message, attributes, 8, NHA_OIF, linkIndexes)) deps.trigger.nudge();
+      return;
+  }
+}
+
+/** Reports whether a route or next hop leaves by one of the links, or does not say by which. */
+function isOver(
+  message: MessageReader,
+  attributes: AttributeReader,
+  headerBytes: number,
+  linkAttribute: number,
+  linkIndexes: readonly number[],
+): boolean {
+  message.requireHeader(headerBytes);
+  attributes.reset(message.start + headerBytes, message.end);
+  while (attributes.next()) {
+    if (attributes.type === linkAttribute) return linkIndexes.includes(attributes.u32());
+  }
+  return true;
+}

@@ -1,0 +1,207 @@
+import { diffTables } from "../core/table.ts";
+import { familyOf, formatMac, type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
+import { type Family, formatAddress, formatPrefix } from "../model/address.ts";
+import { NEXT_HOP, readAddress, ROUTE } from "../model/rows.ts";
+import type {
+  DesiredLink,
+  DesiredState,
+  ObservedAddress,
+  ObservedLink,
+  StateTables,
+  VxlanLink,
+} from "../model/state.ts";
+import type { Table } from "../model/table.ts";
+import type { LinkChange } from "../netlink/link.ts";
+import { RTPROT_BOOT, RTPROT_LODEN } from "../netlink/route.ts";
+
+/** A change to a link or one of its addresses. */
+export type LinkStep =
+  | { readonly kind: "create link"; readonly link: VxlanLink }
+  | { readonly kind: "delete link"; readonly linkIndex: number; readonly name: string; readonly why: string }
+  | {
+    readonly kind: "repair vxlan";
+    readonly linkIndex: number;
+    readonly link: VxlanLink;
+    readonly why: string;
+  }
+  | {
+    readonly kind: "change link";
+    readonly linkIndex: number;
+    readonly name: string;
+    readonly change: LinkChange;
+    readonly why: string;
+  }
+  | { readonly kind: "add address"; readonly name: string; readonly prefix: Prefix }
+  | { readonly kind: "delete address"; readonly name: string; readonly prefix: Prefix };
+
+export type TableName = keyof StateTables;
+
+/** Changes to one table: rows of `table`, chosen by `indices`. */
+export interface TableStep {
+  readonly table: TableName;
+  readonly operation: "add" | "replace" | "delete";
+  readonly rows: Table;
+  readonly indices: Uint32Array;
+}
+
+/** `RT_SCOPE_LINK` of rtnetlink(7), as that of fe80:: addresses. */
+const RT_SCOPE_LINK = 253;
+
+/** The order of additions: what a route needs stands before it. Deletions go the other way. */
+const TABLE_ORDER: readonly TableName[] = ["neighbours", "fdb", "nextHops", "routes"];
+
+/** Plans what makes the links of the desired state, in the order in which it must be applied. */
+export function planLinks(
+  desired: DesiredState,
+  links: readonly (ObservedLink | undefined)[],
+  addresses: readonly ObservedAddress[],
+): LinkStep[] {
+  return desired.links.flatMap((link, slot) => {
+    if (link.kind === "underlay") return [];
+    const wanted = desired.addresses.filter((address) => address.slot === slot).map(({ prefix }) => prefix);
+    return planLink(link, links[slot], addresses, wanted, desired.networks);
+  });
+}
+
+function planLink(
+  link: VxlanLink,
+  found: ObservedLink | undefined,
+  addresses: readonly ObservedAddress[],
+  wanted: readonly Prefix[],
+  networks: readonly Prefix[],
+): LinkStep[] {
+  const { name } = link;
+  const add = (prefix: Prefix): LinkStep => ({ kind: "add address", name, prefix });
+  const conflict = found && identityConflict(link, found);
+  if (found === undefined || conflict !== undefined) {
+    const steps: LinkStep[] = conflict === undefined
+      ? []
+      : [{ kind: "delete link", linkIndex: found!.linkIndex, name, why: conflict }];
+    return [...steps, { kind: "create link", link }, ...wanted.map(add)];
+  }
+  const { linkIndex } = found;
+  const steps: LinkStep[] = [];
+  const vxlanDrift = describeVxlanDrift(link, found);
+  if (vxlanDrift !== undefined) steps.push({ kind: "repair vxlan", linkIndex, link, why: vxlanDrift });
+  const [change, why] = linkDrift(link, found);
+  // The address comes before the link is up, so that no packet leaves with another source.
+  const present = addresses.filter((address) => address.linkIndex === linkIndex);
+  for (const prefix of wanted) {
+    if (!present.some((address) => prefixEquals(address, prefix))) steps.push(add(prefix));
+  }
+  if (why !== "") steps.push({ kind: "change link", linkIndex, name, change, why });
+  for (const address of present) {
+    if (isForeignAddress(address, wanted, networks)) {
+      steps.push({ kind: "delete address", name, prefix: address });
+    }
+  }
+  return steps;
+}
+
+/** Why a link of the right name cannot be made ours in place; `undefined` if it can. */
+function identityConflict(link: VxlanLink, found: ObservedLink): string | undefined {
+  const { vxlan } = found;
+  if (vxlan === undefined) return `it is a ${found.kind ?? "hardware"} link, not vxlan`;
+  if (vxlan.vni !== link.vni) return `its VNI is ${vxlan.vni}, not ${link.vni}`;
+  if (vxlan.port !== link.port) return `its port is ${vxlan.port}, not ${link.port}`;
+  if (vxlan.gbp !== link.gbp) return `its group policy extension is ${vxlan.gbp ? "on" : "off"}`;
+  if (vxlan.isForeign) return "it has a multicast group, a default remote or a miss handler";
+  if (vxlan.local !== undefined && familyOf(vxlan.local) !== familyOf(link.local)) {
+    return `its local address ${formatAddress(vxlan.local)} is of the other family`;
+  }
+  return undefined;
+}
+
+function describeVxlanDrift(link: VxlanLink, { vxlan }: ObservedLink): string | undefined {
+  const drift: string[] = [];
+  if (vxlan?.local !== link.local) {
+    drift.push(`local address ${vxlan?.local === undefined ? "none" : formatAddress(vxlan.local)}`);
+  }
+  if (vxlan?.underlayLinkIndex !== link.underlayLinkIndex) {
+    drift.push(`underlay link index ${vxlan?.underlayLinkIndex}`);
+  }
+  if (vxlan?.learning !== link.learning) drift.push(`learning ${vxlan?.learning}`);
+  return drift.length === 0 ? undefined : drift.join(", ");
+}
+
+function linkDrift(link: VxlanLink, found: ObservedLink): [change: LinkChange, why: string] {
+  const drift: string[] = [];
+  const change: { -readonly [K in keyof LinkChange]: LinkChange[K] } = {};
+  if (found.mtuBytes !== link.mtuBytes) {
+    change.mtuBytes = link.mtuBytes;
+    drift.push(`MTU ${found.mtuBytes}`);
+  }
+  if (found.mac !== link.mac) {
+    change.mac = link.mac;
+    drift.push(`MAC ${found.mac === undefined ? "none" : formatMac(found.mac)}`);
+  }
+  if (!found.isUp) {
+    change.isUp = true;
+    drift.push("down");
+  }
+  return [change, drift.join(", ")];
+}
+
+/** An address that must not be on a link of ours: packets would leave with it as their source. */
+function isForeignAddress(
+  address: ObservedAddress,
+  wanted: readonly Prefix[],
+  networks: readonly Prefix[],
+): boolean {
+  if (wanted.some((prefix) => prefixEquals(address, prefix))) return false;
+  if (address.family === 10) return address.scope !== RT_SCOPE_LINK;
+  return networks.some((network) => prefixContains(network, address.address));
+}
+
+/** Plans what brings the four tables to the desired state: additions, then deletions in the reverse order. */
+export function planTables(desired: DesiredState, observed: StateTables): TableStep[] {
+  const additions: TableStep[] = [];
+  const deletions: TableStep[] = [];
+  for (const table of TABLE_ORDER) {
+    const diff = diffTables(desired[table], observed[table]);
+    const step = (operation: TableStep["operation"], rows: Table, indices: Uint32Array) => ({
+      table,
+      operation,
+      rows,
+      indices,
+    });
+    if (diff.additions.length > 0) additions.push(step("add", desired[table], diff.additions));
+    if (diff.replacements.length > 0) additions.push(step("replace", desired[table], diff.replacements));
+    const ours = diff.deletions.filter((row) => isOurs(table, observed[table], row, desired));
+    if (ours.length > 0) deletions.unshift(step("delete", observed[table], ours));
+  }
+  return [...additions, ...deletions];
+}
+
+/**
+ * Reports whether an observed row may be deleted. On a VTEP everything that is permanent is ours, and so are
+ * flannel's and our routes to the cluster networks; on the underlay link only routes with our protocol.
+ */
+function isOurs(table: TableName, rows: Table, row: number, desired: DesiredState): boolean {
+  const at = row * rows.layout.words;
+  const { words } = rows;
+  if (table === "nextHops") return (words[at + NEXT_HOP.traits]! & 0xff) === RTPROT_LODEN;
+  if (table !== "routes") return true;
+  const protocol = words[at + ROUTE.traits]! & 0xff;
+  const link: DesiredLink = desired.links[words[at + ROUTE.slot]!]!;
+  if (protocol !== RTPROT_LODEN && !(protocol === RTPROT_BOOT && link.kind === "vxlan")) return false;
+  const destination = readAddress(words, at + ROUTE.destination, words[at] as Family);
+  const length = words[at + ROUTE.length]!;
+  return desired.networks.some((network) => network.length <= length && prefixContains(network, destination));
+}
+
+/** Says what a step on a link does, as a verb phrase. */
+export function describeLinkStep(step: LinkStep): string {
+  switch (step.kind) {
+    case "create link":
+      return `create link ${step.link.name}`;
+    case "delete link":
+      return `delete link ${step.name}`;
+    case "repair vxlan":
+      return `repair link ${step.link.name}`;
+    case "change link":
+      return `change link ${step.name}`;
+    default:
+      return `${step.kind} ${formatPrefix(step.prefix)} on ${step.name}`;
+  }
+}

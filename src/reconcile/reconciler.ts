@@ -1,0 +1,183 @@
+import type { Desire } from "../backend/backend.ts";
+import type { Log } from "../log/log.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
+import type { DesiredState, ObservedLink } from "../model/state.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { applyLinkStep, applyTableStep } from "./apply.ts";
+import type { Observer } from "./observe.ts";
+import {
+  describeLinkStep,
+  type LinkStep,
+  planLinks,
+  planTables,
+  type TableName,
+  type TableStep,
+} from "./plan.ts";
+import { Failures, type PassReport } from "./report.ts";
+import { delay, type Trigger } from "./trigger.ts";
+
+/** What a pass needs of the world. */
+export interface ReconcilerDeps {
+  /** What this host must hold; `undefined` while that is not known, and then nothing is touched. */
+  readonly desire: () => (Desire & { readonly remoteLeases: number }) | undefined;
+  readonly client: NetlinkClient;
+  readonly observer: Observer;
+  /** Called after a VTEP was created, before anything uses it. */
+  readonly linkCreated: (name: string) => void;
+  readonly report: (report: PassReport) => void;
+  readonly now: () => Date;
+  /** Milliseconds of a clock that never jumps. */
+  readonly elapsedMs: () => number;
+  readonly log: Log;
+}
+
+/** A pass that failed is tried again after this long, doubled each time up to the resync period. */
+const FIRST_RETRY_MS = 100;
+
+const SLOT_WORD: Readonly<Record<TableName, number>> = {
+  neighbours: NEIGHBOUR.slot,
+  fdb: FDB.slot,
+  nextHops: NEXT_HOP.slot,
+  routes: ROUTE.slot,
+};
+
+/** What is there, and what must change: the drift of this moment. Changes nothing. */
+export interface Drift {
+  readonly links: readonly LinkStep[];
+  readonly tables: readonly TableStep[];
+}
+
+/**
+ * Reads what this host holds and compares it with what it must hold.
+ *
+ * @throws {NetlinkError} If the kernel could not be read.
+ */
+export function observeDrift(deps: Pick<ReconcilerDeps, "observer">, state: DesiredState): Drift {
+  const links = deps.observer.links(state.links);
+  const linkIndexes = links.map((link) => link?.linkIndex ?? 0);
+  return {
+    links: planLinks(state, links, deps.observer.addresses(vteps(state, links))),
+    tables: planTables(state, deps.observer.tables(state.links, linkIndexes)),
+  };
+}
+
+/**
+ * Runs one pass: desire, observe, plan, apply, report. Links first, then the tables that hang on them: the kernel
+ * empties tables without a word when a link changes, so they are read after it.
+ *
+ * A step that fails does not stop the others; the next pass plans it again. Nothing is touched while `desire` is
+ * unknown, as before the first snapshot.
+ */
+export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
+  const startedAt = deps.now();
+  const startedMs = deps.elapsedMs();
+  const desire = deps.desire();
+  if (desire === undefined) return undefined;
+  const failures = new Failures();
+  let planned = 0;
+  try {
+    planned += reconcileLinks(deps, desire.state, failures);
+    planned += reconcileTables(deps, desire.state, failures);
+  } catch (error) {
+    failures.add(error instanceof Error ? error.message : String(error));
+  }
+  const report: PassReport = {
+    startedAt,
+    durationMs: deps.elapsedMs() - startedMs,
+    planned,
+    failures: failures.sentences,
+    failureCount: failures.count,
+    faults: desire.faults,
+    remoteLeases: desire.remoteLeases,
+  };
+  logPass(deps.log, report);
+  deps.report(report);
+  return report;
+}
+
+/** Brings the links to their desired state; returns how many steps that took. */
+function reconcileLinks(deps: ReconcilerDeps, state: DesiredState, failures: Failures): number {
+  const links = deps.observer.links(state.links);
+  const steps = planLinks(state, links, deps.observer.addresses(vteps(state, links)));
+  for (const step of steps) {
+    const action = describeLinkStep(step);
+    try {
+      applyLinkStep(deps.client, step);
+      if (step.kind === "create link") deps.linkCreated(step.link.name);
+      deps.log.write("info", "link changed", { action, ...("why" in step ? { found: step.why } : {}) });
+    } catch (error) {
+      failures.add(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return steps.length;
+}
+
+/** Only links of our own are looked at closely. */
+function vteps(
+  state: DesiredState,
+  links: readonly (ObservedLink | undefined)[],
+): (ObservedLink | undefined)[] {
+  return links.filter((_, slot) => state.links[slot]!.kind === "vxlan");
+}
+
+/** Brings the tables to their desired state; returns how many rows that changed. */
+function reconcileTables(deps: ReconcilerDeps, state: DesiredState, failures: Failures): number {
+  const linkIndexes = deps.observer.links(state.links).map((link) => link?.linkIndex ?? 0);
+  let planned = 0;
+  for (const whole of planTables(state, deps.observer.tables(state.links, linkIndexes))) {
+    const step = onPresentLinks(whole, linkIndexes);
+    planned += step.indices.length;
+    applyTableStep(deps.client, step, state.links, linkIndexes, failures);
+    const { table, operation, indices } = step;
+    deps.log.write("info", "table changed", { table, operation, rows: indices.length });
+  }
+  return planned;
+}
+
+/** The step without the rows of links that could not be created; why they could not is a failure already. */
+function onPresentLinks(step: TableStep, linkIndexes: readonly number[]): TableStep {
+  if (!linkIndexes.includes(0)) return step;
+  const { words, layout } = step.rows;
+  const slotWord = SLOT_WORD[step.table];
+  return {
+    ...step,
+    indices: step.indices.filter((row) => linkIndexes[words[row * layout.words + slotWord]!] !== 0),
+  };
+}
+
+function logPass(log: Log, report: PassReport): void {
+  const { planned, failureCount, durationMs, remoteLeases } = report;
+  const facts = {
+    planned,
+    failures: failureCount,
+    durationMs: Math.round(durationMs * 10) / 10,
+    remoteLeases,
+  };
+  log.write("debug", "pass ended", facts);
+  for (const reason of report.failures) log.write("warn", "step failed", { reason });
+}
+
+/**
+ * Runs passes until `signal` aborts: on every nudge, and at least once every `resyncMs`.
+ *
+ * After a pass it waits as long as the pass took, so that a flood of nudges takes at most half a core.
+ */
+export async function reconcileForever(
+  deps: ReconcilerDeps,
+  trigger: Trigger,
+  options: { resyncMs: number; signal: AbortSignal },
+): Promise<void> {
+  const { resyncMs, signal } = options;
+  let retryMs = FIRST_RETRY_MS;
+  while (!signal.aborted) {
+    const report = reconcileOnce(deps);
+    const isWhole = report === undefined || report.failureCount === 0;
+    retryMs = isWhole ? FIRST_RETRY_MS : Math.min(retryMs * 2, resyncMs);
+    try {
+      await delay(report?.durationMs ?? 0, { signal });
+      await trigger.next(isWhole ? resyncMs : retryMs, { signal });
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import type { PeerFault } from "../backend/backend.ts";
+
+/** Failures that a report names; the others are counted. */
+const NAMED_FAILURES = 20;
+
+/** What one pass found and did. */
+export interface PassReport {
+  readonly startedAt: Date;
+  readonly durationMs: number;
+  /** Changes that the plan held, one a kernel object. */
+  readonly planned: number;
+  /** The first failures, one sentence each. */
+  readonly failures: readonly string[];
+  /** All failures. */
+  readonly failureCount: number;
+  /** Peers that were left out. */
+  readonly faults: readonly PeerFault[];
+  /** Remote leases that the pass was made for. */
+  readonly remoteLeases: number;
+}
+
+/** Collects failures while a pass goes on with the rest. */
+export class Failures {
+  readonly sentences: string[] = [];
+  count = 0;
+
+  add(sentence: string): void {
+    this.count++;
+    if (this.sentences.length < NAMED_FAILURES) this.sentences.push(sentence);
+  }
+}

@@ -1,0 +1,67 @@
+import { type Address, AF_INET, AF_INET6, type Family } from "../model/address.ts";
+import type { ObservedLink } from "../model/state.ts";
+import { dumpAddresses } from "../netlink/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { NetlinkError } from "../netlink/errno.ts";
+import { decodeLink, encodeLinkDump } from "../netlink/link.ts";
+import {
+  decodeDefaultRoute,
+  decodeRouteLookup,
+  type DefaultRoute,
+  encodeDefaultRouteDump,
+  encodeRouteLookup,
+  type RouteLookup,
+} from "../netlink/route_lookup.ts";
+import type { HostNetwork } from "./underlay.ts";
+
+/**
+ * Reads what the choice of the underlay is made from: links, addresses and default routes of this host.
+ *
+ * @throws {NetlinkError} If the kernel refused.
+ */
+export function observeHostNetwork(client: NetlinkClient): HostNetwork {
+  return {
+    links: dumpLinks(client),
+    addresses: dumpAddresses(client, 0),
+    defaultRoutes: [AF_INET, AF_INET6].flatMap((family) => dumpDefaultRoutes(client, family as Family)),
+    reach: (address) => lookUp(client, address),
+  };
+}
+
+function dumpLinks(client: NetlinkClient): ObservedLink[] {
+  const links: ObservedLink[] = [];
+  client.dump("read links", encodeLinkDump, () => links.length = 0, (message) => {
+    const link = decodeLink(message);
+    if (link !== undefined) links.push(link);
+  });
+  return links;
+}
+
+function dumpDefaultRoutes(client: NetlinkClient, family: Family): DefaultRoute[] {
+  const routes: DefaultRoute[] = [];
+  client.dump(
+    "read default routes",
+    (writer, sequence) => encodeDefaultRouteDump(writer, sequence, family),
+    () => routes.length = 0,
+    (message) => {
+      const route = decodeDefaultRoute(message);
+      if (route !== undefined) routes.push(route);
+    },
+  );
+  return routes;
+}
+
+/** How the kernel would reach `address`; `undefined` if it has no route there. */
+function lookUp(client: NetlinkClient, address: Address): RouteLookup | undefined {
+  let lookup: RouteLookup | undefined;
+  try {
+    client.request(
+      "look up a route",
+      (writer, sequence) => encodeRouteLookup(writer, sequence, address),
+      (message) => lookup = decodeRouteLookup(message) ?? lookup,
+    );
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+  }
+  return lookup;
+}
