@@ -1,0 +1,34 @@
+/** What flannel, at any version, calls a backend; and whether this version of Loden has it. */
+const BACKENDS: Readonly<Record<string, "here" | "later" | "never">> = {
+  "vxlan": "here",
+  "host-gw": "later",
+  "wireguard": "later",
+  "ipip": "later",
+  "alloc": "later",
+  "aws-vpc": "later",
+  "extension": "later",
+  "udp": "never",
+  "ipsec": "never",
+  "tencent-vpc": "never",
+  "ali-vpc": "never",
+  "gce": "never",
+};
+
+/** The backend types of this version. */
+export const BACKEND_TYPES: readonly string[] = Object.keys(BACKENDS)
+  .filter((type) => BACKENDS[type] === "here");
+
+/** What is wrong with `type`, lower case already, as a sentence; absent where nothing is. */
+export function backendTypeFault(type: string): string | undefined {
+  const usable = BACKEND_TYPES.join(", ");
+  switch (Object.hasOwn(BACKENDS, type) ? BACKENDS[type] : undefined) {
+    case "here":
+      return undefined;
+    case "later":
+      return `backend ${JSON.stringify(type)} is not in this version; use ${usable}`;
+    case "never":
+      return `backend ${JSON.stringify(type)} of flannel is not in Loden; use ${usable}`;
+    default:
+      return `must be one of ${usable}, is ${JSON.stringify(type)}`;
+  }
+}

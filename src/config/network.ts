@@ -1,0 +1,144 @@
+import { type Address, AF_INET, AF_INET6, type Family, type Prefix } from "../model/address.ts";
+import type { BackendOverride } from "./backend_overrides.ts";
+import { mergeBackend } from "./merge_backend.ts";
+import { ConfigError, type ConfigFault } from "./config_error.ts";
+import { JsonSyntaxError, type JsonValue, parseJson } from "./json.ts";
+import { foldKeys, isObject } from "./fold_keys.ts";
+import { mustBe, NETWORK_KEYS, networkSchema } from "./network_schema.ts";
+import { VXLAN_KEYS, type VxlanConfig, vxlanIpv6Schema, vxlanSchema } from "./network_schema.ts";
+import { deriveSubnets, type FamilyNetwork } from "./subnets.ts";
+
+/** What net-conf.json says about the overlay, the same on every host. */
+export interface NetworkConfig {
+  /** One for each family in use, IPv4 first; never empty. */
+  readonly families: readonly FamilyNetwork[];
+  /** `EnableNFTables`: rules are made with nftables rather than iptables. */
+  readonly enableNftables: boolean;
+  readonly backend: VxlanConfig;
+}
+
+/** A configuration, and what to say about it. */
+export interface NetworkReading {
+  readonly config: NetworkConfig;
+  /** Each one line for the log. */
+  readonly warnings: readonly string[];
+  /** Where each key of `Backend` comes from: the file's name, `-vxlan-vni`, `FLANNELD_MTU`, `default`. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+/** A larger file is not a network configuration. */
+const MAX_TEXT_BYTES = 64 * 1024;
+
+/**
+ * Reads net-conf.json as flannel does, with keys in any case.
+ *
+ * A missing `Backend` is vxlan, as flannel documents it; flannel's code makes it udp.
+ *
+ * @param options.source The file's name, for messages.
+ * @param options.overrides What flags and variables say, weakest first.
+ * @throws {ConfigError} With every fault, if there is any.
+ */
+export function parseNetworkConfig(
+  text: string,
+  options: { readonly source: string; readonly overrides?: readonly BackendOverride[] },
+): NetworkReading {
+  const { source, overrides = [] } = options;
+  const file = foldKeys(parseFile(text, source), NETWORK_KEYS);
+  const network = networkSchema.safeParse(withoutNulls(file.members));
+  const faults = (network.error?.issues ?? []).map(({ path, message }): ConfigFault => ({
+    where: source,
+    path: path.join("."),
+    message,
+  }));
+  const hasIpv6 = file.members["EnableIPv6"] === true;
+  const backend = mergeBackend(file.members["Backend"], { source, overrides });
+  const vxlan = (hasIpv6 ? vxlanIpv6Schema : vxlanSchema).safeParse(backend.members);
+  for (const { path, message } of vxlan.error?.issues ?? []) {
+    const where = backend.origins.get(String(path[0])) ?? source;
+    backend.faults.push({ where, path: `Backend.${path.join(".")}`, message });
+  }
+  const families = network.success ? familiesOf(network.data, source, faults) : [];
+  faults.push(...backend.faults);
+  if (faults.length > 0 || !network.success || !vxlan.success) {
+    // A key that was mistyped may be the one that is missing.
+    const typos = file.typos.map(({ key, near }) => ({
+      where: source,
+      path: key,
+      message: `is not a key; did you mean ${near}?`,
+    }));
+    throw new ConfigError([...faults, ...typos]);
+  }
+  const origins = new Map(VXLAN_KEYS.map((key) => [key, backend.origins.get(key) ?? "default"]));
+  return {
+    config: { families, enableNftables: network.data.enableNftables, backend: vxlan.data },
+    warnings: [
+      ...file.typos.map(({ key, near }) => `${source}: ${key} is ignored: did you mean ${near}?`),
+      ...backend.warnings,
+    ],
+    origins,
+  };
+}
+
+function parseFile(text: string, source: string): Readonly<Record<string, JsonValue>> {
+  const refuse = (path: string, message: string) => new ConfigError([{ where: source, path, message }]);
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes > MAX_TEXT_BYTES) throw refuse("", `must be at most ${MAX_TEXT_BYTES} bytes, is ${bytes}`);
+  let value: JsonValue;
+  try {
+    // Editors on Windows begin a file with a byte order mark, which JSON does not allow.
+    value = parseJson(text.replace(/^\ufeff/, ""));
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw refuse(`line ${error.line} column ${error.column}`, error.reason);
+  }
+  if (!isObject(value)) throw refuse("", mustBe("a JSON object", value));
+  return value;
+}
+
+/** `null` is an absent key, as in Go; flannel refuses it for some keys. */
+function withoutNulls(members: Readonly<Record<string, JsonValue>>): Record<string, JsonValue> {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== null));
+}
+
+interface FamilyKeys {
+  readonly isEnabled: boolean;
+  readonly network: Prefix | undefined;
+  readonly length: number | undefined;
+  readonly minimum: Address | undefined;
+  readonly maximum: Address | undefined;
+}
+
+/** How flannel calls what `deriveSubnets()` calls otherwise. */
+const SPELLINGS = { network: "Network", length: "SubnetLen", minimum: "SubnetMin", maximum: "SubnetMax" };
+
+/** Derives the families in use; what is wrong goes to `faults`. */
+function familiesOf(
+  file: { readonly ipv4: FamilyKeys; readonly ipv6: FamilyKeys },
+  source: string,
+  faults: ConfigFault[],
+): FamilyNetwork[] {
+  const halves: readonly (readonly [Family, FamilyKeys, prefix: string])[] = [
+    [AF_INET, file.ipv4, ""],
+    [AF_INET6, file.ipv6, "IPv6"],
+  ];
+  if (!file.ipv4.isEnabled && !file.ipv6.isEnabled) {
+    faults.push({ where: source, path: "EnableIPv4", message: "must be true unless EnableIPv6 is" });
+  }
+  const families: FamilyNetwork[] = [];
+  for (const [family, keys, prefix] of halves) {
+    if (!keys.isEnabled) continue;
+    if (keys.network === undefined) {
+      const because = prefix === "" ? "EnableIPv4 is not false" : "EnableIPv6 is true";
+      faults.push({ where: source, path: `${prefix}Network`, message: `is missing, and ${because}` });
+      continue;
+    }
+    const derived = deriveSubnets(family, keys.network, keys);
+    if ("family" in derived) families.push(derived);
+    else {
+      for (const { key, message } of derived) {
+        faults.push({ where: source, path: `${prefix}${SPELLINGS[key]}`, message });
+      }
+    }
+  }
+  return families;
+}

@@ -1,0 +1,156 @@
+import { type Address, formatAddress, type Ipv4, type Ipv6 } from "../model/address.ts";
+import { parseAnyAddress, parseIpv4Text, parseIpv6Text } from "./address_text.ts";
+import { type BackendOverride, backendOverrides } from "./backend_overrides.ts";
+import { FLAG_GROUPS, type FlagValue } from "./flag.ts";
+import { type Flag, variableOf } from "./flag.ts";
+import { type FlagName, FLAGS } from "./flags.ts";
+import { type Environment, type FlagReading, type FlagSource, readFlags } from "./parse_flags.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What the command line and the environment ask of the agent. */
+export interface Options {
+  /** Names and addresses of links, tried in order. */
+  readonly iface: readonly string[];
+  readonly ifaceRegex: readonly string[];
+  readonly ifaceCanReach?: Address;
+  readonly publicIp?: Ipv4;
+  readonly publicIpv6?: Ipv6;
+  /** What flags and variables say about `Backend`, weakest first. */
+  readonly backendOverrides: readonly BackendOverride[];
+  /** `-ip-masq`: whether the subnet file says that this host masquerades. */
+  readonly masquerade: boolean;
+  readonly networkConfigPath: string;
+  readonly subnetFilePath: string;
+  readonly localRegistryPath: string;
+  readonly leaseRenewMarginMs: number;
+  readonly resyncMs: number;
+  /** Where `/healthz` is served; absent where it is not. */
+  readonly health?: { readonly hostname: string; readonly port: number };
+  readonly logFormat: "auto" | "json" | "text";
+  readonly logLevel: "info" | "debug";
+}
+
+/** What a command line asks for. */
+export type OptionsOutcome =
+  | { readonly kind: "help" | "version" }
+  | {
+    readonly kind: "run";
+    readonly options: Options;
+    /** Each one line for the log. */
+    readonly warnings: readonly string[];
+    /** The flags that were given, by name, and where the value in use comes from. */
+    readonly given: ReadonlyMap<string, FlagSource>;
+  };
+
+/**
+ * Reads the agent's options: a flag is stronger than its `FLANNELD_*` variable, and that than the default.
+ *
+ * @throws {UsageError} If a person must change the command line or the environment.
+ */
+export function parseOptions(argv: readonly string[], environment: Environment): OptionsOutcome {
+  const outcome = readFlags(argv, environment, FLAGS);
+  if (outcome.kind !== "values") return outcome;
+  const { reading } = outcome;
+  const warnings = [...reading.warnings, ...laterWarnings(reading)];
+  return { kind: "run", options: optionsOf(reading), warnings, given: reading.given };
+}
+
+/** A flag's or a variable's name, as a person would look for it: `-mtu`, `FLANNELD_MTU`. */
+function whereGiven(name: string, { given }: FlagReading): string {
+  return given.get(name) === "environment" ? variableOf(name) : `-${name}`;
+}
+
+function optionsOf(reading: FlagReading): Options {
+  const text = (name: FlagName<"string">) => reading.values.get(name) as string;
+  const integer = (name: FlagName<"integer">) => reading.values.get(name) as number;
+  const list = (name: FlagName<"list">) => reading.values.get(name) as readonly string[];
+  const port = integer("healthz-port");
+  const ifaceCanReach = addressOf("iface-can-reach", parseAnyAddress, "an address", reading);
+  const publicIp = addressOf("public-ip", parseIpv4Text, "an IPv4 address", reading);
+  const publicIpv6 = addressOf("public-ipv6", parseIpv6Text, "an IPv6 address", reading);
+  return {
+    iface: list("iface"),
+    ifaceRegex: list("iface-regex"),
+    ...ifaceCanReach !== undefined && { ifaceCanReach },
+    ...publicIp !== undefined && { publicIp },
+    ...publicIpv6 !== undefined && { publicIpv6 },
+    backendOverrides: backendOverrides(reading),
+    masquerade: reading.values.get("ip-masq") as boolean,
+    networkConfigPath: text("net-config-path"),
+    subnetFilePath: text("subnet-file"),
+    localRegistryPath: text("local-registry"),
+    leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
+    resyncMs: integer("resync") * 1000,
+    ...port > 0 && { health: { hostname: text("healthz-ip") || "0.0.0.0", port } },
+    logFormat: text("log-format") as Options["logFormat"],
+    logLevel: integer("v") >= 1 ? "debug" : "info",
+  };
+}
+
+/** The address that `name` gives; absent where it is empty. */
+function addressOf<A extends Address>(
+  name: FlagName<"string">,
+  parse: (text: string) => A,
+  what: string,
+  reading: FlagReading,
+): A | undefined {
+  const text = reading.values.get(name) as string;
+  if (text === "") return undefined;
+  try {
+    return parse(text);
+  } catch {
+    const hint = otherFamilyHint(name, text);
+    const where = whereGiven(name, reading);
+    throw new UsageError(`Cannot read ${where}: must be ${what}, is ${JSON.stringify(text)}${hint}`);
+  }
+}
+
+function otherFamilyHint(name: string, text: string): string {
+  const other = name === "public-ip" ? "public-ipv6" : name === "public-ipv6" ? "public-ip" : undefined;
+  if (other === undefined) return "";
+  try {
+    return `; write -${other}=${formatAddress(parseAnyAddress(text))}`;
+  } catch {
+    return "";
+  }
+}
+
+/** One line for each flag that asks for something this version does not do. */
+function laterWarnings(reading: FlagReading): string[] {
+  const asked = (flag: Flag) => {
+    const value = reading.values.get(flag.name);
+    if (flag.kind === "boolean") return value === true;
+    return value !== "" && value !== flag.default;
+  };
+  return (FLAGS as readonly Flag[])
+    .filter((flag) => flag.later !== undefined && reading.given.has(flag.name) && asked(flag))
+    .map((flag) => `${whereGiven(flag.name, reading)} ${flag.later}`);
+}
+
+/** Where the second column of the help text begins. */
+const HELP_COLUMN = 38;
+
+function helpLine(flag: Flag): string {
+  const name = flag.kind === "boolean" ? `-${flag.name}` : `-${flag.name} ${flag.value ?? "VALUE"}`;
+  return `  ${name.padEnd(HELP_COLUMN - 3)} ${flag.help}${defaultText(flag.default)}`;
+}
+
+function defaultText(value: FlagValue | undefined): string {
+  if (value === undefined || value === "" || value === false || Array.isArray(value)) return "";
+  return ` (${value})`;
+}
+
+/** The flag list that `-help` prints: a line a flag, in groups, with a default in parentheses. */
+export function helpText(): string {
+  const groups = FLAG_GROUPS.map((group) => {
+    const flags = (FLAGS as readonly Flag[]).filter((flag) => flag.group === group);
+    return [`${group}:`, ...flags.map(helpLine)].join("\n");
+  });
+  return [
+    "Usage: loden [-FLAG[=VALUE]]...",
+    ...groups,
+    "-iface eth0, -iface=eth0 and --iface=eth0 are the same; a flag without a value needs `=` to be turned off:\n" +
+    "-ip-masq=false. Each flag is also a variable, which the command line overrides: -healthz-port is\n" +
+    "FLANNELD_HEALTHZ_PORT.",
+  ].join("\n\n") + "\n";
+}
