@@ -45,8 +45,8 @@ export const ROUTE_FOREIGN_TRAIT = 1 << 25;
  * | word | holds |
  * | ---: | ----- |
  * |    0 | `id` |
- * |    1 | `family` |
- * |    2 | `slot` |
+ * |    1 | `slot` |
+ * |    2 | `family` |
  * |    3 | `gateway`, four words |
  * |    7 | `traits`: protocol, `ROUTE_ONLINK`, `ROUTE_FOREIGN_TRAIT` |
  */
@@ -54,8 +54,8 @@ export const NEXT_HOP = {
   words: 8,
   keyWords: 1,
   id: 0,
-  family: 1,
-  slot: 2,
+  slot: 1,
+  family: 2,
   gateway: 3,
   traits: 7,
 } as const satisfies RowLayout & Record<string, number>;

@@ -89,7 +89,7 @@ export class Observer {
   }
 
   #underlay(link: UnderlayLink, linkIndex: number, slots: LinkSlots, slot: number): void {
-    for (const family of [AF_INET, AF_INET6]) this.#routes(link.name, family, linkIndex, slots, slot);
+    for (const family of [AF_INET, AF_INET6] as const) this.#routes(link.name, family, linkIndex, slots, slot);
   }
 
   #routes(name: string, family: Family, linkIndex: number, slots: LinkSlots, slot: number): void {

@@ -23,7 +23,7 @@ export function observeHostNetwork(client: NetlinkClient): HostNetwork {
   return {
     links: dumpLinks(client),
     addresses: dumpAddresses(client, 0),
-    defaultRoutes: [AF_INET, AF_INET6].flatMap((family) => dumpDefaultRoutes(client, family as Family)),
+    defaultRoutes: ([AF_INET, AF_INET6] as const).flatMap((family) => dumpDefaultRoutes(client, family)),
     reach: (address) => lookUp(client, address),
   };
 }

@@ -1,0 +1,141 @@
+import type { Log } from "../log/log.ts";
+import { formatAddress, formatPrefix } from "../model/address.ts";
+import type { Lease } from "../model/lease.ts";
+import type { LeaseSet } from "./lease_set.ts";
+import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
+
+/** A lease that could not be had is asked for again after this long, doubled each time. */
+const FIRST_RETRY_MS = 200;
+const LAST_RETRY_MS = 30_000;
+/** A lease is renewed at least this long after it was taken, whatever the margin says. */
+const SHORTEST_RENEWAL_MS = 1000;
+/** A timer cannot be set further ahead. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** What membership needs of the world. */
+export interface MembershipDeps {
+  readonly registry: LeaseRegistry;
+  readonly leases: LeaseSet;
+  /** What this host asks for now; it changes with the underlay. */
+  readonly request: (previous: Lease | undefined) => LeaseRequest;
+  /** Called when the own lease or anybody else's has changed. */
+  readonly changed: () => void;
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+/** This host's place in the overlay: holds its lease, and follows everybody else's. */
+export class Membership {
+  readonly #deps: MembershipDeps;
+  readonly #renewMarginMs: number;
+  #own: Lease | undefined;
+  #reason: string | undefined = "no lease was asked for yet";
+  #wake = Promise.withResolvers<void>();
+
+  constructor(deps: MembershipDeps, options: { renewMarginMs: number }) {
+    this.#deps = deps;
+    this.#renewMarginMs = options.renewMarginMs;
+  }
+
+  /** The lease of this host; `undefined` while it has none. */
+  get own(): Lease | undefined {
+    return this.#own;
+  }
+
+  /** Why there is no lease, as a sentence; `undefined` while there is one. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  /** Asks for the lease anew: what this host publishes has changed, or somebody took the lease. */
+  refresh(): void {
+    this.#wake.resolve();
+  }
+
+  /** Acquires the lease and renews it before it ends, until `signal` aborts. A failure is tried again. */
+  async hold(options: { signal: AbortSignal }): Promise<void> {
+    const { signal } = options;
+    let retryMs = FIRST_RETRY_MS;
+    let previous = await this.#previous({ signal });
+    while (!signal.aborted) {
+      this.#wake = Promise.withResolvers<void>();
+      let waitMs: number;
+      try {
+        const lease = await this.#deps.registry.acquire(this.#deps.request(previous), { signal });
+        this.#accept(lease);
+        previous = lease;
+        retryMs = FIRST_RETRY_MS;
+        waitMs = this.#untilRenewalMs(lease);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#reason = error instanceof Error ? error.message : String(error);
+        this.#deps.log.write("warn", "lease not acquired", { reason: this.#reason, retryInMs: retryMs });
+        waitMs = retryMs;
+        retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
+      }
+      await this.#sleep(waitMs, { signal });
+    }
+  }
+
+  /** Follows everybody's leases until `signal` aborts. */
+  async follow(options: { signal: AbortSignal }): Promise<void> {
+    for await (const update of this.#deps.registry.watch(options)) {
+      this.#deps.leases.apply(update);
+      const own = this.#own;
+      if (own !== undefined) {
+        const isLost = update.kind === "released"
+          ? update.host === own.host
+          : update.kind === "snapshot" && !update.leases.some(({ host }) => host === own.host);
+        if (isLost) {
+          this.#deps.log.write("warn", "own lease was gone", { host: own.host });
+          this.refresh();
+        }
+      }
+      this.#deps.changed();
+    }
+  }
+
+  async #previous(options: { signal: AbortSignal }): Promise<Lease | undefined> {
+    try {
+      return await this.#deps.registry.previous(options);
+    } catch (error) {
+      this.#deps.log.write("warn", "previous lease not read", { reason: String(error) });
+      return undefined;
+    }
+  }
+
+  #accept(lease: Lease): void {
+    const before = this.#own;
+    this.#own = lease;
+    this.#reason = undefined;
+    if (JSON.stringify(facts(before)) === JSON.stringify(facts(lease))) return;
+    this.#deps.log.write("info", "lease acquired", facts(lease));
+    this.#deps.changed();
+  }
+
+  #untilRenewalMs(lease: Lease): number {
+    if (lease.expiresAtMs === undefined) return LONGEST_TIMER_MS;
+    const leftMs = lease.expiresAtMs - this.#deps.now();
+    return Math.min(Math.max(leftMs - this.#renewMarginMs, SHORTEST_RENEWAL_MS), LONGEST_TIMER_MS);
+  }
+
+  /** Waits, unless `refresh()` was called since the request was made. */
+  async #sleep(ms: number, options: { signal: AbortSignal }): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const end = () => resolve();
+    const timer = setTimeout(end, ms);
+    options.signal.addEventListener("abort", end, { once: true });
+    await Promise.race([promise, this.#wake.promise]);
+    clearTimeout(timer);
+    options.signal.removeEventListener("abort", end);
+  }
+}
+
+/** What of a lease others can see change. */
+function facts(lease: Lease | undefined): Record<string, unknown> {
+  return {
+    host: lease?.host,
+    subnets: lease?.parts.map(({ subnet }) => formatPrefix(subnet)),
+    underlayAddresses: lease?.parts.map(({ underlayAddress }) => formatAddress(underlayAddress)),
+  };
+}
