@@ -1,4 +1,4 @@
-import { ENOBUFS, NetlinkError } from "./errno.ts";
+import { ENOBUFS, isErrno, NetlinkError } from "./errno.ts";
 import {
   align4,
   AttributeReader,
@@ -40,6 +40,8 @@ export class NetlinkClient {
   readonly #reader = new MessageReader(this.#buffer);
   readonly #attributes = new AttributeReader(this.#reader.view);
   #sequence = 0;
+  /** Whether answers to an earlier request may still be unread. */
+  #isUnread = false;
 
   constructor(transport: NetlinkTransport) {
     this.#transport = transport;
@@ -81,8 +83,7 @@ export class NetlinkClient {
         if (reader.sequence !== sequence) continue;
         if (reader.flags & NLM_F_DUMP_INTR) isConsistent = false;
         if (reader.type === NLMSG_DONE || reader.type === NLMSG_ERROR) {
-          const errno = this.#errno();
-          if (errno !== 0) throw new NetlinkError(action, errno, this.#extack());
+          this.#finish(action);
           return isConsistent;
         }
         each(reader);
@@ -109,9 +110,7 @@ export class NetlinkClient {
           each?.(this.#reader);
           continue;
         }
-        const errno = this.#errno();
-        if (errno !== 0) throw new NetlinkError(action, errno, this.#extack());
-        return;
+        return this.#finish(action);
       }
     }
   }
@@ -164,7 +163,9 @@ export class NetlinkClient {
           if (this.#reader.type !== NLMSG_ERROR || index >= next) continue;
           const errno = this.#errno();
           if (errno !== 0) refuse(index, errno, this.#extack());
-          if (index === next - 1) return;
+          if (index !== next - 1) continue;
+          this.#isUnread = false;
+          return;
         }
       }
     } catch (error) {
@@ -179,13 +180,26 @@ export class NetlinkClient {
     return this.#sequence;
   }
 
-  /** Sends what the writer holds, after throwing away answers to earlier requests that nobody waited for. */
+  /** Sends what the writer holds, after throwing away answers to an earlier request that nobody read. */
   #send(action: string): void {
     try {
+      // A dump that was left in the middle keeps the kernel from starting another one.
+      if (this.#isUnread) this.#discard();
+      this.#isUnread = true;
       this.#transport.send(this.#writer.bytes);
     } catch (error) {
-      if (error instanceof NetlinkError) throw new NetlinkError(action, error.errno);
+      if (error instanceof NetlinkError) throw new NetlinkError(action, error.errno, error.extack);
       throw error;
+    }
+  }
+
+  #discard(): void {
+    for (;;) {
+      try {
+        if (this.#transport.receive(this.#buffer) === 0) return;
+      } catch (error) {
+        if (!isErrno(error, ENOBUFS)) throw error;
+      }
     }
   }
 
@@ -196,10 +210,28 @@ export class NetlinkClient {
     this.#reader.reset(length);
   }
 
-  /** The positive error number in an `NLMSG_ERROR` or `NLMSG_DONE`; 0 is an ack. */
+  /**
+   * Takes the last answer to a request.
+   *
+   * @throws {NetlinkError} If the kernel refused.
+   */
+  #finish(action: string): void {
+    const errno = this.#errno();
+    const extack = errno === 0 ? undefined : this.#extack();
+    this.#isUnread = false;
+    if (errno !== 0) throw new NetlinkError(action, errno, extack);
+  }
+
+  /**
+   * The positive error number in an `NLMSG_ERROR` or `NLMSG_DONE`; 0 is an ack.
+   *
+   * @throws {SyntaxError} If there is none.
+   */
   #errno(): number {
-    const { view, start, end } = this.#reader;
-    return end - start < 4 ? 0 : -view.getInt32(start, LITTLE_ENDIAN);
+    this.#reader.requireHeader(4);
+    const errno = -this.#reader.view.getInt32(this.#reader.start, LITTLE_ENDIAN);
+    if (errno < 0) throw new SyntaxError(`Cannot decode netlink reply: its error number is ${errno}`);
+    return errno;
   }
 
   /** The kernel's sentence in an `NLMSG_ERROR` or `NLMSG_DONE`, where it sent one. */
@@ -210,6 +242,7 @@ export class NetlinkClient {
     if (type === NLMSG_ERROR) {
       if (end - at < MESSAGE_HEADER_BYTES) return undefined;
       const refusedBytes = flags & NLM_F_CAPPED ? MESSAGE_HEADER_BYTES : view.getUint32(at, LITTLE_ENDIAN);
+      if (refusedBytes > end - at) return undefined;
       at += align4(refusedBytes);
     }
     if (at >= end) return undefined;

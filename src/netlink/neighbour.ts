@@ -35,8 +35,6 @@ const NDA_MASTER = 9;
 const NDA_NH_ID = 13;
 
 const NTF_SELF = 0x02;
-/** `RTN_UNICAST`, the type of every neighbour that is set by hand. */
-const RTN_UNICAST = 1;
 
 /** Set by hand and never forgotten. */
 export const NUD_PERMANENT = 0x80;
@@ -50,7 +48,7 @@ const NUD_NOARP = 0x40;
  * |      4 |     4 | `ndm_ifindex` | the link index of `slot`            |
  * |      8 |     2 | `ndm_state`   | `state`                             |
  * |     10 |     1 | `ndm_flags`   | `NTF_SELF` for an FDB entry of ours |
- * |     11 |     1 | `ndm_type`    | `RTN_UNICAST`                       |
+ * |     11 |     1 | `ndm_type`    | 0; the kernel decides               |
  *
  * Source: `struct ndmsg`, rtnetlink(7); Documentation/netlink/specs/rt-neigh.yaml.
  */
@@ -60,13 +58,12 @@ function encodeHeader(
   linkIndex: number,
   state: number,
   flags: number,
-  type: number,
 ): void {
   writer.u32(family);
   writer.u32(linkIndex);
   writer.u16(state);
   writer.u8(flags);
-  writer.u8(type);
+  writer.u8(0);
 }
 
 /** Writes the request for the neighbours of `family` on one link. */
@@ -77,7 +74,7 @@ export function encodeNeighbourDump(
   linkIndex: number,
 ): void {
   writer.begin(RTM_GETNEIGH, NLM_F_DUMP, sequence);
-  encodeHeader(writer, family, 0, 0, 0, 0);
+  encodeHeader(writer, family, 0, 0, 0);
   writer.attributeU32(NDA_IFINDEX, linkIndex);
   writer.end();
 }
@@ -85,7 +82,7 @@ export function encodeNeighbourDump(
 /** Writes the request for the FDB entries of one VTEP. */
 export function encodeFdbDump(writer: MessageWriter, sequence: number, linkIndex: number): void {
   writer.begin(RTM_GETNEIGH, NLM_F_DUMP, sequence);
-  encodeHeader(writer, AF_BRIDGE, linkIndex, 0, 0, 0);
+  encodeHeader(writer, AF_BRIDGE, linkIndex, 0, 0);
   writer.end();
 }
 
@@ -100,7 +97,7 @@ export function encodeNeighbour(
   const family = words[at + NEIGHBOUR.family]!;
   const linkIndex = linkIndexes[words[at]!]!;
   writer.begin(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sequence);
-  encodeHeader(writer, family, linkIndex, words[at + NEIGHBOUR.state]!, 0, RTN_UNICAST);
+  encodeHeader(writer, family, linkIndex, words[at + NEIGHBOUR.state]!, 0);
   writer.attributeAddress(NDA_DST, words, at + NEIGHBOUR.address, family === AF_INET ? 4 : 16);
   writer.attributeMac(NDA_LLADDR, words, at + NEIGHBOUR.mac);
   writer.end();
@@ -116,7 +113,7 @@ export function encodeNeighbourDeletion(
 ): void {
   const family = words[at + NEIGHBOUR.family]!;
   writer.begin(RTM_DELNEIGH, 0, sequence);
-  encodeHeader(writer, family, linkIndexes[words[at]!]!, 0, 0, 0);
+  encodeHeader(writer, family, linkIndexes[words[at]!]!, 0, 0);
   writer.attributeAddress(NDA_DST, words, at + NEIGHBOUR.address, family === AF_INET ? 4 : 16);
   writer.end();
 }
@@ -130,7 +127,7 @@ export function encodeFdbEntry(
   linkIndexes: readonly number[],
 ): void {
   writer.begin(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sequence);
-  encodeHeader(writer, AF_BRIDGE, linkIndexes[words[at]!]!, words[at + FDB.state]!, NTF_SELF, 0);
+  encodeHeader(writer, AF_BRIDGE, linkIndexes[words[at]!]!, words[at + FDB.state]!, NTF_SELF);
   encodeFdbKey(writer, words, at);
   writer.end();
 }
@@ -144,7 +141,7 @@ export function encodeFdbDeletion(
   linkIndexes: readonly number[],
 ): void {
   writer.begin(RTM_DELNEIGH, 0, sequence);
-  encodeHeader(writer, AF_BRIDGE, linkIndexes[words[at]!]!, 0, NTF_SELF, 0);
+  encodeHeader(writer, AF_BRIDGE, linkIndexes[words[at]!]!, 0, NTF_SELF);
   encodeFdbKey(writer, words, at);
   writer.end();
 }

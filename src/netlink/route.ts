@@ -3,12 +3,14 @@ import { ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
 import {
+  align4,
   AttributeReader,
   LITTLE_ENDIAN,
   type MessageReader,
   type MessageWriter,
   NLM_F_CREATE,
   NLM_F_DUMP,
+  NLM_F_DUMP_FILTERED,
   NLM_F_REPLACE,
 } from "./message.ts";
 
@@ -16,6 +18,8 @@ export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 
+/** `sizeof(struct rtnexthop)`. */
+const MULTIPATH_HEADER_BYTES = 8;
 /** `sizeof(struct rtmsg)`. */
 const ROUTE_HEADER_BYTES = 12;
 
@@ -24,6 +28,7 @@ const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
 const RTA_METRICS = 8;
+const RTA_MULTIPATH = 9;
 const RTA_CACHEINFO = 12;
 const RTA_TABLE = 15;
 const RTA_PREF = 20;
@@ -163,7 +168,8 @@ function isZero(words: Uint32Array, at: number): boolean {
 
 /**
  * Appends the route of one dump message as a row, unless it is not of the main table, not over one of `slots`,
- * a cached copy, or the kernel's own. An attribute that Loden never sets is kept as `ROUTE_FOREIGN_TRAIT`.
+ * a cached copy, or the kernel's own. One over several links counts if the link of `slotOfDump` is among them. An
+ * attribute that Loden never sets is kept as `ROUTE_FOREIGN_TRAIT`.
  *
  * @param attributes A reader over the message's buffer, to be reused between messages.
  * @throws {SyntaxError} If the message is malformed.
@@ -185,7 +191,7 @@ export function decodeRoute(
   }
   const at = table.push();
   const words = table.storage;
-  let slot = slotOfDump;
+  let slot: number | undefined;
   let isForeign = view.getUint8(start + 2) !== 0 || view.getUint8(start + 3) !== 0;
   words[at] = view.getUint8(start);
   words[at + ROUTE.length] = view.getUint8(start + 1);
@@ -197,6 +203,10 @@ export function decodeRoute(
         break;
       case RTA_OIF:
         slot = slots.slotOf(attributes.u32());
+        break;
+      case RTA_MULTIPATH:
+        slot = leavesBy(attributes, slots, slotOfDump) ? slotOfDump : -1;
+        isForeign = true;
         break;
       case RTA_GATEWAY:
         attributes.addressWords(words, at + ROUTE.gateway);
@@ -218,6 +228,10 @@ export function decodeRoute(
         isForeign = true;
     }
   }
+  if (slot === undefined && words[at + ROUTE.nextHopId] !== 0 && message.flags & NLM_F_DUMP_FILTERED) {
+    // With the sysctl nexthop_compat_mode off only the next hop knows the link, and the kernel looked there.
+    slot = slotOfDump;
+  }
   if (slot !== slotOfDump) {
     table.pop();
     return;
@@ -232,6 +246,34 @@ export function decodeRoute(
   words[at + ROUTE.traits] = protocol | view.getUint8(start + 6) << 8 | view.getUint8(start + 7) << 16 |
     onlink |
     (isForeign ? ROUTE_FOREIGN_TRAIT : 0);
+}
+
+/**
+ * Reports whether one of several next hops leaves by the link in `slot`.
+ *
+ * | offset | bytes | C field       | here                 |
+ * | -----: | ----: | ------------- | -------------------- |
+ * |      0 |     2 | `rtnh_len`    | with its attributes  |
+ * |      2 |     1 | `rtnh_flags`  | not looked at        |
+ * |      3 |     1 | `rtnh_hops`   | not looked at        |
+ * |      4 |     4 | `rtnh_ifindex`| the link             |
+ *
+ * Source: `struct rtnexthop`, rtnetlink(7).
+ */
+function leavesBy(nextHops: AttributeReader, slots: LinkSlots, slot: number): boolean {
+  const { view, end } = nextHops;
+  for (let at = nextHops.start; at < end;) {
+    const left = end - at;
+    const length = left < MULTIPATH_HEADER_BYTES ? 0 : view.getUint16(at, LITTLE_ENDIAN);
+    if (length < MULTIPATH_HEADER_BYTES || length > left) {
+      throw new SyntaxError(
+        `Cannot decode next hop of route: ${left} bytes are left and it claims ${length}`,
+      );
+    }
+    if (slots.slotOf(view.getInt32(at + 4, LITTLE_ENDIAN)) === slot) return true;
+    at += align4(length);
+  }
+  return false;
 }
 
 /** Reads `RTAX_MTU`; reports whether there is any other metric. */

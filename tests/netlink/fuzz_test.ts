@@ -1,0 +1,311 @@
+import { assertEquals } from "@std/assert";
+import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import { Table } from "../../src/model/table.ts";
+import { decodeAddress } from "../../src/netlink/address.ts";
+import { DumpInterruptedError, NetlinkClient, type WriteRequest } from "../../src/netlink/client.ts";
+import { NetlinkError } from "../../src/netlink/errno.ts";
+import { decodeLink } from "../../src/netlink/link.ts";
+import { LinkSlots } from "../../src/netlink/link_slots.ts";
+import {
+  align4,
+  AttributeReader,
+  LITTLE_ENDIAN,
+  MESSAGE_HEADER_BYTES,
+  MessageReader,
+  NLM_F_DUMP,
+} from "../../src/netlink/message.ts";
+import { decodeFdbEntry, decodeNeighbour } from "../../src/netlink/neighbour.ts";
+import { decodeNextHop } from "../../src/netlink/next_hop.ts";
+import { decodeRoute } from "../../src/netlink/route.ts";
+import type { NetlinkTransport } from "../../src/netlink/socket.ts";
+import { CAPTURES } from "./captures.ts";
+import { fromHex, setSequence } from "./golden.ts";
+
+const SEED = Number(Deno.env.get("LODEN_SEED") ?? 1);
+const DECODER_ROUNDS = 100_000;
+const CLIENT_ROUNDS = 100_000;
+
+/** Numbers below `limit` from a seed: mulberry32. */
+function seeded(seed: number): (limit: number) => number {
+  let state = seed >>> 0;
+  return (limit) => {
+    state = state + 0x6d2b79f5 >>> 0;
+    let mixed = Math.imul(state ^ state >>> 15, state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ mixed >>> 7, mixed | 61);
+    return ((mixed ^ mixed >>> 14) >>> 0) % limit;
+  };
+}
+
+type Random = ReturnType<typeof seeded>;
+
+/** A whole message of a capture, and where its attributes begin, nested ones too. */
+interface Sample {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly attributes: readonly number[];
+}
+
+/** Fixed headers by message type divided by four; `NLMSG_ERROR` as of a whole refused route request. */
+const HEADER_BYTES: Readonly<Record<number, number>> = { 0: 4 + 52, 4: 16, 5: 8, 6: 12, 7: 12, 26: 8 };
+
+function samples(): Sample[] {
+  return Object.values(CAPTURES).flatMap((wire) => {
+    const capture = fromHex(wire);
+    setSequence(capture, 1);
+    const reader = new MessageReader(capture);
+    reader.reset(capture.length);
+    const found: Sample[] = [];
+    while (reader.next()) {
+      const bytes = capture.slice(reader.start - MESSAGE_HEADER_BYTES, reader.end);
+      const start = MESSAGE_HEADER_BYTES + HEADER_BYTES[reader.type >> 2]!;
+      found.push({ bytes, attributes: attributesOf(bytes, start, bytes.length) });
+    }
+    return found;
+  });
+}
+
+/** Where attributes begin, as far as the bytes between two offsets can be read as such, at any depth. */
+function attributesOf(bytes: Uint8Array, start: number, end: number): number[] {
+  const found: number[] = [];
+  const reader = new AttributeReader(new DataView(bytes.buffer, bytes.byteOffset), start, end);
+  try {
+    while (reader.next()) {
+      found.push(reader.start - 4);
+      if (reader.length >= 4) found.push(...attributesOf(bytes, reader.start, reader.end));
+    }
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return [];
+  }
+  return found;
+}
+
+const LENGTHS = [0, 1, 3, 4, 5, 8, 15, 16, 17, 20, 36, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
+const TYPES = [0, 2, 3, 16, 20, 24, 28, 104, 0xffff];
+const FLAGS = [0, 0x2, 0x10, 0x22, 0x100, 0x200, 0x300, 0xffff];
+
+/** One to four messages in a row, damaged in one to three ways. */
+function damaged(random: Random, all: readonly Sample[]): Uint8Array<ArrayBuffer> {
+  const picked = Array.from({ length: 1 + random(4) }, () => all[random(all.length)]!);
+  const offsets: number[] = [];
+  let length = 0;
+  for (const { bytes } of picked) {
+    offsets.push(length);
+    length = align4(length + bytes.length);
+  }
+  let datagram = new Uint8Array(length);
+  picked.forEach(({ bytes }, index) => datagram.set(bytes, offsets[index]!));
+  for (let times = 1 + random(3); times > 0; times--) {
+    const which = random(picked.length);
+    const view = new DataView(datagram.buffer);
+    const fits = (at: number, bytes: number) => at + bytes <= datagram.length;
+    const at = offsets[which]!;
+    const { attributes } = picked[which]!;
+    switch (random(8)) {
+      case 0:
+        for (let bits = 1 + random(8); bits > 0 && datagram.length > 0; bits--) {
+          const position = random(datagram.length);
+          datagram[position] = datagram[position]! ^ 1 << random(8);
+        }
+        break;
+      case 1:
+        datagram = datagram.slice(0, random(datagram.length + 1));
+        break;
+      case 2:
+        if (fits(at, 4)) view.setUint32(at, LENGTHS[random(LENGTHS.length)]!, LITTLE_ENDIAN);
+        break;
+      case 3: {
+        const attribute = at + (attributes[random(Math.max(1, attributes.length))] ?? 0);
+        if (!fits(attribute, 2)) break;
+        const near = view.getUint16(attribute, LITTLE_ENDIAN) + random(9) - 4;
+        view.setUint16(attribute, random(2) === 0 ? near : LENGTHS[random(LENGTHS.length)]!, LITTLE_ENDIAN);
+        break;
+      }
+      case 4: {
+        const attribute = at + (attributes[random(Math.max(1, attributes.length))] ?? 0);
+        if (fits(attribute, 4)) view.setUint16(attribute + 2, random(32), LITTLE_ENDIAN);
+        break;
+      }
+      case 5: {
+        const other = all[random(all.length)]!.bytes;
+        const from = random(other.length);
+        const piece = other.subarray(from, from + random(64));
+        const into = random(datagram.length + 1);
+        const spliced = new Uint8Array(datagram.length + piece.length);
+        spliced.set(datagram.subarray(0, into));
+        spliced.set(piece, into);
+        spliced.set(datagram.subarray(into), into + piece.length);
+        datagram = spliced;
+        break;
+      }
+      case 6:
+        if (!fits(at, 8)) break;
+        if (random(2) === 0) view.setUint16(at + 4, TYPES[random(TYPES.length)]!, LITTLE_ENDIAN);
+        view.setUint16(at + 6, FLAGS[random(FLAGS.length)]!, LITTLE_ENDIAN);
+        break;
+      case 7:
+        if (!fits(at, 24)) break;
+        // An error number, and the length of the refused request behind it.
+        view.setUint32(at + MESSAGE_HEADER_BYTES, LENGTHS[random(LENGTHS.length)]!, LITTLE_ENDIAN);
+        view.setUint32(at + MESSAGE_HEADER_BYTES + 4, LENGTHS[random(LENGTHS.length)]!, LITTLE_ENDIAN);
+        break;
+    }
+  }
+  return datagram;
+}
+
+/** Bytes before and behind a datagram. */
+const MARGIN = 128;
+
+/** A datagram in the middle of a buffer, at its own offset 0, with `canary` all around. */
+function surrounded(datagram: Uint8Array, canary: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(datagram.length + 2 * MARGIN).fill(canary);
+  bytes.set(datagram, MARGIN);
+  return bytes.subarray(MARGIN);
+}
+
+/** What a thrown error says; only kinds that decoders may throw. */
+function excuse(error: unknown): string {
+  const isExpected = error instanceof SyntaxError || error instanceof NetlinkError ||
+    error instanceof DumpInterruptedError;
+  if (!isExpected) throw error;
+  return `${error}`;
+}
+
+const slots = new LinkSlots([5, 2, 7]);
+
+/** Everything that decoders make of the first `length` bytes, as text. */
+function decodeAll(bytes: Uint8Array, length: number): string {
+  const said: string[] = [];
+  const message = new MessageReader(bytes);
+  const attributes = new AttributeReader(message.view);
+  const tables = [new Table(ROUTE, 4), new Table(NEXT_HOP, 4), new Table(NEIGHBOUR, 4), new Table(FDB, 4)];
+  const [routes, nextHops, neighbours, fdb] = tables as [Table, Table, Table, Table];
+  const attempt = (decode: () => unknown) => {
+    try {
+      const value = decode();
+      if (value !== undefined) {
+        said.push(JSON.stringify(value, (_, field) => typeof field === "bigint" ? `${field}n` : field));
+      }
+    } catch (error) {
+      said.push(excuse(error));
+    }
+  };
+  attempt(() => {
+    message.reset(length);
+    while (message.next()) {
+      attempt(() => decodeLink(message));
+      attempt(() => decodeAddress(message));
+      attempt(() => decodeRoute(message, attributes, slots, 0, routes));
+      attempt(() => decodeNextHop(message, attributes, slots, nextHops));
+      attempt(() => decodeNeighbour(message, attributes, slots, neighbours));
+      attempt(() => decodeFdbEntry(message, attributes, slots, fdb));
+    }
+  });
+  for (const table of tables) said.push(table.words.join());
+  return said.join("\n");
+}
+
+/** Runs `round` for every damaged datagram and says how to repeat a failure. */
+function fuzz(rounds: number, round: (random: Random, datagram: Uint8Array<ArrayBuffer>) => void): void {
+  const random = seeded(SEED);
+  const all = samples();
+  for (let count = 0; count < rounds; count++) {
+    const datagram = damaged(random, all);
+    try {
+      round(random, datagram);
+    } catch (error) {
+      throw new Error(`LODEN_SEED=${SEED}, round ${count}: ${datagram.toHex()}`, { cause: error });
+    }
+  }
+}
+
+Deno.test(`decoders answer ${DECODER_ROUNDS} damaged datagrams with a value or a SyntaxError, and read nothing else`, () => {
+  fuzz(DECODER_ROUNDS, (_, datagram) => {
+    const said = decodeAll(surrounded(datagram, 0x00), datagram.length);
+    const again = decodeAll(surrounded(datagram, 0xff), datagram.length);
+    if (said !== again) assertEquals(again, said, "what surrounds the datagram makes a difference");
+  });
+});
+
+/** A transport that answers every request with the datagrams of `answers`, `canary` behind each. */
+function answering(answers: { datagrams: readonly Uint8Array[] }, canary: number): NetlinkTransport {
+  let next = Infinity;
+  let sequence = 0;
+  return {
+    portId: 1,
+    send(batch) {
+      next = 0;
+      sequence = new DataView(batch.buffer, batch.byteOffset).getUint32(8, LITTLE_ENDIAN);
+    },
+    receive(buffer) {
+      const datagram = answers.datagrams[next++];
+      if (datagram === undefined) return 0;
+      buffer.fill(canary, 0, datagram.length + MARGIN);
+      buffer.set(datagram);
+      resequence(buffer, datagram.length, sequence);
+      return datagram.length;
+    },
+    [Symbol.dispose]() {},
+  };
+}
+
+/** Makes answers to request 1, 2 and 3 those to `sequence` and the two behind it, as far as messages are whole. */
+function resequence(bytes: Uint8Array<ArrayBuffer>, length: number, sequence: number): void {
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; length - at >= MESSAGE_HEADER_BYTES;) {
+    const messageBytes = view.getUint32(at, LITTLE_ENDIAN);
+    if (messageBytes < MESSAGE_HEADER_BYTES || messageBytes > length - at) return;
+    const index = view.getUint32(at + 8, LITTLE_ENDIAN) - 1;
+    if (index >= 0 && index < 3) view.setUint32(at + 8, sequence + index, LITTLE_ENDIAN);
+    at += align4(messageBytes);
+  }
+}
+
+/** A client whose kernel says what it is told to, and everything that the client makes of it, as text. */
+function listener(canary: number): (datagrams: readonly Uint8Array[]) => string {
+  const answers: { datagrams: readonly Uint8Array[] } = { datagrams: [] };
+  const client = new NetlinkClient(answering(answers, canary));
+  let said: string[] = [];
+  const attempt = (ask: () => void) => {
+    try {
+      ask();
+    } catch (error) {
+      said.push(excuse(error));
+    }
+  };
+  const each = (message: MessageReader) => said.push(`${message.type} ${message.start} ${message.end}`);
+  const write = (type: number, flags: number): WriteRequest => (writer, sequence) => {
+    writer.begin(type, flags, sequence);
+    writer.end();
+  };
+  return (datagrams) => {
+    answers.datagrams = datagrams;
+    said = [];
+    attempt(() => client.dump("read", write(26, NLM_F_DUMP), () => {}, each));
+    attempt(() => client.request("change", write(24, 0), each));
+    attempt(() =>
+      client.batch(
+        3,
+        (_, writer, sequence) => write(24, 0)(writer, sequence),
+        (index, errno, extack) => said.push(`${index} ${errno} ${extack}`),
+      )
+    );
+    return said.join("\n");
+  };
+}
+
+Deno.test(`NetlinkClient answers ${CLIENT_ROUNDS} damaged replies with a value or an error of its own, and never hangs`, () => {
+  const refusal = fromHex(CAPTURES.refusal);
+  setSequence(refusal, 1);
+  const last = refusal.slice();
+  setSequence(last, 3);
+  const [hear, hearAgain] = [listener(0x00), listener(0xff)];
+  let errors = 0;
+  fuzz(CLIENT_ROUNDS, (random, datagram) => {
+    const datagrams = [[datagram], [datagram, refusal], [datagram, last]][random(3)]!;
+    const said = hear(datagrams);
+    if (said !== hearAgain(datagrams)) throw new Error("what is behind the datagram makes a difference");
+    if (said.includes("NetlinkError")) errors++;
+  });
+  assertEquals(errors > CLIENT_ROUNDS / 10, true, "most rounds must get as far as an error number");
+});

@@ -1,0 +1,215 @@
+import { assertEquals } from "@std/assert";
+import { ROUTE } from "../../src/model/rows.ts";
+import { Table } from "../../src/model/table.ts";
+import { LinkSlots } from "../../src/netlink/link_slots.ts";
+import type { MessageWriter } from "../../src/netlink/message.ts";
+import {
+  decodeRoute,
+  encodeRoute,
+  encodeRouteDeletion,
+  encodeRouteDump,
+  RTPROT_BOOT,
+  RTPROT_LODEN,
+} from "../../src/netlink/route.ts";
+import { CAPTURES } from "./captures.ts";
+import {
+  eachMessage,
+  fromHex,
+  type RequestCase,
+  routeTable,
+  type RouteText,
+  testRequests,
+} from "./golden.ts";
+
+/** `flannel.1` and `eth0`, by slot. */
+const LINK_INDEXES = [5, 2];
+const NEXT_HOP_4 = 1275068417;
+const NEXT_HOP_6 = 1275068418;
+/** `RT_SCOPE_LINK`. */
+const LINK = 253;
+
+type Encode = typeof encodeRoute;
+
+function written(encode: Encode, route: RouteText): RequestCase["write"] {
+  const { words } = routeTable([route]);
+  return (writer: MessageWriter, sequence) => encode(writer, sequence, words, 0, LINK_INDEXES);
+}
+
+const ORDER = "iproute2 writes the metric behind the gateway";
+
+const requests: RequestCase[] = [
+  {
+    command: "ip route replace 10.244.2.0/24 via 10.244.2.0 dev flannel.1 proto 76 onlink",
+    wire: `
+      3400000018000505ecd7036b0000000002180000fe4c000104000000080001000af40200080005000af40200080004000500
+      0000
+    `,
+    write: written(encodeRoute, { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true }),
+  },
+  {
+    command: "ip route replace 10.244.3.0/24 via 10.244.3.0 dev flannel.1 onlink",
+    wire: `
+      3400000018000505ecd7036b0000000002180000fe03000104000000080001000af40300080005000af40300080004000500
+      0000
+    `,
+    write: written(encodeRoute, {
+      to: "10.244.3.0/24",
+      via: "10.244.3.0",
+      onlink: true,
+      protocol: RTPROT_BOOT,
+    }),
+  },
+  {
+    command: "ip -6 route replace fd00:10:244:2::/64 via fd00:10:244:2:: dev flannel.1 proto 76 onlink",
+    wire: `
+      4c00000018000505ecd7036b000000000a400000fe4c00010400000014000100fd0000100244000200000000000000001400
+      0500fd0000100244000200000000000000000800040005000000
+    `,
+    write: written(encodeRoute, { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", onlink: true }),
+  },
+  {
+    command: "ip route replace 10.244.4.0/24 via 192.0.2.7 dev eth0 proto 76 metric 100 mtu 1400",
+    wire: `
+      4800000018000505ecd7036b0000000002180000fe4c000100000000080001000af4040008000500c0000207080006006400
+      000008000400020000000c0008000800020078050000
+    `,
+    write: written(encodeRoute, {
+      to: "10.244.4.0/24",
+      via: "192.0.2.7",
+      slot: 1,
+      metric: 100,
+      mtuBytes: 1400,
+    }),
+    differs: { why: ORDER },
+  },
+  {
+    command: "ip -6 route replace fd00:10:244:4::/64 via 2001:db8::7 dev eth0 proto 76 metric 100 mtu 1400",
+    wire: `
+      6000000018000505ecd7036b000000000a400000fe4c00010000000014000100fd0000100244000400000000000000001400
+      050020010db8000000000000000000000007080006006400000008000400020000000c0008000800020078050000
+    `,
+    write: written(encodeRoute, {
+      to: "fd00:10:244:4::/64",
+      via: "2001:db8::7",
+      slot: 1,
+      metric: 100,
+      mtuBytes: 1400,
+    }),
+    differs: { why: ORDER },
+  },
+  {
+    command: "ip route replace 10.244.5.0/24 nhid 1275068417 proto 76",
+    wire: "2c00000018000505ecd7036b0000000002180000fe4c000100000000080001000af4050008001e000100004c",
+    write: written(encodeRoute, { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 }),
+  },
+  {
+    command: "ip -6 route replace fd00:10:244:5::/64 nhid 1275068418 proto 76",
+    wire: `
+      3800000018000505ecd7036b000000000a400000fe4c00010000000014000100fd0000100244000500000000000000000800
+      1e000200004c
+    `,
+    write: written(encodeRoute, { to: "fd00:10:244:5::/64", nextHopId: NEXT_HOP_6 }),
+  },
+  {
+    command: "ip route del 10.244.2.0/24 via 10.244.2.0 dev flannel.1 proto 76",
+    wire: `
+      3400000019000500edd7036b0000000002180000fe4cff0000000000080001000af40200080005000af40200080004000500
+      0000
+    `,
+    write: written(encodeRouteDeletion, { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true }),
+    differs: { why: "iproute2 leaves the type open", replace: { header: "02180000fe4cff0100000000" } },
+  },
+  {
+    command: "ip -6 route del fd00:10:244:2::/64 via fd00:10:244:2:: dev flannel.1 proto 76",
+    wire: `
+      4c00000019000500edd7036b000000000a400000fe4c00000000000014000100fd0000100244000200000000000000001400
+      0500fd0000100244000200000000000000000800040005000000
+    `,
+    write: written(encodeRouteDeletion, { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", onlink: true }),
+    differs: {
+      why: "iproute2 leaves the type open, which means unicast to IPv6",
+      replace: { header: "0a400000fe4c000100000000" },
+    },
+  },
+  {
+    command: "ip route del 10.244.4.0/24 via 192.0.2.7 dev eth0 proto 76 metric 100",
+    wire: `
+      3c00000019000500edd7036b0000000002180000fe4cff0000000000080001000af4040008000500c0000207080006006400
+      00000800040002000000
+    `,
+    write: written(encodeRouteDeletion, { to: "10.244.4.0/24", via: "192.0.2.7", slot: 1, metric: 100 }),
+    differs: {
+      why: "iproute2 leaves the type open, and writes the metric behind the gateway",
+      replace: { header: "02180000fe4cff0100000000" },
+    },
+  },
+  {
+    command: "ip route del 10.244.5.0/24 nhid 1275068417 proto 76",
+    wire: "2c00000019000500edd7036b0000000002180000fe4cff0000000000080001000af4050008001e000100004c",
+    write: written(encodeRouteDeletion, { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 }),
+    differs: { why: "iproute2 leaves the type open", replace: { header: "02180000fe4cff0100000000" } },
+  },
+  {
+    command: "ip route show dev flannel.1",
+    wire: "2c0000001a000103edd7036b0000000002000000000000000000000008000f00fe0000000800040005000000",
+    write: (writer, sequence) => encodeRouteDump(writer, sequence, 2, 5),
+  },
+  {
+    command: "ip -6 route show",
+    wire: "240000001a000103edd7036b000000000a000000000000000000000008000f00fe000000",
+    write: (writer, sequence) => encodeRouteDump(writer, sequence, 10, 0),
+  },
+];
+
+testRequests("route", requests);
+
+/** The capture's routes that leave by `slot`; the order is the kernel's. */
+const decoded: [capture: keyof typeof CAPTURES, slot: number, why: string, rows: RouteText[]][] = [
+  ["ipv4RoutesOfOneLink", 0, "the kernel left out other links", [
+    { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
+    { to: "10.244.3.0/24", via: "10.244.3.0", onlink: true, protocol: RTPROT_BOOT },
+    { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 },
+    { to: "10.244.6.0/24", scope: LINK, protocol: RTPROT_BOOT, isForeign: true },
+  ]],
+  ["ipv4Routes", 0, "routes over other links, over none, and the kernel's own are left out", [
+    { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
+    { to: "10.244.3.0/24", via: "10.244.3.0", onlink: true, protocol: RTPROT_BOOT },
+    { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 },
+    { to: "10.244.6.0/24", scope: LINK, protocol: RTPROT_BOOT, isForeign: true },
+  ]],
+  ["ipv4Routes", 1, "an unknown metric or several next hops make a route foreign", [
+    { to: "10.244.4.0/24", via: "192.0.2.7", slot: 1, metric: 100, mtuBytes: 1400 },
+    {
+      to: "10.244.7.0/24",
+      via: "192.0.2.7",
+      slot: 1,
+      mtuBytes: 1400,
+      protocol: RTPROT_BOOT,
+      isForeign: true,
+    },
+    { to: "10.244.9.0/24", slot: 1, protocol: RTPROT_BOOT, isForeign: true },
+  ]],
+  ["ipv6Routes", 0, "the kernel gives IPv6 routes metric 1024 where none was asked for", [
+    { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", onlink: true, metric: 1024 },
+    { to: "fd00:10:244:5::/64", nextHopId: NEXT_HOP_6, metric: 1024 },
+  ]],
+  ["ipv6Routes", 1, "preference and cache statistics do not make a route foreign", [
+    { to: "fd00:10:244:4::/64", via: "2001:db8::7", slot: 1, metric: 100, mtuBytes: 1400 },
+  ]],
+];
+
+for (const [capture, slot, why, rows] of decoded) {
+  Deno.test(`decodeRoute() reads the routes of slot ${slot} from capture ${capture}: ${why}`, () => {
+    const table = new Table(ROUTE, 1);
+    const slots = new LinkSlots(LINK_INDEXES);
+    eachMessage(
+      fromHex(CAPTURES[capture]),
+      (message, attributes) => decodeRoute(message, attributes, slots, slot, table),
+    );
+    assertEquals(table.words, routeTable(rows).words);
+  });
+}
+
+Deno.test("RTPROT_LODEN is what the captures call protocol 76", () => {
+  assertEquals(RTPROT_LODEN, 76);
+});
