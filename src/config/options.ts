@@ -32,7 +32,8 @@ export interface Options {
 
 /** What a command line asks for. */
 export type OptionsOutcome =
-  | { readonly kind: "help" | "version" }
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
   | {
     readonly kind: "run";
     readonly options: Options;

@@ -19,7 +19,8 @@ export interface FlagReading {
 
 /** What a command line asks for. */
 export type FlagOutcome =
-  | { readonly kind: "help" | "version" }
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
   | { readonly kind: "values"; readonly reading: FlagReading };
 
 const TRUE_WORDS = new Set(["1", "t", "T", "true", "TRUE", "True"]);
@@ -71,10 +72,15 @@ function readFault(flag: Flag, where: string, text: string, error: unknown): Usa
   return new UsageError(`Cannot read ${where}: ${(error as Error).message}${is}`);
 }
 
+/** A word of the command line in a message, in quotes where it has more than a name's letters. */
+function shown(word: string): string {
+  return /^[\w=-]+$/.test(word) ? word : JSON.stringify(word);
+}
+
 function unknownFlag(name: string, table: readonly Flag[]): UsageError {
   const near = nearest(name, table.map((flag) => flag.name));
   const hint = near === undefined ? "-help lists all flags" : `did you mean -${near}?`;
-  return new UsageError(`Cannot read flag -${name}: there is no such flag; ${hint}`);
+  return new UsageError(`Cannot read flag ${shown(`-${name}`)}: there is no such flag; ${hint}`);
 }
 
 interface Words {
@@ -94,7 +100,9 @@ function readWords(argv: readonly string[], table: readonly Flag[]): Words | und
     const word = words.shift()!;
     if (word === "--") return { values, rest: words, last: undefined };
     const [, name, text] = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(word) ?? [];
-    if (name === undefined) throw new UsageError(`Cannot read flag ${word}: a name must follow the dashes`);
+    if (name === undefined) {
+      throw new UsageError(`Cannot read flag ${shown(word)}: a name must follow the dashes`);
+    }
     const flag = table.find((flag) => flag.name === name);
     if (flag === undefined && (name === "help" || name === "h")) return undefined;
     if (flag === undefined) throw unknownFlag(name, table);

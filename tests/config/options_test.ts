@@ -1,0 +1,190 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { type Flag, variableOf } from "../../src/config/flag.ts";
+import { FLAGS } from "../../src/config/flags.ts";
+import { helpText, type Options, parseOptions } from "../../src/config/options.ts";
+import type { Environment } from "../../src/config/parse_flags.ts";
+import { UsageError } from "../../src/config/usage_error.ts";
+import { parseIpv4, parseIpv6 } from "../../src/model/address.ts";
+
+function run(
+  argv: readonly string[],
+  environment: Environment = {},
+): { options: Options; warnings: readonly string[] } {
+  const outcome = parseOptions(argv, environment);
+  if (outcome.kind !== "run") throw new Error(outcome.kind);
+  return outcome;
+}
+
+/** Every flag of flanneld 0.28.9, with its default as `flanneld -help` prints it, and a value it takes. */
+const FLANNEL_FLAGS: [name: string, initial: unknown, value: string][] = [
+  ["etcd-endpoints", "http://127.0.0.1:4001,http://127.0.0.1:2379", "https://etcd:2379"],
+  ["etcd-prefix", "/coreos.com/network", "/net"],
+  ["etcd-keyfile", "", "/k"],
+  ["etcd-certfile", "", "/c"],
+  ["etcd-cafile", "", "/a"],
+  ["etcd-username", "", "u"],
+  ["etcd-password", "", "p"],
+  ["iface", [], "eth0"],
+  ["iface-regex", [], "eth.*"],
+  ["iface-can-reach", "", "192.0.2.1"],
+  ["subnet-file", "/run/flannel/subnet.env", "/s"],
+  ["public-ip", "", "192.0.2.1"],
+  ["public-ipv6", "", "2001:db8::1"],
+  ["subnet-lease-renew-margin", 60, "1439"],
+  ["ip-masq", false, "true"],
+  ["ip-masq-fully-random-disable", false, "true"],
+  ["kube-subnet-mgr", false, "true"],
+  ["kube-api-url", "", "https://api"],
+  ["kube-annotation-prefix", "flannel.alpha.coreos.com", "example.com"],
+  ["kubeconfig-file", "", "/k"],
+  ["net-config-path", "/etc/kube-flannel/net-conf.json", "/n"],
+  ["set-node-network-unavailable", true, "false"],
+  ["healthz-ip", "0.0.0.0", "127.0.0.1"],
+  ["healthz-port", 0, "10248"],
+  ["iptables-resync", 5, "60"],
+  ["iptables-forward-rules", true, "false"],
+  ["ip-blackhole-route", false, "true"],
+  ["v", 0, "4"],
+  ["vmodule", "", "a=1"],
+  ["log_backtrace_at", "", "a.go:1"],
+];
+
+for (const [name, initial, value] of FLANNEL_FLAGS) {
+  Deno.test(`parseOptions() takes flannel's -${name} as a flag and as ${variableOf(name)}`, () => {
+    assertEquals((FLAGS as readonly Flag[]).find((flag) => flag.name === name)?.default as unknown, initial);
+    for (const argv of [[`-${name}=${value}`], [`--${name}=${value}`]]) {
+      assertEquals(parseOptions(argv, {}).kind, "run");
+    }
+    const outcome = parseOptions([], { [variableOf(name)]: value });
+    assertEquals(outcome.kind === "run" && outcome.given.get(name), "environment");
+  });
+}
+
+Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing is given", () => {
+  assertEquals(parseOptions([], {}), {
+    kind: "run",
+    options: {
+      iface: [],
+      ifaceRegex: [],
+      backendOverrides: [],
+      masquerade: false,
+      networkConfigPath: "/etc/kube-flannel/net-conf.json",
+      subnetFilePath: "/run/flannel/subnet.env",
+      localRegistryPath: "/run/flannel/registry.db",
+      leaseRenewMarginMs: 3_600_000,
+      resyncMs: 30_000,
+      logFormat: "auto",
+      logLevel: "info",
+    },
+    warnings: [],
+    given: new Map(),
+  });
+});
+
+const read: [argv: string[], options: Partial<Options>, why: string][] = [
+  [["-iface-can-reach=2001:db8::1"], { ifaceCanReach: parseIpv6("2001:db8::1") }, "either family will do"],
+  [["-public-ip=::ffff:192.0.2.1"], { publicIp: parseIpv4("192.0.2.1") }, "Go takes IPv4-mapped text"],
+  [["-public-ipv6=2001:db8::1"], { publicIpv6: parseIpv6("2001:db8::1") }, "IPv6 has a flag of its own"],
+  [["-healthz-port=80"], { health: { hostname: "0.0.0.0", port: 80 } }, "the default address is every one"],
+  [
+    ["-healthz-port=80", "-healthz-ip="],
+    { health: { hostname: "0.0.0.0", port: 80 } },
+    "Go takes nothing for all",
+  ],
+  [["-v=1"], { logLevel: "debug" }, "1 is verbose"],
+  [["-v=-1"], { logLevel: "info" }, "below is not"],
+  [
+    ["-resync=5", "-subnet-lease-renew-margin=1"],
+    { resyncMs: 5000, leaseRenewMarginMs: 60_000 },
+    "units change",
+  ],
+  [["-log-format=json"], { logFormat: "json" }, "a program reads it"],
+];
+
+for (const [argv, options, why] of read) {
+  Deno.test(`parseOptions() reads \`${argv.join(" ")}\`: ${why}`, () => {
+    const found = run(argv).options;
+    for (const [key, value] of Object.entries(options)) {
+      assertEquals(found[key as keyof Options] as unknown, value);
+    }
+  });
+}
+
+for (const port of ["0", "-1"]) {
+  Deno.test(`parseOptions() serves no health at -healthz-port=${port}, as flannel`, () => {
+    assertEquals(run([`-healthz-port=${port}`]).options.health, undefined);
+  });
+}
+
+const refused: [argv: string[], environment: Environment, message: string, why: string][] = [
+  [["-public-ip=host"], {}, 'Cannot read -public-ip: must be an IPv4 address, is "host"', "it is a name"],
+  [
+    ["-public-ip=::1"],
+    {},
+    'must be an IPv4 address, is "::1"; write -public-ipv6=::1',
+    "it is the other family",
+  ],
+  [["-public-ipv6=192.0.2.1"], {}, "; write -public-ip=192.0.2.1", "it is the other family"],
+  [
+    [],
+    { FLANNELD_PUBLIC_IP: "host" },
+    "Cannot read FLANNELD_PUBLIC_IP: must be an IPv4",
+    "flannel exits on it too",
+  ],
+  [["-iface-can-reach=eth0"], {}, "Cannot read -iface-can-reach: must be an address", "it is a link"],
+  [
+    ["-healthz-port=65536"],
+    {},
+    'Cannot read -healthz-port: must be 65535 or less, is "65536"',
+    "ports end there",
+  ],
+  [["-subnet-lease-renew-margin=1440"], {}, "must be 1 to 1439", "a lease lasts a day"],
+  [["-resync=0"], {}, "must be 1 to 3600", "a loop must rest"],
+  [["-local-registry="], {}, "Cannot read -local-registry: must not be empty", "it is a file"],
+  [
+    [],
+    { FLANNELD_LOG_FORMAT: "xml" },
+    "Cannot read FLANNELD_LOG_FORMAT: must be one of auto, json, text",
+    "it is new",
+  ],
+];
+
+for (const [argv, environment, message, why] of refused) {
+  const given = [...argv, ...Object.entries(environment).map((pair) => pair.join("="))].join(" ");
+  Deno.test(`parseOptions() refuses \`${given}\` because ${why}`, () => {
+    assertThrows(() => parseOptions(argv, environment), UsageError, message);
+  });
+}
+
+const later: [argv: string[], environment: Environment, warnings: number, why: string][] = [
+  [["-ip-masq"], {}, 1, "the rules are missing"],
+  [["-ip-masq=false"], {}, 0, "there are no rules anyway"],
+  [["-kube-subnet-mgr", "-etcd-prefix=/net"], {}, 2, "each flag has a line"],
+  [[], { FLANNELD_KUBE_SUBNET_MGR: "true" }, 1, "a variable asks too"],
+  [["-iptables-forward-rules=false"], {}, 0, "there are no rules anyway"],
+  [["-iptables-forward-rules"], {}, 1, "the rules are missing, though it is flannel's default"],
+  [["-iptables-resync=5"], {}, 0, "it is the default"],
+  [["-etcd-endpoints="], {}, 0, "nothing is asked"],
+  [["-subnet-lease-renew-margin=5", "-v=2"], {}, 0, "this version does that"],
+];
+
+for (const [argv, environment, warnings, why] of later) {
+  const given = [...argv, ...Object.entries(environment).map((pair) => pair.join("="))].join(" ");
+  Deno.test(`parseOptions() warns ${warnings} times of \`${given}\`: ${why}`, () => {
+    assertEquals(run(argv, environment).warnings.length, warnings);
+  });
+}
+
+Deno.test("parseOptions() names the variable that asks for a later feature, and no secret", () => {
+  assertEquals(run([], { FLANNELD_ETCD_PASSWORD: "hunter2" }).warnings, [
+    "FLANNELD_ETCD_PASSWORD has no effect: the etcd registry comes in a later version",
+  ]);
+});
+
+Deno.test("helpText() lists every flag once, in lines that fit", () => {
+  const lines = helpText().split("\n");
+  for (const { name } of FLAGS) {
+    assertEquals(lines.filter((line) => line.startsWith(`  -${name} `)).length, 1, name);
+  }
+  assertEquals(lines.filter((line) => line.length > 110), []);
+});
