@@ -1,0 +1,75 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { jsonLog, type Log, type LogDeps, type LogLevel, readableLog } from "../../src/log/log.ts";
+
+const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+
+function written(make: (deps: LogDeps) => Log, level: LogLevel, say: (log: Log) => void): string[] {
+  const lines: string[] = [];
+  const now = () => new Date("2025-11-23T05:48:09.123Z");
+  say(make({ now, writeLine: (line) => lines.push(line), level }));
+  return lines;
+}
+
+Deno.test("jsonLog() writes time, level, event and fields, in this order, in one line", () => {
+  const lines = written(jsonLog, "info", (log) => {
+    log.write("info", "route added", { prefix: "10.244.3.0/24", linkIndex: 5 });
+  });
+  assertEquals(lines, [
+    '{"time":"2025-11-23T05:48:09.123Z","level":"info","event":"route added",' +
+    '"prefix":"10.244.3.0/24","linkIndex":5}',
+  ]);
+});
+
+Deno.test("readableLog() writes time of day, level, event and fields for a person", () => {
+  const lines = written(readableLog, "debug", (log) => {
+    log.write("warn", "lease not renewed", { expiresInSeconds: 540, reason: "timeout", families: [2, 10] });
+    log.write("error", "stopped");
+  });
+  assertEquals(lines, [
+    "05:48:09 warn  lease not renewed expiresInSeconds=540 reason=timeout families=[2,10]",
+    "05:48:09 error stopped",
+  ]);
+});
+
+for (const [name, make] of [["jsonLog", jsonLog], ["readableLog", readableLog]] as const) {
+  for (const [rank, level] of LEVELS.entries()) {
+    Deno.test(`${name}() at ${level} drops what is below it, and nothing else`, () => {
+      const lines = written(make, level, (log) => LEVELS.forEach((level) => log.write(level, "said")));
+      assertEquals(lines.length, LEVELS.length - rank);
+    });
+  }
+
+  Deno.test(`${name}() keeps bound fields in every line, also through two bindings`, () => {
+    const lines = written(make, "info", (log) => {
+      const bound = log.with({ room: "netlink" }).with({ link: "flannel.1" });
+      bound.write("info", "first");
+      bound.write("info", "second", { mtuBytes: 1450 });
+      log.write("info", "third");
+    });
+    assertEquals(lines.map((line) => line.includes("netlink") && line.includes("flannel.1")), [
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  Deno.test(`${name}() lets a field of the call replace a bound one`, () => {
+    const [line] = written(
+      make,
+      "info",
+      (log) => log.with({ link: "eth0" }).write("info", "said", { link: "eth1" }),
+    );
+    assertEquals([line!.includes("eth0"), line!.includes("eth1")], [false, true]);
+  });
+}
+
+Deno.test("jsonLog() writes one line of JSON that reads back, whatever a field's text is", () => {
+  fc.assert(fc.property(fc.string({ unit: "binary" }), fc.json(), (text, json) => {
+    const value = JSON.parse(json);
+    const [line, ...more] = written(jsonLog, "info", (log) => log.write("info", "said", { text, value }));
+    assertEquals([line!.includes("\n"), more], [false, []]);
+    assertEquals(JSON.stringify(JSON.parse(line!).value), JSON.stringify(value));
+    assertEquals(JSON.parse(line!).text, text);
+  }));
+});
