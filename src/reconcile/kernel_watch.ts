@@ -19,7 +19,9 @@ export interface KernelWatchDeps {
   readonly linkIndexes: () => readonly number[];
   /** The port ID of the socket that our own changes go through: they are no news. */
   readonly ownPortId: number;
-  /** Called when a link or an address of the underlay may have changed. */
+  /** Kernel link index of the underlay; 0 while it is lost, and then every link is news. */
+  readonly underlayLinkIndex: () => number;
+  /** Called when the underlay's link or addresses may have changed. */
   readonly underlayNudged: () => void;
 }
 
@@ -63,13 +65,15 @@ function classify(
     case RTM_NEWLINK:
     case RTM_DELLINK:
     case RTM_NEWADDR:
-    case RTM_DELADDR:
+    case RTM_DELADDR: {
       message.requireHeader(8);
-      if (linkIndexes.includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN))) {
-        deps.underlayNudged();
-        deps.trigger.nudge();
-      }
+      const linkIndex = message.view.getInt32(message.start + 4, LITTLE_ENDIAN);
+      const underlayLinkIndex = deps.underlayLinkIndex();
+      const isUnderlay = underlayLinkIndex === 0 || linkIndex === underlayLinkIndex;
+      if (isUnderlay) deps.underlayNudged();
+      if (isUnderlay || linkIndexes.includes(linkIndex)) deps.trigger.nudge();
       return;
+    }
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
       message.requireHeader(12);

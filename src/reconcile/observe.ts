@@ -34,9 +34,14 @@ export class Observer {
     this.#hasNextHopObjects = options.hasNextHopObjects;
   }
 
+  /** The kernel's index of each link that the last look found. */
+  linkIndexes: readonly number[] = [];
+
   /** The link of each slot by name; `undefined` where there is none. */
   links(wanted: readonly DesiredLink[]): (ObservedLink | undefined)[] {
-    return wanted.map(({ name }) => queryLink(this.#client, name));
+    const links = wanted.map(({ name }) => queryLink(this.#client, name));
+    this.linkIndexes = links.flatMap((link) => link?.linkIndex ?? []);
+    return links;
   }
 
   /** The addresses on the given links. */
@@ -89,7 +94,9 @@ export class Observer {
   }
 
   #underlay(link: UnderlayLink, linkIndex: number, slots: LinkSlots, slot: number): void {
-    for (const family of [AF_INET, AF_INET6] as const) this.#routes(link.name, family, linkIndex, slots, slot);
+    for (const family of [AF_INET, AF_INET6] as const) {
+      this.#routes(link.name, family, linkIndex, slots, slot);
+    }
   }
 
   #routes(name: string, family: Family, linkIndex: number, slots: LinkSlots, slot: number): void {

@@ -75,8 +75,10 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   if (desire === undefined) return undefined;
   const failures = new Failures();
   let planned = 0;
+  let isForwarding = false;
   try {
     planned += reconcileLinks(deps, desire.state, failures);
+    isForwarding = failures.count === 0;
     planned += reconcileTables(deps, desire.state, failures);
   } catch (error) {
     failures.add(error instanceof Error ? error.message : String(error));
@@ -87,6 +89,7 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
     planned,
     failures: failures.sentences,
     failureCount: failures.count,
+    isForwarding,
     faults: desire.faults,
     remoteLeases: desire.remoteLeases,
   };

@@ -1,0 +1,112 @@
+import { ConfigError } from "../config/config_error.ts";
+import { helpText, parseOptions } from "../config/options.ts";
+import { UsageError } from "../config/usage_error.ts";
+import { VERSION } from "./version.ts";
+
+/** What the process ends with: README, section "Exit codes". */
+const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+
+const OVERVIEW = `loden ${VERSION}: a layer 3 network for pods that heals itself
+
+Usage: loden COMMAND [-FLAG[=VALUE]]...
+
+  agent     run on this host; also what flags without a command do, as flanneld
+  lab       several hosts on this machine, in network namespaces
+  version   print the version
+  help      print this; 'loden agent -help' prints the agent's flags
+`;
+
+/** Runs the command that the process was started with and returns its exit code. */
+export async function main(): Promise<number> {
+  const [command, ...rest] = commandOf(Deno.args, calledAs());
+  using stack = new DisposableStack();
+  const { signal } = abortOnSignals(stack);
+  try {
+    switch (command) {
+      case "agent":
+        return await agent(rest, signal);
+      case "lab":
+        return await lab(rest, signal);
+      case "version":
+        print(Deno.stdout, VERSION);
+        return EXIT.done;
+      case "help":
+        print(Deno.stdout, OVERVIEW.trimEnd());
+        return EXIT.done;
+      default:
+        throw new UsageError(`Cannot run "${command}": there is no such command; see 'loden help'`);
+    }
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) return EXIT.done;
+    print(Deno.stderr, `loden: ${error instanceof Error ? error.message : String(error)}`);
+    return error instanceof UsageError ? EXIT.usage : EXIT.failed;
+  }
+}
+
+/** The command and its arguments: flannel's flags alone, or flannel's name, mean the agent. */
+export function commandOf(args: readonly string[], calledAs: string): readonly [string, ...string[]] {
+  const [first, ...rest] = args;
+  if (calledAs === "flanneld" || first?.startsWith("-")) return ["agent", ...args];
+  return [first ?? "help", ...rest];
+}
+
+/** The name of the file that was started, without its folder. */
+function calledAs(): string {
+  return Deno.build.standalone ? Deno.execPath().split("/").at(-1)! : "loden";
+}
+
+/** Aborts on the first SIGINT or SIGTERM; the second one takes its default way. */
+function abortOnSignals(stack: DisposableStack): { signal: AbortSignal } {
+  const controller = new AbortController();
+  const abort = () => {
+    for (const name of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(name, abort);
+    controller.abort(new DOMException("The process was asked to end", "AbortError"));
+  };
+  for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, abort);
+  stack.defer(() => {
+    if (!controller.signal.aborted) abort();
+  });
+  return { signal: controller.signal };
+}
+
+async function agent(args: readonly string[], signal: AbortSignal): Promise<number> {
+  const outcome = parseOptions(args, Deno.env.toObject());
+  if (outcome.kind === "version") {
+    print(Deno.stderr, VERSION);
+    return EXIT.done;
+  }
+  if (outcome.kind === "help") {
+    print(Deno.stderr, helpText().trimEnd());
+    return EXIT.done;
+  }
+  const { runAgent } = await import("./agent.ts");
+  await runAgent(outcome.options, outcome.warnings, { signal });
+  return EXIT.done;
+}
+
+async function lab(args: readonly string[], signal: AbortSignal): Promise<number> {
+  const { runLab } = await import("../lab/lab.ts");
+  return await runLab(args, {
+    write: (text) => print(Deno.stdout, text),
+    isTerminal: Deno.stdout.isTerminal(),
+    agentCommand: selfCommand("agent"),
+  }, { signal });
+}
+
+/** The command line that starts this very program with `command`. */
+function selfCommand(command: string): readonly string[] {
+  if (Deno.build.standalone) return [Deno.execPath(), command];
+  return [
+    Deno.execPath(),
+    "run",
+    "--quiet",
+    "-A",
+    new URL("../../mod.ts", import.meta.url).pathname,
+    command,
+  ];
+}
+
+function print(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = new TextEncoder().encode(`${text}\n`);
+  for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
+}

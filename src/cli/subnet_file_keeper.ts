@@ -1,0 +1,51 @@
+import { basename, dirname } from "node:path";
+import { writeSubnetFile } from "../cni/subnet_file.ts";
+import type { Log } from "../log/log.ts";
+import { errorText } from "./keep_running.ts";
+
+/** Keeps the subnet file as it must be: written when the host can forward, and again if it disappears. */
+export class SubnetFileKeeper {
+  readonly #path: string;
+  readonly #log: Log;
+  #content: string | undefined;
+  #fault: string | undefined = "the subnet file is not written yet";
+
+  constructor(path: string, deps: { readonly log: Log }) {
+    this.#path = path;
+    this.#log = deps.log;
+  }
+
+  /** Why there is no good subnet file, as a sentence; `undefined` while there is one. */
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  /** Writes `content` unless the file says so already. A failure is a fault, and tried again by the next pass. */
+  keep(content: string): void {
+    try {
+      const isWritten = writeSubnetFile(this.#path, content);
+      this.#fault = undefined;
+      if (isWritten) this.#log.write("info", "subnet file written", { path: this.#path });
+    } catch (error) {
+      this.#fault = errorText(error);
+      this.#log.write("warn", "subnet file not written", { reason: this.#fault });
+    }
+  }
+
+  /** Calls `nudge` when somebody changes or removes the file, until `signal` aborts. */
+  async watch(nudge: () => void, options: { signal: AbortSignal }): Promise<void> {
+    const folder = dirname(this.#path);
+    Deno.mkdirSync(folder, { recursive: true });
+    using watcher = Deno.watchFs(folder, { recursive: false });
+    const close = () => watcher.close();
+    options.signal.addEventListener("abort", close, { once: true });
+    try {
+      for await (const event of watcher) {
+        if (event.kind === "access") continue;
+        if (event.paths.some((path) => basename(path) === basename(this.#path))) nudge();
+      }
+    } finally {
+      options.signal.removeEventListener("abort", close);
+    }
+  }
+}

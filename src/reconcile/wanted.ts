@@ -1,0 +1,47 @@
+import type { Backend, Desire } from "../backend/backend.ts";
+import type { Lease } from "../model/lease.ts";
+import type { Underlay } from "../model/underlay.ts";
+import type { PeerFault } from "../backend/backend.ts";
+
+/** Who else is in the overlay, and who was left out of it. Both keep their identity while nothing changes. */
+export interface Remote {
+  readonly leases: readonly Lease[];
+  readonly faults: readonly PeerFault[];
+}
+
+/** Where the wanted state comes from. */
+export interface WantedDeps {
+  readonly backend: Backend;
+  readonly underlay: () => Underlay;
+  readonly own: () => Lease | undefined;
+  /** `undefined` until the registry has delivered a whole snapshot: unknown is not empty. */
+  readonly remote: (own: Lease) => Remote | undefined;
+}
+
+/** What a pass is made for. */
+export type Wanted = Desire & { readonly remoteLeases: number };
+
+/** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
+export function wantedState(deps: WantedDeps): () => Wanted | undefined {
+  let last: { underlay: Underlay; own: Lease; remote: Remote; wanted: Wanted } | undefined;
+  return () => {
+    const own = deps.own();
+    const remote = own && deps.remote(own);
+    if (own === undefined || remote === undefined) return undefined;
+    const underlay = deps.underlay();
+    if (last?.own !== own || last.remote !== remote || last.underlay !== underlay) {
+      const desire = deps.backend.desire(underlay, own, remote.leases);
+      last = {
+        underlay,
+        own,
+        remote,
+        wanted: {
+          state: desire.state,
+          faults: [...remote.faults, ...desire.faults],
+          remoteLeases: remote.leases.length,
+        },
+      };
+    }
+    return last.wanted;
+  };
+}
