@@ -26,7 +26,9 @@ export function jsonLog(deps: LogDeps, bound: LogFields = {}): Log {
   return {
     write(level, event, fields = {}) {
       if (RANK[level] < RANK[deps.level]) return;
-      deps.writeLine(JSON.stringify({ time: deps.now().toISOString(), level, event, ...bound, ...fields }));
+      const head = { time: deps.now().toISOString(), level, event };
+      // Written twice: the first gives the order, the second keeps a field of the same name from winning.
+      deps.writeLine(JSON.stringify({ ...head, ...bound, ...fields, ...head }, bigintAsText));
     },
     with: (fields) => jsonLog(deps, { ...bound, ...fields }),
   };
@@ -38,10 +40,21 @@ export function readableLog(deps: LogDeps, bound: LogFields = {}): Log {
     write(level, event, fields = {}) {
       if (RANK[level] < RANK[deps.level]) return;
       const facts = Object.entries({ ...bound, ...fields })
-        .map(([name, value]) => ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+        .map(([name, value]) => ` ${name}=${readable(value)}`);
       const time = deps.now().toISOString().slice(11, 19);
       deps.writeLine(`${time} ${level.padEnd(5)} ${event}${facts.join("")}`);
     },
     with: (fields) => readableLog(deps, { ...bound, ...fields }),
   };
+}
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? value.toString() : value;
+}
+
+/** A value as a person reads it; text that could pass for another field or line is quoted. */
+function readable(value: unknown): string {
+  // deno-lint-ignore no-control-regex
+  const isPlain = typeof value === "string" && !/[\x00-\x1f\x7f]/.test(value);
+  return isPlain ? value : JSON.stringify(value, bigintAsText);
 }

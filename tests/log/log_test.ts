@@ -73,3 +73,19 @@ Deno.test("jsonLog() writes one line of JSON that reads back, whatever a field's
     assertEquals(JSON.parse(line!).text, text);
   }));
 });
+
+Deno.test("jsonLog() lets no field take the place of time, level or event, and writes an IPv6 address as text", () => {
+  const lines: string[] = [];
+  const log = jsonLog({ now: () => new Date(0), writeLine: (line) => lines.push(line), level: "info" });
+  log.write("info", "link changed", { event: "forged", level: "error", address: 1n });
+  assertEquals(lines, [
+    '{"time":"1970-01-01T00:00:00.000Z","level":"info","event":"link changed","address":"1"}',
+  ]);
+});
+
+Deno.test("readableLog() quotes text that could pass for another line", () => {
+  const lines: string[] = [];
+  const log = readableLog({ now: () => new Date(0), writeLine: (line) => lines.push(line), level: "info" });
+  log.write("warn", "peer left out", { host: "a\n00:00:00 info  all is well" });
+  assertEquals(lines, ['00:00:00 warn  peer left out host="a\\n00:00:00 info  all is well"']);
+});
