@@ -1,6 +1,6 @@
-import { ConfigError } from "../config/config_error.ts";
-import { helpText, parseOptions } from "../config/options.ts";
+import { helpText, type Options, parseOptions } from "../config/options.ts";
 import { UsageError } from "../config/usage_error.ts";
+import { jsonLog, type Log, readableLog } from "../log/log.ts";
 import { VERSION } from "./version.ts";
 
 /** What the process ends with: README, section "Exit codes". */
@@ -79,9 +79,18 @@ async function agent(args: readonly string[], signal: AbortSignal): Promise<numb
     print(Deno.stderr, helpText().trimEnd());
     return EXIT.done;
   }
+  const log = openLog(outcome.options);
+  for (const reason of outcome.warnings) log.write("warn", "option doubted", { reason });
   const { runAgent } = await import("./agent.ts");
-  await runAgent(outcome.options, outcome.warnings, { signal });
+  await runAgent(outcome.options, { log, notifySocket: Deno.env.get("NOTIFY_SOCKET") }, { signal });
   return EXIT.done;
+}
+
+/** Lines on standard error: for a person at a terminal, else JSON. */
+function openLog({ logFormat, logLevel }: Options): Log {
+  const isReadable = logFormat === "text" || (logFormat === "auto" && Deno.stderr.isTerminal());
+  const open = isReadable ? readableLog : jsonLog;
+  return open({ now: () => new Date(), writeLine: (line) => print(Deno.stderr, line), level: logLevel });
 }
 
 async function lab(args: readonly string[], signal: AbortSignal): Promise<number> {
