@@ -1,0 +1,38 @@
+import type { Table } from "../model/table.ts";
+import * as wasm from "../../wasm/build/core.wasm";
+
+/** What brings an observed table to a desired one. */
+export interface TableDiff {
+  /** Rows of the desired table whose keys are missing, in the order of their keys. */
+  readonly additions: Uint32Array;
+  /** Rows of the desired table whose keys are there with another value, likewise. */
+  readonly replacements: Uint32Array;
+  /** Rows of the observed table that are too many, likewise. */
+  readonly deletions: Uint32Array;
+}
+
+/** A view of `length` words at `pointer`. Taken anew for each use: growing memory detaches every earlier view. */
+function words(pointer: number, length: number): Uint32Array<ArrayBuffer> {
+  return new Uint32Array(wasm.memory.buffer as ArrayBuffer, pointer >>> 0, length);
+}
+
+/**
+ * Compares two tables of one layout, sorted or not. Where the observed table has several rows with one key, the
+ * one that equals the desired row stays, or else the first is replaced; the others are deletions.
+ *
+ * @throws {RangeError} If the tables do not fit in the memory of the core.
+ */
+export function diffTables(desired: Table, observed: Table): TableDiff {
+  const { layout } = desired;
+  if (wasm.reserve(desired.count, observed.count, layout.words, layout.keyWords) === wasm.OUT_OF_MEMORY) {
+    throw new RangeError(`Cannot compare tables of ${desired.count} and ${observed.count} rows: too many`);
+  }
+  words(wasm.desiredPtr(), desired.words.length).set(desired.words);
+  words(wasm.observedPtr(), observed.words.length).set(observed.words);
+  wasm.diff();
+  return {
+    additions: words(wasm.additionsPtr(), wasm.additions() >>> 0).slice(),
+    replacements: words(wasm.replacementsPtr(), wasm.replacements() >>> 0).slice(),
+    deletions: words(wasm.deletionsPtr(), wasm.deletions() >>> 0).slice(),
+  };
+}
