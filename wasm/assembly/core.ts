@@ -1,1 +1,2 @@
+export * from "./prefix";
 export * from "./table";
