@@ -3,7 +3,6 @@ import { ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
 import {
-  align4,
   AttributeReader,
   LITTLE_ENDIAN,
   type MessageReader,
@@ -167,9 +166,10 @@ function isZero(words: Uint32Array, at: number): boolean {
 }
 
 /**
- * Appends the route of one dump message as a row, unless it is not of the main table, not over one of `slots`,
- * a cached copy, or the kernel's own. One over several links counts if the link of `slotOfDump` is among them. An
- * attribute that Loden never sets is kept as `ROUTE_FOREIGN_TRAIT`.
+ * Appends the route of one dump message as a row, unless it is not of the main table, not over the link of
+ * `slotOfDump`, a cached copy, or the kernel's own. One over several links counts as of the first. Routes for one
+ * TOS or source are left out: both identify a route, and Loden never sets them. Any other attribute that Loden
+ * never sets is kept as `ROUTE_FOREIGN_TRAIT`.
  *
  * @param attributes A reader over the message's buffer, to be reused between messages.
  * @throws {SyntaxError} If the message is malformed.
@@ -189,10 +189,11 @@ export function decodeRoute(
   if (view.getUint8(start + 4) !== RT_TABLE_MAIN || flags & RTM_F_CLONED || protocol === RTPROT_KERNEL) {
     return;
   }
+  if (view.getUint16(start + 2) !== 0) return;
   const at = table.push();
   const words = table.storage;
   let slot: number | undefined;
-  let isForeign = view.getUint8(start + 2) !== 0 || view.getUint8(start + 3) !== 0;
+  let isForeign = false;
   words[at] = view.getUint8(start);
   words[at + ROUTE.length] = view.getUint8(start + 1);
   attributes.reset(start + ROUTE_HEADER_BYTES, end);
@@ -205,7 +206,7 @@ export function decodeRoute(
         slot = slots.slotOf(attributes.u32());
         break;
       case RTA_MULTIPATH:
-        slot = leavesBy(attributes, slots, slotOfDump) ? slotOfDump : -1;
+        slot = firstSlot(attributes, slots);
         isForeign = true;
         break;
       case RTA_GATEWAY:
@@ -249,31 +250,19 @@ export function decodeRoute(
 }
 
 /**
- * Reports whether one of several next hops leaves by the link in `slot`.
+ * The slot of the first of several next hops, by which a deletion finds the route.
  *
- * | offset | bytes | C field       | here                 |
- * | -----: | ----: | ------------- | -------------------- |
- * |      0 |     2 | `rtnh_len`    | with its attributes  |
- * |      2 |     1 | `rtnh_flags`  | not looked at        |
- * |      3 |     1 | `rtnh_hops`   | not looked at        |
- * |      4 |     4 | `rtnh_ifindex`| the link             |
+ * | offset | bytes | C field        | here |
+ * | -----: | ----: | -------------- | ---- |
+ * |      4 |     4 | `rtnh_ifindex` | link |
  *
  * Source: `struct rtnexthop`, rtnetlink(7).
  */
-function leavesBy(nextHops: AttributeReader, slots: LinkSlots, slot: number): boolean {
-  const { view, end } = nextHops;
-  for (let at = nextHops.start; at < end;) {
-    const left = end - at;
-    const length = left < MULTIPATH_HEADER_BYTES ? 0 : view.getUint16(at, LITTLE_ENDIAN);
-    if (length < MULTIPATH_HEADER_BYTES || length > left) {
-      throw new SyntaxError(
-        `Cannot decode next hop of route: ${left} bytes are left and it claims ${length}`,
-      );
-    }
-    if (slots.slotOf(view.getInt32(at + 4, LITTLE_ENDIAN)) === slot) return true;
-    at += align4(length);
+function firstSlot(nextHops: AttributeReader, slots: LinkSlots): number {
+  if (nextHops.length < MULTIPATH_HEADER_BYTES) {
+    throw new SyntaxError(`Cannot decode next hops of route: they have ${nextHops.length} bytes`);
   }
-  return false;
+  return slots.slotOf(nextHops.view.getInt32(nextHops.start + 4, LITTLE_ENDIAN));
 }
 
 /** Reads `RTAX_MTU`; reports whether there is any other metric. */

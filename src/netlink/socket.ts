@@ -21,6 +21,9 @@ const NETLINK_GET_STRICT_CHK = 12;
 /** `sizeof(struct sockaddr_nl)`. */
 const SOCKET_ADDRESS_BYTES = 12;
 
+/** `sizeof(struct pollfd)`: the descriptor, then events and returned events of 16 bits. */
+const POLL_FD_BYTES = 8;
+
 /** What a burst of changes on a large host needs: 5,000 unread notifications fit (measured on Linux 6.18). */
 const BUFFER_BYTES = 16 * 1024 * 1024;
 
@@ -73,7 +76,7 @@ export class RouteSocket implements NetlinkTransport {
    *
    * @throws {NetlinkError} If the kernel has no more sockets to give.
    */
-  static open(libc: Libc): RouteSocket {
+  static open(libc: Libc, bufferBytes = BUFFER_BYTES): RouteSocket {
     using stack = new DisposableStack();
     const { call } = libc;
     const fd = libc.checked("open route socket", call.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE));
@@ -86,8 +89,8 @@ export class RouteSocket implements NetlinkTransport {
     libc.checked("name route socket", call.getsockname(fd, address, length));
     const socket = new RouteSocket(libc, fd, view.getUint32(4, LITTLE_ENDIAN), stack.move());
     // Each is an improvement that an old kernel or a lack of privilege may refuse; all work without.
-    socket.option(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES);
-    socket.option(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES);
+    socket.option(SOL_SOCKET, SO_SNDBUFFORCE, bufferBytes);
+    socket.option(SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes);
     for (const name of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK]) {
       socket.option(SOL_NETLINK, name, 1);
     }
@@ -128,6 +131,10 @@ export class NotificationSocket implements AsyncDisposable {
   readonly #socket: RouteSocket;
   readonly #wakeFd: number;
   readonly #resources: DisposableStack;
+  /** Two `struct pollfd`. A field: the thread in poll(2) writes to it, so it must outlive the wait. */
+  readonly #pollFds = new Uint8Array(2 * POLL_FD_BYTES);
+  /** What reading the wake-up descriptor needs. */
+  readonly #wakeCount = new Uint8Array(8);
   #waiting: Promise<void> = Promise.resolve();
 
   private constructor(libc: Libc, socket: RouteSocket, wakeFd: number, resources: DisposableStack) {
@@ -135,6 +142,7 @@ export class NotificationSocket implements AsyncDisposable {
     this.#socket = socket;
     this.#wakeFd = wakeFd;
     this.#resources = resources;
+    new Int32Array(this.#pollFds.buffer).set([socket.fd, POLLIN, wakeFd, POLLIN]);
   }
 
   /**
@@ -143,9 +151,9 @@ export class NotificationSocket implements AsyncDisposable {
    *
    * @throws {NetlinkError} If no socket or wake-up descriptor can be had.
    */
-  static open(libc: Libc): NotificationSocket {
+  static open(libc: Libc, bufferBytes = BUFFER_BYTES): NotificationSocket {
     using stack = new DisposableStack();
-    const socket = stack.use(RouteSocket.open(libc));
+    const socket = stack.use(RouteSocket.open(libc, bufferBytes));
     for (const group of Object.values(NOTIFICATION_GROUPS)) {
       socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
     }
@@ -159,19 +167,23 @@ export class NotificationSocket implements AsyncDisposable {
    *
    * @throws The signal's reason, once `signal` aborts.
    */
-  async wait(options: { signal: AbortSignal }): Promise<void> {
-    const { signal } = options;
+  wait(options: { signal: AbortSignal }): Promise<void> {
+    const waited = this.#wait(options.signal);
+    this.#waiting = waited.catch(() => {});
+    return waited;
+  }
+
+  async #wait(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const wake = () => void this.#libc.call.eventfd_write(this.#wakeFd, 1n);
     signal.addEventListener("abort", wake, { once: true });
     try {
-      const pollFds = new Int32Array([this.#socket.fd, POLLIN, this.#wakeFd, POLLIN]);
-      const polled = this.#libc.call.poll(new Uint8Array(pollFds.buffer), 2n, -1);
-      this.#waiting = polled.then(() => {});
-      await polled;
+      await this.#libc.call.poll(this.#pollFds, 2n, -1);
       signal.throwIfAborted();
     } finally {
       signal.removeEventListener("abort", wake);
+      // Else the wake-up of this wait would end the next one.
+      this.#libc.call.read(this.#wakeFd, this.#wakeCount, BigInt(this.#wakeCount.length));
     }
   }
 

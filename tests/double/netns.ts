@@ -70,9 +70,9 @@ export class TestNetns implements AsyncDisposable {
     return libc.inNetns(this.path, () => RouteSocket.open(libc));
   }
 
-  /** Opens a notification socket that stays in the namespace. */
-  openNotifications(libc: Libc): NotificationSocket {
-    return libc.inNetns(this.path, () => NotificationSocket.open(libc));
+  /** Opens a notification socket that stays in the namespace; a small buffer overflows soon. */
+  openNotifications(libc: Libc, bufferBytes?: number): NotificationSocket {
+    return libc.inNetns(this.path, () => NotificationSocket.open(libc, bufferBytes));
   }
 
   /** Deletes the namespace. The kernel frees it once the last socket in it is closed. */

@@ -1,0 +1,283 @@
+import { assertEquals, assertThrows, fail } from "@std/assert";
+import { AF_INET, formatAddress, type Ipv4, parseAddress } from "../../src/model/address.ts";
+import { NEIGHBOUR, NEXT_HOP } from "../../src/model/rows.ts";
+import { Table } from "../../src/model/table.ts";
+import { encodeAddress } from "../../src/netlink/address.ts";
+import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts";
+import { ENOBUFS, ENODEV, EPERM, NetlinkError } from "../../src/netlink/errno.ts";
+import { encodeLinkDump, encodeVxlanLink, queryLink } from "../../src/netlink/link.ts";
+import { LinkSlots } from "../../src/netlink/link_slots.ts";
+import { AttributeReader, type MessageWriter } from "../../src/netlink/message.ts";
+import { encodeFdbEntry, encodeNeighbour } from "../../src/netlink/neighbour.ts";
+import { decodeNextHop, encodeNextHop, encodeNextHopDump } from "../../src/netlink/next_hop.ts";
+import { encodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";
+import { RouteSocket } from "../../src/netlink/socket.ts";
+import { counting, interrupting, losing, refusing } from "../double/refusing.ts";
+import { fdbTable, neighbourTable, nextHopTable, routeTable } from "../netlink/golden.ts";
+import { Host, lines } from "./netlink_host.ts";
+
+const refusals: [action: string, message: string, write: (host: Host, vtep: number) => WriteRequest][] = [
+  [
+    "add route 10.244.2.0/24",
+    'Cannot add route 10.244.2.0/24: ENETUNREACH, "Nexthop has invalid gateway"',
+    (_, vtep) => {
+      const { words } = routeTable([{ to: "10.244.2.0/24", via: "203.0.113.1" }]);
+      return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
+    },
+  ],
+  [
+    "add route 10.244.2.0/24",
+    'Cannot add route 10.244.2.0/24: EINVAL, "Nexthop id does not exist"',
+    (_, vtep) => {
+      const { words } = routeTable([{ to: "10.244.2.0/24", nextHopId: 77 }]);
+      return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
+    },
+  ],
+  [
+    "add route fd00:10:244:2::/64",
+    "Cannot add route fd00:10:244:2::/64: EHOSTUNREACH",
+    (_, vtep) => {
+      const { words } = routeTable([{ to: "fd00:10:244:2::/64", via: "2001:db8:9::1" }]);
+      return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
+    },
+  ],
+  [
+    "set next hop 5",
+    'Cannot set next hop 5: ENETUNREACH, "Nexthop has invalid gateway"',
+    (_, vtep) => {
+      const { words } = nextHopTable([{ id: 5, via: "203.0.113.1" }]);
+      return (writer, sequence) => encodeNextHop(writer, sequence, words, 0, [vtep]);
+    },
+  ],
+  [
+    "create link flannel.1",
+    "Cannot create link flannel.1: EEXIST",
+    (host) => (writer, sequence) => encodeVxlanLink(writer, sequence, host.vtep()),
+  ],
+  [
+    "create link flannel.2",
+    'Cannot create link flannel.2: EEXIST, "A VXLAN device with the specified VNI already exists"',
+    (host) => (writer, sequence) => encodeVxlanLink(writer, sequence, host.vtep({ name: "flannel.2" })),
+  ],
+  [
+    "set FDB entry",
+    'Cannot set FDB entry: ENODEV, "unknown ifindex"',
+    () => {
+      const { words } = fdbTable([{ mac: "0e:2a:00:00:00:02", to: "192.0.2.7" }]);
+      return (writer, sequence) => encodeFdbEntry(writer, sequence, words, 0, [9999]);
+    },
+  ],
+  [
+    "add address",
+    'Cannot add address: ENODEV, "ipv4: Device not found"',
+    () => (writer, sequence) =>
+      encodeAddress(writer, sequence, { linkIndex: 9999, address: parseAddress("10.244.1.0"), length: 32 }),
+  ],
+];
+
+type WriteRequest = (writer: MessageWriter, sequence: number) => void;
+
+Deno.test("a refusal says what was asked, the name of the errno and the kernel's own sentence", async () => {
+  await using host = await Host.open();
+  const vtep = await host.createVtep();
+  for (const [action, message, write] of refusals) {
+    const error = assertThrows(() => host.client.request(action, write(host, vtep)), NetlinkError);
+    assertEquals(error.message, message);
+  }
+});
+
+/** `count` neighbours from 10.1.0.0 on. */
+function manyNeighbours(count: number): Table {
+  const table = new Table(NEIGHBOUR);
+  for (let index = 0; index < count; index++) {
+    const address = formatAddress(0x0a010000 + index as Ipv4);
+    const mac = `0e:2a:00:00:${(index >> 8).toString(16).padStart(2, "0")}:${
+      (index & 255).toString(16).padStart(2, "0")
+    }`;
+    const at = table.push();
+    table.storage.set(neighbourTable([{ address, mac }]).words, at);
+  }
+  return table;
+}
+
+/** Sets neighbours and returns the refused ones. */
+function setNeighbours(
+  client: NetlinkClient,
+  table: Table,
+  linkIndexes: readonly number[],
+): [index: number, errno: number][] {
+  const refused: [number, number][] = [];
+  client.batch(
+    table.count,
+    (row, writer, sequence) =>
+      encodeNeighbour(writer, sequence, table.words, row * NEIGHBOUR.words, linkIndexes),
+    (row, errno) => refused.push([row, errno]),
+  );
+  return refused;
+}
+
+Deno.test("batch() of 5,000 neighbours reports the three refused ones and carries out the others", async () => {
+  await using host = await Host.open();
+  const vtep = await host.createVtep();
+  const table = manyNeighbours(5000);
+  for (const bad of [1234, 2500, 2501]) table.words[bad * NEIGHBOUR.words] = 1;
+  const client = new NetlinkClient(host.transport);
+  assertEquals(setNeighbours(client, table, [vtep, 9999]), [[1234, ENODEV], [2500, ENODEV], [2501, ENODEV]]);
+  assertEquals(host.neighbours(AF_INET, vtep).count, 4997);
+});
+
+Deno.test("refusing() refuses the n-th change alone, wherever it stands in a batch", async () => {
+  await using host = await Host.open();
+  const vtep = await host.createVtep();
+  for (let n = 0; n < 5; n++) {
+    await host.netns.ip("neigh", "flush", "dev", "flannel.1", "nud", "permanent");
+    const client = new NetlinkClient(refusing(host.transport, n, EPERM));
+    assertEquals(setNeighbours(client, manyNeighbours(1), [vtep]), n === 0 ? [[0, EPERM]] : []);
+    // Reading is no change.
+    client.dump("read links", encodeLinkDump, () => {}, () => {});
+    assertEquals(setNeighbours(client, manyNeighbours(3), [vtep]), n > 0 && n < 4 ? [[n - 1, EPERM]] : []);
+    assertEquals(setNeighbours(client, manyNeighbours(3), [vtep, 9999]), n === 4 ? [[0, EPERM]] : []);
+    assertEquals(host.neighbours(AF_INET, vtep).count, 3);
+  }
+});
+
+Deno.test("refusing() leaves the kernel's own refusals in the same batch alone", async () => {
+  await using host = await Host.open();
+  const vtep = await host.createVtep();
+  for (const n of [0, 1, 2, 3]) {
+    const table = manyNeighbours(4);
+    table.words[1 * NEIGHBOUR.words] = 1;
+    table.words[2 * NEIGHBOUR.words] = 1;
+    const client = new NetlinkClient(refusing(host.transport, n, EPERM));
+    const expected = new Map([[1, ENODEV], [2, ENODEV], [n, EPERM]]);
+    assertEquals(new Map(setNeighbours(client, table, [vtep, 9999])), expected);
+  }
+});
+
+Deno.test("dump() reads again while the table changes, and gives up after ten times", async () => {
+  await using host = await Host.open();
+  for (const [times, dumps] of [[0, 1], [3, 4], [9, 10]] as const) {
+    const transport = counting(interrupting(host.transport, times));
+    let restarts = 0;
+    let links = 0;
+    const restart = () => {
+      restarts++;
+      links = 0;
+    };
+    new NetlinkClient(transport).dump("read links", encodeLinkDump, restart, () => links++);
+    assertEquals({ dumps: transport.dumps, writes: transport.writes, restarts, links }, {
+      dumps,
+      writes: 0,
+      restarts: dumps,
+      links: 3,
+    });
+  }
+  const transport = counting(interrupting(host.transport, 10));
+  const client = new NetlinkClient(transport);
+  const error = assertThrows(
+    () => client.dump("read links", encodeLinkDump, () => {}, () => {}),
+    DumpInterruptedError,
+  );
+  assertEquals(error.message, "Cannot read links: the table changed during each of 10 dumps");
+  assertEquals(transport.dumps, 10);
+  assertEquals(queryLink(client, "eth0")?.name, "eth0");
+});
+
+/** Many routes over a VTEP, more than one datagram of a dump holds. */
+async function hostWithRoutes(count: number): Promise<{ host: Host; vtep: number }> {
+  const host = await Host.open();
+  const vtep = await host.createVtep();
+  const table = routeTable(
+    Array.from({ length: count }, (_, index) => ({
+      to: `10.${2 + (index >> 8)}.${index & 255}.0/24`,
+      via: "10.244.2.0",
+      onlink: true,
+    })),
+  );
+  host.apply(encodeRoute, table, [vtep]);
+  return { host, vtep };
+}
+
+Deno.test("dump() reads again when the kernel says that a table changed between two of its datagrams", async () => {
+  await using host = await Host.open();
+  const vtep = await host.createVtep();
+  // The kernel fills one datagram ahead of the reader: it takes three to see a change after the first.
+  const nextHops = nextHopTable(
+    Array.from({ length: 2501 }, (_, index) => ({ id: index + 1, via: "10.244.2.0", onlink: true })),
+  );
+  const { words } = nextHops;
+  const set = (writer: MessageWriter, sequence: number, row: number) =>
+    encodeNextHop(writer, sequence, words, row * NEXT_HOP.words, [vtep]);
+  host.client.batch(
+    2500,
+    (row, writer, sequence) => set(writer, sequence, row),
+    (row) => fail(`next hop ${row}`),
+  );
+  const transport = counting(host.transport);
+  using otherTransport = host.netns.openTransport(host.libc);
+  const other = new NetlinkClient(otherTransport);
+  const table = new Table(NEXT_HOP);
+  new NetlinkClient(transport).dump(
+    "read next hops",
+    (writer, sequence) => encodeNextHopDump(writer, sequence, vtep),
+    () => table.clear(),
+    (message) => {
+      decodeNextHop(message, new AttributeReader(message.view), new LinkSlots([vtep]), table);
+      if (table.count > 1 || transport.dumps > 1) return;
+      other.request("add next hop", (writer, sequence) => set(writer, sequence, 2500));
+    },
+  );
+  assertEquals(transport.dumps, 2);
+  assertEquals(table.words, words);
+});
+
+Deno.test("a dump that its reader left in the middle does not disturb the next requests", async () => {
+  const { host: opened, vtep } = await hostWithRoutes(2000);
+  await using host = opened;
+  const stop = new SyntaxError("enough");
+  const thrown = assertThrows(() =>
+    host.client.dump(
+      "read routes",
+      (writer, sequence) => encodeRouteDump(writer, sequence, AF_INET, vtep),
+      () => {},
+      () => {
+        throw stop;
+      },
+    ), SyntaxError);
+  assertEquals(thrown, stop);
+  assertEquals(host.routes(AF_INET, vtep).count, 2000);
+  assertEquals(queryLink(host.client, "flannel.1")?.linkIndex, vtep);
+});
+
+Deno.test("a lost answer is ENOBUFS, and the next request gets its own", async () => {
+  await using host = await Host.open();
+  const vtep = await host.createVtep();
+  const client = new NetlinkClient(losing(host.transport, 0));
+  const write: WriteRequest = (writer, sequence) =>
+    encodeAddress(writer, sequence, { linkIndex: vtep, address: parseAddress("10.244.1.0"), length: 32 });
+  const error = assertThrows(() => client.request("add address 10.244.1.0", write), NetlinkError);
+  assertEquals(error.errno, ENOBUFS);
+  assertEquals(error.message, 'Cannot add address 10.244.1.0: ENOBUFS, "the kernel\'s answer was lost"');
+  assertEquals(lines(await host.netns.ip("-4", "-o", "address", "show", "dev", "flannel.1")).length, 1);
+  assertEquals(setNeighbours(client, manyNeighbours(2), [vtep]), []);
+
+  const losingBatch = new NetlinkClient(losing(host.transport, 0));
+  assertEquals(setNeighbours(losingBatch, manyNeighbours(2), [vtep]), [[0, ENOBUFS], [1, ENOBUFS]]);
+  const losingDump = new NetlinkClient(losing(host.transport, 0));
+  const dumped = assertThrows(
+    () => losingDump.dump("read links", encodeLinkDump, () => {}, () => {}),
+    NetlinkError,
+  );
+  assertEquals(dumped.errno, ENOBUFS);
+  assertEquals(queryLink(losingDump, "flannel.1")?.linkIndex, vtep);
+});
+
+Deno.test("a batch whose refusals overflow the socket leaves no request behind unreported", async () => {
+  await using host = await Host.open();
+  using transport = host.libc.inNetns(host.netns.path, () => RouteSocket.open(host.libc, 4096));
+  const client = new NetlinkClient(transport);
+  const table = manyNeighbours(1000);
+  const refused = new Set(setNeighbours(client, table, [9999]).map(([row]) => row));
+  assertEquals(refused.size, 1000);
+  assertEquals(queryLink(client, "eth0")?.linkIndex, host.underlayLinkIndex);
+});

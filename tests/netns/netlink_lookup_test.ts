@@ -1,0 +1,70 @@
+import { assertEquals } from "@std/assert";
+import { AF_INET, AF_INET6, type Family, formatAddress, parseAddress } from "../../src/model/address.ts";
+import {
+  decodeDefaultRoute,
+  decodeRouteLookup,
+  type DefaultRoute,
+  encodeDefaultRouteDump,
+  encodeRouteLookup,
+  type RouteLookup,
+} from "../../src/netlink/route_lookup.ts";
+import { Host } from "./netlink_host.ts";
+
+function defaultRoutes(host: Host, family: Family): DefaultRoute[] {
+  const routes: DefaultRoute[] = [];
+  host.client.dump(
+    "read default routes",
+    (writer, sequence) => encodeDefaultRouteDump(writer, sequence, family),
+    () => routes.splice(0),
+    (message) => {
+      const route = decodeDefaultRoute(message);
+      if (route !== undefined) routes.push(route);
+    },
+  );
+  return routes;
+}
+
+Deno.test("decodeDefaultRoute() reads the default routes of the main table, and no others", async () => {
+  await using host = await Host.open();
+  const { netns } = host;
+  const linkIndex = host.underlayLinkIndex;
+  await netns.ip("route", "add", "default", "via", "192.0.2.254", "metric", "100", "mtu", "1400");
+  await netns.ip("route", "add", "blackhole", "default", "metric", "5");
+  await netns.ip("route", "add", "default", "via", "192.0.2.253", "table", "100");
+  await netns.ip("route", "add", "10.0.0.0/8", "via", "192.0.2.253");
+  assertEquals(defaultRoutes(host, AF_INET), [
+    { family: AF_INET, linkIndex, metric: 0, mtuBytes: 0 },
+    { family: AF_INET, linkIndex, metric: 100, mtuBytes: 1400 },
+  ]);
+  assertEquals(defaultRoutes(host, AF_INET6), [{ family: AF_INET6, linkIndex, metric: 1024, mtuBytes: 0 }]);
+  const legs = ["nexthop", "via", "192.0.2.253", "nexthop", "via", "192.0.2.254"];
+  await netns.ip("route", "replace", "default", "metric", "100", ...legs);
+  assertEquals(defaultRoutes(host, AF_INET)[1], { family: AF_INET, linkIndex: 0, metric: 100, mtuBytes: 0 });
+});
+
+Deno.test("a route lookup says what `ip route get` says", async () => {
+  await using host = await Host.open();
+  await host.netns.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.254", "mtu", "1300");
+  for (const target of ["203.0.113.9", "192.0.2.7", "198.51.100.1", "127.0.0.1", "2001:db8:7::1", "::1"]) {
+    const found: RouteLookup[] = [];
+    host.client.request(
+      `look up ${target}`,
+      (writer, sequence) => encodeRouteLookup(writer, sequence, parseAddress(target)),
+      (message) => {
+        const lookup = decodeRouteLookup(message);
+        if (lookup !== undefined) found.push(lookup);
+      },
+    );
+    const [shown] = await host.netns.ipJson("route", "get", target);
+    const [{ mtu } = { mtu: 0 }] = (shown!.metrics ?? []) as { mtu: number }[];
+    assertEquals(
+      found.map(({ linkIndex, source, mtuBytes }) => ({
+        link: linkIndex === host.underlayLinkIndex ? "eth0" : "lo",
+        source: source === undefined ? undefined : formatAddress(source),
+        mtuBytes,
+      })),
+      [{ link: shown!.dev as string, source: shown!.prefsrc as string, mtuBytes: mtu ?? 0 }],
+      target,
+    );
+  }
+});

@@ -1,0 +1,282 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { AF_INET, AF_INET6, parseAddress } from "../../src/model/address.ts";
+import { ROUTE } from "../../src/model/rows.ts";
+import { Table } from "../../src/model/table.ts";
+import { EINVAL, ESRCH, NetlinkError } from "../../src/netlink/errno.ts";
+import {
+  encodeFdbDeletion,
+  encodeFdbEntry,
+  encodeNeighbour,
+  encodeNeighbourDeletion,
+} from "../../src/netlink/neighbour.ts";
+import { encodeNextHop, encodeNextHopDeletion } from "../../src/netlink/next_hop.ts";
+import { encodeRoute, encodeRouteDeletion, RTPROT_BOOT } from "../../src/netlink/route.ts";
+import { fdbTable, neighbourTable, nextHopTable, routeTable, type RouteText } from "../netlink/golden.ts";
+import { Host, lines, sortedRows } from "./netlink_host.ts";
+
+Deno.test("routes are added and replaced as asked, read back, and deleted exactly", async () => {
+  await using host = await Host.open();
+  const { netns } = host;
+  const vtep = await host.createVtep();
+  const linkIndexes = [vtep, host.underlayLinkIndex];
+  host.apply(
+    encodeNextHop,
+    nextHopTable([
+      { id: 0x4c000001, via: "10.244.5.0", onlink: true },
+      { id: 0x4c000002, via: "fd00:10:244:5::", onlink: true },
+    ]),
+    linkIndexes,
+  );
+  const overlay: RouteText[] = [
+    { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
+    { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true, metric: 50, protocol: RTPROT_BOOT },
+    { to: "10.244.5.0/24", nextHopId: 0x4c000001 },
+  ];
+  const overlayV6: RouteText[] = [
+    { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", onlink: true, metric: 1024 },
+    { to: "fd00:10:244:5::/64", nextHopId: 0x4c000002, metric: 1024 },
+  ];
+  const direct: RouteText[] = [
+    { to: "10.244.4.0/24", via: "192.0.2.7", slot: 1, mtuBytes: 1400 },
+    { to: "fd00:10:244:4::/64", via: "2001:db8::7", slot: 1, metric: 1024, mtuBytes: 1400 },
+  ];
+  const all = routeTable([...overlay, ...overlayV6, ...direct]);
+  host.apply(encodeRoute, all, linkIndexes);
+  host.apply(encodeRoute, all, linkIndexes);
+  const shown = async () =>
+    lines(await netns.ip("-d", "route", "show", "root", "10.244.0.0/16")).concat(
+      lines(await netns.ip("-d", "-6", "route", "show", "root", "fd00:10:244::/48")),
+    ).filter((line) => line.startsWith("unicast"));
+  const expected = [
+    "unicast 10.244.2.0/24 via 10.244.2.0 dev flannel.1 proto 76 scope global onlink",
+    "unicast 10.244.2.0/24 via 10.244.2.0 dev flannel.1 proto boot scope global metric 50 onlink",
+    "unicast 10.244.4.0/24 via 192.0.2.7 dev eth0 proto 76 scope global mtu 1400",
+    "unicast 10.244.5.0/24 nhid 1275068417 via 10.244.5.0 dev flannel.1 proto 76 scope global onlink",
+    "unicast fd00:10:244:2::/64 via fd00:10:244:2:: dev flannel.1 proto 76 scope global metric 1024 onlink pref medium",
+    "unicast fd00:10:244:4::/64 via 2001:db8::7 dev eth0 proto 76 scope global metric 1024 mtu 1400 pref medium",
+    "unicast fd00:10:244:5::/64 nhid 1275068418 via fd00:10:244:5:: dev flannel.1 proto 76 scope global metric 1024 onlink pref medium",
+  ];
+  assertEquals(await shown(), expected);
+  assertEquals(sortedRows(host.routes(AF_INET, vtep)), sortedRows(routeTable(overlay)));
+
+  const readV6 = host.routes(AF_INET6, vtep);
+  assertEquals(sortedRows(readV6), sortedRows(routeTable(overlayV6)));
+
+  // With the compatibility mode off, only the next hop says which link a route leaves by.
+  await netns.writeSysctl("net/ipv4/nexthop_compat_mode", "0");
+  assertEquals(sortedRows(host.routes(AF_INET, vtep)), sortedRows(routeTable(overlay)));
+  assertEquals(sortedRows(host.routes(AF_INET6, vtep)), sortedRows(routeTable(overlayV6)));
+
+  // From a plain route to a next-hop object and back, in place.
+  const moved = routeTable([{ to: "10.244.2.0/24", nextHopId: 0x4c000001 }]);
+  host.apply(encodeRoute, moved, linkIndexes);
+  host.apply(encodeRoute, routeTable(overlay.slice(0, 1)), linkIndexes);
+  await netns.writeSysctl("net/ipv4/nexthop_compat_mode", "1");
+  assertEquals(await shown(), expected);
+
+  for (const gone of [0, 2, 3, 4, 6]) {
+    const row = new Table(ROUTE);
+    row.push();
+    row.storage.set(all.words.subarray(gone * ROUTE.words, (gone + 1) * ROUTE.words));
+    host.apply(encodeRouteDeletion, row, linkIndexes);
+  }
+  assertEquals(await shown(), [expected[1]!, expected[2]!]);
+});
+
+Deno.test("a route deletion takes neither another metric, another link, another protocol nor another gateway", async () => {
+  await using host = await Host.open();
+  const { client, netns } = host;
+  const vtep = await host.createVtep();
+  await netns.ip(
+    "route",
+    "add",
+    "10.244.2.0/24",
+    "via",
+    "10.244.2.0",
+    "dev",
+    "flannel.1",
+    "onlink",
+    "proto",
+    "76",
+  );
+  await netns.ip(
+    "-6",
+    "route",
+    "add",
+    "fd00::/64",
+    "via",
+    "fd00::1",
+    "dev",
+    "flannel.1",
+    "onlink",
+    "proto",
+    "76",
+  );
+  const before = await netns.ip("route") + await netns.ip("-6", "route");
+  const linkIndexes = [vtep, host.underlayLinkIndex];
+  const others: RouteText[] = [
+    { to: "10.244.2.0/24", via: "10.244.2.0", metric: 7 },
+    { to: "10.244.2.0/24", via: "10.244.2.0", slot: 1 },
+    { to: "10.244.2.0/24", via: "10.244.2.0", protocol: RTPROT_BOOT },
+    { to: "10.244.2.0/24", via: "10.244.2.1" },
+    { to: "10.244.2.0/24", nextHopId: 5 },
+    { to: "10.244.2.0/25", via: "10.244.2.0" },
+    { to: "fd00::/64", via: "fd00::1", metric: 7 },
+    { to: "fd00::/64", via: "fd00::1", slot: 1 },
+    { to: "fd00::/64", via: "fd00::1", protocol: RTPROT_BOOT },
+    { to: "fd00::/64", via: "fd00::2" },
+    { to: "fd00::/64", nextHopId: 5 },
+  ];
+  for (const other of others) {
+    const error = assertThrows(
+      () =>
+        client.request(
+          "delete route",
+          (writer, sequence) =>
+            encodeRouteDeletion(writer, sequence, routeTable([other]).words, 0, linkIndexes),
+        ),
+      NetlinkError,
+      undefined,
+      JSON.stringify(other),
+    );
+    // A next hop of an id that does not exist is its own refusal.
+    assertEquals(error.errno, other.nextHopId === undefined ? ESRCH : EINVAL);
+  }
+  assertEquals(await netns.ip("route") + await netns.ip("-6", "route"), before);
+});
+
+Deno.test("next hops are set as asked, read back, and take their routes with them", async () => {
+  await using host = await Host.open();
+  const { netns } = host;
+  const vtep = await host.createVtep();
+  const linkIndexes = [vtep, host.underlayLinkIndex];
+  const nextHops = nextHopTable([
+    { id: 0x4c000001, via: "10.244.2.0", onlink: true },
+    { id: 0x4c000002, via: "fd00:10:244:2::", onlink: true },
+    { id: 0x4c000003, via: "192.0.2.7", slot: 1 },
+  ]);
+  host.apply(encodeNextHop, nextHops, linkIndexes);
+  host.apply(encodeNextHop, nextHops, linkIndexes);
+  await netns.ip("nexthop", "add", "id", "9", "dev", "flannel.1", "proto", "boot");
+  await netns.ip("nexthop", "add", "id", "10", "group", "9");
+  const shown = async () => lines(await netns.ip("nexthop", "show"));
+  assertEquals(
+    await shown(),
+    [
+      "id 10 group 9",
+      "id 1275068417 via 10.244.2.0 dev flannel.1 scope link proto 76 onlink",
+      "id 1275068418 via fd00:10:244:2:: dev flannel.1 scope link proto 76 onlink",
+      "id 1275068419 via 192.0.2.7 dev eth0 scope link proto 76",
+      "id 9 dev flannel.1 scope host proto boot",
+    ].sort(),
+  );
+  assertEquals(
+    sortedRows(host.nextHops(vtep)),
+    sortedRows(nextHopTable([
+      { id: 0x4c000001, via: "10.244.2.0", onlink: true },
+      { id: 0x4c000002, via: "fd00:10:244:2::", onlink: true },
+      { id: 9, protocol: RTPROT_BOOT },
+    ])),
+  );
+  await netns.ip("route", "add", "10.244.2.0/24", "nhid", String(0x4c000001));
+  host.apply(
+    (writer, sequence, words, at) => encodeNextHopDeletion(writer, sequence, words, at),
+    nextHopTable([{ id: 0x4c000001 }]),
+    linkIndexes,
+  );
+  assertEquals((await shown()).length, 4);
+  assertEquals(lines(await netns.ip("route", "show", "10.244.2.0/24")), []);
+});
+
+Deno.test("neighbours are set as asked, read back, and deleted alone", async () => {
+  await using host = await Host.open();
+  const { netns } = host;
+  const vtep = await host.createVtep();
+  const neighbours = neighbourTable([
+    { address: "10.244.2.0", mac: "0e:2a:00:00:00:02" },
+    { address: "10.244.3.0", mac: "0e:2a:00:00:00:03" },
+    { address: "fd00:10:244:2::", mac: "0e:2a:00:00:00:02" },
+  ]);
+  await netns.ip(
+    "neigh",
+    "add",
+    "10.244.2.0",
+    "lladdr",
+    "02:00:00:00:00:77",
+    "dev",
+    "flannel.1",
+    "nud",
+    "stale",
+  );
+  await netns.ip(
+    "neigh",
+    "add",
+    "10.244.9.0",
+    "lladdr",
+    "02:00:00:00:00:78",
+    "dev",
+    "flannel.1",
+    "nud",
+    "stale",
+  );
+  await netns.ip("neigh", "add", "10.244.8.0", "lladdr", "02:00:00:00:00:78", "dev", "eth0");
+  host.apply(encodeNeighbour, neighbours, [vtep]);
+  const shown = async () => lines(await netns.ip("neigh", "show", "dev", "flannel.1", "nud", "permanent"));
+  assertEquals(await shown(), [
+    "10.244.2.0 lladdr 0e:2a:00:00:00:02 PERMANENT",
+    "10.244.3.0 lladdr 0e:2a:00:00:00:03 PERMANENT",
+    "fd00:10:244:2:: lladdr 0e:2a:00:00:00:02 PERMANENT",
+  ]);
+  assertEquals(
+    sortedRows(host.neighbours(AF_INET6, vtep)).concat(sortedRows(host.neighbours(AF_INET, vtep))),
+    sortedRows(neighbours),
+  );
+  host.apply(
+    encodeNeighbourDeletion,
+    neighbourTable([
+      { address: "10.244.2.0", mac: "00:00:00:00:00:00" },
+      { address: "fd00:10:244:2::", mac: "00:00:00:00:00:00" },
+    ]),
+    [vtep],
+  );
+  assertEquals(await shown(), ["10.244.3.0 lladdr 0e:2a:00:00:00:03 PERMANENT"]);
+  assertEquals(lines(await netns.ip("neigh", "show", "dev", "eth0", "nud", "permanent")).length, 1);
+});
+
+Deno.test("FDB entries are set and moved as asked, read back, and deleted alone", async () => {
+  await using host = await Host.open();
+  const { netns } = host;
+  const vtep = await host.createVtep();
+  const vtep6 = await host.createVtep({ name: "flannel-v6.1", vni: 2, local: parseAddress("2001:db8::1") });
+  const linkIndexes = [vtep, vtep6];
+  await netns.bridge("fdb", "add", "0e:2a:00:00:00:02", "dev", "flannel.1", "dst", "192.0.2.99", "vni", "9");
+  await netns.bridge("fdb", "add", "0e:2a:00:00:00:05", "dev", "flannel.1", "dst", "192.0.2.5");
+  const entries = fdbTable([
+    { mac: "0e:2a:00:00:00:02", to: "192.0.2.7" },
+    { mac: "0e:2a:00:00:00:03", to: "192.0.2.8" },
+  ]);
+  const entriesV6 = fdbTable([{ mac: "0e:2a:00:00:00:62", to: "2001:db8::7", slot: 1 }]);
+  const foreign = fdbTable([{ mac: "0e:2a:00:00:00:02", to: "192.0.2.99", isForeign: true }]);
+  assertEquals(sortedRows(host.fdb(vtep))[0], sortedRows(foreign)[0]);
+  host.apply(encodeFdbEntry, entries, linkIndexes);
+  host.apply(encodeFdbEntry, entriesV6, linkIndexes);
+  const shown = async (link: string) => lines(await netns.bridge("fdb", "show", "dev", link));
+  assertEquals(await shown("flannel.1"), [
+    "0e:2a:00:00:00:02 dst 192.0.2.7 self permanent",
+    "0e:2a:00:00:00:03 dst 192.0.2.8 self permanent",
+    "0e:2a:00:00:00:05 dst 192.0.2.5 self permanent",
+  ]);
+  assertEquals(await shown("flannel-v6.1"), ["0e:2a:00:00:00:62 dst 2001:db8::7 self permanent"]);
+  assertEquals(
+    sortedRows(host.fdb(vtep)),
+    sortedRows(entries).concat(sortedRows(fdbTable([{ mac: "0e:2a:00:00:00:05", to: "192.0.2.5" }]))),
+  );
+  const deletion = fdbTable([{ mac: "0e:2a:00:00:00:02", to: "192.0.2.7" }]);
+  host.apply(encodeFdbDeletion, deletion, linkIndexes);
+  host.apply(encodeFdbDeletion, entriesV6, linkIndexes);
+  assertEquals(await shown("flannel.1"), [
+    "0e:2a:00:00:00:03 dst 192.0.2.8 self permanent",
+    "0e:2a:00:00:00:05 dst 192.0.2.5 self permanent",
+  ]);
+  assertEquals(await shown("flannel-v6.1"), []);
+});
