@@ -1,0 +1,172 @@
+import { formatAddress, formatPrefix, type Prefix } from "../model/address.ts";
+import type { Lease, LeasePart, LeaseUpdate } from "../model/lease.ts";
+import { checkPart } from "./part_check.ts";
+import { findOverlaps, type Holding } from "./overlap.ts";
+
+/** A remote lease, or half of one, that was left out, and why. */
+export interface LeaseFault {
+  readonly host: string;
+  readonly reason: string;
+}
+
+/** Everybody else: the leases that can be built upon, and those that were left out. */
+export interface RemoteLeases {
+  /** Sorted by host. */
+  readonly leases: readonly Lease[];
+  readonly faults: readonly LeaseFault[];
+}
+
+/** Leases with the same parts are the same to this host; their end times are not its concern. */
+interface Cached {
+  readonly version: number;
+  readonly own: Lease;
+  readonly networks: readonly Prefix[];
+  readonly remote: RemoteLeases;
+}
+
+/**
+ * Who holds which subnet, as the registry last said. Updates that are lost, repeated or late leave no trace once
+ * the next snapshot has come.
+ */
+export class LeaseSet {
+  #leases: Map<string, Lease> | undefined;
+  #version = 0;
+  #cached: Cached | undefined;
+
+  /** Folds an update in. Until the first snapshot nothing is known, and a change to the unknown is nothing. */
+  apply(update: LeaseUpdate): void {
+    if (update.kind === "snapshot") {
+      const leases = new Map(update.leases.map((lease) => [lease.host, lease]));
+      if (this.#leases === undefined || !isSameSet(this.#leases, leases)) this.#version++;
+      this.#leases = leases;
+    } else if (update.kind === "held") {
+      if (this.#leases === undefined) return;
+      const { host } = update.lease;
+      if (!isSameLease(this.#leases.get(host), update.lease)) this.#version++;
+      this.#leases.set(host, update.lease);
+    } else if (this.#leases?.delete(update.host)) this.#version++;
+  }
+
+  /** The lease of `host` as the registry knows it. */
+  of(host: string): Lease | undefined {
+    return this.#leases?.get(host);
+  }
+
+  /**
+   * Everybody but `own`, checked against each other and against `own`; `undefined` before the first snapshot. The
+   * same object for as long as nothing but end times has changed.
+   *
+   * @param networks The cluster networks; halves of leases in another family are of no use here.
+   */
+  remote(own: Lease, networks: readonly Prefix[]): RemoteLeases | undefined {
+    if (this.#leases === undefined) return undefined;
+    const cached = this.#cached;
+    if (
+      cached?.version === this.#version && isSameLease(cached.own, own) &&
+      isSamePrefixes(cached.networks, networks)
+    ) return cached.remote;
+    const remote = remoteLeases(this.#leases, own, networks);
+    this.#cached = { version: this.#version, own, networks, remote };
+    return remote;
+  }
+}
+
+/**
+ * Leaves out what can't be: first what is wrong by itself, then claims on the own subnets and addresses, then
+ * claims of two hosts on one thing. A longer prefix wins over the shorter one around it, so that one bad lease
+ * shuts out one host; else the first by subnet and host. What wins depends on the set alone, so all hosts agree.
+ */
+function remoteLeases(
+  all: ReadonlyMap<string, Lease>,
+  own: Lease,
+  networks: readonly Prefix[],
+): RemoteLeases {
+  const refused = new Map<LeasePart, string>();
+  const holdings: Holding[] = [];
+  const leases = [...all.values()].filter(({ host }) => host !== own.host)
+    .sort((a, b) => a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
+  for (const { host, parts } of leases) {
+    for (const part of parts) {
+      const network = networks.find(({ address }) => typeof address === typeof part.subnet.address);
+      if (network === undefined) continue;
+      const reason = checkPart(part, { network, own, isSecond: isSecond(parts, part) });
+      if (reason !== undefined) refused.set(part, reason);
+      else holdings.push({ host, part });
+    }
+  }
+  for (const { loser, winner } of findOverlaps(holdings)) {
+    const other = `${formatPrefix(winner.part.subnet)} of ${winner.host}`;
+    refused.set(loser.part, `subnet ${formatPrefix(loser.part.subnet)} overlaps ${other}`);
+  }
+  const holders = new Map<LeasePart["underlayAddress"], Holding>();
+  for (const holding of holdings) {
+    if (refused.has(holding.part)) continue;
+    const { underlayAddress } = holding.part;
+    const other = holders.get(underlayAddress);
+    if (other === undefined) holders.set(underlayAddress, holding);
+    else {
+      const is = `underlay address ${formatAddress(underlayAddress)}`;
+      refused.set(
+        holding.part,
+        `${is} is also that of ${other.host}, with ${formatPrefix(other.part.subnet)}`,
+      );
+    }
+  }
+  return collect(leases, networks, refused);
+}
+
+/** What remains of each lease. */
+function collect(
+  leases: readonly Lease[],
+  networks: readonly Prefix[],
+  refused: ReadonlyMap<LeasePart, string>,
+): RemoteLeases {
+  const faults: LeaseFault[] = [];
+  const left: Lease[] = [];
+  for (const lease of leases) {
+    const inUse = lease.parts.filter(({ subnet }) =>
+      networks.some(({ address }) => typeof address === typeof subnet.address)
+    );
+    if (inUse.length === 0) {
+      const reason = `no subnet in ${networks.map(formatPrefix).join(" or ")}`;
+      faults.push({ host: lease.host, reason });
+    }
+    for (const part of inUse) {
+      const reason = refused.get(part);
+      if (reason !== undefined) faults.push({ host: lease.host, reason });
+    }
+    const parts = inUse.filter((part) => !refused.has(part));
+    if (parts.length === lease.parts.length && parts.length > 0) left.push(lease);
+    else if (parts.length > 0) left.push({ ...lease, parts });
+  }
+  return { leases: left, faults };
+}
+
+/** Whether a part of the same family stands before `part`. */
+function isSecond(parts: readonly LeasePart[], part: LeasePart): boolean {
+  return parts.find(({ subnet }) => typeof subnet.address === typeof part.subnet.address) !== part;
+}
+
+function isSameSet(a: ReadonlyMap<string, Lease>, b: ReadonlyMap<string, Lease>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [host, lease] of b) if (!isSameLease(a.get(host), lease)) return false;
+  return true;
+}
+
+/** Compares all but the end time. */
+function isSameLease(a: Lease | undefined, b: Lease): boolean {
+  if (a === b) return true;
+  return a !== undefined && a.host === b.host && a.backendType === b.backendType &&
+    a.parts.length === b.parts.length && a.parts.every((part, at) => isSamePart(part, b.parts[at]!));
+}
+
+function isSamePart(a: LeasePart, b: LeasePart): boolean {
+  return a.subnet.address === b.subnet.address && a.subnet.length === b.subnet.length &&
+    a.underlayAddress === b.underlayAddress &&
+    (a.backendData === b.backendData || JSON.stringify(a.backendData) === JSON.stringify(b.backendData));
+}
+
+function isSamePrefixes(a: readonly Prefix[], b: readonly Prefix[]): boolean {
+  return a === b || a.length === b.length &&
+      a.every(({ address, length }, at) => b[at]!.address === address && b[at]!.length === length);
+}

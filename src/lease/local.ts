@@ -1,0 +1,218 @@
+import type { Log } from "../log/log.ts";
+import type { Prefix } from "../model/address.ts";
+import type { Lease, LeaseUpdate } from "../model/lease.ts";
+import { type FamilySubnets, readOwn, takeLease } from "./local_acquire.ts";
+import { releaseLeases } from "./local_changes.ts";
+import { LocalFile } from "./local_file.ts";
+import { LocalReader } from "./local_reader.ts";
+import type { LeaseFault } from "./lease_set.ts";
+import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
+import { isBusy, RegistryError } from "./registry_error.ts";
+
+const DEFAULT_TTL_MS = 24 * 60 * 60 * 1000;
+const DEFAULT_POLL_MS = 100;
+/** A write that finds the file held by another process is repeated this often, after a pause of up to this long. */
+const WRITE_ATTEMPTS = 50;
+const WRITE_PAUSE_MS = 50;
+/** The path is looked at this often, to see whether it still leads to the open file. */
+const PATH_CHECK_MS = 1000;
+/** Once a new file has taken the place of the old one, everybody has this long to write a lease into it. */
+const REJOIN_MS = 3000;
+
+/** What the registry needs of the world. */
+export interface LocalRegistryDeps {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly elapsedMs: () => number;
+  /** 64 random bits. */
+  readonly random: () => bigint;
+  readonly log: Log;
+}
+
+/** Whose registry it is, and which subnets it gives. */
+export interface LocalRegistryOptions {
+  /** What this host is known by: unique among all hosts, and stable. */
+  readonly host: string;
+  /** One for each family in use, IPv4 first. */
+  readonly families: readonly FamilySubnets[];
+  /** What the subnet file says that this host held; taken again where nobody else holds it. */
+  readonly previousSubnets?: readonly Prefix[];
+  /** How long a lease is held without being renewed; a day unless told. */
+  readonly ttlMs?: number;
+  /** How often changes by other processes are looked for. */
+  readonly pollMs?: number;
+}
+
+/**
+ * Opens the registry of this machine: one SQLite file, shared by the agents of several network namespaces.
+ *
+ * @throws {RegistryError} If the file can't be made, read or written, or is another program's. It is left as it is.
+ */
+export function openLocalRegistry(
+  path: string,
+  deps: LocalRegistryDeps,
+  options: LocalRegistryOptions,
+): LocalRegistry {
+  return new LocalRegistry(new LocalFile(path), deps, options);
+}
+
+/** Leases in one SQLite file. Whoever notices that a lease has ended releases it. */
+export class LocalRegistry implements LeaseRegistry, Disposable {
+  readonly #deps: LocalRegistryDeps;
+  readonly #options: LocalRegistryOptions;
+  #file: LocalFile;
+  /** Files that were deleted while they were open; they are not closed, see `LocalFile.successor()`. */
+  readonly #replaced: LocalFile[] = [];
+  #faults: readonly LeaseFault[] = [];
+  /** The subnets of the lease that this process took last. */
+  #lastSubnets: readonly Prefix[];
+  readonly #closed = new AbortController();
+  /** Told of every write of this process, which `PRAGMA data_version` doesn't show. */
+  readonly #wakes = new Set<() => void>();
+
+  constructor(file: LocalFile, deps: LocalRegistryDeps, options: LocalRegistryOptions) {
+    this.#file = file;
+    this.#deps = deps;
+    this.#options = options;
+    this.#lastSubnets = options.previousSubnets ?? [];
+  }
+
+  /** Hosts whose rows were left out as a watch last read them, and why. */
+  get faults(): readonly LeaseFault[] {
+    return this.#faults;
+  }
+
+  /** The lease that this host held last, also in an earlier process; it may have ended. */
+  previous(options: { signal: AbortSignal }): Promise<Lease | undefined> {
+    return this.#repeated(() => readOwn(this.#file, this.#options.host), options);
+  }
+
+  /**
+   * Takes a free subnet of each family, or renews the own lease: it keeps its subnets as long as the
+   * configuration allows them. Another host's lease is never written.
+   *
+   * @throws {RegistryError} If no subnet is free, or the file can't be written.
+   */
+  async acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease> {
+    const lease = await this.#repeated(() => {
+      this.#reopenIfReplaced();
+      return takeLease(this.#file, request, {
+        host: this.#options.host,
+        families: this.#options.families,
+        previousSubnets: this.#lastSubnets,
+        nowMs: this.#deps.now(),
+        ttlMs: this.#options.ttlMs ?? DEFAULT_TTL_MS,
+        random: this.#deps.random,
+        log: this.#deps.log,
+      });
+    }, options);
+    this.#lastSubnets = lease.parts.map(({ subnet }) => subnet);
+    this.#wake();
+    return lease;
+  }
+
+  /** Ends the own lease, so that its subnets are free for others. */
+  async release(options: { signal: AbortSignal }): Promise<void> {
+    await this.#repeated(() => {
+      this.#reopenIfReplaced();
+      releaseLeases(this.#file, "host = ?", this.#options.host);
+    }, options);
+    this.#wake();
+  }
+
+  async *watch(options: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
+    const { log, elapsedMs } = this.#deps;
+    const signal = AbortSignal.any([options.signal, this.#closed.signal]);
+    let file = this.#file;
+    let reader = this.#reader();
+    let checkedMs = elapsedMs();
+    let rejoinedMs = -Infinity;
+    let fault: string | undefined;
+    while (!signal.aborted) {
+      let updates: readonly LeaseUpdate[] = [];
+      try {
+        if (elapsedMs() - checkedMs >= PATH_CHECK_MS || fault !== undefined) {
+          checkedMs = elapsedMs();
+          this.#reopenIfReplaced();
+        }
+        if (file !== this.#file) {
+          file = this.#file;
+          reader = this.#reader();
+          rejoinedMs = elapsedMs() + REJOIN_MS;
+          updates = [{ kind: "released", host: this.#options.host }];
+        } else if (elapsedMs() >= rejoinedMs) updates = reader.read();
+        if (fault !== undefined) log.write("info", "lease registry read again");
+        fault = undefined;
+      } catch (error) {
+        reader.forget();
+        const reason = error instanceof Error ? error.message : String(error);
+        if (!isBusy(error) && reason !== fault) log.write("warn", "lease registry not read", { reason });
+        if (!isBusy(error)) fault = reason;
+      }
+      for (const update of updates) {
+        if (signal.aborted) return;
+        yield update;
+      }
+      await this.#pause(this.#options.pollMs ?? DEFAULT_POLL_MS, { signal });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed.abort();
+    this.#file[Symbol.dispose]();
+  }
+
+  #reader(): LocalReader {
+    return new LocalReader(this.#file, {
+      ...this.#deps,
+      host: this.#options.host,
+      ttlMs: this.#options.ttlMs ?? DEFAULT_TTL_MS,
+      refused: (faults) => this.#faults = faults,
+    });
+  }
+
+  /** A file that somebody deleted or replaced is of no use to anybody: others no longer see it. */
+  #reopenIfReplaced(): void {
+    if (!this.#file.isReplaced()) return;
+    const fresh = this.#file.successor();
+    this.#replaced.push(this.#file);
+    this.#file = fresh;
+    this.#deps.log.write("warn", "lease registry replaced", { path: fresh.path });
+  }
+
+  /** Runs `body` again while another process holds the file, a limited number of times. */
+  async #repeated<T>(body: () => T, options: { signal: AbortSignal }): Promise<T> {
+    for (let attempt = 1;; attempt++) {
+      options.signal.throwIfAborted();
+      if (this.#closed.signal.aborted) {
+        throw new RegistryError(`use the lease registry ${this.#file.path}`, "it is closed");
+      }
+      try {
+        return body();
+      } catch (error) {
+        if (!isBusy(error) || attempt === WRITE_ATTEMPTS) throw error;
+      }
+      await this.#pause(1 + Number(this.#deps.random() % BigInt(WRITE_PAUSE_MS)), options);
+    }
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakes) wake();
+  }
+
+  /** Waits for `ms`, or less if this process writes or `signal` aborts. */
+  async #pause(ms: number, options: { signal: AbortSignal }): Promise<void> {
+    const { signal } = options;
+    if (signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const end = () => resolve();
+    const timer = setTimeout(end, ms);
+    this.#wakes.add(end);
+    signal.addEventListener("abort", end, { once: true });
+    await promise;
+    clearTimeout(timer);
+    this.#wakes.delete(end);
+    signal.removeEventListener("abort", end);
+  }
+}

@@ -1,0 +1,55 @@
+import { type Prefix, prefixContains } from "../model/address.ts";
+import type { LeasePart } from "../model/lease.ts";
+
+/** One half of a lease and whose it is. */
+export interface Holding {
+  readonly host: string;
+  readonly part: LeasePart;
+}
+
+/** Two claims on the same addresses. */
+export interface Overlap {
+  readonly loser: Holding;
+  readonly winner: Holding;
+}
+
+/**
+ * Finds the claims that must give way, so that the others don't overlap, in O(n log n). `holdings` is sorted in
+ * place: by family, subnet, prefix length and host.
+ *
+ * Prefixes overlap only by containment, and what a prefix contains comes right behind it. So a claim gives way
+ * if the next other prefix lies inside it, or if the same prefix stands before it under another host.
+ */
+export function findOverlaps(holdings: Holding[]): Overlap[] {
+  holdings.sort(compare);
+  const overlaps: Overlap[] = [];
+  for (let at = 0; at < holdings.length;) {
+    const first = holdings[at]!;
+    let end = at + 1;
+    while (end < holdings.length && isSame(holdings[end]!.part.subnet, first.part.subnet)) end++;
+    const next = holdings[end];
+    if (next !== undefined && prefixContains(first.part.subnet, next.part.subnet.address)) {
+      for (; at < end; at++) overlaps.push({ loser: holdings[at]!, winner: next });
+    }
+    for (at++; at < end; at++) overlaps.push({ loser: holdings[at]!, winner: first });
+    at = end;
+  }
+  return overlaps;
+}
+
+/** Reports whether two prefixes have an address in common. */
+export function isOverlapping(a: Prefix, b: Prefix): boolean {
+  return a.length <= b.length ? prefixContains(a, b.address) : prefixContains(b, a.address);
+}
+
+function isSame(a: Prefix, b: Prefix): boolean {
+  return a.address === b.address && a.length === b.length;
+}
+
+function compare(a: Holding, b: Holding): number {
+  const [x, y] = [a.part.subnet, b.part.subnet];
+  if (typeof x.address !== typeof y.address) return typeof x.address === "number" ? -1 : 1;
+  if (x.address !== y.address) return x.address < y.address ? -1 : 1;
+  if (x.length !== y.length) return x.length - y.length;
+  return a.host < b.host ? -1 : a.host > b.host ? 1 : 0;
+}

@@ -1,0 +1,98 @@
+import { Hono } from "hono";
+import { type Address, AF_INET, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
+import type { Lease } from "../model/lease.ts";
+import type { Underlay } from "../model/underlay.ts";
+import type { PassReport } from "../reconcile/report.ts";
+import type { Readiness } from "./health.ts";
+
+/** Peers that were left out are named up to this many; all of them are counted. */
+const NAMED_FAULTS = 100;
+/** A reason is cut here: part of it can be another host's words. */
+const MAX_LINE_LENGTH = 500;
+
+/** What the endpoints answer from, asked anew for each request. */
+export interface StatusDeps {
+  readonly health: () => Readiness;
+  /** The last pass; `undefined` before the first. */
+  readonly lastPass: () => PassReport | undefined;
+  readonly underlay: () => Underlay | undefined;
+  readonly ownLease: () => Lease | undefined;
+}
+
+/** `/healthz` and `/readyz` as flanneld answers them, with the reasons behind its words, and `/status`. */
+export function statusApp(deps: StatusDeps): Hono {
+  const app = new Hono();
+  app.all("/healthz", (context) => context.text("flanneld is running"));
+  app.all("/readyz", (context) => {
+    const { isReady, reasons } = deps.health();
+    if (isReady) return context.text("flanneld is ready");
+    return context.text(["flanneld is not ready yet", ...reasons.map(oneLine)].join("\n"), 503);
+  });
+  app.get("/status", (context) => context.json(statusReport(deps)));
+  app.notFound((context) => context.text("404 page not found", 404));
+  app.onError((_error, context) => context.text("500 internal error", 500));
+  return app;
+}
+
+function statusReport(deps: StatusDeps) {
+  const { isReady, reasons } = deps.health();
+  return {
+    ready: isReady,
+    reasons: reasons.map(oneLine),
+    lease: describeLease(deps.ownLease()),
+    underlay: describeUnderlay(deps.underlay()),
+    pass: describePass(deps.lastPass()),
+  };
+}
+
+function describePass(pass: PassReport | undefined) {
+  if (pass === undefined) return null;
+  return {
+    startedAt: pass.startedAt.toISOString(),
+    durationMs: pass.durationMs,
+    planned: pass.planned,
+    applied: pass.planned - pass.failureCount,
+    failed: pass.failureCount,
+    failures: pass.failures.map(oneLine),
+    forwarding: pass.isForwarding,
+    remoteLeases: pass.remoteLeases,
+    leftOut: pass.faults.length,
+    faults: pass.faults.slice(0, NAMED_FAULTS)
+      .map(({ host, reason }) => ({ host: oneLine(host), reason: oneLine(reason) })),
+  };
+}
+
+function describeLease(lease: Lease | undefined) {
+  if (lease === undefined) return null;
+  return {
+    host: lease.host,
+    backendType: lease.backendType,
+    subnets: lease.parts.map(({ subnet }) => formatPrefix(subnet)),
+    underlayAddresses: lease.parts.map(({ underlayAddress }) => formatAddress(underlayAddress)),
+    expiresAt: lease.expiresAtMs === undefined ? null : new Date(lease.expiresAtMs).toISOString(),
+  };
+}
+
+function describeUnderlay(underlay: Underlay | undefined) {
+  if (underlay === undefined) return null;
+  return {
+    link: underlay.linkName,
+    mtuBytes: underlay.mtuBytes,
+    addresses: underlay.addresses.map(({ address, advertised, mtuBytes }) => ({
+      family: familyName(address),
+      address: formatAddress(address),
+      advertised: formatAddress(advertised),
+      mtuBytes,
+    })),
+  };
+}
+
+function familyName(address: Address): string {
+  return familyOf(address) === AF_INET ? "ipv4" : "ipv6";
+}
+
+/** Makes one printable line of text that may come from elsewhere. */
+function oneLine(text: string): string {
+  const line = text.replace(/\p{Cc}+/gu, " ");
+  return line.length <= MAX_LINE_LENGTH ? line : `${line.slice(0, MAX_LINE_LENGTH)}…`;
+}
