@@ -1,0 +1,68 @@
+/** Time between two looks at a condition. */
+const LOOK_EVERY_MS = 20;
+
+/** How long to wait, and what ends the wait early. */
+export interface WaitOptions {
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Waits until `look` finds what it looks for, and returns that.
+ *
+ * @param action What is being waited for, as a verb phrase: `reach h2 from h1`.
+ * @throws {Error} If it is not found in time, with what `state` says about it.
+ * @throws The signal's reason, once it aborts.
+ */
+export async function waitUntil<T>(
+  action: string,
+  look: () => T | undefined | Promise<T | undefined>,
+  options: WaitOptions,
+  state: () => string = () => "it has not come about",
+): Promise<T> {
+  const { deadlineMs, signal } = options;
+  const endsAt = performance.now() + deadlineMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const found = await look();
+    signal.throwIfAborted();
+    if (found !== undefined) return found;
+    if (performance.now() >= endsAt) {
+      throw new Error(`Cannot ${action} within ${deadlineMs / 1000} s: ${state()}`);
+    }
+    await pause(LOOK_EVERY_MS, signal);
+  }
+}
+
+/** Waits until `signal` aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/** The value of `promise`, or `undefined` if it takes longer than `deadlineMs`. */
+export async function within<T>(promise: Promise<T>, deadlineMs: number): Promise<T | undefined> {
+  let timer: number | undefined;
+  const deadline = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), deadlineMs);
+  });
+  try {
+    return await Promise.race([promise, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
+}
