@@ -49,7 +49,7 @@ export async function waitForAnswer(
 ): Promise<boolean> {
   const address = formatAddress(targetOf(pair));
   const look = async () => {
-    const { code } = await pair.from.podExec("ping", "-c1", "-W1", address);
+    const { code } = await pair.from.podExec("ping", "-c1", "-i0.05", "-w1", address);
     return code === 0 ? true : undefined;
   };
   try {
