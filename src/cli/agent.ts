@@ -1,14 +1,13 @@
-import { dirname } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { vxlanBackend } from "../backend/vxlan.ts";
-import { checkSubnetFile, formatSubnetFile, writeSubnetFile } from "../cni/subnet_file.ts";
+import { checkSubnetFile, formatSubnetFile, parseSubnetFile } from "../cni/subnet_file.ts";
 import { type NetworkConfig, parseNetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { openLocalRegistry } from "../lease/local.ts";
 import { Membership } from "../lease/membership.ts";
 import type { Log } from "../log/log.ts";
-import { formatAddress } from "../model/address.ts";
+import { formatAddress, type Prefix } from "../model/address.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { queryLink } from "../netlink/link.ts";
@@ -66,9 +65,14 @@ export async function runAgent(
   const features = { hasNextHopObjects: hasNextHopObjects(client) };
   const backend: Backend = vxlanBackend(config.backend, { networks, ...features });
   const registry = stack.use(openLocalRegistry(options.localRegistryPath, {
+    now: () => Date.now(),
+    elapsedMs: () => performance.now(),
+    random: () => crypto.getRandomValues(new BigUint64Array(1))[0]!,
+    log,
+  }, {
     host: formatAddress(underlay.current.addresses[0]!.advertised),
     families: config.families,
-    log,
+    previousSubnets: await previousSubnets(options.subnetFilePath),
   }));
 
   const trigger = new Trigger();
@@ -86,11 +90,18 @@ export async function runAgent(
     log,
   }, { renewMarginMs: options.leaseRenewMarginMs });
 
-  const subnetFile = new SubnetFileKeeper(options.subnetFilePath, { log });
+  const subnetFile = stack.use(new SubnetFileKeeper(options.subnetFilePath, { log }));
   let lastPass: PassReport | undefined;
   const health = () => readiness({ lastPass, lease: membership, subnetFile });
   if (options.health !== undefined) {
-    stack.use(serveStatus({ health, lastPass: () => lastPass }, options.health));
+    stack.use(
+      await serveStatus({
+        health,
+        lastPass: () => lastPass,
+        underlay: () => underlay.current,
+        ownLease: () => membership.own,
+      }, { ...options.health, signal }),
+    );
   }
 
   const wanted = wantedState({
@@ -166,6 +177,15 @@ async function readNetworkConfig(options: Options, log: Log): Promise<NetworkCon
   });
   for (const reason of warnings) log.write("warn", "configuration doubted", { reason });
   return config;
+}
+
+/** The subnets that this host held when it last ran: it gets them again where nobody else has them. */
+async function previousSubnets(path: string): Promise<readonly Prefix[]> {
+  try {
+    return parseSubnetFile(await Deno.readTextFile(path)).subnets;
+  } catch {
+    return [];
+  }
 }
 
 /** A router advertisement from a pod must not change this host's routes; not every kernel has IPv6. */

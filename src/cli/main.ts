@@ -94,7 +94,7 @@ function openLog({ logFormat, logLevel }: Options): Log {
 }
 
 async function lab(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const { runLab } = await import("../lab/lab.ts");
+  const { runLab } = await import("../lab/demo.ts");
   return await runLab(args, {
     write: (text) => print(Deno.stdout, text),
     isTerminal: Deno.stdout.isTerminal(),

@@ -4,10 +4,12 @@ import type { Log } from "../log/log.ts";
 import { errorText } from "./keep_running.ts";
 
 /** Keeps the subnet file as it must be: written when the host can forward, and again if it disappears. */
-export class SubnetFileKeeper {
+export class SubnetFileKeeper implements AsyncDisposable {
   readonly #path: string;
   readonly #log: Log;
-  #content: string | undefined;
+  #text = "";
+  /** The write that is under way or was last. */
+  #write: Promise<void> | undefined;
   #fault: string | undefined = "the subnet file is not written yet";
 
   constructor(path: string, deps: { readonly log: Log }) {
@@ -20,16 +22,26 @@ export class SubnetFileKeeper {
     return this.#fault;
   }
 
-  /** Writes `content` unless the file says so already. A failure is a fault, and tried again by the next pass. */
-  keep(content: string): void {
+  /** Sees to it, soon, that the file says `text`. A failure is a fault, and tried again by the next pass. */
+  keep(text: string): void {
+    this.#text = text;
+    this.#write ??= this.#writeSoon().finally(() => this.#write = undefined);
+  }
+
+  async #writeSoon(): Promise<void> {
     try {
-      const isWritten = writeSubnetFile(this.#path, content);
+      const isWritten = await writeSubnetFile(this.#path, this.#text);
       this.#fault = undefined;
       if (isWritten) this.#log.write("info", "subnet file written", { path: this.#path });
     } catch (error) {
       this.#fault = errorText(error);
       this.#log.write("warn", "subnet file not written", { reason: this.#fault });
     }
+  }
+
+  /** Waits for a write that is under way. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#write;
   }
 
   /** Calls `nudge` when somebody changes or removes the file, until `signal` aborts. */
