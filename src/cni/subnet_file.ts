@@ -38,7 +38,7 @@ export class SubnetFileError extends Error {
 /** A larger file is not a subnet file. */
 const MAX_TEXT_LENGTH = 64 * 1024;
 const DEFAULT_MODE = 0o644;
-const LINE = /^\s*(?:export\s+)?(FLANNEL_[A-Z0-9_]+)\s*[=:]\s*(.*?)\s*$/;
+const LINE = /^(?:export\s+)?(FLANNEL_[A-Z0-9_]+)\s*[=:](.*)$/;
 
 /** Each family's keys, in the order of the file. */
 const FAMILIES = [
@@ -79,8 +79,8 @@ export function parseSubnetFile(text: string): SubnetFileReading {
   const values = new Map<string, string>();
   if (text.length <= MAX_TEXT_LENGTH) {
     for (const line of text.split(/\r?\n/)) {
-      const match = LINE.exec(line);
-      if (match !== null) values.set(match[1]!, unquote(match[2]!));
+      const match = LINE.exec(line.trim());
+      if (match !== null) values.set(match[1]!, unquote(match[2]!.trim()));
     }
   }
   const prefixes = (key: "network" | "subnet") =>
@@ -97,10 +97,13 @@ export function parseSubnetFile(text: string): SubnetFileReading {
   };
 }
 
-/** Takes off quotes, or a comment behind a value without quotes. */
+/** Takes off quotes and what is behind them, or a comment behind a value without quotes. */
 function unquote(value: string): string {
-  const quoted = /^(["'])(.*?)\1\s*(?:#.*)?$/.exec(value);
-  return quoted === null ? value.replace(/\s+#.*$/, "").trim() : quoted[2]!;
+  const quote = value[0];
+  const end = quote === '"' || quote === "'" ? value.indexOf(quote, 1) : -1;
+  if (end !== -1) return value.slice(1, end);
+  const comment = value.search(/\s#/);
+  return comment === -1 ? value : value.slice(0, comment).trim();
 }
 
 /** The one valid prefix in a list with commas. */

@@ -12,7 +12,7 @@ import { isBusy, RegistryError } from "./registry_error.ts";
 const DEFAULT_TTL_MS = 24 * 60 * 60 * 1000;
 const DEFAULT_POLL_MS = 100;
 /** A write that finds the file held by another process is repeated this often, after a pause of up to this long. */
-const WRITE_ATTEMPTS = 50;
+const WRITE_ATTEMPTS = 60;
 const WRITE_PAUSE_MS = 50;
 /** The path is looked at this often, to see whether it still leads to the open file. */
 const PATH_CHECK_MS = 1000;

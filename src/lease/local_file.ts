@@ -8,7 +8,7 @@ const APPLICATION_ID = 0x4c6f646e;
 /** `PRAGMA user_version`; another one is another program's, or a later release's. */
 const SCHEMA_VERSION = 1;
 /** A statement waits this long for another process; it blocks the thread, so callers repeat instead. */
-const BUSY_TIMEOUT_MS = 100;
+const BUSY_TIMEOUT_MS = 20;
 /** While it opens the file, a process waits this often, and this long each time. */
 const OPEN_ATTEMPTS = 200;
 const OPEN_PAUSE_MS = 20;

@@ -22,16 +22,21 @@ export interface StatusDeps {
 /** `/healthz` and `/readyz` as flanneld answers them, with the reasons behind its words, and `/status`. */
 export function statusApp(deps: StatusDeps): Hono {
   const app = new Hono();
-  app.all("/healthz", (context) => context.text("flanneld is running"));
-  app.all("/readyz", (context) => {
+  app.all("/healthz", () => plainText(200, "flanneld is running"));
+  app.all("/readyz", () => {
     const { isReady, reasons } = deps.health();
-    if (isReady) return context.text("flanneld is ready");
-    return context.text(["flanneld is not ready yet", ...reasons.map(oneLine)].join("\n"), 503);
+    if (isReady) return plainText(200, "flanneld is ready");
+    return plainText(503, ["flanneld is not ready yet", ...reasons.map(oneLine)].join("\n"));
   });
   app.get("/status", (context) => context.json(statusReport(deps)));
-  app.notFound((context) => context.text("404 page not found", 404));
-  app.onError((_error, context) => context.text("500 internal error", 500));
+  app.notFound(() => plainText(404, "404 page not found"));
+  app.onError(() => plainText(500, "500 internal error"));
   return app;
+}
+
+/** Answers with flanneld's very header; Hono spells it otherwise. */
+function plainText(status: number, text: string): Response {
+  return new Response(text, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
 }
 
 function statusReport(deps: StatusDeps) {

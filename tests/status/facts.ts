@@ -1,0 +1,44 @@
+import { AF_INET, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import type { Lease } from "../../src/model/lease.ts";
+import type { Underlay } from "../../src/model/underlay.ts";
+import type { PassReport } from "../../src/reconcile/report.ts";
+
+/** The lease of the host that the endpoints speak for. */
+export const OWN: Lease = {
+  host: "192.0.2.1",
+  backendType: "vxlan",
+  parts: [{
+    subnet: parsePrefix("10.244.1.0/24"),
+    underlayAddress: parseAddress("192.0.2.1"),
+    backendData: { VNI: 1, Secret: "not to be told" },
+  }],
+  expiresAtMs: Date.parse("2026-01-02T00:00:00Z"),
+};
+
+export const UNDERLAY: Underlay = {
+  linkIndex: 2,
+  linkName: "eth0",
+  mtuBytes: 1500,
+  addresses: [{
+    family: AF_INET,
+    address: parseAddress("192.0.2.1"),
+    advertised: parseAddress("198.51.100.1"),
+    mtuBytes: 1500,
+    segments: [parsePrefix("192.0.2.0/24")],
+  }],
+};
+
+/** A pass in which nothing was to be done, but for `changes`. */
+export function pass(changes: Partial<PassReport> = {}): PassReport {
+  return {
+    startedAt: new Date("2026-01-01T00:00:00Z"),
+    durationMs: 1.5,
+    planned: 0,
+    failures: [],
+    failureCount: 0,
+    isForwarding: true,
+    faults: [],
+    remoteLeases: 0,
+    ...changes,
+  };
+}

@@ -1,0 +1,64 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { serveStatus } from "../../src/status/server.ts";
+import { OWN, pass, UNDERLAY } from "./facts.ts";
+
+const deps = {
+  health: () => ({ isReady: true, reasons: [] }),
+  lastPass: () => pass(),
+  underlay: () => UNDERLAY,
+  ownLease: () => OWN,
+};
+
+async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
+  // A connection that is kept would outlive the test.
+  using client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  const response = await fetch(`http://${hostname}:${port}/healthz`, { client });
+  return await response.text();
+}
+
+Deno.test("serveStatus() answers until it is disposed", async () => {
+  let port: number;
+  {
+    await using server = serveStatus(deps, { hostname: "127.0.0.1", port: 0 });
+    port = server.port;
+    assertEquals(await body(port), "flanneld is running");
+    assertEquals(await body(port), "flanneld is running");
+  }
+  await assertRejects(() => body(port), TypeError);
+});
+
+Deno.test("serveStatus() ends when its signal aborts", async () => {
+  const controller = new AbortController();
+  const server = serveStatus(deps, { hostname: "127.0.0.1", port: 0, signal: controller.signal });
+  assertEquals(await body(server.port), "flanneld is running");
+  controller.abort();
+  await server[Symbol.asyncDispose]();
+  await assertRejects(() => body(server.port), TypeError);
+});
+
+Deno.test("serveStatus() serves an IPv6 address", async () => {
+  await using server = serveStatus(deps, { hostname: "::1", port: 0 });
+  assertEquals(await body(server.port, "[::1]"), "flanneld is running");
+});
+
+Deno.test("serveStatus() says what to do when the port is taken", async () => {
+  await using first = serveStatus(deps, { hostname: "127.0.0.1", port: 0 });
+  const error = assertThrows(() => serveStatus(deps, { hostname: "127.0.0.1", port: first.port }), Error);
+  assertEquals(
+    error.message,
+    `Cannot serve health on 127.0.0.1:${first.port}: address in use; ` +
+      "end the other program, or choose another port with -healthz-port",
+  );
+});
+
+const refused: [hostname: string, message: string][] = [
+  ["198.51.100.77", "Cannot serve health on 198.51.100.77:18081: this host has no such address; "],
+  ["2001:db8::77", "Cannot serve health on [2001:db8::77]:18081: this host has no such address; "],
+];
+
+for (const [hostname, message] of refused) {
+  Deno.test(`serveStatus() refuses ${hostname}, which is not an address of this host`, () => {
+    const error = assertThrows(() => serveStatus(deps, { hostname, port: 18081 }), Error);
+    assertEquals(error.message, `${message}choose another with -healthz-ip`);
+  });
+}
