@@ -2,8 +2,8 @@ import { type Address, AF_INET, AF_INET6, familyOf } from "../model/address.ts";
 import { readAddress, writeAddress } from "../model/rows.ts";
 import type { ObservedAddress } from "../model/state.ts";
 import type { NetlinkClient } from "./client.ts";
+import { AttributeReader } from "./attribute.ts";
 import {
-  AttributeReader,
   LITTLE_ENDIAN,
   type MessageReader,
   type MessageWriter,

@@ -1,7 +1,7 @@
 import { ENOBUFS, isErrno, NetlinkError } from "./errno.ts";
+import { AttributeReader } from "./attribute.ts";
 import {
   align4,
-  AttributeReader,
   LITTLE_ENDIAN,
   MESSAGE_HEADER_BYTES,
   MessageReader,

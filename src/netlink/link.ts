@@ -3,8 +3,8 @@ import { readAddress, readMac, writeAddress, writeMac } from "../model/rows.ts";
 import type { ObservedLink, ObservedVxlan, VxlanLink } from "../model/state.ts";
 import type { NetlinkClient } from "./client.ts";
 import { ENODEV, isErrno } from "./errno.ts";
+import { AttributeReader } from "./attribute.ts";
 import {
-  AttributeReader,
   LITTLE_ENDIAN,
   type MessageReader,
   type MessageWriter,

@@ -2,8 +2,8 @@ import { AF_INET } from "../model/address.ts";
 import { NEXT_HOP, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
+import type { AttributeReader } from "./attribute.ts";
 import {
-  type AttributeReader,
   LITTLE_ENDIAN,
   type MessageReader,
   type MessageWriter,

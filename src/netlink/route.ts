@@ -2,8 +2,8 @@ import { AF_INET, type Family } from "../model/address.ts";
 import { ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
+import { AttributeReader } from "./attribute.ts";
 import {
-  AttributeReader,
   LITTLE_ENDIAN,
   type MessageReader,
   type MessageWriter,

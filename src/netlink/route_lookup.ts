@@ -1,6 +1,7 @@
 import { type Address, AF_INET, AF_INET6, bitsOf, type Family, familyOf } from "../model/address.ts";
 import { readAddress, writeAddress } from "../model/rows.ts";
-import { AttributeReader, type MessageReader, type MessageWriter, NLM_F_DUMP } from "./message.ts";
+import { AttributeReader } from "./attribute.ts";
+import { type MessageReader, type MessageWriter, NLM_F_DUMP } from "./message.ts";
 import { RTM_NEWROUTE } from "./route.ts";
 
 const RTM_GETROUTE = 26;

@@ -1,4 +1,5 @@
-import { AttributeReader, LITTLE_ENDIAN, MessageReader } from "../netlink/message.ts";
+import { AttributeReader } from "../netlink/attribute.ts";
+import { LITTLE_ENDIAN, MessageReader } from "../netlink/message.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../netlink/address.ts";
 import { RTM_DELLINK, RTM_NEWLINK } from "../netlink/link.ts";
 import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../netlink/neighbour.ts";

@@ -1,6 +1,7 @@
 /** One line about the machine, to stand above every table of figures. */
 export async function describeMachine(): Promise<string> {
-  const cpu = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1] ?? "unknown processor";
+  const cpu = /model name\s*: (.*)/.exec(await Deno.readTextFile("/proc/cpuinfo"))?.[1] ??
+    "unknown processor";
   const { total } = Deno.systemMemoryInfo();
   const cores = navigator.hardwareConcurrency;
   return `${cpu}, ${cores} cores, ${Math.round(total / 2 ** 30)} GiB, Linux ${Deno.osRelease()}, ` +

@@ -67,7 +67,9 @@ export async function timePasses(count: number): Promise<PassFigures> {
   const pass = (planned: number): number => {
     const report = reconcileOnce(deps)!;
     if (report.planned !== planned || report.failureCount > 0) {
-      throw new Error(`Cannot trust this figure: ${report.planned} planned, not ${planned}; ${report.failures}`);
+      throw new Error(
+        `Cannot trust this figure: ${report.planned} planned, not ${planned}; ${report.failures}`,
+      );
     }
     return report.durationMs;
   };

@@ -1,10 +1,5 @@
-import {
-  align4,
-  AttributeReader,
-  LITTLE_ENDIAN,
-  MESSAGE_HEADER_BYTES,
-  MessageReader,
-} from "../../src/netlink/message.ts";
+import { AttributeReader } from "../../src/netlink/attribute.ts";
+import { align4, LITTLE_ENDIAN, MESSAGE_HEADER_BYTES, MessageReader } from "../../src/netlink/message.ts";
 import { CAPTURES } from "./captures.ts";
 import { fromHex, setSequence } from "./golden.ts";
 

@@ -6,9 +6,9 @@ import { DumpInterruptedError, NetlinkClient, type WriteRequest } from "../../sr
 import { NetlinkError } from "../../src/netlink/errno.ts";
 import { decodeLink } from "../../src/netlink/link.ts";
 import { LinkSlots } from "../../src/netlink/link_slots.ts";
+import { AttributeReader } from "../../src/netlink/attribute.ts";
 import {
   align4,
-  AttributeReader,
   LITTLE_ENDIAN,
   MESSAGE_HEADER_BYTES,
   MessageReader,

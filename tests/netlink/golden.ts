@@ -12,8 +12,8 @@ import {
   writeMac,
 } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
+import { AttributeReader } from "../../src/netlink/attribute.ts";
 import {
-  AttributeReader,
   LITTLE_ENDIAN,
   MESSAGE_HEADER_BYTES,
   MessageReader,

@@ -7,7 +7,8 @@ import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts
 import { ENOBUFS, ENODEV, EPERM, NetlinkError } from "../../src/netlink/errno.ts";
 import { encodeLinkDump, encodeVxlanLink, queryLink } from "../../src/netlink/link.ts";
 import { LinkSlots } from "../../src/netlink/link_slots.ts";
-import { AttributeReader, type MessageWriter } from "../../src/netlink/message.ts";
+import { AttributeReader } from "../../src/netlink/attribute.ts";
+import { type MessageWriter } from "../../src/netlink/message.ts";
 import { encodeFdbEntry, encodeNeighbour } from "../../src/netlink/neighbour.ts";
 import { decodeNextHop, encodeNextHop, encodeNextHopDump } from "../../src/netlink/next_hop.ts";
 import { encodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";

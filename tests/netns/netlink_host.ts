@@ -13,7 +13,8 @@ import {
   type LinkChange,
 } from "../../src/netlink/link.ts";
 import { LinkSlots } from "../../src/netlink/link_slots.ts";
-import { AttributeReader, type MessageReader, type MessageWriter } from "../../src/netlink/message.ts";
+import { AttributeReader } from "../../src/netlink/attribute.ts";
+import { type MessageReader, type MessageWriter } from "../../src/netlink/message.ts";
 import {
   decodeFdbEntry,
   decodeNeighbour,

