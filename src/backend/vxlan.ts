@@ -24,7 +24,7 @@ import {
 } from "../model/rows.ts";
 import type { DesiredAddress, DesiredLink, StateTables } from "../model/state.ts";
 import { Table } from "../model/table.ts";
-import type { Underlay, UnderlayAddress } from "../model/underlay.ts";
+import type { UnderlayAddress } from "../model/underlay.ts";
 import { NUD_PERMANENT } from "../netlink/neighbour.ts";
 import { RTPROT_LODEN } from "../netlink/route.ts";
 import type { Backend, BackendContext, PeerFault } from "./backend.ts";
