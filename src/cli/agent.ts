@@ -51,7 +51,7 @@ export async function runAgent(
 
   // First all that can be wrong, before anything is made.
   const config = await readNetworkConfig(options, log);
-  await checkSubnetFile(options.subnetFilePath);
+  checkSubnetFile(options.subnetFilePath);
   const libc = stack.use(new Libc());
   const transport = stack.use(RouteSocket.open(libc));
   const client = new NetlinkClient(transport);
@@ -90,18 +90,16 @@ export async function runAgent(
     log,
   }, { renewMarginMs: options.leaseRenewMarginMs });
 
-  const subnetFile = stack.use(new SubnetFileKeeper(options.subnetFilePath, { log }));
+  const subnetFile = new SubnetFileKeeper(options.subnetFilePath, { log });
   let lastPass: PassReport | undefined;
   const health = () => readiness({ lastPass, lease: membership, subnetFile });
   if (options.health !== undefined) {
-    stack.use(
-      await serveStatus({
-        health,
-        lastPass: () => lastPass,
-        underlay: () => underlay.current,
-        ownLease: () => membership.own,
-      }, { ...options.health, signal }),
-    );
+    stack.use(serveStatus({
+      health,
+      lastPass: () => lastPass,
+      underlay: () => underlay.current,
+      ownLease: () => membership.own,
+    }, { ...options.health, signal }));
   }
 
   const wanted = wantedState({
@@ -109,6 +107,7 @@ export async function runAgent(
     underlay: () => underlay.current,
     own: () => membership.own,
     remote: (own) => leases.remote(own, networks),
+    unreadable: () => registry.faults,
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;

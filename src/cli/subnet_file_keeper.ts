@@ -4,12 +4,9 @@ import type { Log } from "../log/log.ts";
 import { errorText } from "./keep_running.ts";
 
 /** Keeps the subnet file as it must be: written when the host can forward, and again if it disappears. */
-export class SubnetFileKeeper implements AsyncDisposable {
+export class SubnetFileKeeper {
   readonly #path: string;
   readonly #log: Log;
-  #text = "";
-  /** The write that is under way or was last. */
-  #write: Promise<void> | undefined;
   #fault: string | undefined = "the subnet file is not written yet";
 
   constructor(path: string, deps: { readonly log: Log }) {
@@ -22,26 +19,17 @@ export class SubnetFileKeeper implements AsyncDisposable {
     return this.#fault;
   }
 
-  /** Sees to it, soon, that the file says `text`. A failure is a fault, and tried again by the next pass. */
+  /** Sees to it that the file says `text`. A failure is a fault, and tried again by the next pass. */
   keep(text: string): void {
-    this.#text = text;
-    this.#write ??= this.#writeSoon().finally(() => this.#write = undefined);
-  }
-
-  async #writeSoon(): Promise<void> {
     try {
-      const isWritten = await writeSubnetFile(this.#path, this.#text);
+      const isWritten = writeSubnetFile(this.#path, text);
       this.#fault = undefined;
       if (isWritten) this.#log.write("info", "subnet file written", { path: this.#path });
     } catch (error) {
-      this.#fault = errorText(error);
-      this.#log.write("warn", "subnet file not written", { reason: this.#fault });
+      const fault = errorText(error);
+      if (fault !== this.#fault) this.#log.write("warn", "subnet file not written", { reason: fault });
+      this.#fault = fault;
     }
-  }
-
-  /** Waits for a write that is under way. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#write;
   }
 
   /** Calls `nudge` when somebody changes or removes the file, until `signal` aborts. */

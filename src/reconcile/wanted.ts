@@ -1,7 +1,6 @@
-import type { Backend, Desire } from "../backend/backend.ts";
+import type { Backend, Desire, PeerFault } from "../backend/backend.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
-import type { PeerFault } from "../backend/backend.ts";
 
 /** Who else is in the overlay, and who was left out of it. Both keep their identity while nothing changes. */
 export interface Remote {
@@ -16,6 +15,8 @@ export interface WantedDeps {
   readonly own: () => Lease | undefined;
   /** `undefined` until the registry has delivered a whole snapshot: unknown is not empty. */
   readonly remote: (own: Lease) => Remote | undefined;
+  /** Hosts whose leases the registry could not read. Keeps its identity while nothing changes. */
+  readonly unreadable: () => readonly PeerFault[];
 }
 
 /** What a pass is made for. */
@@ -23,24 +24,22 @@ export type Wanted = Desire & { readonly remoteLeases: number };
 
 /** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
 export function wantedState(deps: WantedDeps): () => Wanted | undefined {
-  let last: { underlay: Underlay; own: Lease; remote: Remote; wanted: Wanted } | undefined;
+  let last: { key: readonly unknown[]; wanted: Wanted } | undefined;
   return () => {
     const own = deps.own();
     const remote = own && deps.remote(own);
     if (own === undefined || remote === undefined) return undefined;
     const underlay = deps.underlay();
-    if (last?.own !== own || last.remote !== remote || last.underlay !== underlay) {
-      const desire = deps.backend.desire(underlay, own, remote.leases);
-      last = {
-        underlay,
-        own,
-        remote,
-        wanted: {
-          state: desire.state,
-          faults: [...remote.faults, ...desire.faults],
-          remoteLeases: remote.leases.length,
-        },
+    const unreadable = deps.unreadable();
+    const key = [underlay, own, remote, unreadable];
+    if (last === undefined || last.key.some((value, index) => value !== key[index])) {
+      const { state, faults } = deps.backend.desire(underlay, own, remote.leases);
+      const wanted = {
+        state,
+        faults: [...unreadable, ...remote.faults, ...faults],
+        remoteLeases: remote.leases.length,
       };
+      last = { key, wanted };
     }
     return last.wanted;
   };
