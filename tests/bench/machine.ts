@@ -33,6 +33,16 @@ export async function processCost(pid: number): Promise<ProcessCost> {
   };
 }
 
+/** CPU time of all threads of process `pid`, to the nanosecond, from proc_pid_schedstat. */
+export async function cpuMs(pid: number): Promise<number> {
+  let nanoseconds = 0;
+  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+    const schedstat = await Deno.readTextFile(`/proc/${pid}/task/${name}/schedstat`).catch(() => "0");
+    nanoseconds += Number(schedstat.split(" ")[0]);
+  }
+  return nanoseconds / 1e6;
+}
+
 /** The middle of several figures. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -4,6 +4,7 @@
  * @module
  */
 import { describeMachine, formatTable } from "./machine.ts";
+import { timeColdStart } from "./cold_start.ts";
 import { timePasses } from "./passes.ts";
 
 // deno-lint-ignore no-console
@@ -15,3 +16,11 @@ print("\nSingle passes, in one process, IPv4, next-hop objects (medians of 7; th
 const passes = [];
 for (const size of SIZES) passes.push(await timePasses(size));
 print(formatTable(passes));
+
+print("\nThe compiled agent, local registry, IPv4 (medians of 3; idle CPU once, over 30 s):");
+const starts = [];
+const binary = new URL("../../build/loden", import.meta.url).pathname;
+for (const size of SIZES) {
+  starts.push(await timeColdStart(binary, size, { idleMs: size === 5000 ? 30_000 : 0 }));
+}
+print(formatTable(starts));
