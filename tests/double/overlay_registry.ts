@@ -1,0 +1,69 @@
+import type { LabHost } from "../../src/lab/host.ts";
+import type { Lab } from "../../src/lab/lab.ts";
+import { writeLease } from "../../src/lease/local_acquire.ts";
+import { nextRevision, releaseInTransaction } from "../../src/lease/local_changes.ts";
+import { LocalFile } from "../../src/lease/local_file.ts";
+import { encodeAddress } from "../../src/lease/local_row.ts";
+import { isBusy } from "../../src/lease/registry_error.ts";
+import type { Address, Prefix } from "../../src/model/address.ts";
+import type { Lease } from "../../src/model/lease.ts";
+import { registryName, until } from "./overlay_rig.ts";
+
+/** What a row of the registry is changed to; no check stands in the way. */
+export interface RowChange {
+  readonly backendData?: string;
+  readonly subnet?: Prefix;
+  readonly underlayAddress?: Address;
+}
+
+/** Runs `change` in one transaction on the lab's registry, as an agent would, and again while it is busy. */
+async function edit<T>(lab: Lab, change: (file: LocalFile) => T): Promise<T> {
+  using file = new LocalFile(lab.registryPath);
+  const done = await until("write the registry", () => {
+    try {
+      return { result: file.transaction("IMMEDIATE", "edit the registry", () => change(file)) };
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+  });
+  return done.result;
+}
+
+/** Writes leases as their hosts would. */
+export async function seedLeases(lab: Lab, leases: readonly Lease[]): Promise<void> {
+  await edit(lab, (file) => {
+    for (const lease of leases) writeLease(file, lease, `write the lease of ${lease.host}`);
+  });
+}
+
+/** Ends the lease of a host. */
+export async function releaseLease(lab: Lab, host: LabHost): Promise<void> {
+  await edit(lab, (file) => releaseInTransaction(file, "host = ?", registryName(host)));
+}
+
+/** The hosts that hold a lease, sorted. */
+export async function holders(lab: Lab): Promise<string[]> {
+  return await edit(lab, (file) => {
+    return file.rows("read hosts", "SELECT DISTINCT host FROM lease ORDER BY host").map(([host]) =>
+      String(host)
+    );
+  });
+}
+
+/** Rewrites the rows of a host's lease. */
+export async function forgeLease(lab: Lab, host: LabHost, change: RowChange): Promise<void> {
+  const values: Record<string, string | number> = {};
+  if (change.backendData !== undefined) values["backend_data"] = change.backendData;
+  if (change.underlayAddress !== undefined) {
+    values["underlay_address"] = encodeAddress(change.underlayAddress);
+  }
+  if (change.subnet !== undefined) {
+    values["subnet"] = encodeAddress(change.subnet.address);
+    values["length"] = change.subnet.length;
+  }
+  const assignments = Object.keys(values).map((column) => `${column} = ?, `).join("");
+  await edit(lab, (file) => {
+    const sql = `UPDATE lease SET ${assignments} revision = ? WHERE host = ?`;
+    file.rows("forge a lease", sql, ...Object.values(values), nextRevision(file), registryName(host));
+  });
+}
