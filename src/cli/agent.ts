@@ -28,6 +28,9 @@ import { notifyReady } from "./sd_notify.ts";
 import { SubnetFileKeeper } from "./subnet_file_keeper.ts";
 import { UnderlayFollower } from "./underlay_follower.ts";
 
+/** Changes in one pass that leave much garbage. */
+const LARGE_PASS = 1000;
+
 /** What the agent needs of the process that it runs in. */
 export interface AgentDeps {
   readonly log: Log;
@@ -111,6 +114,7 @@ export async function runAgent(
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
+  const rest = restAfterWork();
   const reconciler = {
     client,
     observer: new Observer(client, features),
@@ -121,6 +125,7 @@ export async function runAgent(
     linkCreated: (name: string) => refuseRouterAdvertisements(libc, name, log),
     report: (report: PassReport) => {
       lastPass = report;
+      rest(report);
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
       const { masquerade } = options;
@@ -185,6 +190,22 @@ async function previousSubnets(path: string): Promise<readonly Prefix[]> {
   } catch {
     return [];
   }
+}
+
+/**
+ * Has the memory of a large pass collected once the host has settled: by itself the runtime would keep it for many
+ * seconds. It is there only in the binary, which is compiled with V8's `--expose-gc`.
+ */
+function restAfterWork(): (report: PassReport) => void {
+  const { gc } = globalThis as { gc?: (options: { type: "major"; flavor: "last-resort" }) => void };
+  let hasWorked = true;
+  return ({ planned, failureCount }) => {
+    if (planned + failureCount > 0) hasWorked ||= planned >= LARGE_PASS;
+    else if (hasWorked) {
+      hasWorked = false;
+      gc?.({ type: "major", flavor: "last-resort" });
+    }
+  };
 }
 
 /** A router advertisement from a pod must not change this host's routes; not every kernel has IPv6. */

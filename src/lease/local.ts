@@ -3,6 +3,7 @@ import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { type FamilySubnets, readOwn, takeLease } from "./local_acquire.ts";
 import { releaseLeases } from "./local_changes.ts";
+import { watchFile } from "./file_watch.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
 import type { LeaseFault } from "./lease_set.ts";
@@ -10,7 +11,9 @@ import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
 
 const DEFAULT_TTL_MS = 24 * 60 * 60 * 1000;
-const DEFAULT_POLL_MS = 100;
+/** Changes are heard of at once; how often they are looked for besides, and where nothing is heard of. */
+const HEARING_POLL_MS = 1000;
+const DEAF_POLL_MS = 100;
 /** A write that finds the file held by another process is repeated this often, after a pause of up to this long. */
 const WRITE_ATTEMPTS = 60;
 const WRITE_PAUSE_MS = 50;
@@ -40,7 +43,7 @@ export interface LocalRegistryOptions {
   readonly previousSubnets?: readonly Prefix[];
   /** How long a lease is held without being renewed; a day unless told. */
   readonly ttlMs?: number;
-  /** How often changes by other processes are looked for. */
+  /** How often changes by other processes are looked for, besides being heard of. */
   readonly pollMs?: number;
 }
 
@@ -129,6 +132,8 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     let checkedMs = elapsedMs();
     let rejoinedMs = -Infinity;
     let fault: string | undefined;
+    using heard = watchFile(this.#file.path, () => this.#wake());
+    const pollMs = this.#options.pollMs ?? (heard === undefined ? DEAF_POLL_MS : HEARING_POLL_MS);
     while (!signal.aborted) {
       let updates: readonly LeaseUpdate[] = [];
       try {
@@ -154,7 +159,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
         if (signal.aborted) return;
         yield update;
       }
-      await this.#pause(this.#options.pollMs ?? DEFAULT_POLL_MS, { signal });
+      await this.#pause(pollMs, { signal });
     }
   }
 

@@ -3,6 +3,8 @@ import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqli
 import { LEASE_TABLE } from "./local_row.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
 
+/** Pages that SQLite keeps in memory: a read of everything is rare, and this runs on every host. */
+const CACHE_KIBIBYTES = 256;
 /** `PRAGMA application_id` of a registry: "Lodn". */
 const APPLICATION_ID = 0x4c6f646e;
 /** `PRAGMA user_version`; another one is another program's, or a later release's. */
@@ -140,6 +142,7 @@ export class LocalFile implements Disposable {
     const pragma = (name: string) => this.rows(action, `PRAGMA ${name}`)[0]?.[0];
     pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
     pragma("trusted_schema = OFF");
+    pragma(`cache_size = -${CACHE_KIBIBYTES}`);
     const isNew = pragma("application_id") === 0 && pragma("user_version") === 0 &&
       this.rows(action, "SELECT 1 FROM sqlite_schema LIMIT 1").length === 0;
     if (!isNew) this.#refuseForeign(action, pragma("application_id"), pragma("user_version"));
