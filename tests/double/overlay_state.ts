@@ -27,6 +27,11 @@ export class KernelView {
     this.vteps = vtepsOf(client, vni).map(({ link }) => link);
   }
 
+  /** The kernel's index of the first VTEP; 0 while it is not there. */
+  linkIndex(): number {
+    return this.#observer.links(this.vteps.slice(0, 1))[0]?.linkIndex ?? 0;
+  }
+
   look(): KernelLook {
     const links = this.#observer.links(this.vteps);
     return {
