@@ -6,12 +6,20 @@
  *
  * @module
  */
-import { type DenortSource, findDenort } from "./denort.ts";
-import { run } from "./run.ts";
+import { DENORT_SOURCES, type DenortSource, findDenort } from "./denort.ts";
+import { LOCKED, run, runScript } from "./run.ts";
 
 /**
- * What the binary may do. The network and files it is there for; FFI is the door to the kernel, and so the real
- * privilege; no other program is ever started but ip(8), which the lab makes its hosts with.
+ * What the binary may do: as little as Deno can tell apart.
+ *
+ * - FFI is the door to the kernel, and so the real privilege. It can't be narrowed to libc: Deno takes a name for a
+ *   path in the working folder, where no library should be looked for.
+ * - The network, environment and files are the agent's work. `/proc`, `/sys` and `/dev` are closed all the same: Deno
+ *   opens them only to a program that may do everything. The agent goes through libc there.
+ * - No program is ever started but ip(8), which the lab makes its hosts with and runs everything else through. Where
+ *   `ip` is missing nothing is said, until something would start it.
+ * - Facts about the system (`--allow-sys`) are not asked of Deno.
+ * - Without `--no-prompt` a refusal would stop an agent that runs at a terminal, with a question.
  */
 const PERMISSIONS = [
   "--allow-ffi",
@@ -20,6 +28,7 @@ const PERMISSIONS = [
   "--allow-read",
   "--allow-write",
   "--allow-run=ip",
+  "--no-prompt",
 ];
 /**
  * This runs on every host, so memory counts more than peak speed: small young generation, no last optimizing tier
@@ -30,17 +39,25 @@ const ROOT = new URL("..", import.meta.url).pathname;
 /** From the bundle to the module, the path is the one from the source: two folders down. */
 const WASM = "../../wasm/build/core.wasm";
 const BUNDLE = "build/bundle";
+const OUTPUT = "build/loden";
 const DOWNLOAD_DEADLINE_MS = 5000;
 
-async function canDownload(): Promise<boolean> {
-  const target = `${Deno.build.arch}-unknown-linux-gnu`;
-  const address = `https://dl.deno.land/release/v${Deno.version.deno}/denort-${target}.zip`;
+/** Reports whether Deno has the runtime in its own cache, or its host answers. */
+async function canGet(denoFolder: string): Promise<boolean> {
+  const path = `release/v${Deno.version.deno}/denort-${Deno.build.arch}-unknown-linux-gnu.zip`;
+  if (await isThere(`${denoFolder}/dl/${path}`)) return true;
   try {
-    const response = await fetch(address, {
-      method: "HEAD",
-      signal: AbortSignal.timeout(DOWNLOAD_DEADLINE_MS),
-    });
-    return response.ok;
+    const signal = AbortSignal.timeout(DOWNLOAD_DEADLINE_MS);
+    const { ok } = await fetch(`https://dl.deno.land/${path}`, { method: "HEAD", signal });
+    return ok;
+  } catch {
+    return false;
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
   } catch {
     return false;
   }
@@ -58,46 +75,42 @@ async function fetchExecutable(source: DenortSource): Promise<Uint8Array<ArrayBu
   }
 }
 
-const cache = Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME") ?? "/root"}/.cache`;
-const denort = await findDenort({
-  denoVersion: Deno.version.deno,
-  arch: Deno.build.arch,
-  named: Deno.env.get("DENORT_BIN"),
-  cacheFolder: `${cache}/loden`,
-  canDownload,
-  fetchExecutable,
-});
+async function compile(): Promise<void> {
+  const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") ?? "/root"}/.cache`;
+  const named = Deno.env.get("DENORT_BIN");
+  if (named && !await isThere(named)) {
+    throw new Error(`Cannot compile: DENORT_BIN names ${named}, which is no file`);
+  }
+  const denort = await findDenort({
+    denoVersion: Deno.version.deno,
+    arch: Deno.build.arch,
+    named,
+    cacheFolder: `${cache}/loden`,
+    sources: DENORT_SOURCES,
+    canGet: () => canGet(Deno.env.get("DENO_DIR") || `${cache}/deno`),
+    fetchExecutable,
+  });
 
-const output = `${ROOT}build/loden`;
-await Deno.remove(`${ROOT}${BUNDLE}`, { recursive: true }).catch(() => {});
-await run(Deno.execPath(), [
-  "bundle",
-  "--quiet",
-  "--code-splitting",
-  "--outdir",
-  BUNDLE,
-  "--external",
-  WASM,
-  "mod.ts",
-], {
-  cwd: ROOT,
-});
-// No code cache: the runtime would keep it in a file of a predictable name in the folder for temporary files.
-await run(
-  Deno.execPath(),
-  [
-    "compile",
-    "--quiet",
+  if (await isThere(`${ROOT}${BUNDLE}/mod.js`)) await Deno.remove(`${ROOT}${BUNDLE}`, { recursive: true });
+  const bundled = [...LOCKED, "--code-splitting", "--external", WASM, "--outdir", BUNDLE, "mod.ts"];
+  await run(Deno.execPath(), ["bundle", "--quiet", ...bundled], { cwd: ROOT });
+  // No code cache: the runtime would keep it in a file of a predictable name in the folder for temporary files.
+  const compiled = [
     "--no-check",
     "--no-code-cache",
     V8_FLAGS,
     ...PERMISSIONS,
     "--output",
-    output,
+    OUTPUT,
     `${BUNDLE}/mod.js`,
-  ],
-  { cwd: ROOT, env: denort === undefined ? {} : { DENORT_BIN: denort } },
-);
-const { size } = await Deno.stat(output);
-// deno-lint-ignore no-console
-console.log(`build/loden: ${(size / 2 ** 20).toFixed(1)} MiB`);
+  ];
+  await run(Deno.execPath(), ["compile", "--quiet", ...compiled], {
+    cwd: ROOT,
+    env: denort === undefined ? {} : { DENORT_BIN: denort },
+  });
+  const { size } = await Deno.stat(`${ROOT}${OUTPUT}`);
+  // deno-lint-ignore no-console
+  console.log(`${OUTPUT}: ${(size / 2 ** 20).toFixed(1)} MiB`);
+}
+
+if (import.meta.main) await runScript(compile);

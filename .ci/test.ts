@@ -5,20 +5,36 @@
  * @module
  */
 
-/** Files or folders under tests, in the order in which they run; the kernel's last. */
-const FOLDERS = [...Deno.readDirSync("tests")]
-  .filter(({ name, isDirectory }) =>
-    (isDirectory && !["bench", "double", "netns"].includes(name)) || name.endsWith("_test.ts")
-  )
-  .map(({ name }) => `tests/${name}`).sort();
+/** What a run came to. */
+export interface Count {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** Folders under tests that are no batch of pure tests: what tests are made of, and the kernel's own batch. */
+const NOT_PURE = ["bench", "double", "netns"];
 const SUMMARY =
-  /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed(?: \(\d+ steps?\))?(?: \| (\d+) ignored)?/;
+  /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed(?: \(\d+ steps?\))?(?: \| (\d+) ignored(?: \((\d+) steps?\))?)?/;
 
 // deno-lint-ignore no-console
 const print = console.log;
 
+/**
+ * Counts what a run of `deno test` printed, by its last summary line. A run that died, or has no summary, is never a
+ * success.
+ */
+export function countRun(lines: readonly string[], exitCode: number): Count {
+  const summary = lines.map((line) => SUMMARY.exec(line)).findLast((match) => match !== null) ?? undefined;
+  const [passed = 0, failed = 0, ignored = 0, ignoredSteps = 0] =
+    summary?.slice(1).map((text) => Number(text ?? 0)) ??
+      [];
+  const bad = failed + ignored + ignoredSteps;
+  const isBroken = exitCode !== 0 || summary === undefined;
+  return { passed, failed: bad === 0 && isBroken ? 1 : bad };
+}
+
 /** Runs one batch of tests, shows what they print, and counts them. */
-async function test(paths: readonly string[]): Promise<{ passed: number; failed: number }> {
+async function runBatch(paths: readonly string[]): Promise<Count> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--allow-all", ...paths],
     env: { NO_COLOR: "1" },
@@ -26,35 +42,51 @@ async function test(paths: readonly string[]): Promise<{ passed: number; failed:
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
-  const count = { passed: 0, failed: 0 };
-  let hasSummary = false;
+  const lines: string[] = [];
   let rest = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    await Deno.stdout.write(new TextEncoder().encode(text));
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      const summary = SUMMARY.exec(line);
-      if (summary === null) continue;
-      hasSummary = true;
-      count.passed += Number(summary[1]);
-      count.failed += Number(summary[2]) + Number(summary[3] ?? 0);
+    for (let bytes = new TextEncoder().encode(text); bytes.length > 0;) {
+      bytes = bytes.subarray(await Deno.stdout.write(bytes));
     }
+    const parts = (rest + text).split("\n");
+    rest = parts.pop()!;
+    lines.push(...parts);
   }
   const { code } = await child.status;
-  // A run that died, or whose files do not compile, has no count of its own, and is never a success.
-  if (code !== 0 && count.failed === 0) count.failed = 1;
-  if (code === 0 && !hasSummary) count.failed = 1;
-  return count;
+  return countRun([...lines, rest], code);
 }
 
-if (Deno.uid() !== 0) {
-  print("Cannot run the kernel's tests: they make network namespaces, which only root may; run this as root");
-  Deno.exit(1);
+/** The batches by name, the kernel's last. */
+async function batches(): Promise<[name: string, paths: string[]][]> {
+  const entries = await Array.fromAsync(Deno.readDir("tests"));
+  const pure = entries.filter(({ name, isDirectory }) =>
+    isDirectory ? !NOT_PURE.includes(name) : name.endsWith("_test.ts")
+  );
+  return [
+    ["pure tests", pure.map(({ name }) => `tests/${name}`).sort()],
+    ["tests on the kernel", ["tests/netns"]],
+  ];
 }
-const pure = await test(FOLDERS);
-const kernel = await test(["tests/netns"]);
-const passed = pure.passed + kernel.passed;
-const failed = pure.failed + kernel.failed;
-print(`\n${passed} passed, ${failed} failed`);
-Deno.exit(failed === 0 ? 0 : 1);
+
+async function main(): Promise<number> {
+  if (Deno.uid() !== 0) {
+    print(
+      "Cannot run the kernel's tests: they make network namespaces, which only root may; run this as root",
+    );
+    return 1;
+  }
+  let passed = 0;
+  let failed = 0;
+  for (const [name, paths] of await batches()) {
+    const startedAtMs = performance.now();
+    const count = await runBatch(paths);
+    const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1);
+    print(`${name}: ${count.passed} passed and ${count.failed} failed in ${seconds} s\n`);
+    passed += count.passed;
+    failed += count.failed;
+  }
+  print(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main());

