@@ -17,7 +17,7 @@ export const agentCommand: readonly string[] = commandOf(Deno.env.get("LODEN_BIN
 function commandOf(binary: string | undefined): readonly string[] {
   if (binary) return [binary, "agent"];
   const main = new URL("../../mod.ts", import.meta.url).pathname;
-  return [Deno.execPath(), "run", "--quiet", "--no-check", "--no-code-cache", "-A", main, "agent"];
+  return [Deno.execPath(), "run", "--quiet", "--no-check", "-A", main, "agent"];
 }
 
 /** Waits until `look` finds what it looks for, and returns that; `state` says what it found instead. */

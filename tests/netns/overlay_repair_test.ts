@@ -134,36 +134,54 @@ Deno.test(`an agent with ${MEMBERS} peers makes whole what somebody breaks`, asy
     const rows: string[][] = [];
     for (const fault of faults) {
       await t.step(`${fault.name}: repaired`, async () => {
-        const times: number[] = [];
-        for (let round = 0; round < ROUNDS; round++) times.push(await timeRepair(libc, host, view, fault));
+        const repairs: Repair[] = [];
+        for (let round = 0; round < ROUNDS; round++) {
+          repairs.push(await timeRepair(libc, host, view, fault));
+        }
         assertEquals(view.lines(), before);
-        times.sort((a, b) => a - b);
-        rows.push([
-          fault.name,
-          ...[times[0]!, times[ROUNDS >> 1]!, times.at(-1)!].map((ms) => ms.toFixed(1)),
-        ]);
+        const times = repairs.map(({ afterMs }) => afterMs).sort((a, b) => a - b);
+        const withFault = Math.max(...repairs.map(({ withFaultMs }) => withFaultMs));
+        const shown = [times[0]!, times[ROUNDS >> 1]!, times.at(-1)!, withFault];
+        rows.push([fault.name, ...shown.map((ms) => ms.toFixed(1))]);
       });
     }
-    const heading = ["with 1000 peers, ms to whole state", "best", "median", "worst"];
+    const heading = [
+      "with 1000 peers, ms to whole state",
+      "best",
+      "median",
+      "worst",
+      "worst, fault included",
+    ];
     const subject = `agent: ${agentCommand.length === 2 ? "compiled" : "from source"}, goal ${GOAL_MS} ms`;
     // deno-lint-ignore no-console
     console.log([...formatTable([heading, ...rows]), subject].join("\n"));
   });
 });
 
-/** Makes a fault, and returns the milliseconds from then until the kernel holds all that it held before. */
-async function timeRepair(libc: Libc, host: LabHost, view: KernelView, fault: Fault): Promise<number> {
+/** What a repair took, until the kernel held all that it had held before. */
+interface Repair {
+  /** From the return of the system call that made the fault. */
+  readonly afterMs: number;
+  /** From its start: the deletion of a link goes on, and is heard of, before the call returns. */
+  readonly withFaultMs: number;
+}
+
+/** Makes a fault and waits until the agent has repaired it. */
+async function timeRepair(libc: Libc, host: LabHost, view: KernelView, fault: Fault): Promise<Repair> {
   await untilQuiet(libc, host);
   const look = view.look();
   const before = view.fingerprint(look);
   const rows = look.tables[fault.table].count;
+  const faultMs = performance.now();
   fault.make(host, view);
   const startMs = performance.now();
   for (;;) {
     if (countRows(host.client, view, fault.table) === rows) {
       const after = view.look();
-      const elapsedMs = performance.now() - startMs;
-      if (view.fingerprint(after) === before) return elapsedMs;
+      const nowMs = performance.now();
+      if (view.fingerprint(after) === before) {
+        return { afterMs: nowMs - startMs, withFaultMs: nowMs - faultMs };
+      }
     }
     assert(performance.now() - startMs < DEADLINE_MS, `${fault.name}: not repaired in ${DEADLINE_MS} ms`);
     await nextTask();
