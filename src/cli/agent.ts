@@ -1,3 +1,4 @@
+import { basename, dirname } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { vxlanBackend } from "../backend/vxlan.ts";
 import { checkSubnetFile, formatSubnetFile, parseSubnetFile } from "../cni/subnet_file.ts";
@@ -10,6 +11,7 @@ import type { Log } from "../log/log.ts";
 import { formatAddress, type Prefix } from "../model/address.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
+import { FolderWatch } from "../netlink/folder_watch.ts";
 import { queryLink } from "../netlink/link.ts";
 import { NotificationSocket, RouteSocket } from "../netlink/socket.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
@@ -67,11 +69,21 @@ export async function runAgent(
   );
   const features = { hasNextHopObjects: hasNextHopObjects(client) };
   const backend: Backend = vxlanBackend(config.backend, { networks, ...features });
+  const folders = stack.use(FolderWatch.open(libc));
+  const watchFiles = (path: string, changed: () => void): Disposable | undefined => {
+    try {
+      return folders.add(dirname(path), basename(path), changed);
+    } catch (error) {
+      log.write("warn", "file not watched, it is looked at from time to time", { reason: errorText(error) });
+      return undefined;
+    }
+  };
   const registry = stack.use(openLocalRegistry(options.localRegistryPath, {
     now: () => Date.now(),
     elapsedMs: () => performance.now(),
     random: () => crypto.getRandomValues(new BigUint64Array(1))[0]!,
     log,
+    watchFiles,
   }, {
     host: formatAddress(underlay.current.addresses[0]!.advertised),
     families: config.families,
@@ -94,6 +106,7 @@ export async function runAgent(
   }, { renewMarginMs: options.leaseRenewMarginMs });
 
   const subnetFile = new SubnetFileKeeper(options.subnetFilePath, { log });
+  watchFiles(options.subnetFilePath, () => trigger.nudge());
   let lastPass: PassReport | undefined;
   const health = () => readiness({ lastPass, lease: membership, subnetFile });
   if (options.health !== undefined) {
@@ -153,7 +166,7 @@ export async function runAgent(
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
       }, options)),
-    loop("subnet file watch", (options) => subnetFile.watch(() => trigger.nudge(), options)),
+    loop("file watch", (options) => folders.run(options)),
     loop(
       "reconciler",
       (loopOptions) => reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, ...loopOptions }),

@@ -1,4 +1,3 @@
-import { basename, dirname } from "node:path";
 import { writeSubnetFile } from "../cni/subnet_file.ts";
 import type { Log } from "../log/log.ts";
 import { errorText } from "./keep_running.ts";
@@ -29,23 +28,6 @@ export class SubnetFileKeeper {
       const fault = errorText(error);
       if (fault !== this.#fault) this.#log.write("warn", "subnet file not written", { reason: fault });
       this.#fault = fault;
-    }
-  }
-
-  /** Calls `nudge` when somebody changes or removes the file, until `signal` aborts. */
-  async watch(nudge: () => void, options: { signal: AbortSignal }): Promise<void> {
-    const folder = dirname(this.#path);
-    Deno.mkdirSync(folder, { recursive: true });
-    using watcher = Deno.watchFs(folder, { recursive: false });
-    const close = () => watcher.close();
-    options.signal.addEventListener("abort", close, { once: true });
-    try {
-      for await (const event of watcher) {
-        if (event.kind === "access") continue;
-        if (event.paths.some((path) => basename(path) === basename(this.#path))) nudge();
-      }
-    } finally {
-      options.signal.removeEventListener("abort", close);
     }
   }
 }

@@ -3,7 +3,6 @@ import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { type FamilySubnets, readOwn, takeLease } from "./local_acquire.ts";
 import { releaseLeases } from "./local_changes.ts";
-import { watchFile } from "./file_watch.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
 import type { LeaseFault } from "./lease_set.ts";
@@ -31,6 +30,11 @@ export interface LocalRegistryDeps {
   /** 64 random bits. */
   readonly random: () => bigint;
   readonly log: Log;
+  /**
+   * Calls `changed` when a file whose path begins with `path` changes; absent or `undefined` where that can't be
+   * heard of. It must not open the files: closing one would drop SQLite's locks on it.
+   */
+  readonly watchFiles?: (path: string, changed: () => void) => Disposable | undefined;
 }
 
 /** Whose registry it is, and which subnets it gives. */
@@ -132,7 +136,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     let checkedMs = elapsedMs();
     let rejoinedMs = -Infinity;
     let fault: string | undefined;
-    using heard = watchFile(this.#file.path, () => this.#wake());
+    using heard = this.#deps.watchFiles?.(this.#file.path, () => this.#wake());
     const pollMs = this.#options.pollMs ?? (heard === undefined ? DEAF_POLL_MS : HEARING_POLL_MS);
     while (!signal.aborted) {
       let updates: readonly LeaseUpdate[] = [];

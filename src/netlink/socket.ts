@@ -1,13 +1,12 @@
 import { EAGAIN, EINTR, ENOBUFS, NetlinkError } from "./errno.ts";
 import type { Libc } from "./ffi.ts";
 import { LITTLE_ENDIAN } from "./message.ts";
+import { ReadableWait } from "./poll.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 const NETLINK_ROUTE = 0;
-const EFD_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
 const MSG_DONTWAIT = 0x40;
-const POLLIN = 1;
 
 const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
@@ -20,9 +19,6 @@ const NETLINK_GET_STRICT_CHK = 12;
 
 /** `sizeof(struct sockaddr_nl)`. */
 const SOCKET_ADDRESS_BYTES = 12;
-
-/** `sizeof(struct pollfd)`: the descriptor, then events and returned events of 16 bits. */
-const POLL_FD_BYTES = 8;
 
 /** What a burst of changes on a large host needs: 5,000 unread notifications fit (measured on Linux 6.18). */
 const BUFFER_BYTES = 16 * 1024 * 1024;
@@ -127,22 +123,14 @@ export class RouteSocket implements NetlinkTransport {
 
 /** Where the kernel says that something changed. */
 export class NotificationSocket implements AsyncDisposable {
-  readonly #libc: Libc;
   readonly #socket: RouteSocket;
-  readonly #wakeFd: number;
-  readonly #resources: DisposableStack;
-  /** Two `struct pollfd`. A field: the thread in poll(2) writes to it, so it must outlive the wait. */
-  readonly #pollFds = new Uint8Array(2 * POLL_FD_BYTES);
-  /** What reading the wake-up descriptor needs. */
-  readonly #wakeCount = new Uint8Array(8);
-  #waiting: Promise<void> = Promise.resolve();
+  readonly #readable: ReadableWait;
+  readonly #resources: AsyncDisposableStack;
 
-  private constructor(libc: Libc, socket: RouteSocket, wakeFd: number, resources: DisposableStack) {
-    this.#libc = libc;
+  private constructor(socket: RouteSocket, readable: ReadableWait, resources: AsyncDisposableStack) {
     this.#socket = socket;
-    this.#wakeFd = wakeFd;
+    this.#readable = readable;
     this.#resources = resources;
-    new Int32Array(this.#pollFds.buffer).set([socket.fd, POLLIN, wakeFd, POLLIN]);
   }
 
   /**
@@ -152,14 +140,20 @@ export class NotificationSocket implements AsyncDisposable {
    * @throws {NetlinkError} If no socket or wake-up descriptor can be had.
    */
   static open(libc: Libc, bufferBytes = BUFFER_BYTES): NotificationSocket {
-    using stack = new DisposableStack();
-    const socket = stack.use(RouteSocket.open(libc, bufferBytes));
-    for (const group of Object.values(NOTIFICATION_GROUPS)) {
-      socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+    const socket = RouteSocket.open(libc, bufferBytes);
+    try {
+      for (const group of Object.values(NOTIFICATION_GROUPS)) {
+        socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+      }
+      const readable = new ReadableWait(libc, socket.fd);
+      const resources = new AsyncDisposableStack();
+      resources.use(socket);
+      resources.use(readable);
+      return new NotificationSocket(socket, readable, resources);
+    } catch (error) {
+      socket[Symbol.dispose]();
+      throw error;
     }
-    const wakeFd = libc.checked("open wake-up descriptor", libc.call.eventfd(0, EFD_CLOEXEC_NONBLOCK));
-    stack.defer(() => void libc.call.close(wakeFd));
-    return new NotificationSocket(libc, socket, wakeFd, stack.move());
   }
 
   /**
@@ -168,23 +162,7 @@ export class NotificationSocket implements AsyncDisposable {
    * @throws The signal's reason, once `signal` aborts.
    */
   wait(options: { signal: AbortSignal }): Promise<void> {
-    const waited = this.#wait(options.signal);
-    this.#waiting = waited.catch(() => {});
-    return waited;
-  }
-
-  async #wait(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const wake = () => void this.#libc.call.eventfd_write(this.#wakeFd, 1n);
-    signal.addEventListener("abort", wake, { once: true });
-    try {
-      await this.#libc.call.poll(this.#pollFds, 2n, -1);
-      signal.throwIfAborted();
-    } finally {
-      signal.removeEventListener("abort", wake);
-      // Else the wake-up of this wait would end the next one.
-      this.#libc.call.read(this.#wakeFd, this.#wakeCount, BigInt(this.#wakeCount.length));
-    }
+    return this.#readable.wait(options);
   }
 
   /**
@@ -203,8 +181,6 @@ export class NotificationSocket implements AsyncDisposable {
 
   /** Ends a wait that is still under way, then closes both descriptors. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#libc.call.eventfd_write(this.#wakeFd, 1n);
-    await this.#waiting;
-    this.#resources.dispose();
+    await this.#resources.disposeAsync();
   }
 }
