@@ -1,7 +1,7 @@
-import { formatAddress, formatPrefix, type Prefix } from "../model/address.ts";
+import { formatPrefix, type Prefix } from "../model/address.ts";
 import type { Lease, LeasePart, LeaseUpdate } from "../model/lease.ts";
 import { checkPart } from "./part_check.ts";
-import { findOverlaps, type Holding } from "./overlap.ts";
+import { findOverlaps, findOverlapsWith, type Holding, type Overlap } from "./overlap.ts";
 
 /** A remote lease, or half of one, that was left out, and why. */
 export interface LeaseFault {
@@ -73,8 +73,7 @@ export class LeaseSet {
 
 /**
  * Leaves out what can't be: first what is wrong by itself, then claims on the own subnets and addresses, then
- * claims of two hosts on one thing. A longer prefix wins over the shorter one around it, so that one bad lease
- * shuts out one host; else the first by subnet and host. What wins depends on the set alone, so all hosts agree.
+ * claims of two hosts on one subnet. What wins depends on the set alone, so all hosts agree.
  */
 function remoteLeases(
   all: ReadonlyMap<string, Lease>,
@@ -94,25 +93,29 @@ function remoteLeases(
       else holdings.push({ host, part });
     }
   }
-  for (const { loser, winner } of findOverlaps(holdings)) {
+  for (const { loser, winner } of contests(holdings, own)) {
     const other = `${formatPrefix(winner.part.subnet)} of ${winner.host}`;
     refused.set(loser.part, `subnet ${formatPrefix(loser.part.subnet)} overlaps ${other}`);
   }
-  const holders = new Map<LeasePart["underlayAddress"], Holding>();
-  for (const holding of holdings) {
-    if (refused.has(holding.part)) continue;
-    const { underlayAddress } = holding.part;
-    const other = holders.get(underlayAddress);
-    if (other === undefined) holders.set(underlayAddress, holding);
-    else {
-      const is = `underlay address ${formatAddress(underlayAddress)}`;
-      refused.set(
-        holding.part,
-        `${is} is also that of ${other.host}, with ${formatPrefix(other.part.subnet)}`,
-      );
-    }
-  }
   return collect(leases, networks, refused);
+}
+
+/**
+ * Decides claims of two hosts on the same addresses. A subnet as long as the own wins over any other, since hosts are
+ * given subnets of one length: so a forged one, wider or narrower, shuts out nobody. Among the others the longer
+ * prefix wins over the shorter one around it; else the first by subnet and host.
+ */
+function contests(holdings: readonly Holding[], own: Lease): Overlap[] {
+  const isUsual = ({ part: { subnet } }: Holding) =>
+    own.parts.some(({ subnet: ours }) =>
+      typeof ours.address === typeof subnet.address && ours.length === subnet.length
+    );
+  const usual = holdings.filter(isUsual);
+  const overlaps = findOverlaps(usual);
+  const others = holdings.filter((holding) => !isUsual(holding));
+  const lost = findOverlapsWith(usual, others);
+  const losers = new Set(lost.map(({ loser }) => loser));
+  return [...overlaps, ...lost, ...findOverlaps(others.filter((holding) => !losers.has(holding)))];
 }
 
 /** What remains of each lease. */

@@ -37,6 +37,31 @@ export function findOverlaps(holdings: Holding[]): Overlap[] {
   return overlaps;
 }
 
+/** Finds those of `others` that overlap one of `holdings`, which is sorted as `findOverlaps()` leaves it. */
+export function findOverlapsWith(holdings: readonly Holding[], others: readonly Holding[]): Overlap[] {
+  return others.flatMap((loser) => {
+    const at = firstNotBefore(holdings, loser.part.subnet);
+    // What overlaps a prefix is the last one that begins before it, or the first one that does not.
+    const winner = [holdings[at - 1], holdings[at]].find((holding) =>
+      holding !== undefined && typeof holding.part.subnet.address === typeof loser.part.subnet.address &&
+      isOverlapping(holding.part.subnet, loser.part.subnet)
+    );
+    return winner === undefined ? [] : [{ loser, winner }];
+  });
+}
+
+/** Index of the first holding whose subnet does not begin before `subnet`. */
+function firstNotBefore(holdings: readonly Holding[], subnet: Prefix): number {
+  let low = 0;
+  let high = holdings.length;
+  while (low < high) {
+    const middle = low + high >> 1;
+    if (compareAddresses(holdings[middle]!.part.subnet, subnet) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** Reports whether two prefixes have an address in common. */
 export function isOverlapping(a: Prefix, b: Prefix): boolean {
   return a.length <= b.length ? prefixContains(a, b.address) : prefixContains(b, a.address);
@@ -48,8 +73,14 @@ function isSame(a: Prefix, b: Prefix): boolean {
 
 function compare(a: Holding, b: Holding): number {
   const [x, y] = [a.part.subnet, b.part.subnet];
-  if (typeof x.address !== typeof y.address) return typeof x.address === "number" ? -1 : 1;
-  if (x.address !== y.address) return x.address < y.address ? -1 : 1;
+  const order = compareAddresses(x, y);
+  if (order !== 0) return order;
   if (x.length !== y.length) return x.length - y.length;
   return a.host < b.host ? -1 : a.host > b.host ? 1 : 0;
+}
+
+/** IPv4 first, then by first address. */
+function compareAddresses(a: Prefix, b: Prefix): number {
+  if (typeof a.address !== typeof b.address) return typeof a.address === "number" ? -1 : 1;
+  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
 }

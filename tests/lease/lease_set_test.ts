@@ -116,10 +116,16 @@ const faulty: [leases: Lease[], faults: LeaseFault[], left: string[], why: strin
     "it claims the own underlay address",
   ],
   [
-    [lease("b", "10.244.2.0/24", "192.0.2.2"), lease("a", "10.244.3.0/24", "192.0.2.2")],
-    [{ host: "a", reason: "underlay address 192.0.2.2 is also that of b, with 10.244.2.0/24" }],
+    [lease("a", "10.244.2.128/25", "192.0.2.2"), lease("b", "10.244.2.0/24", "192.0.2.3")],
+    [{ host: "a", reason: "subnet 10.244.2.128/25 overlaps 10.244.2.0/24 of b" }],
     ["b"],
-    "two claim one underlay address, and the first by subnet has it",
+    "one that claims half of another's subnet shuts out nobody",
+  ],
+  [
+    [lease("b", "10.244.2.0/24", "192.0.2.2"), lease("a", "10.244.3.0/24", "192.0.2.2")],
+    [],
+    ["a", "b"],
+    "two share an underlay address, which hurts neither",
   ],
   ...([
     ["0.0.0.0", "is not the address of a host"],

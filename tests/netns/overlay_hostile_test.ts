@@ -24,8 +24,8 @@ interface Forgery {
   ) => RowChange;
   /** What `/status` says about the peer. */
   readonly reason: RegExp;
-  /** Where the claim of the liar still wins over that of an honest host, so that the wrong one is left out. */
-  readonly winsWhere?: "first" | "everywhere";
+  /** The claim goes to the first by name, whoever that is: it is tried where the liar is the last. */
+  readonly goesToTheFirst?: true;
 }
 
 const backendData = (fields: Record<string, unknown>): RowChange => ({ backendData: JSON.stringify(fields) });
@@ -46,13 +46,13 @@ const forgeries: readonly Forgery[] = [
     name: "the MAC of another peer",
     change: (_, { bystander }) => backendData({ VNI: 1, VtepMAC: macOf(bystander) }),
     reason: /VtepMAC .* is already that of/,
-    winsWhere: "first",
+    goesToTheFirst: true,
   },
   {
     name: "the MAC of the reader",
     change: (_, { reader }) => backendData({ VNI: 1, VtepMAC: macOf(reader) }),
     reason: /VtepMAC .* is already that of/,
-    winsWhere: "first",
+    goesToTheFirst: true,
   },
   {
     name: "the MAC 00:00:00:00:00:00, which an FDB takes for a default",
@@ -93,25 +93,11 @@ const forgeries: readonly Forgery[] = [
     name: "half of the reader's subnet",
     change: (_, { reader }) => ({ subnet: halfOf(reader) }),
     reason: /overlaps/,
-    winsWhere: "everywhere",
   },
   {
     name: "half of another peer's subnet",
     change: (_, { bystander }) => ({ subnet: halfOf(bystander) }),
     reason: /overlaps/,
-    winsWhere: "everywhere",
-  },
-  {
-    name: "the underlay address of another peer",
-    change: (_, { bystander }) => ({ underlayAddress: bystander.underlayAddresses[0]! }),
-    reason: /underlay address/,
-    winsWhere: "everywhere",
-  },
-  {
-    name: "the reader's underlay address",
-    change: (_, { reader }) => ({ underlayAddress: reader.underlayAddresses[0]! }),
-    reason: /underlay address/,
-    winsWhere: "everywhere",
   },
   {
     name: "a multicast underlay address",
@@ -140,10 +126,9 @@ for (const position of ["first", "last"] as const) {
       // The host that lies does not put its lease right.
       await liar.stopAgent();
 
-      for (const { name, change, reason, winsWhere } of forgeries) {
-        const ignore = winsWhere === "everywhere" || winsWhere === position;
-        const step = (name: string, fn: () => Promise<void>) => t.step({ name, fn, ignore });
-        await step(`${name}: only that peer is left out, and named`, async () => {
+      for (const { name, change, reason, goesToTheFirst } of forgeries) {
+        if (goesToTheFirst && position === "first") continue;
+        await t.step(`${name}: only that peer is left out, and named`, async () => {
           await using stack = new AsyncDisposableStack();
           stack.defer(() => forgeLease(lab, liar, good));
           const pings = [
@@ -161,7 +146,7 @@ for (const position of ["first", "last"] as const) {
           await Promise.all(pings.map((ping) => ping.untilMore(10)));
           await assertNoneLost(pings);
         });
-        await step(`${name}: the peer is taken in again once its lease is right`, async () => {
+        await t.step(`${name}: the peer is taken in again once its lease is right`, async () => {
           for (const [index, view] of views.entries()) {
             await until(`see ${honest[index]!.name} take the peer in again`, () => {
               return view.lines().join() === whole[index]!.join() ? true : undefined;
