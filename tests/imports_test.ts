@@ -28,7 +28,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "config/parse_flags_test.ts": ["config/flag.ts", "config/usage_error.ts"],
   "lease/lease_set_test.ts": ["lease/overlap.ts", "lease/part_check.ts"],
   "lease/local_file_test.ts": ["lease/local_row.ts", "lease/registry_error.ts"],
-  "lease/local_test.ts": ["lease/file_watch.ts", "lease/local_changes.ts", "lease/local_reader.ts"],
+  "lease/local_test.ts": ["lease/local_changes.ts", "lease/local_reader.ts"],
+  "netlink/folder_watch_test.ts": ["netlink/poll.ts"],
   "netlink/fuzz_test.ts": [
     "model/rows.ts",
     "model/table.ts",

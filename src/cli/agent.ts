@@ -69,15 +69,9 @@ export async function runAgent(
   );
   const features = { hasNextHopObjects: hasNextHopObjects(client) };
   const backend: Backend = vxlanBackend(config.backend, { networks, ...features });
-  const folders = stack.use(FolderWatch.open(libc));
-  const watchFiles = (path: string, changed: () => void): Disposable | undefined => {
-    try {
-      return folders.add(dirname(path), basename(path), changed);
-    } catch (error) {
-      log.write("warn", "file not watched, it is looked at from time to time", { reason: errorText(error) });
-      return undefined;
-    }
-  };
+  const folders = stack.use(orNothing("files not watched", log, () => FolderWatch.open(libc)));
+  const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
+    folders && orNothing("file not watched", log, () => folders.add(dirname(path), basename(path), changed));
   const registry = stack.use(openLocalRegistry(options.localRegistryPath, {
     now: () => Date.now(),
     elapsedMs: () => performance.now(),
@@ -166,13 +160,23 @@ export async function runAgent(
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
       }, options)),
-    loop("file watch", (options) => folders.run(options)),
+    folders && loop("file watch", (options) => folders.run(options)),
     loop(
       "reconciler",
       (loopOptions) => reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, ...loopOptions }),
     ),
   ]);
   log.write("info", "agent ended, the data path stays", {});
+}
+
+/** What `open` opens; nothing where the system has no more of it, which only makes the agent slower to notice. */
+function orNothing<T>(event: string, log: Log, open: () => T): T | undefined {
+  try {
+    return open();
+  } catch (error) {
+    log.write("warn", event, { reason: errorText(error) });
+    return undefined;
+  }
 }
 
 async function readNetworkConfig(options: Options, log: Log): Promise<NetworkConfig> {
