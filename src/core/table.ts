@@ -24,7 +24,7 @@ function words(pointer: number, length: number): Uint32Array<ArrayBuffer> {
  */
 export function diffTables(desired: Table, observed: Table): TableDiff {
   const { layout } = desired;
-  if (wasm.reserve(desired.count, observed.count, layout.words, layout.keyWords) === wasm.OUT_OF_MEMORY) {
+  if (wasm.reserve(desired.count, observed.count, layout.words, layout.keyWords) !== 0) {
     throw new RangeError(`Cannot compare tables of ${desired.count} and ${observed.count} rows: too many`);
   }
   words(wasm.desiredPtr(), desired.words.length).set(desired.words);

@@ -47,10 +47,14 @@ const MAC_TEXT = /^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/;
  * @throws {SyntaxError} If `text` is not four decimal octets of 0 to 255.
  */
 export function parseIpv4(text: string): Ipv4 {
+  const address = ipv4Of(text);
+  if (address === undefined) throw new SyntaxError(`Cannot parse IPv4 address "${text}"`);
+  return address;
+}
+
+function ipv4Of(text: string): Ipv4 | undefined {
   const octets = DOTTED_QUAD.exec(text)?.slice(1).map(Number);
-  if (octets === undefined || octets.some((octet) => octet > 255)) {
-    throw new SyntaxError(`Cannot parse IPv4 address "${text}"`);
-  }
+  if (octets === undefined || octets.some((octet) => octet > 255)) return undefined;
   return octets.reduce((sum, octet) => sum * 256 + octet, 0) as Ipv4;
 }
 
@@ -66,7 +70,7 @@ export function parseIpv6(text: string): Ipv6 {
   const [head = [], tail] = halves.map((half) => half === "" ? [] : half.split(":"));
   const last = (tail ?? head).at(-1);
   if (last?.includes(".")) {
-    const quad = DOTTED_QUAD.test(last) ? parseIpv4(last) : undefined;
+    const quad = ipv4Of(last);
     if (quad === undefined) throw fault();
     (tail ?? head).splice(-1, 1, (quad >>> 16).toString(16), (quad & 0xffff).toString(16));
   }

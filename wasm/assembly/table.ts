@@ -16,8 +16,8 @@
 
 const PAGE_BYTES: usize = 65536;
 
-/** What `reserve()` answers when the memory cannot grow so far. */
-export const OUT_OF_MEMORY: i32 = -1;
+/** What `reserve()` answers when the memory cannot grow so far. Not exported: the host would see an object. */
+const OUT_OF_MEMORY: i32 = -1;
 
 let rowWords: u32 = 0;
 let keyWords: u32 = 0;
