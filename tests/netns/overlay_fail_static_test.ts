@@ -40,8 +40,16 @@ Deno.test("a settled host answers /readyz with 200, and says why where it is not
     assertEquals(await httpGet(libc, h1.netns, "/readyz"), { status: 200, body: "flanneld is ready" });
     assertEquals((await httpGet(libc, h1.netns, "/healthz"))?.status, 200);
     // The file can't be written where a folder stands.
-    await Deno.remove(h1.subnetFilePath);
-    await Deno.mkdir(`${h1.subnetFilePath}/in-the-way`, { recursive: true });
+    await until("put a folder there before the agent writes the file again", async () => {
+      try {
+        await Deno.remove(h1.subnetFilePath);
+        await Deno.mkdir(`${h1.subnetFilePath}/in-the-way`, { recursive: true });
+        return true;
+      } catch (error) {
+        if (error instanceof Deno.errors.NotADirectory) return undefined;
+        throw error;
+      }
+    });
     const answer = await until("see the fault", async () => {
       const answer = await httpGet(libc, h1.netns, "/readyz");
       return answer?.status === 503 ? answer : undefined;
