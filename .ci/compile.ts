@@ -32,9 +32,10 @@ const PERMISSIONS = [
 ];
 /**
  * This runs on every host, so memory counts more than peak speed: small young generation, no last optimizing tier
- * (its code alone is megabytes, and passes are rare), and the agent may ask for a collection when it comes to rest.
+ * (its code alone is megabytes, and passes are rare), and the agent asks for a
+ * collection when it comes to rest, in place of V8's own ones every few seconds of idleness.
  */
-const V8_FLAGS = "--v8-flags=--expose-gc,--no-turbofan,--max-semi-space-size=2";
+const V8_FLAGS = "--v8-flags=--expose-gc,--no-memory-reducer,--no-turbofan,--max-semi-space-size=2";
 const ROOT = new URL("..", import.meta.url).pathname;
 /** From the bundle to the module, the path is the one from the source: two folders down. */
 const WASM = "../../wasm/build/core.wasm";

@@ -11,6 +11,8 @@ import { member, members, NETWORK } from "./members.ts";
 
 const ROUNDS = 3;
 const POLL_MS = 1;
+/** How long the agent has been at rest when its memory is read. */
+const REST_MS = 1000;
 const DEADLINE_MS = 60_000;
 
 /** Figures of an agent as a process of its own; medians. */
@@ -18,7 +20,7 @@ export interface ColdStartFigures extends Record<string, string | number> {
   readonly "remote leases": string;
   /** From the start of the process to the last route. */
   readonly "last route ms": number;
-  /** CPU of the process until then and shortly after, when it rests. */
+  /** CPU and memory of the process once it has been at rest for a second. */
   readonly "user ms": number;
   readonly "system ms": number;
   readonly "RSS MiB": number;
@@ -74,6 +76,7 @@ async function oneRound(
   const agent = stack.use(startAgent(binary, netns.name, folder));
   const lastRouteMs = await agent.until(() => isOverVtep(client, last));
   await agent.until(() => agent.settledPasses() > 0);
+  await new Promise((resolve) => setTimeout(resolve, REST_MS));
   const cost = await processCost(agent.pid);
   const idle = idleMs > 0 ? await idlePercent(agent.pid, idleMs) : "-";
   const sigtermMs = await agent.stop();

@@ -17,10 +17,10 @@ const passes = [];
 for (const size of SIZES) passes.push(await timePasses(size));
 print(formatTable(passes));
 
-print("\nThe compiled agent, local registry, IPv4 (medians of 3; idle CPU once, over 30 s):");
+print("\nThe compiled agent, local registry, IPv4 (medians of 3; idle CPU once, over 60 s):");
 const starts = [];
 const binary = new URL("../../build/loden", import.meta.url).pathname;
 for (const size of SIZES) {
-  starts.push(await timeColdStart(binary, size, { idleMs: size === 5000 ? 30_000 : 0 }));
+  starts.push(await timeColdStart(binary, size, { idleMs: size === 5000 ? 60_000 : 0 }));
 }
 print(formatTable(starts));
