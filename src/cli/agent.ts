@@ -7,6 +7,7 @@ import type { Options } from "../config/options.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { openLocalRegistry } from "../lease/local.ts";
 import { Membership } from "../lease/membership.ts";
+import { fileReason } from "../log/file_reason.ts";
 import type { Log } from "../log/log.ts";
 import { formatAddress, type Prefix } from "../model/address.ts";
 import { NetlinkClient } from "../netlink/client.ts";
@@ -187,9 +188,9 @@ async function readNetworkConfig(options: Options, log: Log): Promise<NetworkCon
   } catch (error) {
     throw new Error(
       `Cannot read the network configuration ${path}: ${
-        errorText(error)
+        fileReason(error)
       }; write it, or name another file with ` +
-        `-net-config-path`,
+        "-net-config-path",
     );
   }
   const { config, warnings } = parseNetworkConfig(text, {

@@ -1,4 +1,5 @@
 import { basename, dirname, join } from "node:path";
+import { fileReason } from "../log/file_reason.ts";
 import { type Address, AF_INET, AF_INET6, formatAddress, formatPrefix } from "../model/address.ts";
 import { familyOf, parsePrefix, type Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
@@ -132,7 +133,7 @@ export function checkSubnetFile(path: string): void {
     Deno.writeTextFileSync(temporary, "", { createNew: true });
     Deno.removeSync(temporary);
   } catch (error) {
-    throw new SubnetFileError(path, error instanceof Error ? error.message : String(error));
+    throw new SubnetFileError(path, fileReason(error));
   }
 }
 
@@ -153,7 +154,7 @@ export function writeSubnetFile(path: string, text: string): boolean {
     replaceFile(path, text, isFile && existing.mode !== null ? existing.mode & 0o777 : DEFAULT_MODE);
     return true;
   } catch (error) {
-    throw new SubnetFileError(path, error instanceof Error ? error.message : String(error));
+    throw new SubnetFileError(path, fileReason(error));
   }
 }
 

@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { fileReason } from "../log/file_reason.ts";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
 import { LEASE_TABLE } from "./local_row.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
@@ -185,8 +186,7 @@ function connect(path: string, action: string): DatabaseSync {
   } catch (error) {
     if (error instanceof RegistryError) throw error;
     if (!(error instanceof Deno.errors.NotFound)) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new RegistryError(action, `${reason}; name another file with -local-registry`);
+      throw new RegistryError(action, `${fileReason(error)}; name another file with -local-registry`);
     }
   }
   try {

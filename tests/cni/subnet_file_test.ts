@@ -216,7 +216,7 @@ const unwritable: [make: (folder: string) => string, reason: RegExp, why: string
       Deno.writeTextFileSync(`${folder}/file`, "");
       return `${folder}/file/subnet.env`;
     },
-    /(Not a directory|File exists)/,
+    /a part of its path is not a folder/,
     "its folder is a file",
   ],
   [
@@ -227,7 +227,7 @@ const unwritable: [make: (folder: string) => string, reason: RegExp, why: string
     /: it is a folder;/,
     "it is a folder",
   ],
-  [() => "/proc/loden/subnet.env", /No such file or directory/, "nobody can write there"],
+  [() => "/proc/loden/subnet.env", /there is no such file or folder/, "nobody can write there"],
 ];
 
 for (const [make, reason, why] of unwritable) {

@@ -59,7 +59,7 @@ Deno.test("openLocalRegistry() says so when the folder can't be made", async () 
   await Deno.writeTextFile(`${world.folder}/file`, "");
   const path = `${world.folder}/file/registry.db`;
   const error = assertThrows(() => new LocalFile(path), RegistryError);
-  assertMatch(error.message, /File exists.*; name another file with -local-registry$/);
+  assertMatch(error.message, /a part of its path is not a folder; name another file with -local-registry$/);
   assertThrows(() => new LocalFile("/proc/loden/registry.db"), RegistryError, "name another file");
 });
 
