@@ -1,10 +1,15 @@
 import { helpText, type Options, parseOptions } from "../config/options.ts";
 import { UsageError } from "../config/usage_error.ts";
+import { fileReason } from "../log/file_reason.ts";
 import { jsonLog, type Log, readableLog } from "../log/log.ts";
+import { errorText } from "./keep_running.ts";
 import { VERSION } from "./version.ts";
 
 /** What the process ends with: README, section "Exit codes". */
 const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+
+/** What asks a process to end: a person, a service manager, a terminal that is closed. */
+const END_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 const OVERVIEW = `loden ${VERSION}: a layer 3 network for pods that heals itself
 
@@ -38,7 +43,7 @@ export async function main(): Promise<number> {
     }
   } catch (error) {
     if (signal.aborted && error === signal.reason) return EXIT.done;
-    print(Deno.stderr, `loden: ${error instanceof Error ? error.message : String(error)}`);
+    print(Deno.stderr, `loden: ${errorText(error)}`);
     return error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
 }
@@ -55,14 +60,14 @@ function calledAs(): string {
   return Deno.build.standalone ? Deno.execPath().split("/").at(-1)! : "loden";
 }
 
-/** Aborts on the first SIGINT or SIGTERM; the second one takes its default way. */
+/** Aborts on the first signal that asks for the end; the second one takes its default way. */
 function abortOnSignals(stack: DisposableStack): { signal: AbortSignal } {
   const controller = new AbortController();
   const abort = () => {
-    for (const name of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(name, abort);
+    for (const name of END_SIGNALS) Deno.removeSignalListener(name, abort);
     controller.abort(new DOMException("The process was asked to end", "AbortError"));
   };
-  for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, abort);
+  for (const name of END_SIGNALS) Deno.addSignalListener(name, abort);
   stack.defer(() => {
     if (!controller.signal.aborted) abort();
   });
@@ -70,6 +75,7 @@ function abortOnSignals(stack: DisposableStack): { signal: AbortSignal } {
 }
 
 async function agent(args: readonly string[], signal: AbortSignal): Promise<number> {
+  using stack = new DisposableStack();
   const outcome = parseOptions(args, Deno.env.toObject());
   if (outcome.kind === "version") {
     print(Deno.stderr, VERSION);
@@ -79,18 +85,39 @@ async function agent(args: readonly string[], signal: AbortSignal): Promise<numb
     print(Deno.stderr, helpText().trimEnd());
     return EXIT.done;
   }
-  const log = openLog(outcome.options);
+  const log = openLog(outcome.options, stack);
   for (const reason of outcome.warnings) log.write("warn", "option doubted", { reason });
   const { runAgent } = await import("./agent.ts");
-  await runAgent(outcome.options, { log, notifySocket: Deno.env.get("NOTIFY_SOCKET") }, { signal });
+  try {
+    await runAgent(outcome.options, { log, notifySocket: Deno.env.get("NOTIFY_SOCKET") }, { signal });
+  } catch (error) {
+    // Whoever looks at the log alone must see it too.
+    if (outcome.options.logFilePath !== undefined && !signal.aborted) {
+      log.write("error", "agent not started", { reason: errorText(error) });
+    }
+    throw error;
+  }
   return EXIT.done;
 }
 
-/** Lines on standard error: for a person at a terminal, else JSON. */
-function openLog({ logFormat, logLevel }: Options): Log {
-  const isReadable = logFormat === "text" || (logFormat === "auto" && Deno.stderr.isTerminal());
+/** Lines in the log file or on standard error: for a person at a terminal, else JSON. */
+function openLog({ logFilePath, logFormat, logLevel }: Options, stack: DisposableStack): Log {
+  const stream = logFilePath === undefined ? Deno.stderr : stack.use(openLogFile(logFilePath));
+  const isReadable = logFormat === "text" || (logFormat === "auto" && stream.isTerminal());
   const open = isReadable ? readableLog : jsonLog;
-  return open({ now: () => new Date(), writeLine: (line) => print(Deno.stderr, line), level: logLevel });
+  return open({ now: () => new Date(), writeLine: (line) => print(stream, line), level: logLevel });
+}
+
+function openLogFile(path: string): Deno.FsFile {
+  try {
+    return Deno.openSync(path, { append: true, create: true });
+  } catch (error) {
+    throw new Error(
+      `Cannot write the log file ${path}: ${
+        fileReason(error)
+      }; make it writable, or name another with -log-file`,
+    );
+  }
 }
 
 async function lab(args: readonly string[], signal: AbortSignal): Promise<number> {

@@ -171,6 +171,15 @@ const FLAGS_HERE = [
     help: "0 serves nothing",
   },
   {
+    name: "log-file",
+    kind: "string",
+    group: STATUS,
+    default: "",
+    value: "FILE",
+    isNew: true,
+    help: "where log lines are appended, in place of standard error",
+  },
+  {
     name: "log-format",
     kind: "string",
     group: STATUS,

@@ -26,6 +26,8 @@ export interface Options {
   readonly resyncMs: number;
   /** Where `/healthz` is served; absent where it is not. */
   readonly health?: { readonly hostname: string; readonly port: number };
+  /** Where log lines go; standard error where absent. */
+  readonly logFilePath?: string;
   readonly logFormat: "auto" | "json" | "text";
   readonly logLevel: "info" | "debug";
 }
@@ -83,6 +85,7 @@ function optionsOf(reading: FlagReading): Options {
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
     resyncMs: integer("resync") * 1000,
     ...port > 0 && { health: { hostname: text("healthz-ip") || "0.0.0.0", port } },
+    ...text("log-file") !== "" && { logFilePath: text("log-file") },
     logFormat: text("log-format") as Options["logFormat"],
     logLevel: integer("v") >= 1 ? "debug" : "info",
   };

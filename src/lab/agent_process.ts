@@ -3,8 +3,6 @@ import { within } from "./wait.ts";
 
 /** What an agent may take to end before it is killed, where the caller does not say. */
 const STOP_DEADLINE_MS = 10_000;
-/** Writes both streams behind what an earlier agent left, and becomes the command behind. */
-const INTO_LOG = 'log=$1; shift; exec "$@" >>"$log" 2>&1';
 /**
  * What must not reach an agent from the environment that the lab was started in. The last two can't be handed on
  * by a program that may start ip(8) only.
@@ -22,7 +20,7 @@ export interface AgentEnd {
 export interface AgentStart {
   readonly netns: string;
   readonly command: readonly string[];
-  /** Where its output goes. */
+  /** Where its log lines go. */
   readonly logPath: string;
 }
 
@@ -42,7 +40,7 @@ export class AgentProcess {
     const environment = Object.fromEntries(
       Object.entries(Deno.env.toObject()).filter(([name]) => !FOREIGN_VARIABLE.test(name)),
     );
-    const words = ["sh", "-c", INTO_LOG, "sh", logPath, ...command];
+    const words = [...command, `-log-file=${logPath}`];
     return new AgentProcess(spawnInNetns(netns, words, environment));
   }
 

@@ -33,6 +33,8 @@ const SYMBOLS = {
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // int setns(int fd, int type)
   setns: { parameters: ["i32", "i32"], result: "i32" },
+  // int kill(pid_t pid, int signal)
+  kill: { parameters: ["i32", "i32"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
   // int *__errno_location(void)

@@ -3,6 +3,7 @@
 for flag in "$@"; do
   case $flag in
   -subnet-file=*) file=${flag#-subnet-file=} ;;
+  -log-file=*) exec >>"${flag#-log-file=}" 2>&1 ;;
   esac
 done
 host=${file%/subnet.env}

@@ -5,6 +5,7 @@ set -e
 for flag in "$@"; do
   case $flag in
   -subnet-file=*) file=${flag#-subnet-file=} ;;
+  -log-file=*) exec >>"${flag#-log-file=}" 2>&1 ;;
   esac
 done
 host=${file%/subnet.env}

@@ -109,6 +109,14 @@ const cases: readonly BadInput[] = [
       "writable, or name another with -subnet-file",
   },
   {
+    why: "the log file has no place to be",
+    flags: ["-log-file=FOLDER/net-conf.json/agent.log"],
+    code: 1,
+    line:
+      "Cannot write the log file FOLDER/net-conf.json/agent.log: a part of its path is not a folder; make it " +
+      "writable, or name another with -log-file",
+  },
+  {
     why: "the link is not there",
     flags: ["-iface=nope"],
     // Else the link has a link-local address too, which differs from run to run.

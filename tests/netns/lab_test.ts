@@ -123,7 +123,8 @@ Deno.test("Lab ends processes that were left running in its namespaces when it i
 
 Deno.test("Lab.open() leaves nothing behind when an agent ends at once, and repeats its log", async () => {
   await withLabs(async (open) => {
-    const agentCommand = ["sh", "-c", "echo no luck; exit 3", "sh"];
+    const script = 'for flag; do :; done; echo no luck >>"${flag#-log-file=}"; exit 3';
+    const agentCommand = ["sh", "-c", script, "sh"];
     const error = await assertRejects(
       () => open({ hosts: 2, agentCommand }),
       Error,
