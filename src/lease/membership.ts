@@ -108,7 +108,7 @@ export class Membership {
     const before = this.#own;
     this.#own = lease;
     this.#reason = undefined;
-    if (JSON.stringify(facts(before)) === JSON.stringify(facts(lease))) return;
+    if (before !== undefined && isSame(before, lease)) return;
     this.#deps.log.write("info", "lease acquired", facts(lease));
     this.#deps.changed();
   }
@@ -131,11 +131,19 @@ export class Membership {
   }
 }
 
-/** What of a lease others can see change. */
-function facts(lease: Lease | undefined): Record<string, unknown> {
+/** Whether others see the same lease; when it ends is not their concern. */
+function isSame(a: Lease, b: Lease): boolean {
+  return JSON.stringify([facts(a), data(a)]) === JSON.stringify([facts(b), data(b)]);
+}
+
+function data({ backendType, parts }: Lease): unknown {
+  return [backendType, parts.map(({ backendData }) => backendData)];
+}
+
+function facts({ host, parts }: Lease): Record<string, unknown> {
   return {
-    host: lease?.host,
-    subnets: lease?.parts.map(({ subnet }) => formatPrefix(subnet)),
-    underlayAddresses: lease?.parts.map(({ underlayAddress }) => formatAddress(underlayAddress)),
+    host,
+    subnets: parts.map(({ subnet }) => formatPrefix(subnet)),
+    underlayAddresses: parts.map(({ underlayAddress }) => formatAddress(underlayAddress)),
   };
 }

@@ -1,0 +1,173 @@
+import { assert, assertEquals } from "@std/assert";
+import { LeaseSet } from "../../src/lease/lease_set.ts";
+import { Membership } from "../../src/lease/membership.ts";
+import type { LeaseRegistry } from "../../src/lease/registry.ts";
+import type { Log } from "../../src/log/log.ts";
+import type { Lease, LeaseUpdate } from "../../src/model/lease.ts";
+import { lease } from "./local_world.ts";
+
+const OWN = lease("me", "10.244.1.0/24", "192.0.2.1");
+const DEADLINE_MS = 5000;
+
+/** A registry that answers as it is told to, and counts what it is asked. */
+class Scripted implements LeaseRegistry {
+  readonly answers: (() => Lease)[] = [];
+  acquired = 0;
+  readonly #updates: LeaseUpdate[] = [];
+  #more = Promise.withResolvers<void>();
+
+  previous = () => Promise.resolve(undefined);
+
+  acquire(): Promise<Lease> {
+    this.acquired++;
+    const answer = this.answers.shift() ?? (() => OWN);
+    return Promise.resolve().then(answer);
+  }
+
+  say(update: LeaseUpdate): void {
+    this.#updates.push(update);
+    this.#more.resolve();
+  }
+
+  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate> {
+    const aborted = new Promise<void>((resolve) =>
+      signal.addEventListener("abort", () => resolve(), { once: true })
+    );
+    while (!signal.aborted) {
+      for (const update of this.#updates.splice(0)) yield update;
+      this.#more = Promise.withResolvers();
+      await Promise.race([this.#more.promise, aborted]);
+    }
+  }
+
+  /** Waits until it has been asked `count` times in all. */
+  async until(count: number): Promise<void> {
+    const endsAt = performance.now() + DEADLINE_MS;
+    while (this.acquired < count) {
+      if (performance.now() > endsAt) throw new Error(`It was asked ${this.acquired} times, not ${count}`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    // What was answered is taken in after the answer.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+}
+
+interface World {
+  readonly registry: Scripted;
+  readonly membership: Membership;
+  readonly leases: LeaseSet;
+  readonly events: string[];
+  readonly changes: () => number;
+}
+
+/** Runs both loops of a membership for as long as `test` takes. */
+async function withMembership(
+  test: (world: World) => Promise<void>,
+  options: { renewMarginMs?: number; answers?: (() => Lease)[] } = {},
+): Promise<void> {
+  const registry = new Scripted();
+  registry.answers.push(...options.answers ?? []);
+  const leases = new LeaseSet();
+  const events: string[] = [];
+  let changes = 0;
+  const log: Log = { write: (_, event) => events.push(event), with: () => log };
+  const membership = new Membership({
+    registry,
+    leases,
+    request: () => ({ backendType: "vxlan", parts: [] }),
+    changed: () => changes++,
+    now: () => Date.now(),
+    log,
+  }, { renewMarginMs: options.renewMarginMs ?? 0 });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const loops = Promise.all([membership.hold({ signal }), membership.follow({ signal })]);
+  try {
+    await registry.until(1);
+    await test({ registry, membership, leases, events, changes: () => changes });
+  } finally {
+    controller.abort();
+    await loops;
+  }
+}
+
+Deno.test("Membership holds the lease that the registry gives, and says so once", async () => {
+  await withMembership(({ membership, events, changes }) => {
+    assertEquals([membership.own, membership.reason], [OWN, undefined]);
+    assertEquals([events, changes()], [["lease acquired"], 1]);
+    return Promise.resolve();
+  });
+});
+
+Deno.test("Membership keeps asking, and keeps the reason, while there is no lease to be had", async () => {
+  const refuse = () => {
+    throw new Error("no subnet is free");
+  };
+  await withMembership(async ({ registry, membership }) => {
+    assertEquals([membership.own, membership.reason], [undefined, "no subnet is free"]);
+    await registry.until(2);
+    await registry.until(3);
+    assertEquals([membership.own, membership.reason], [OWN, undefined]);
+  }, { answers: [refuse, refuse] });
+});
+
+Deno.test("Membership renews a lease before it ends, which nobody else needs to hear of", async () => {
+  const ending = () => ({ ...OWN, expiresAtMs: Date.now() + 2000 });
+  await withMembership(async ({ registry, events, changes }) => {
+    await registry.until(2);
+    assertEquals([events, changes()], [["lease acquired"], 1]);
+  }, { answers: [ending, ending], renewMarginMs: 1990 });
+});
+
+Deno.test("Membership asks at once when what this host publishes has changed", async () => {
+  const moved = lease("me", "10.244.1.0/24", "192.0.2.77");
+  await withMembership(async ({ registry, membership, changes }) => {
+    registry.answers.push(() => moved);
+    membership.refresh();
+    await registry.until(2);
+    assertEquals([membership.own, changes()], [moved, 2]);
+  });
+});
+
+Deno.test("Membership tells of a change that is in the backend data alone", async () => {
+  const [part] = OWN.parts;
+  const changed: Lease = {
+    ...OWN,
+    parts: [{ ...part!, backendData: { VNI: 1, VtepMAC: "0e:2a:00:00:00:99" } }],
+  };
+  await withMembership(async ({ registry, membership, changes }) => {
+    registry.answers.push(() => changed);
+    membership.refresh();
+    await registry.until(2);
+    assertEquals(changes(), 2);
+  });
+});
+
+const losses: [how: string, update: LeaseUpdate][] = [
+  ["was released by somebody", { kind: "released", host: "me" }],
+  ["is not in a snapshot", { kind: "snapshot", leases: [lease("other", "10.244.2.0/24", "192.0.2.2")] }],
+];
+
+for (const [how, update] of losses) {
+  Deno.test(`Membership takes its lease again when it ${how}`, async () => {
+    await withMembership(async ({ registry, events }) => {
+      registry.say(update);
+      await registry.until(2);
+      assert(events.includes("own lease was gone"), events.join());
+    });
+  });
+}
+
+Deno.test("Membership follows everybody else's leases", async () => {
+  const other = lease("other", "10.244.2.0/24", "192.0.2.2");
+  await withMembership(async ({ registry, leases }) => {
+    registry.say({ kind: "snapshot", leases: [OWN] });
+    registry.say({ kind: "held", lease: other });
+    const endsAt = performance.now() + DEADLINE_MS;
+    while (leases.of("other") === undefined && performance.now() < endsAt) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assertEquals(leases.of("other"), other);
+    assertEquals(registry.acquired, 1);
+  });
+});

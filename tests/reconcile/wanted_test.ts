@@ -1,0 +1,85 @@
+import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import type { Backend } from "../../src/backend/backend.ts";
+import type { Lease } from "../../src/model/lease.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import { Table } from "../../src/model/table.ts";
+import type { Underlay } from "../../src/model/underlay.ts";
+import { type Remote, wantedState } from "../../src/reconcile/wanted.ts";
+import { leaseOf } from "../double/test_host.ts";
+
+const OWN = leaseOf("own", "10.244.1.0/24", "192.0.2.1", "0e:2a:00:00:00:01");
+const PEER = leaseOf("peer", "10.244.2.0/24", "192.0.2.2", "0e:2a:00:00:00:02");
+
+/** What wantedState() depends on, to be changed under it, and a backend that counts how often it is asked. */
+function world() {
+  const backend = {
+    asked: 0,
+    desire() {
+      this.asked++;
+      const tables = {
+        neighbours: new Table(NEIGHBOUR),
+        fdb: new Table(FDB),
+        nextHops: new Table(NEXT_HOP),
+        routes: new Table(ROUTE),
+      };
+      return {
+        state: { links: [], addresses: [], networks: [], ...tables },
+        faults: [{ host: "c", reason: "by the backend" }],
+      };
+    },
+  };
+  const state = {
+    underlay: {} as Underlay,
+    own: OWN as Lease | undefined,
+    remote: { leases: [PEER], faults: [{ host: "b", reason: "by the set" }] } as Remote | undefined,
+    unreadable: [{ host: "a", reason: "by the registry" }],
+  };
+  const wanted = wantedState({
+    backend: backend as unknown as Backend,
+    underlay: () => state.underlay,
+    own: () => state.own,
+    remote: () => state.remote,
+    unreadable: () => state.unreadable,
+  });
+  return { backend, state, wanted };
+}
+
+Deno.test("wantedState() is unknown without an own lease, and before the first snapshot", () => {
+  const { backend, state, wanted } = world();
+  state.own = undefined;
+  assertEquals(wanted(), undefined);
+  Object.assign(state, { own: OWN, remote: undefined });
+  assertEquals(wanted(), undefined);
+  assertEquals(backend.asked, 0);
+});
+
+Deno.test("wantedState() asks the backend once while nothing changes", () => {
+  const { backend, wanted } = world();
+  assertStrictEquals(wanted(), wanted());
+  assertEquals(backend.asked, 1);
+});
+
+const changes: [
+  what: string,
+  change: ReturnType<typeof world>["state"] extends infer S ? Partial<S> : never,
+][] = [
+  ["the underlay", { underlay: {} as Underlay }],
+  ["the own lease", { own: { ...OWN } }],
+  ["somebody else's lease", { remote: { leases: [], faults: [] } }],
+  ["what can't be read", { unreadable: [] }],
+];
+
+for (const [what, change] of changes) {
+  Deno.test(`wantedState() asks the backend again when ${what} has changed`, () => {
+    const { state, wanted } = world();
+    const before = wanted();
+    Object.assign(state, change);
+    assertNotStrictEquals(wanted(), before);
+  });
+}
+
+Deno.test("wantedState() names every peer that was left out, whoever left it out", () => {
+  const { wanted } = world();
+  assertEquals(wanted()?.faults.map(({ host }) => host), ["a", "b", "c"]);
+  assertEquals(wanted()?.remoteLeases, 1);
+});
