@@ -1,0 +1,114 @@
+import { assertEquals } from "@std/assert";
+import { NetlinkClient } from "../../src/netlink/client.ts";
+import { Libc } from "../../src/netlink/ffi.ts";
+import { watchKernel } from "../../src/reconcile/kernel_watch.ts";
+import { Trigger } from "../../src/reconcile/trigger.ts";
+import { hasNextHopObjects, randomMac, requirePrivilege } from "../../src/cli/preflight.ts";
+import { isUnicastMac } from "../../src/model/address.ts";
+import { observeHostNetwork } from "../../src/underlay/host_network.ts";
+import { createUnderlayLink, linkIndexOf, TestNetns } from "../double/netns.ts";
+
+const DEADLINE_MS = 5000;
+
+/** Counts nudges, and lets a test wait for the next one. */
+class CountingTrigger extends Trigger {
+  count = 0;
+  override nudge(): void {
+    this.count++;
+    super.nudge();
+  }
+  async until(count: number): Promise<void> {
+    const endsAt = performance.now() + DEADLINE_MS;
+    while (this.count < count && performance.now() < endsAt) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    assertEquals(this.count >= count, true, `${this.count} nudges, not ${count}`);
+  }
+}
+
+const changes: [what: string, command: "ip" | "bridge", args: string[]][] = [
+  ["a route", "ip", ["route", "add", "10.244.2.0/24", "dev", "ours"]],
+  ["an IPv6 route", "ip", ["-6", "route", "add", "fd00::/64", "dev", "ours"]],
+  ["a neighbour", "ip", [
+    ...["neigh", "add", "10.244.2.0", "lladdr", "0e:2a:00:00:00:0a"],
+    ...["dev", "ours", "nud", "permanent"],
+  ]],
+  ["an FDB entry", "bridge", ["fdb", "add", "0e:2a:00:00:00:0a", "dev", "ours", "dst", "192.0.2.2"]],
+  ["a next hop", "ip", ["nexthop", "add", "id", "7", "via", "10.244.2.0", "dev", "ours", "onlink"]],
+  ["an address", "ip", ["address", "add", "10.244.1.0/32", "dev", "ours"]],
+  ["the link's MTU", "ip", ["link", "set", "ours", "mtu", "1400"]],
+  ["the link itself", "ip", ["link", "delete", "ours"]],
+];
+
+Deno.test("watchKernel() nudges for what others change on our links, and for nothing else", async (t) => {
+  using libc = new Libc();
+  await using stack = new AsyncDisposableStack();
+  const netns = stack.use(await TestNetns.create());
+  const underlay = await createUnderlayLink(netns, { name: "eth0", address4: "192.0.2.1/24" });
+  const vtep = ["type", "vxlan", "dev", "eth0", "local", "192.0.2.1", "dstport", "8472"];
+  for (const [name, id] of [["ours", "1"], ["theirs", "2"]]) {
+    await netns.ip("link", "add", name!, ...vtep, "id", id!);
+    await netns.ip("link", "set", name!, "up");
+  }
+  const ours = await linkIndexOf(netns, "ours");
+  const transport = stack.use(netns.openTransport(libc));
+  const trigger = new CountingTrigger();
+  let underlayNudges = 0;
+  const controller = new AbortController();
+  const notifications = stack.use(netns.openNotifications(libc));
+  const watching = watchKernel({
+    notifications,
+    trigger,
+    linkIndexes: () => [ours],
+    underlayLinkIndex: () => underlay,
+    ownPortId: transport.portId,
+    underlayNudged: () => underlayNudges++,
+  }, { signal: controller.signal });
+  try {
+    await t.step("somebody else's link, and our own request", async () => {
+      await netns.ip("route", "add", "203.0.113.0/24", "dev", "theirs");
+      await netns.ip("address", "add", "203.0.113.9/32", "dev", "theirs");
+      const before = trigger.count;
+      // A change that is heard of behind them: so they have been heard of, too.
+      await netns.ip("address", "add", "192.0.2.99/32", "dev", "eth0");
+      await trigger.until(before + 1);
+      assertEquals(underlayNudges > 0, true);
+      assertEquals(trigger.count, underlayNudges);
+    });
+    for (const [what, command, args] of changes) {
+      await t.step(what, async () => {
+        const before = trigger.count;
+        await (command === "ip" ? netns.ip(...args) : netns.bridge(...args));
+        await trigger.until(before + 1);
+      });
+    }
+  } finally {
+    controller.abort();
+    await watching;
+  }
+});
+
+Deno.test("observeHostNetwork() sees links, addresses, the default route and how an address is reached", async () => {
+  using libc = new Libc();
+  await using stack = new AsyncDisposableStack();
+  const netns = stack.use(await TestNetns.create());
+  const linkIndex = await createUnderlayLink(netns, { name: "eth0", address4: "192.0.2.1/24" });
+  const host = observeHostNetwork(new NetlinkClient(stack.use(netns.openTransport(libc))));
+  assertEquals(host.links.some(({ name }) => name === "eth0"), true);
+  assertEquals(host.addresses.some(({ address }) => address === 0xc0000201), true);
+  assertEquals(host.defaultRoutes, [{ family: 2, linkIndex, metric: 0, mtuBytes: 0 }]);
+  assertEquals(host.reach?.(0xcb007101 as never)?.linkIndex, linkIndex);
+  assertEquals(host.reach?.(1n as never)?.linkIndex, await linkIndexOf(netns, "lo"));
+});
+
+Deno.test("the preflight finds privilege and next-hop objects here, and changes nothing", async () => {
+  using libc = new Libc();
+  await using stack = new AsyncDisposableStack();
+  const netns = stack.use(await TestNetns.create());
+  const client = new NetlinkClient(stack.use(netns.openTransport(libc)));
+  requirePrivilege(client);
+  assertEquals(hasNextHopObjects(client), true);
+  assertEquals((await netns.ipJson("link", "show")).length, 1);
+  const mac = randomMac();
+  assertEquals([isUnicastMac(mac), Math.floor(mac / 2 ** 40) & 2], [true, 2]);
+});
