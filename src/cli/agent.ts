@@ -31,6 +31,9 @@ import { notifyReady } from "./sd_notify.ts";
 import { SubnetFileKeeper } from "./subnet_file_keeper.ts";
 import { UnderlayFollower } from "./underlay_follower.ts";
 
+/** Peers left out that the log names at a time, and characters that it takes of each. */
+const NAMED_FAULTS = 20;
+const MAX_WORDS_LENGTH = 300;
 /** Changes in one pass that leave much garbage. */
 const LARGE_PASS = 1000;
 
@@ -123,6 +126,7 @@ export async function runAgent(
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
   const rest = restAfterWork();
+  const tellFaults = tellOfNewFaults(log);
   const reconciler = {
     client,
     observer: new Observer(client, features),
@@ -134,6 +138,7 @@ export async function runAgent(
     report: (report: PassReport) => {
       lastPass = report;
       rest(report);
+      tellFaults(report);
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
       const { masquerade } = options;
@@ -208,6 +213,25 @@ async function previousSubnets(path: string): Promise<readonly Prefix[]> {
   } catch {
     return [];
   }
+}
+
+/** Says of each peer once that it is left out, and why; `/status` has them all. */
+function tellOfNewFaults(log: Log): (report: PassReport) => void {
+  let known = new Set<string>();
+  let last: PassReport["faults"] | undefined;
+  return ({ faults }) => {
+    if (faults === last) return;
+    last = faults;
+    const told = new Set<string>();
+    for (const { host, reason } of faults.slice(0, NAMED_FAULTS)) {
+      const text = `${host} ${reason}`;
+      told.add(text);
+      // Both may be another host's words.
+      const cut = (words: string) => words.slice(0, MAX_WORDS_LENGTH);
+      if (!known.has(text)) log.write("warn", "peer left out", { host: cut(host), reason: cut(reason) });
+    }
+    known = told;
+  };
 }
 
 /**

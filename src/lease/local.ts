@@ -13,6 +13,8 @@ const DEFAULT_TTL_MS = 24 * 60 * 60 * 1000;
 /** Changes are heard of at once; how often they are looked for besides, and where nothing is heard of. */
 const HEARING_POLL_MS = 1000;
 const DEAF_POLL_MS = 100;
+const FRESH_MS = 50;
+const FRESH_POLL_MS = 5;
 /** A write that finds the file held by another process is repeated this often, after a pause of up to this long. */
 const WRITE_ATTEMPTS = 60;
 const WRITE_PAUSE_MS = 50;
@@ -136,7 +138,11 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     let checkedMs = elapsedMs();
     let rejoinedMs = -Infinity;
     let fault: string | undefined;
-    using heard = this.#deps.watchFiles?.(this.#file.path, () => this.#wake());
+    let heardMs = -Infinity;
+    using heard = this.#deps.watchFiles?.(this.#file.path, () => {
+      heardMs = elapsedMs();
+      this.#wake();
+    });
     const pollMs = this.#options.pollMs ?? (heard === undefined ? DEAF_POLL_MS : HEARING_POLL_MS);
     while (!signal.aborted) {
       let updates: readonly LeaseUpdate[] = [];
@@ -163,7 +169,9 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
         if (signal.aborted) return;
         yield update;
       }
-      await this.#pause(pollMs, { signal });
+      // A writer shows its change a moment after it has written it: what was heard of is looked at more than once.
+      const isFresh = elapsedMs() - heardMs < FRESH_MS;
+      await this.#pause(isFresh ? FRESH_POLL_MS : pollMs, { signal });
     }
   }
 

@@ -1,6 +1,15 @@
 import { diffTables } from "../core/table.ts";
-import { familyOf, formatMac, type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
-import { type Family, formatAddress, formatPrefix } from "../model/address.ts";
+import {
+  AF_INET6,
+  type Family,
+  familyOf,
+  formatAddress,
+  formatMac,
+  formatPrefix,
+  type Prefix,
+  prefixContains,
+  prefixEquals,
+} from "../model/address.ts";
 import { NEXT_HOP, readAddress, ROUTE } from "../model/rows.ts";
 import type {
   DesiredLink,
@@ -149,7 +158,7 @@ function isForeignAddress(
   networks: readonly Prefix[],
 ): boolean {
   if (wanted.some((prefix) => prefixEquals(address, prefix))) return false;
-  if (address.family === 10) return address.scope !== RT_SCOPE_LINK;
+  if (address.family === AF_INET6) return address.scope !== RT_SCOPE_LINK;
   return networks.some((network) => prefixContains(network, address.address));
 }
 

@@ -11,7 +11,15 @@ import { AF_INET, type Ipv4, type Prefix } from "../../src/model/address.ts";
 import type { Libc } from "../../src/netlink/ffi.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { forgeLease, type RowChange } from "../double/overlay_registry.ts";
-import { hostsOf, registryName, statusOf, until, untilReachable, untilReady } from "../double/overlay_rig.ts";
+import {
+  hostsOf,
+  logSince,
+  registryName,
+  statusOf,
+  until,
+  untilReachable,
+  untilReady,
+} from "../double/overlay_rig.ts";
 import { untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { KernelView, vtepOf } from "../double/overlay_state.ts";
 
@@ -140,6 +148,8 @@ for (const position of ["first", "last"] as const) {
             const fault = await onlyFault(libc, host, registryName(liar));
             if (host === reader) assertMatch(fault, reason);
             assert(fault.length < 600, "a reason is cut");
+            const told = (await logSince(host, 0)).filter(({ event }) => event === "peer left out").at(-1);
+            assertEquals(told?.host, registryName(liar));
           }
           assertEquals(views.map((view) => view.lines()), withoutLiar);
           for (const host of honest) await untilReady(libc, host);
