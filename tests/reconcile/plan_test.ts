@@ -1,0 +1,403 @@
+import { assertEquals } from "@std/assert";
+import { type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import type {
+  DesiredLink,
+  DesiredState,
+  ObservedAddress,
+  ObservedLink,
+  ObservedVxlan,
+  StateTables,
+  VxlanLink,
+} from "../../src/model/state.ts";
+import { Table } from "../../src/model/table.ts";
+import { describeLinkStep, type LinkStep, planLinks, planTables } from "../../src/reconcile/plan.ts";
+import { fdbTable, neighbourTable, nextHopTable, routeTable, type RouteText } from "../netlink/golden.ts";
+
+const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_LINK = 253;
+const RTPROT_KERNEL = 2;
+const RTPROT_BOOT = 3;
+const RTPROT_STATIC = 4;
+const RTPROT_LODEN = 76;
+
+const VTEP: VxlanLink = {
+  kind: "vxlan",
+  name: "flannel.1",
+  vni: 1,
+  port: 8472,
+  mtuBytes: 1450,
+  mac: 0x0e2a00000001 as Mac,
+  local: parseAddress("192.0.2.1"),
+  underlayLinkIndex: 2,
+  learning: false,
+  gbp: false,
+};
+const VTEP6: VxlanLink = {
+  ...VTEP,
+  name: "flannel-v6.1",
+  mtuBytes: 1430,
+  local: parseAddress("2001:db8::1"),
+};
+const UNDERLAY: DesiredLink = { kind: "underlay", name: "eth0", linkIndex: 2 };
+const OWN = "10.244.1.0/32";
+const OWN6 = "fd00:10:244:1::/128";
+
+function noTables(): StateTables {
+  return {
+    neighbours: new Table(NEIGHBOUR),
+    fdb: new Table(FDB),
+    nextHops: new Table(NEXT_HOP),
+    routes: new Table(ROUTE),
+  };
+}
+
+function desired(link: DesiredLink, own: string, tables: Partial<StateTables> = {}): DesiredState {
+  return {
+    links: [link, UNDERLAY],
+    addresses: [{ slot: 0, prefix: parsePrefix(own) }],
+    networks: [parsePrefix("10.244.0.0/16"), parsePrefix("fd00:10:244::/48")],
+    ...noTables(),
+    ...tables,
+  };
+}
+
+/** The link as the kernel has it once it is settled, but for what differs. */
+function observed(link: VxlanLink, vxlan: Partial<ObservedVxlan> = {}, rest: Partial<ObservedLink> = {}) {
+  const { name, mtuBytes, mac, vni, port, local, underlayLinkIndex, learning, gbp } = link;
+  return {
+    linkIndex: 7,
+    name,
+    isUp: true,
+    mtuBytes,
+    mac,
+    kind: "vxlan",
+    vxlan: { vni, port, local, underlayLinkIndex, learning, gbp, isForeign: false, ...vxlan },
+    ...rest,
+  } satisfies ObservedLink;
+}
+
+function address(text: string, scope = RT_SCOPE_UNIVERSE, linkIndex = 7): ObservedAddress {
+  const [host, length] = text.split("/");
+  const parsed = parseAddress(host!);
+  const family = typeof parsed === "number" ? 2 : 10;
+  return { linkIndex, family, address: parsed, length: Number(length), scope, flags: 0x80 };
+}
+
+/** Steps as a person reads them, with what was found. */
+function said(steps: readonly LinkStep[]): string[] {
+  return steps.map((step) => describeLinkStep(step) + ("why" in step ? `: ${step.why}` : ""));
+}
+
+const linkCases: {
+  readonly why: string;
+  readonly link?: VxlanLink;
+  readonly found: ObservedLink | undefined;
+  /** The own address where absent. */
+  readonly addresses?: readonly ObservedAddress[];
+  readonly steps: readonly string[];
+}[] = [
+  { why: "all is as it must be", found: observed(VTEP), steps: [] },
+  {
+    why: "there is no link: the address comes behind it",
+    found: undefined,
+    addresses: [],
+    steps: ["create link flannel.1", "add address 10.244.1.0/32 on flannel.1"],
+  },
+  {
+    why: "the VNI of a link cannot be changed in place",
+    found: observed(VTEP, { vni: 99 }),
+    steps: [
+      "delete link flannel.1: its VNI is 99, not 1",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "the port of a link cannot be changed in place",
+    found: observed(VTEP, { port: 4789 }),
+    steps: [
+      "delete link flannel.1: its port is 4789, not 8472",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "the group policy extension cannot be switched off in place",
+    found: observed(VTEP, { gbp: true }),
+    steps: [
+      "delete link flannel.1: its group policy extension is on",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "the group policy extension cannot be switched on in place",
+    link: { ...VTEP, gbp: true },
+    found: observed(VTEP),
+    steps: [
+      "delete link flannel.1: its group policy extension is off",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "somebody made it for other purposes",
+    found: observed(VTEP, { isForeign: true }),
+    steps: [
+      "delete link flannel.1: it has a multicast group, a default remote or a miss handler",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "the outer packets are of the other family",
+    found: observed(VTEP, { local: parseAddress("2001:db8::1") }),
+    steps: [
+      "delete link flannel.1: its local address 2001:db8::1 is of the other family",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "it is a bridge of our name",
+    found: observed(VTEP, {}, { kind: "bridge", vxlan: undefined as never }),
+    steps: [
+      "delete link flannel.1: it is a bridge link, not vxlan",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "it is hardware that somebody gave our name",
+    found: observed(VTEP, {}, { kind: undefined as never, vxlan: undefined as never }),
+    steps: [
+      "delete link flannel.1: it is a hardware link, not vxlan",
+      "create link flannel.1",
+      "add address 10.244.1.0/32 on flannel.1",
+    ],
+  },
+  {
+    why: "the local address can be changed under traffic",
+    found: observed(VTEP, { local: parseAddress("192.0.2.99") }),
+    steps: ["repair link flannel.1: local address 192.0.2.99"],
+  },
+  {
+    why: "a link without a local address, as an old flannel made it, gets one",
+    found: observed(VTEP, { local: undefined as never }),
+    steps: ["repair link flannel.1: local address none"],
+  },
+  {
+    why: "the underlay link can be changed under traffic",
+    found: observed(VTEP, { underlayLinkIndex: 3 }),
+    steps: ["repair link flannel.1: underlay link index 3"],
+  },
+  {
+    why: "learning can be switched under traffic",
+    found: observed(VTEP, { learning: true }),
+    steps: ["repair link flannel.1: learning true"],
+  },
+  {
+    why: "one request mends all that is wrong with a VXLAN",
+    found: observed(VTEP, { learning: true, underlayLinkIndex: 3, local: parseAddress("192.0.2.99") }),
+    steps: ["repair link flannel.1: local address 192.0.2.99, underlay link index 3, learning true"],
+  },
+  {
+    why: "the MTU was changed",
+    found: observed(VTEP, {}, { mtuBytes: 1280 }),
+    steps: ["change link flannel.1: MTU 1280"],
+  },
+  {
+    why: "the MAC was changed",
+    found: observed(VTEP, {}, { mac: 0x0e2a00000099 as Mac }),
+    steps: ["change link flannel.1: MAC 0e:2a:00:00:00:99"],
+  },
+  {
+    why: "the link has no MAC",
+    found: observed(VTEP, {}, { mac: undefined as never }),
+    steps: ["change link flannel.1: MAC none"],
+  },
+  {
+    why: "one request mends all that is wrong with a link",
+    found: observed(VTEP, {}, { mtuBytes: 1280, mac: 0x0e2a00000099 as Mac, isUp: false }),
+    steps: ["change link flannel.1: MTU 1280, MAC 0e:2a:00:00:00:99, down"],
+  },
+  {
+    why: "the address is there before the link is up, so that no packet leaves with another source",
+    found: observed(VTEP, { learning: true }, { isUp: false }),
+    addresses: [],
+    steps: [
+      "repair link flannel.1: learning true",
+      "add address 10.244.1.0/32 on flannel.1",
+      "change link flannel.1: down",
+    ],
+  },
+  {
+    why: "an address out of the cluster network would be a source that nobody answers",
+    found: observed(VTEP),
+    addresses: [address(OWN), address("10.244.77.0/32")],
+    steps: ["delete address 10.244.77.0/32 on flannel.1"],
+  },
+  {
+    why: "the own address of another length brings a route with it",
+    found: observed(VTEP),
+    addresses: [address("10.244.1.0/24")],
+    steps: ["add address 10.244.1.0/32 on flannel.1", "delete address 10.244.1.0/24 on flannel.1"],
+  },
+  {
+    why: "an IPv4 address outside the cluster network is somebody's with a purpose",
+    found: observed(VTEP),
+    addresses: [address(OWN), address("203.0.113.9/32")],
+    steps: [],
+  },
+  {
+    why: "what is on another link proves nothing and is nobody's business here",
+    found: observed(VTEP),
+    addresses: [address(OWN, RT_SCOPE_UNIVERSE, 8), address("10.244.77.0/32", RT_SCOPE_UNIVERSE, 8)],
+    steps: ["add address 10.244.1.0/32 on flannel.1"],
+  },
+  {
+    why: "a link-local IPv6 address is the kernel's",
+    link: VTEP6,
+    found: observed(VTEP6),
+    addresses: [address(OWN6), address("fe80::1/64", RT_SCOPE_LINK)],
+    steps: [],
+  },
+  {
+    why: "any other IPv6 address could be chosen as the source",
+    link: VTEP6,
+    found: observed(VTEP6),
+    addresses: [address(OWN6), address("2001:db8:77::1/64")],
+    steps: ["delete address 2001:db8:77::1/64 on flannel-v6.1"],
+  },
+];
+
+for (const { why, link = VTEP, found, addresses, steps } of linkCases) {
+  const own = link === VTEP6 ? OWN6 : OWN;
+  const name = steps.length === 0 ? "nothing" : `"${steps.join(", ")}"`;
+  Deno.test(`planLinks() plans ${name}, since ${why}`, () => {
+    const plan = planLinks(desired(link, own), [found, undefined], addresses ?? [address(own)]);
+    assertEquals(said(plan), [...steps]);
+  });
+}
+
+Deno.test("planLinks() says in each step what the kernel must be told", () => {
+  const found = observed(VTEP, { local: parseAddress("192.0.2.99") }, { mtuBytes: 1280, isUp: false });
+  assertEquals(planLinks(desired(VTEP, OWN), [found, undefined], [address(OWN)]), [
+    { kind: "repair vxlan", linkIndex: 7, link: VTEP, why: "local address 192.0.2.99" },
+    {
+      kind: "change link",
+      linkIndex: 7,
+      name: "flannel.1",
+      change: { mtuBytes: 1450, isUp: true },
+      why: "MTU 1280, down",
+    },
+  ]);
+});
+
+Deno.test("planLinks() leaves the underlay alone, even where it is away", () => {
+  const state = { ...desired(VTEP, OWN), links: [UNDERLAY], addresses: [] };
+  assertEquals(planLinks(state, [undefined], [address("10.244.77.0/32", RT_SCOPE_UNIVERSE, 2)]), []);
+});
+
+/** What one peer takes, `third` in the third octet of its subnet. */
+function peer(third: number, mac: string): StateTables {
+  const gateway = `10.244.${third}.0`;
+  return {
+    neighbours: neighbourTable([{ address: gateway, mac }]),
+    fdb: fdbTable([{ mac, to: `192.0.2.${third}` }]),
+    nextHops: nextHopTable([{ id: 0x0af40000 + third * 256, via: gateway, onlink: true }]),
+    routes: routeTable([{ to: `${gateway}/24`, nextHopId: 0x0af40000 + third * 256 }]),
+  };
+}
+
+function steps(state: DesiredState, found: StateTables): string[] {
+  return planTables(state, found).map(({ table, operation, rows, indices }) => {
+    const side = rows === state[table] ? "desired" : rows === found[table] ? "observed" : "neither";
+    return `${operation} ${table} ${side} ${[...indices]}`;
+  });
+}
+
+Deno.test("planTables() adds what a route needs before it, and deletes the other way round behind all additions", () => {
+  const wanted = desired(VTEP, OWN, peer(2, "0e:2a:00:00:00:0a"));
+  assertEquals(steps(wanted, peer(3, "0e:2a:00:00:00:0b")), [
+    "add neighbours desired 0",
+    "add fdb desired 0",
+    "add nextHops desired 0",
+    "add routes desired 0",
+    "delete routes observed 0",
+    "delete nextHops observed 0",
+    "delete fdb observed 0",
+    "delete neighbours observed 0",
+  ]);
+});
+
+Deno.test("planTables() replaces in place what has another value, and never deletes it first", () => {
+  const wanted = desired(VTEP, OWN, {
+    ...peer(2, "0e:2a:00:00:00:0a"),
+    fdb: fdbTable([{ mac: "0e:2a:00:00:00:0a", to: "192.0.2.77" }]),
+    routes: routeTable([{ to: "10.244.2.0/24", via: "10.244.2.0", onlink: true }]),
+  });
+  assertEquals(steps(wanted, peer(2, "0e:2a:00:00:00:0a")), [
+    "replace fdb desired 0",
+    "replace routes desired 0",
+  ]);
+});
+
+Deno.test("planTables() plans nothing for a settled kernel", () => {
+  const settled = peer(2, "0e:2a:00:00:00:0a");
+  assertEquals(steps(desired(VTEP, OWN, settled), peer(2, "0e:2a:00:00:00:0a")), []);
+});
+
+const pruneCases: [route: RouteText, isDeleted: boolean, why: string][] = [
+  [{ to: "10.244.9.0/24", protocol: RTPROT_LODEN }, true, "it is ours, and its peer has left"],
+  [{ to: "10.244.9.0/24", protocol: RTPROT_BOOT }, true, "flanneld left it on the VTEP"],
+  [{ to: "10.244.9.0/24", protocol: RTPROT_STATIC }, false, "an administrator set it"],
+  [{ to: "10.244.9.0/24", protocol: RTPROT_KERNEL }, false, "the kernel made it for an address"],
+  [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_LODEN }, true, "it is a direct route of ours"],
+  [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_BOOT }, false, "on the underlay anybody says `boot`"],
+  [{ to: "203.0.113.0/24", protocol: RTPROT_LODEN }, false, "it is outside the cluster networks"],
+  [{ to: "10.0.0.0/8", protocol: RTPROT_LODEN }, false, "it is wider than the cluster network"],
+  [{ to: "10.244.0.0/16", protocol: RTPROT_BOOT }, true, "it takes the whole cluster network"],
+  [{ to: "fd00:10:244:9::/64", metric: 1024, protocol: RTPROT_LODEN }, true, "IPv6 is no different"],
+  [{ to: "fd00:10:999::/64", metric: 1024, protocol: RTPROT_LODEN }, false, "it is outside in IPv6, too"],
+];
+
+for (const [route, isDeleted, why] of pruneCases) {
+  const { to, slot = 0, protocol } = route;
+  const where = `proto ${protocol} on ${slot === 0 ? "the VTEP" : "the underlay"}`;
+  Deno.test(`planTables() ${isDeleted ? "deletes" : "keeps"} a route to ${to} ${where}: ${why}`, () => {
+    const found = { ...noTables(), routes: routeTable([route]) };
+    assertEquals(steps(desired(VTEP, OWN), found), isDeleted ? ["delete routes observed 0"] : []);
+  });
+}
+
+Deno.test("planTables() keeps next hops of others, which may stand on our link", () => {
+  const nextHops = nextHopTable([
+    { id: 7, via: "10.244.9.0", onlink: true, protocol: RTPROT_STATIC },
+    { id: 8, via: "10.244.8.0", onlink: true, protocol: RTPROT_LODEN },
+  ]);
+  assertEquals(steps(desired(VTEP, OWN), { ...noTables(), nextHops }), ["delete nextHops observed 1"]);
+});
+
+const linkSteps: [step: LinkStep, text: string][] = [
+  [{ kind: "create link", link: VTEP }, "create link flannel.1"],
+  [{ kind: "delete link", linkIndex: 7, name: "flannel.1", why: "it is" }, "delete link flannel.1"],
+  [{ kind: "repair vxlan", linkIndex: 7, link: VTEP, why: "it drifted" }, "repair link flannel.1"],
+  [
+    { kind: "change link", linkIndex: 7, name: "flannel.1", change: { isUp: true }, why: "down" },
+    "change link flannel.1",
+  ],
+  [
+    { kind: "add address", name: "flannel.1", prefix: parsePrefix(OWN) },
+    "add address 10.244.1.0/32 on flannel.1",
+  ],
+  [
+    { kind: "delete address", name: "flannel-v6.1", prefix: parsePrefix(OWN6) },
+    "delete address fd00:10:244:1::/128 on flannel-v6.1",
+  ],
+];
+
+for (const [step, text] of linkSteps) {
+  Deno.test(`describeLinkStep() says "${text}"`, () => assertEquals(describeLinkStep(step), text));
+}
