@@ -175,10 +175,11 @@ export async function reconcileForever(
   while (!signal.aborted) {
     const report = reconcileOnce(deps);
     const isWhole = report === undefined || report.failureCount === 0;
-    retryMs = isWhole ? FIRST_RETRY_MS : Math.min(retryMs * 2, resyncMs);
+    const waitMs = isWhole ? resyncMs : Math.min(retryMs, resyncMs);
+    retryMs = isWhole ? FIRST_RETRY_MS : waitMs * 2;
     try {
       await delay(report?.durationMs ?? 0, { signal });
-      await trigger.next(isWhole ? resyncMs : retryMs, { signal });
+      await trigger.next(waitMs, { signal });
     } catch (error) {
       if (!signal.aborted) throw error;
     }
