@@ -1,0 +1,220 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { MessageWriter } from "../../src/netlink/message.ts";
+import { RTM_DELLINK, RTM_NEWLINK } from "../../src/netlink/link.ts";
+import { RTM_DELADDR, RTM_NEWADDR } from "../../src/netlink/address.ts";
+import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/netlink/neighbour.ts";
+import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP } from "../../src/netlink/next_hop.ts";
+import { RTM_DELROUTE, RTM_NEWROUTE } from "../../src/netlink/route.ts";
+import type { NotificationSocket } from "../../src/netlink/socket.ts";
+import { type KernelWatchDeps, watchKernel } from "../../src/reconcile/kernel_watch.ts";
+import { Trigger } from "../../src/reconcile/trigger.ts";
+
+const OURS = 7;
+const UNDERLAY = 2;
+const THEIRS = 9;
+const OWN_PORT_ID = 4711;
+const RTA_OIF = 4;
+const RTA_MULTIPATH = 9;
+const NHA_OIF = 5;
+const NHA_BLACKHOLE = 4;
+/** `RTM_NEWRULE`: nothing that the watch asked for. */
+const RTM_NEWRULE = 32;
+/** What notifications read as when some were lost. */
+const LOST = "lost";
+
+type Datagram = Uint8Array | typeof LOST;
+
+/** A notification: the fixed header with the link index in its second word, then attributes. */
+function notification(
+  type: number,
+  headerBytes: number,
+  linkIndex: number,
+  attributes: (writer: MessageWriter) => void = () => {},
+  portId = 0,
+): Uint8Array {
+  const writer = new MessageWriter();
+  writer.begin(type, 0, 0);
+  for (let at = 0; at < headerBytes; at += 4) writer.u32(at === 4 ? linkIndex : 0);
+  attributes(writer);
+  writer.end();
+  const bytes = writer.bytes.slice();
+  new DataView(bytes.buffer).setUint32(12, portId, true);
+  return bytes;
+}
+
+const link = (type: number, linkIndex: number) => notification(type, 16, linkIndex);
+const address = (type: number, linkIndex: number) => notification(type, 8, linkIndex);
+const neighbour = (type: number, linkIndex: number) => notification(type, 12, linkIndex);
+const route = (type: number, linkIndex: number) =>
+  notification(type, 12, 0, (writer) => writer.attributeU32(RTA_OIF, linkIndex));
+const nextHop = (type: number, linkIndex: number) =>
+  notification(type, 8, 0, (writer) => writer.attributeU32(NHA_OIF, linkIndex));
+
+/** Says what it is told to, then ends the watch. */
+function scripted(datagrams: Datagram[], controller: AbortController): NotificationSocket {
+  const socket: Pick<NotificationSocket, "wait" | "receive"> = {
+    wait() {
+      if (datagrams.length > 0) return Promise.resolve();
+      controller.abort();
+      return Promise.reject(controller.signal.reason);
+    },
+    receive(buffer) {
+      const datagram = datagrams.shift();
+      if (datagram === LOST) return -1;
+      if (datagram === undefined) return 0;
+      buffer.set(datagram);
+      return datagram.length;
+    },
+  };
+  return socket as NotificationSocket;
+}
+
+interface Heard {
+  nudges: number;
+  underlayNudges: number;
+}
+
+function watch(datagrams: Datagram[], overrides: Partial<KernelWatchDeps> = {}) {
+  const heard: Heard = { nudges: 0, underlayNudges: 0 };
+  const controller = new AbortController();
+  const trigger = new Trigger();
+  trigger.nudge = () => void heard.nudges++;
+  const run = () =>
+    watchKernel({
+      notifications: scripted(datagrams, controller),
+      trigger,
+      linkIndexes: () => [OURS, UNDERLAY],
+      ownPortId: OWN_PORT_ID,
+      underlayLinkIndex: () => UNDERLAY,
+      underlayNudged: () => void heard.underlayNudges++,
+      ...overrides,
+    }, { signal: controller.signal });
+  return { heard, run };
+}
+
+const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: number][] = [
+  ["our link changed", link(RTM_NEWLINK, OURS), 1, 0],
+  ["our link is gone", link(RTM_DELLINK, OURS), 1, 0],
+  ["the underlay changed", link(RTM_NEWLINK, UNDERLAY), 1, 1],
+  ["the underlay is gone", link(RTM_DELLINK, UNDERLAY), 1, 1],
+  ["somebody else's link changed", link(RTM_NEWLINK, THEIRS), 0, 0],
+  ["our link got an address", address(RTM_NEWADDR, OURS), 1, 0],
+  ["our link lost an address", address(RTM_DELADDR, OURS), 1, 0],
+  ["the underlay got an address", address(RTM_NEWADDR, UNDERLAY), 1, 1],
+  ["the underlay lost an address", address(RTM_DELADDR, UNDERLAY), 1, 1],
+  ["somebody else's link got an address", address(RTM_NEWADDR, THEIRS), 0, 0],
+  ["a neighbour on our link is new", neighbour(RTM_NEWNEIGH, OURS), 1, 0],
+  ["a neighbour on our link is gone", neighbour(RTM_DELNEIGH, OURS), 1, 0],
+  ["a neighbour on somebody else's link is new", neighbour(RTM_NEWNEIGH, THEIRS), 0, 0],
+  ["a route over our link is new", route(RTM_NEWROUTE, OURS), 1, 0],
+  ["a route over our link is gone", route(RTM_DELROUTE, OURS), 1, 0],
+  ["a route over somebody else's link is gone", route(RTM_DELROUTE, THEIRS), 0, 0],
+  [
+    "a route is gone that does not say by which link it left, as one with two of them",
+    notification(RTM_DELROUTE, 12, 0, (writer) => writer.attributeBytes(RTA_MULTIPATH, new Uint8Array(16))),
+    1,
+    0,
+  ],
+  ["a next hop on our link is new", nextHop(RTM_NEWNEXTHOP, OURS), 1, 0],
+  ["a next hop on our link is gone", nextHop(RTM_DELNEXTHOP, OURS), 1, 0],
+  ["a next hop on somebody else's link is gone", nextHop(RTM_DELNEXTHOP, THEIRS), 0, 0],
+  [
+    "a next hop without a link is new",
+    notification(RTM_NEWNEXTHOP, 8, 0, (writer) => writer.attributeFlag(NHA_BLACKHOLE)),
+    1,
+    0,
+  ],
+  ["something happened that nobody asked for", notification(RTM_NEWRULE, 12, OURS), 0, 0],
+  ["notifications were lost", LOST, 1, 1],
+];
+
+for (const [what, datagram, nudges, underlayNudges] of cases) {
+  const verdict = nudges === 0 ? "does not nudge" : underlayNudges === 0 ? "nudges" : "nudges both";
+  Deno.test(`watchKernel() ${verdict} when ${what}`, async () => {
+    const { heard, run } = watch([datagram]);
+    await run();
+    assertEquals(heard, { nudges, underlayNudges });
+  });
+}
+
+Deno.test("watchKernel() takes every link for the underlay while that is lost", async () => {
+  const datagrams = [
+    link(RTM_NEWLINK, THEIRS),
+    address(RTM_NEWADDR, THEIRS),
+    neighbour(RTM_NEWNEIGH, THEIRS),
+  ];
+  const { heard, run } = watch(datagrams, { underlayLinkIndex: () => 0 });
+  await run();
+  assertEquals(heard, { nudges: 2, underlayNudges: 2 });
+});
+
+Deno.test("watchKernel() does not nudge for what Loden changed itself, but for others in the same datagram", async () => {
+  const own = notification(RTM_NEWNEIGH, 12, OURS, () => {}, OWN_PORT_ID);
+  const others = notification(RTM_NEWNEIGH, 12, OURS, () => {}, OWN_PORT_ID + 1);
+  const alone = watch([own]);
+  await alone.run();
+  assertEquals(alone.heard.nudges, 0);
+  const together = watch([new Uint8Array([...own, ...others])]);
+  await together.run();
+  assertEquals(together.heard.nudges, 1);
+});
+
+Deno.test("watchKernel() asks anew which links are ours, since a link that was made again has another index", async () => {
+  const controller = new AbortController();
+  const bursts = [[link(RTM_DELLINK, OURS)], [link(RTM_NEWLINK, THEIRS)]];
+  const heard: number[] = [];
+  let linkIndex = OURS;
+  const trigger = new Trigger();
+  trigger.nudge = () => {
+    heard.push(linkIndex);
+    linkIndex = THEIRS;
+  };
+  const datagrams: Datagram[] = [];
+  const socket = scripted(datagrams, controller);
+  const inBursts: Pick<NotificationSocket, "wait" | "receive"> = {
+    wait(options) {
+      datagrams.push(...bursts.shift() ?? []);
+      return socket.wait(options);
+    },
+    receive: socket.receive,
+  };
+  await watchKernel({
+    notifications: inBursts as NotificationSocket,
+    trigger,
+    linkIndexes: () => [linkIndex],
+    ownPortId: OWN_PORT_ID,
+    underlayLinkIndex: () => UNDERLAY,
+    underlayNudged: () => {},
+  }, { signal: controller.signal });
+  assertEquals(heard, [OURS, THEIRS]);
+});
+
+const malformed: [what: string, datagram: Uint8Array][] = [
+  ["is shorter than a header", new Uint8Array(7)],
+  ["claims more than there is", Uint8Array.from([200, 0, 0, 0, ...new Uint8Array(28)])],
+  ["has no link index", notification(RTM_NEWLINK, 4, 0)],
+  [
+    "has an attribute that ends behind it",
+    notification(RTM_NEWROUTE, 12, 0, (writer) => {
+      writer.u16(100);
+      writer.u16(RTA_OIF);
+    }),
+  ],
+];
+
+for (const [what, datagram] of malformed) {
+  Deno.test(`watchKernel() fails when a datagram ${what}, and goes on behind it when it is started again`, async () => {
+    const { heard, run } = watch([datagram, link(RTM_NEWLINK, OURS)]);
+    await assertRejects(run, SyntaxError);
+    await run();
+    assertEquals(heard, { nudges: 1, underlayNudges: 0 });
+  });
+}
+
+Deno.test("watchKernel() fails with what a wait fails with, unless it was to end", async () => {
+  const broken = {
+    wait: () => Promise.reject(new Error("Cannot wait")),
+    receive: () => 0,
+  } as unknown as NotificationSocket;
+  await assertRejects(watch([], { notifications: broken }).run, Error, "Cannot wait");
+});
