@@ -121,13 +121,16 @@ export class Membership {
 
   /** Waits, unless `refresh()` was called since the request was made. */
   async #sleep(ms: number, options: { signal: AbortSignal }): Promise<void> {
+    const { signal } = options;
+    // A signal that has aborted already tells nobody any more.
+    if (signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const end = () => resolve();
     const timer = setTimeout(end, ms);
-    options.signal.addEventListener("abort", end, { once: true });
+    signal.addEventListener("abort", end, { once: true });
     await Promise.race([promise, this.#wake.promise]);
     clearTimeout(timer);
-    options.signal.removeEventListener("abort", end);
+    signal.removeEventListener("abort", end);
   }
 }
 

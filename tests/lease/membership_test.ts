@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { LeaseSet } from "../../src/lease/lease_set.ts";
-import { Membership } from "../../src/lease/membership.ts";
+import { Membership, type MembershipDeps } from "../../src/lease/membership.ts";
 import type { LeaseRegistry } from "../../src/lease/registry.ts";
 import type { Log } from "../../src/log/log.ts";
 import type { Lease, LeaseUpdate } from "../../src/model/lease.ts";
@@ -170,4 +170,154 @@ Deno.test("Membership follows everybody else's leases", async () => {
     assertEquals(leases.of("other"), other);
     assertEquals(registry.acquired, 1);
   });
+});
+
+/** A registry of one lease, of which the parts given behave otherwise. */
+function registryWith(overrides: Partial<LeaseRegistry>): LeaseRegistry {
+  return {
+    previous: () => Promise.resolve(undefined),
+    acquire: () => Promise.resolve(OWN),
+    async *watch() {},
+    ...overrides,
+  };
+}
+
+function membershipOf(registry: LeaseRegistry, overrides: Partial<MembershipDeps> = {}): Membership {
+  const log: Log = { write: () => {}, with: () => log };
+  return new Membership({
+    registry,
+    leases: new LeaseSet(),
+    request: () => ({ backendType: "vxlan", parts: [] }),
+    changed: () => {},
+    now: () => 0,
+    log,
+    ...overrides,
+  }, { renewMarginMs: 0 });
+}
+
+/** Fails if `loop` has not ended in time. */
+async function endsInTime(loop: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error("the loop goes on")), DEADLINE_MS);
+  try {
+    await Promise.race([loop, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+Deno.test("Membership asks again after 200 ms, and twice as long each time, and says so", async () => {
+  const controller = new AbortController();
+  const said: unknown[] = [];
+  const log: Log = { write: (_, event, fields) => said.push([event, fields?.retryInMs]), with: () => log };
+  const askedMs: number[] = [];
+  const registry = registryWith({
+    acquire: () => {
+      askedMs.push(performance.now());
+      if (askedMs.length === 3) controller.abort();
+      return Promise.reject(new Error("no subnet is free"));
+    },
+  });
+  await membershipOf(registry, { log }).hold({ signal: controller.signal });
+  assertEquals(said, [["lease not acquired", 200], ["lease not acquired", 400]]);
+  // A timer may come a little early, as clocks round.
+  assertGreaterOrEqual(askedMs[1]! - askedMs[0]!, 198);
+  assertGreaterOrEqual(askedMs[2]! - askedMs[1]!, 398);
+});
+
+const endings: [when: string, acquire: (controller: AbortController) => Promise<Lease>][] = [
+  ["while it waits to renew", (controller) => {
+    setTimeout(() => controller.abort(), 5);
+    return Promise.resolve(OWN);
+  }],
+  ["while it is given a lease", (controller) => {
+    controller.abort();
+    return Promise.resolve(OWN);
+  }],
+  ["while it waits to ask again", (controller) => {
+    setTimeout(() => controller.abort(), 5);
+    return Promise.reject(new Error("no subnet is free"));
+  }],
+  ["while it is refused one", (controller) => {
+    controller.abort();
+    return Promise.reject(controller.signal.reason);
+  }],
+];
+
+for (const [when, acquire] of endings) {
+  Deno.test(`Membership ends with its signal ${when}`, async () => {
+    const controller = new AbortController();
+    const registry = registryWith({ acquire: () => acquire(controller) });
+    await endsInTime(membershipOf(registry).hold({ signal: controller.signal }));
+  });
+}
+
+Deno.test("Membership asks once more when it is told to while it is being given a lease", async () => {
+  const controller = new AbortController();
+  let asked = 0;
+  const membership = membershipOf(registryWith({
+    acquire: () => {
+      asked++;
+      if (asked === 1) membership.refresh();
+      else controller.abort();
+      return Promise.resolve(OWN);
+    },
+  }));
+  await endsInTime(membership.hold({ signal: controller.signal }));
+  assertEquals(asked, 2);
+});
+
+Deno.test("Membership asks with the lease that it held last, also in an earlier process", async () => {
+  const controller = new AbortController();
+  const earlier = lease("me", "10.244.9.0/24", "192.0.2.1");
+  const asked: unknown[] = [];
+  const membership = membershipOf(
+    registryWith({
+      previous: () => Promise.resolve(earlier),
+      acquire: () => {
+        if (asked.length === 1) membership.refresh();
+        else controller.abort();
+        return Promise.resolve(OWN);
+      },
+    }),
+    {
+      request: (previous) => {
+        asked.push(previous);
+        return { backendType: "vxlan", parts: [] };
+      },
+    },
+  );
+  await endsInTime(membership.hold({ signal: controller.signal }));
+  assertEquals(asked, [earlier, OWN]);
+});
+
+Deno.test("Membership asks even where it can't be told what it held last", async () => {
+  const controller = new AbortController();
+  const membership = membershipOf(registryWith({
+    previous: () => Promise.reject(new Error("the file is gone")),
+    acquire: () => {
+      controller.abort();
+      return Promise.resolve(OWN);
+    },
+  }));
+  await endsInTime(membership.hold({ signal: controller.signal }));
+  assertEquals(membership.own, OWN);
+});
+
+Deno.test("Membership keeps its lease, with a reason, while it can't be renewed", async () => {
+  const controller = new AbortController();
+  let asked = 0;
+  const membership = membershipOf(registryWith({
+    acquire: () => {
+      asked++;
+      if (asked === 1) {
+        membership.refresh();
+        return Promise.resolve(OWN);
+      }
+      setTimeout(() => controller.abort(), 5);
+      return Promise.reject(new Error("the file can't be written"));
+    },
+  }));
+  await endsInTime(membership.hold({ signal: controller.signal }));
+  assertEquals([membership.own, membership.reason], [OWN, "the file can't be written"]);
 });
