@@ -2,6 +2,8 @@ import type { Libc } from "../netlink/ffi.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+/** A service manager that does not read must not hold up the data path. */
+const MSG_DONTWAIT = 0x40;
 /** `sizeof(sun_path)`. */
 const PATH_BYTES = 108;
 
@@ -24,7 +26,7 @@ export function notifyReady(libc: Libc, socketPath: string | undefined): boolean
   try {
     const message = new TextEncoder().encode("READY=1");
     return libc.call.connect(fd, address, address.length) === 0 &&
-      libc.call.send(fd, message, BigInt(message.length), 0) === message.length;
+      libc.call.send(fd, message, BigInt(message.length), MSG_DONTWAIT) === message.length;
   } finally {
     libc.call.close(fd);
   }

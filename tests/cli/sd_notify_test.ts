@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
 import { notifyReady } from "../../src/cli/sd_notify.ts";
 import { Libc } from "../../src/netlink/ffi.ts";
 
@@ -57,3 +57,22 @@ for (const [why, path] of nobody) {
     assertEquals(notifyReady(libc, path), false);
   });
 }
+
+/** What `net.unix.max_dgram_qlen` is at most on any machine. */
+const MORE_THAN_FIT = 100_000;
+
+Deno.test("notifyReady() does not wait for a service manager that has stopped reading", async () => {
+  using libc = new Libc();
+  const folder = await Deno.makeTempDir({ prefix: "loden-notify-" });
+  try {
+    using manager = listen(libc, `${folder}/notify`);
+    let told = 0;
+    while (told < MORE_THAN_FIT && notifyReady(libc, `${folder}/notify`)) told++;
+    assertLess(told, MORE_THAN_FIT);
+    // It is told as soon as it reads again.
+    assertEquals(manager.received(), "READY=1");
+    assertEquals(notifyReady(libc, `${folder}/notify`), true);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
