@@ -357,7 +357,7 @@ const pruneCases: [route: RouteText, isDeleted: boolean, why: string][] = [
   [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_LODEN }, true, "it is a direct route of ours"],
   [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_BOOT }, false, "on the underlay anybody says `boot`"],
   [{ to: "203.0.113.0/24", protocol: RTPROT_LODEN }, false, "it is outside the cluster networks"],
-  [{ to: "10.0.0.0/8", protocol: RTPROT_LODEN }, false, "it is wider than the cluster network"],
+  [{ to: "10.244.0.0/15", protocol: RTPROT_LODEN }, false, "it is wider than the cluster network"],
   [{ to: "10.244.0.0/16", protocol: RTPROT_BOOT }, true, "it takes the whole cluster network"],
   [{ to: "fd00:10:244:9::/64", metric: 1024, protocol: RTPROT_LODEN }, true, "IPv6 is no different"],
   [{ to: "fd00:10:999::/64", metric: 1024, protocol: RTPROT_LODEN }, false, "it is outside in IPv6, too"],

@@ -47,3 +47,46 @@ Deno.test("delay() ends at once when its signal has aborted, and leaves no timer
   assert(performance.now() - startedMs < 5000);
   assertEquals(await delay(0, { signal: never() }), undefined);
 });
+
+/** Counts the listeners that a signal has. */
+function watched(signal: AbortSignal): { readonly signal: AbortSignal; readonly listeners: () => number } {
+  let listeners = 0;
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++;
+    add(...args);
+  };
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+    listeners--;
+    remove(...args);
+  };
+  return { signal, listeners: () => listeners };
+}
+
+Deno.test("Trigger.next() leaves no listener at a signal that lives as long as the agent", async () => {
+  const { signal, listeners } = watched(new AbortController().signal);
+  const trigger = new Trigger();
+  const nudged = trigger.next(FOREVER_MS, { signal });
+  assertEquals(listeners(), 1);
+  trigger.nudge();
+  await nudged;
+  assertEquals(listeners(), 0);
+  await trigger.next(1, { signal });
+  trigger.nudge();
+  await trigger.next(FOREVER_MS, { signal });
+  assertEquals(listeners(), 0);
+});
+
+Deno.test("Trigger.next() keeps a nudge that comes during the pass for the one after it", async () => {
+  const trigger = new Trigger();
+  trigger.nudge();
+  await trigger.next(FOREVER_MS, { signal: never() });
+  // The pass is under way.
+  trigger.nudge();
+  trigger.nudge();
+  await trigger.next(FOREVER_MS, { signal: never() });
+  const startedMs = performance.now();
+  await trigger.next(20, { signal: never() });
+  assertGreaterOrEqual(performance.now() - startedMs, 15);
+});
