@@ -85,7 +85,7 @@ export function nthSubnet(network: Prefix, length: number, index: bigint): Prefi
   return { address: result(network.address), length };
 }
 
-/** The number, from 0, of `subnet` among those of its length in `network`; at most 2^63 - 1. */
+/** The number, from 0, of `subnet` among those of its length in `network`, which holds it; at most 2^63 - 1. */
 export function subnetIndex(network: Prefix, subnet: Prefix): bigint {
   return BigInt.asUintN(
     64,

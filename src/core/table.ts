@@ -18,7 +18,8 @@ function words(pointer: number, length: number): Uint32Array<ArrayBuffer> {
 
 /**
  * Compares two tables of one layout, sorted or not. Where the observed table has several rows with one key, the
- * one that equals the desired row stays, or else the first is replaced; the others are deletions.
+ * one that equals the desired row stays, or else the first is replaced; the others are deletions. Keys of the
+ * desired table should be unique: of several rows with one key the first counts, the others do nothing.
  *
  * @throws {RangeError} If the tables do not fit in the memory of the core.
  */

@@ -90,7 +90,10 @@ export function parseAddress(text: string): Address {
   return text.includes(":") ? parseIpv6(text) : parseIpv4(text);
 }
 
-/** Formats in the text form of RFC 5952: dotted quad, or compressed lower-case hexadecimal. */
+/**
+ * Formats as dotted quad, or in the text form of RFC 5952: compressed lower-case hexadecimal. An IPv4 address inside
+ * an IPv6 one is written as hexadecimal too: `::ffff:c000:201`.
+ */
 export function formatAddress(address: Address): string {
   if (typeof address === "number") {
     return `${address >>> 24}.${address >>> 16 & 255}.${address >>> 8 & 255}.${address & 255}`;

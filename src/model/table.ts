@@ -43,13 +43,14 @@ export class Table {
     return this.#words;
   }
 
-  /** Drops the last row. */
+  /** Drops the last row, if there is one. */
   pop(): void {
-    this.truncate(this.#count - 1);
+    this.truncate(Math.max(this.#count - 1, 0));
   }
 
-  /** Drops all rows behind the first `count`. */
+  /** Drops all rows behind the first `count`; nothing if there are no more. */
   truncate(count: number): void {
+    if (count >= this.#count) return;
     const { words } = this.layout;
     this.#words.fill(0, count * words, this.#count * words);
     this.#count = count;

@@ -12,6 +12,7 @@ import {
 } from "../../src/core/prefix.ts";
 import {
   type Address,
+  formatAddress,
   formatPrefix,
   type Ipv4,
   type Ipv6,
@@ -41,6 +42,10 @@ function prefixOf(width: 32 | 128): fc.Arbitrary<Prefix> {
 const anyPrefix = fc.oneof(prefixOf(32), prefixOf(128));
 const widthOf = ({ address }: Prefix) => typeof address === "number" ? 32 : 128;
 
+function textOf(prefix: Prefix | undefined): string | undefined {
+  return prefix && formatPrefix(prefix);
+}
+
 /** First and last address as plain integers. */
 function span(prefix: Prefix): [first: bigint, last: bigint] {
   const first = BigInt(prefix.address);
@@ -53,6 +58,28 @@ Deno.test("lastAddress() is the first one with all host bits set", () => {
     OPTIONS,
   );
 });
+
+const lastAddresses: [prefix: string, last: string][] = [
+  ["0.0.0.0/0", "255.255.255.255"],
+  ["0.0.0.0/32", "0.0.0.0"],
+  ["0.0.0.0/1", "127.255.255.255"],
+  ["255.255.255.254/31", "255.255.255.255"],
+  ["255.255.255.255/32", "255.255.255.255"],
+  ["10.244.1.0/24", "10.244.1.255"],
+  ["::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+  ["::/1", "7fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+  ["fd00::/63", "fd00::1:ffff:ffff:ffff:ffff"],
+  ["fd00::/64", "fd00::ffff:ffff:ffff:ffff"],
+  ["fd00::/65", "fd00::7fff:ffff:ffff:ffff"],
+  ["ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+  ["::/128", "::"],
+];
+
+for (const [prefix, last] of lastAddresses) {
+  Deno.test(`lastAddress() of ${prefix} is ${last}`, () => {
+    assertEquals(formatAddress(lastAddress(parsePrefix(prefix))), last);
+  });
+}
 
 Deno.test("prefixesOverlap() and prefixCovers() agree with the addresses' order", () => {
   fc.assert(
@@ -104,6 +131,40 @@ Deno.test("nthSubnet() counts subnets from the first, and subnetIndex() counts b
   );
 });
 
+const nth: [network: string, length: number, index: bigint, subnet: string][] = [
+  ["0.0.0.0/0", 0, 0n, "0.0.0.0/0"],
+  ["0.0.0.0/0", 1, 1n, "128.0.0.0/1"],
+  ["0.0.0.0/0", 32, 0xffff_ffffn, "255.255.255.255/32"],
+  ["255.255.255.255/32", 32, 0n, "255.255.255.255/32"],
+  ["::/0", 0, 0n, "::/0"],
+  ["::/0", 1, 1n, "8000::/1"],
+  ["::/0", 63, 2n ** 63n - 1n, "ffff:ffff:ffff:fffe::/63"],
+  ["::/0", 64, 2n ** 63n - 1n, "7fff:ffff:ffff:ffff::/64"],
+  ["::/0", 128, 2n ** 63n - 1n, "::7fff:ffff:ffff:ffff/128"],
+  ["fd00::/63", 65, 3n, "fd00:0:0:1:8000::/65"],
+  ["fd00::/48", 64, 0xffffn, "fd00:0:0:ffff::/64"],
+];
+
+for (const [network, length, index, subnet] of nth) {
+  Deno.test(`nthSubnet() takes ${subnet} as number ${index} of ${network}, and subnetIndex() tells so`, () => {
+    assertEquals(textOf(nthSubnet(parsePrefix(network), length, index)), subnet);
+    assertEquals(subnetIndex(parsePrefix(network), parsePrefix(subnet)), index);
+  });
+}
+
+const counted: [network: string, subnet: string][] = [
+  ["::/0", "ffff:ffff:ffff:ffff::/64"],
+  ["::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"],
+  ["::/0", "0:0:0:1::/127"],
+  ["::/0", "::8000:0:0:0/128"],
+];
+
+for (const [network, subnet] of counted) {
+  Deno.test(`subnetIndex() counts no further than 2^63 - 1, as for ${subnet} of ${network}`, () => {
+    assertEquals(subnetIndex(parsePrefix(network), parsePrefix(subnet)), 2n ** 63n - 1n);
+  });
+}
+
 const outside: [network: string, length: number, index: bigint, why: string][] = [
   ["10.0.0.0/8", 24, 65_536n, "there is one less"],
   ["10.0.0.0/8", 24, -1n, "it is negative"],
@@ -125,10 +186,14 @@ const smallRange = fc.constantFrom<32 | 128>(32, 128).chain((width) =>
     slots: fc.integer({ min: 1, max: 40 }),
     start: fc.oneof(fc.constant("end"), fc.constant("start"), fc.bigInt({ min: 0n, max: 2n ** 20n })),
     taken: fc.array(
-      fc.record({ slot: fc.integer({ min: -3, max: 45 }), wider: fc.integer({ min: -2, max: 5 }) }),
-      {
-        maxLength: 30,
-      },
+      fc.record({
+        slot: fc.integer({ min: -3, max: 45 }),
+        wider: fc.oneof(
+          { weight: 9, arbitrary: fc.integer({ min: -8, max: 5 }) },
+          fc.integer({ min: -64, max: 128 }),
+        ),
+      }),
+      { maxLength: 30 },
     ),
   }).map(({ length, slots, start, taken }): SubnetRange => {
     const address = (bits: bigint) => (width === 32 ? Number(bits) : bits) as Address;
@@ -178,13 +243,32 @@ Deno.test("randomFreeSubnet() reaches every free subnet, and no other, each by a
   fc.assert(
     fc.property(smallRange, (range) => {
       const free = freeSubnets(range);
-      const share = free.length === 0 ? 0n : 2n ** 64n / BigInt(free.length);
+      const count = BigInt(free.length);
       for (const [index, subnet] of free.entries()) {
-        // The middle of the share: where exactly shares meet is a matter of rounding.
-        const random = BigInt(index) * share + share / 2n;
-        assertEquals(randomFreeSubnet({ ...range, random }), subnet);
+        const first = (BigInt(index) * 2n ** 64n + count - 1n) / count;
+        const end = (BigInt(index + 1) * 2n ** 64n + count - 1n) / count;
+        assertEquals(randomFreeSubnet({ ...range, random: first }), subnet);
+        assertEquals(randomFreeSubnet({ ...range, random: end - 1n }), subnet);
       }
       if (free.length === 0) assertEquals(randomFreeSubnet({ ...range, random: 0n }), undefined);
+    }),
+    OPTIONS,
+  );
+});
+
+Deno.test("randomFreeSubnet() scales random numbers exactly in ranges of any size", () => {
+  const length = fc.integer({ min: 1, max: 128 });
+  const bits64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+  fc.assert(
+    fc.property(length, bits64, bits64, (length, slots, random) => {
+      const last = slots % (1n << BigInt(Math.min(length, 64)));
+      const size = 1n << BigInt(128 - length);
+      const range = { min: 0n as Ipv6, max: last * size as Ipv6, length, taken: [] };
+      const count = last + 1n > 2n ** 63n ? 2n ** 63n : last + 1n;
+      assertEquals(randomFreeSubnet({ ...range, random }), {
+        address: (random * count >> 64n) * size as Ipv6,
+        length,
+      });
     }),
     OPTIONS,
   );
@@ -221,17 +305,74 @@ const ranges: [
     ["::/66"],
     "::4000:0:0:0/128",
   ],
+  ["the last subnet of all is the only one", "255.255.255.0", "255.255.255.0", 24, [], "255.255.255.0/24"],
+  [
+    "all but the last of all are taken",
+    "0.0.0.0",
+    "255.255.255.0",
+    24,
+    ["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3", "224.0.0.0/4", "240.0.0.0/5", "248.0.0.0/6", "252.0.0.0/7"]
+      .concat("254.0.0.0/8", "255.0.0.0/9", "255.128.0.0/10", "255.192.0.0/11", "255.224.0.0/12")
+      .concat("255.240.0.0/13", "255.248.0.0/14", "255.252.0.0/15", "255.254.0.0/16", "255.255.0.0/17")
+      .concat("255.255.128.0/18", "255.255.192.0/19", "255.255.224.0/20", "255.255.240.0/21")
+      .concat("255.255.248.0/22", "255.255.252.0/23", "255.255.254.0/24"),
+    "255.255.255.0/24",
+  ],
+  [
+    "the last IPv6 address is the only one",
+    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    128,
+    [],
+    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128",
+  ],
+  ["the whole of IPv4 is one subnet", "0.0.0.0", "0.0.0.0", 0, [], "0.0.0.0/0"],
+  ["an address of the whole of IPv4 is taken", "0.0.0.0", "0.0.0.0", 0, ["255.255.255.255/32"], undefined],
+  ["the whole of IPv6 is one subnet", "::", "::", 0, [], "::/0"],
+  ["an address of the whole of IPv6 is taken", "::", "::", 0, ["::1/128"], undefined],
+  ["half of IPv6 is taken", "::", "8000::", 1, ["1::/16"], "8000::/1"],
+  ["a prefix is taken twice", "10.0.0.0", "10.0.1.0", 24, ["10.0.0.0/24", "10.0.0.0/24"], "10.0.1.0/24"],
+  [
+    "neighbours of the range are taken",
+    "10.0.1.0",
+    "10.0.1.0",
+    24,
+    ["10.0.0.0/24", "10.0.2.0/24"],
+    "10.0.1.0/24",
+  ],
+  ["a wide prefix ends in the range", "10.0.1.0", "10.0.4.0", 24, ["10.0.0.0/23"], "10.0.2.0/24"],
+  ["taken prefixes have host bits", "10.0.0.0", "10.0.2.0", 24, ["10.0.1.77/23"], "10.0.2.0/24"],
+  ["the lower half of what is counted is taken", "::", "ffff:ffff:ffff:ffff::", 64, ["::/1"], undefined],
 ];
 
 for (const [why, min, max, length, taken, first] of ranges) {
   Deno.test(`firstFreeSubnet() answers ${first ?? "nothing"} when ${why}`, () => {
     const range = { min: parseAddress(min), max: parseAddress(max), length, taken: taken.map(parsePrefix) };
-    const found = firstFreeSubnet(range);
-    assertEquals(found && formatPrefix(found), first);
+    assertEquals(textOf(firstFreeSubnet(range)), first);
   });
 }
 
-Deno.test("randomFreeSubnet() finds the only gap among 65,534 taken subnets", () => {
+const cut: [why: string, taken: string[], last: string | undefined][] = [
+  ["nothing is taken", [], "::7fff:ffff:ffff:ffff/128"],
+  ["only what is behind it is taken", ["ffff::/16", "::8000:0:0:0/65"], "::7fff:ffff:ffff:ffff/128"],
+  ["it is taken", ["::7fff:ffff:ffff:ffff/128"], "::7fff:ffff:ffff:fffe/128"],
+  [
+    "a prefix that reaches over it is taken",
+    ["::4000:0:0:0/66", "::8000:0:0:0/65"],
+    "::3fff:ffff:ffff:ffff/128",
+  ],
+  ["all that is looked at is taken", ["::/65"], undefined],
+];
+
+for (const [why, taken, last] of cut) {
+  Deno.test(`randomFreeSubnet() looks at the first 2^63 subnets, the last included, when ${why}`, () => {
+    const [min, max] = ["::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"].map(parseAddress) as [Ipv6, Ipv6];
+    const range = { min, max, length: 128, taken: taken.map(parsePrefix) };
+    assertEquals(textOf(randomFreeSubnet({ ...range, random: 2n ** 64n - 1n })), last);
+  });
+}
+
+Deno.test("randomFreeSubnet() finds the only gap among 65,535 taken subnets", () => {
   const taken = Array.from(
     { length: 65_536 },
     (_, n) => ({ address: 0x0a000000 + n * 256 as Ipv4, length: 24 }),

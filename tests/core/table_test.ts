@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { diffTables } from "../../src/core/table.ts";
 import type { RowLayout } from "../../src/model/table.ts";
 import { Table } from "../../src/model/table.ts";
-import { SEED } from "../double/random.ts";
+import { pick, SEED, seededRandom } from "../double/random.ts";
 
 type Rows = readonly (readonly number[])[];
 
@@ -25,14 +25,17 @@ function compare(a: readonly number[], b: readonly number[], words: number): num
 function oracle({ words, keyWords }: RowLayout, desired: Rows, observed: Rows) {
   const inKeyOrder = (rows: Rows) =>
     rows.map((_, index) => index).sort((a, b) => compare(rows[a]!, rows[b]!, keyWords) || a - b);
-  const hasKeyOf = (row: readonly number[]) => (other: readonly number[]) =>
-    compare(row, other, keyWords) === 0;
+  const keyOf = (row: readonly number[]) => row.slice(0, keyWords).join();
+  const byKey = Map.groupBy(observed.keys(), (index) => keyOf(observed[index]!));
+  const seen = new Set<string>();
   const additions: number[] = [];
   const replacements: number[] = [];
   const kept = new Set<number>();
   for (const index of inKeyOrder(desired)) {
     const row = desired[index]!;
-    const same = observed.map((_, at) => at).filter((at) => hasKeyOf(row)(observed[at]!));
+    if (seen.has(keyOf(row))) continue;
+    seen.add(keyOf(row));
+    const same = byKey.get(keyOf(row)) ?? [];
     const equal = same.find((at) => compare(row, observed[at]!, words) === 0);
     if (same.length === 0) additions.push(index);
     else if (equal === undefined) replacements.push(index);
@@ -49,21 +52,43 @@ function diff(layout: RowLayout, desired: Rows, observed: Rows) {
   return { additions: [...additions], replacements: [...replacements], deletions: [...deletions] };
 }
 
-/** Words that collide often, and some whose highest bit is set. */
-const word = fc.constantFrom(0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff);
-const tables = fc.integer({ min: 1, max: 15 }).chain((words) =>
-  fc.integer({ min: 1, max: words }).chain((keyWords) => {
-    const row = fc.array(word, { minLength: words, maxLength: words });
-    return fc.record({
-      layout: fc.constant({ words, keyWords }),
-      desired: fc.uniqueArray(row, {
-        comparator: (a, b) => compare(a, b, keyWords) === 0,
-        maxLength: 60,
-      }),
-      observed: fc.array(row, { maxLength: 60 }),
-    });
-  })
-);
+/** The rows whose keys no earlier row has. */
+function firstOfEachKey({ keyWords }: RowLayout, rows: Rows): Rows {
+  const seen = new Set<string>();
+  return rows.filter((row) => {
+    const key = row.slice(0, keyWords).join();
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** Words of which some have the highest bit set. */
+const WORDS = [0, 1, 2, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
+const MAX_ROWS = 200;
+
+/**
+ * Two unsorted tables of any layout, made from one seed: a few dozen keys that differ in any of their words, and
+ * few values, so that keys and rows are often the same within a table and between the two.
+ */
+const tables = fc.record({
+  words: fc.integer({ min: 1, max: 15 }),
+  keyRatio: fc.double({ min: 0, max: 1, noNaN: true }),
+  keys: fc.integer({ min: 1, max: 150 }),
+  desiredRows: fc.nat(MAX_ROWS),
+  observedRows: fc.nat(MAX_ROWS),
+  seed: fc.nat(),
+}).map(({ words, keyRatio, keys, desiredRows, observedRows, seed }) => {
+  const layout = { words, keyWords: 1 + Math.round(keyRatio * (words - 1)) };
+  const random = seededRandom(seed);
+  const some = (length: number, choices: readonly number[]) =>
+    Array.from({ length }, () => pick(random, choices));
+  const known = Array.from({ length: keys }, () => some(layout.keyWords, WORDS));
+  const rows = (length: number): Rows =>
+    Array.from(
+      { length },
+      () => [...pick(random, known), ...some(words - layout.keyWords, [0, 0xffff_ffff])],
+    );
+  return { layout, desired: rows(desiredRows), observed: rows(observedRows) };
+});
 
 Deno.test("diffTables() agrees with a plain comparison, for tables of any layout with keys in common", () => {
   fc.assert(
@@ -74,9 +99,29 @@ Deno.test("diffTables() agrees with a plain comparison, for tables of any layout
   );
 });
 
+Deno.test("diffTables() answers what brings the observed table to the desired one, and then nothing", () => {
+  fc.assert(
+    fc.property(tables, ({ layout, desired, observed }) => {
+      const keyOf = (row: readonly number[]) => row.slice(0, layout.keyWords).join();
+      const { additions, replacements, deletions } = diff(layout, desired, observed);
+      const left = observed.filter((_, index) => !deletions.includes(index)).map((row) => [...row]);
+      for (const index of replacements) {
+        const target = left.findIndex((row) => keyOf(row) === keyOf(desired[index]!));
+        left[target] = [...desired[index]!];
+      }
+      const reached = [...left, ...additions.map((index) => desired[index]!)];
+      const sorted = (rows: Rows) => rows.toSorted((a, b) => compare(a, b, layout.words));
+      assertEquals(sorted(reached), sorted(firstOfEachKey(layout, desired)));
+      assertEquals(diff(layout, desired, reached), { additions: [], replacements: [], deletions: [] });
+    }),
+    { seed: SEED },
+  );
+});
+
 Deno.test("diffTables() finds nothing to do between a table and its rows in another order", () => {
   fc.assert(
-    fc.property(tables, ({ layout, desired }) => {
+    fc.property(tables, ({ layout, desired: rows }) => {
+      const desired = firstOfEachKey(layout, rows);
       assertEquals(diff(layout, desired, desired.toReversed()), {
         additions: [],
         replacements: [],
@@ -129,16 +174,37 @@ const cases: [name: string, desired: Rows, observed: Rows, expected: ReturnType<
   }],
 ];
 
-for (const [name, desired, observed, expected] of cases) {
+const additionsOnly = (additions: number[]) => ({ additions, replacements: [], deletions: [] });
+const twice: typeof cases = [
+  ["the first of two desired rows with one key as added", [[1, 2, 3], [1, 4, 5]], [], additionsOnly([0])],
+  ["the first also behind another key", [[2, 0, 0], [2, 1, 1], [1, 4, 5]], [[1, 4, 5]], additionsOnly([0])],
+  [
+    "nothing where the first of two desired rows is there",
+    [[1, 2, 3], [1, 4, 5]],
+    [[1, 2, 3]],
+    additionsOnly([]),
+  ],
+  ["the first as replaced where the second is there", [[1, 2, 3], [1, 4, 5]], [[1, 4, 5]], {
+    additions: [],
+    replacements: [0],
+    deletions: [],
+  }],
+];
+
+for (const [name, desired, observed, expected] of [...cases, ...twice]) {
   Deno.test(`diffTables() answers ${name}`, () => {
     assertEquals(diff(LAYOUT, desired, observed), expected);
   });
 }
 
-Deno.test("diffTables() answers with arrays that later calls do not touch", () => {
-  const first = diffTables(tableOf(LAYOUT, [[1, 0, 0]]), tableOf(LAYOUT, [[2, 0, 0]]));
+Deno.test("diffTables() answers with arrays that later calls do not touch, though they grow the memory", () => {
+  const first = diffTables(
+    tableOf(LAYOUT, [[1, 0, 0], [3, 0, 0]]),
+    tableOf(LAYOUT, [[2, 0, 0], [3, 0, 1]]),
+  );
   diffTables(tableOf(LAYOUT, [[5, 0, 0], [6, 0, 0], [7, 0, 0]]), tableOf(LAYOUT, []));
-  assertEquals([[...first.additions], [...first.deletions]], [[0], [0]]);
+  diffTables(new Table(LAYOUT), tableOf(LAYOUT, Array.from({ length: 50_000 }, (_, key) => [key, 0, 0])));
+  assertEquals(Object.values(first).map((indices) => [...indices]), [[0], [1], [0]]);
 });
 
 const orders: [name: string, order: (rows: number[][]) => number[][]][] = [
@@ -149,24 +215,38 @@ const orders: [name: string, order: (rows: number[][]) => number[][]][] = [
 
 for (const [name, order] of orders) {
   Deno.test(`diffTables() answers the same of 20,000 ${name} rows`, () => {
-    const rows = Array.from({ length: 20_000 }, (_, key) => [key, key, 0]);
-    const desired = rows.filter(([key]) => key! % 5 !== 0).map((
-      [key, value],
-    ) => [key!, value!, key! % 7 === 0 ? 1 : 0]);
-    const answer = diff(LAYOUT, desired, order(rows));
-    assertEquals(answer.additions, []);
-    assertEquals(answer.replacements.length, desired.filter(([key]) => key! % 7 === 0).length);
-    assertEquals(answer.deletions.length, 4000);
+    const observed = order(Array.from({ length: 20_000 }, (_, key) => [key, key, 0]));
+    const desired = order(
+      Array.from({ length: 20_000 }, (_, key) => [key + 4000, key + 4000, key % 7 === 0 ? 1 : 0]),
+    );
+    const answer = diff(LAYOUT, desired, observed);
+    const keys = (rows: Rows, indices: number[]) => indices.map((index) => rows[index]![0]);
+    const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
+    assertEquals(keys(desired, answer.additions), range(20_000, 24_000));
+    assertEquals(
+      keys(desired, answer.replacements),
+      range(4000, 20_000).filter((key) => (key - 4000) % 7 === 0),
+    );
+    assertEquals(keys(observed, answer.deletions), range(0, 4000));
   });
 }
 
-Deno.test("diffTables() has room for 200,000 rows, and for few again", () => {
+Deno.test("diffTables() has room for 200,000 rows, and for few again, time after time", () => {
   const layout = { words: 15, keyWords: 7 };
-  const table = new Table(layout, 200_000);
-  for (let row = 0; row < 200_000; row++) table.storage[table.push()] = row;
-  assertEquals(diffTables(table, new Table(layout)).additions.length, 200_000);
-  assertEquals(diffTables(table, table).deletions.length, 0);
-  assertEquals(diff(LAYOUT, [[1, 0, 0]], [[1, 0, 0]]), { additions: [], replacements: [], deletions: [] });
+  const filled = (rows: number) => {
+    const table = new Table(layout, rows);
+    for (let row = 0; row < rows; row++) table.storage[table.push()] = row;
+    return table;
+  };
+  const large = filled(200_000);
+  for (const rows of [0, 1, 5000, 200_000, 1, 100_000]) {
+    const small = filled(rows);
+    const gone = diffTables(small, large);
+    assertEquals([gone.additions.length, gone.replacements.length], [0, 0]);
+    assertEquals(gone.deletions, Uint32Array.from({ length: 200_000 - rows }, (_, index) => rows + index));
+    assertEquals(diffTables(large, small).additions, gone.deletions);
+    assertEquals(diff(LAYOUT, [[1, 0, 0]], [[1, 0, 0]]), { additions: [], replacements: [], deletions: [] });
+  }
 });
 
 Deno.test("diffTables() refuses tables that no memory holds", () => {

@@ -111,7 +111,9 @@ export function countFree(
   width: u32,
 ): u64 {
   const last = subnetsBetween(minHigh, minLow, maxHigh, maxLow, length, width);
-  lastAddress(maxHigh, maxLow, length, width);
+  // Not `max`: in a range that is cut short, what is taken behind the cut must not count.
+  nthSubnet(minHigh, minLow, length, width, last);
+  lastAddress(high, low, length, width);
   const endHigh = high;
   const endLow = low;
   spanCount = 0;
@@ -131,7 +133,7 @@ export function countFree(
       : subnetsBetween(minHigh, minLow, high, low, length, width);
     const span = spansAt + spanCount++ * SPAN_BYTES;
     store<u64>(span, from);
-    store<u64>(span, min(to, last), 8);
+    store<u64>(span, to, 8);
   }
   sortSpans();
   mergeSpans();

@@ -8,7 +8,7 @@
 //   desiredOrder   d u32 row indices  sorted by key, equal keys in their order
 //   observedOrder  o u32 row indices  likewise
 //   scratch        max(d, o) u32      the other half of the merge sort
-//   additions      d u32 indices into desired: keys that observed lacks
+//   additions      d u32 indices into desired: keys that observed lacks; of several rows with one key the first
 //   replacements   d u32 indices into desired: keys that observed has with another value
 //   deletions      o u32 indices into observed: keys that desired lacks, and rows too many for one key
 //
@@ -76,7 +76,10 @@ export function sortDesired(): void {
   sort(desiredAt, desiredOrderAt, desiredCount);
 }
 
-/** Compares both tables and fills `additions`, `replacements` and `deletions`. */
+/**
+ * Compares both tables and fills `additions`, `replacements` and `deletions`. Of several desired rows with one key
+ * the first counts.
+ */
 export function diff(): void {
   sort(desiredAt, desiredOrderAt, desiredCount);
   sort(observedAt, observedOrderAt, observedCount);
@@ -90,16 +93,27 @@ export function diff(): void {
     const order = compare(row(desiredAt, wanted), row(observedAt, ordered(observedOrderAt, o)), keyWords);
     if (order < 0) {
       add(wanted);
-      d++;
+      d = nextDesired(d);
     } else if (order > 0) {
       drop(ordered(observedOrderAt, o++));
     } else {
       o = match(wanted, o);
-      d++;
+      d = nextDesired(d);
     }
   }
-  while (d < desiredCount) add(ordered(desiredOrderAt, d++));
+  while (d < desiredCount) {
+    add(ordered(desiredOrderAt, d));
+    d = nextDesired(d);
+  }
   while (o < observedCount) drop(ordered(observedOrderAt, o++));
+}
+
+/** The position of the first desired row behind `position` that has another key. */
+function nextDesired(position: u32): u32 {
+  const rowAt = row(desiredAt, ordered(desiredOrderAt, position));
+  let next = position + 1;
+  while (next < desiredCount && compare(rowAt, row(desiredAt, ordered(desiredOrderAt, next)), keyWords) == 0) next++;
+  return next;
 }
 
 /** Settles the observed rows that have the key of one desired row, from position `first`; returns the next one. */
