@@ -156,6 +156,7 @@ const counted: [network: string, subnet: string][] = [
   ["::/0", "ffff:ffff:ffff:ffff::/64"],
   ["::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"],
   ["::/0", "0:0:0:1::/127"],
+  ["::/0", "0:0:0:1::/128"],
   ["::/0", "::8000:0:0:0/128"],
 ];
 
