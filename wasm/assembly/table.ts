@@ -38,7 +38,6 @@ let deletionsAt: usize = 0;
 
 export function desiredPtr(): usize { return desiredAt; }
 export function observedPtr(): usize { return observedAt; }
-export function desiredOrderPtr(): usize { return desiredOrderAt; }
 export function additionsPtr(): usize { return additionsAt; }
 export function replacementsPtr(): usize { return replacementsAt; }
 export function deletionsPtr(): usize { return deletionsAt; }
@@ -69,11 +68,6 @@ export function reserve(desired: u32, observed: u32, words: u32, key: u32): i32 
   replacementsAt = additionsAt + 4 * desired;
   deletionsAt = replacementsAt + 4 * desired;
   return 0;
-}
-
-/** Fills `desiredOrder` with the desired rows in the order of their keys. */
-export function sortDesired(): void {
-  sort(desiredAt, desiredOrderAt, desiredCount);
 }
 
 /**
