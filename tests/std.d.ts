@@ -36,3 +36,7 @@ declare module "@std/assert" {
   ): Promise<E>;
   export function fail(message?: string): never;
 }
+
+declare module "@std/yaml" {
+  export function parse(text: string): unknown;
+}

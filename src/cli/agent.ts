@@ -2,14 +2,12 @@ import { basename, dirname } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { vxlanBackend } from "../backend/vxlan.ts";
 import { checkSubnetFile, formatSubnetFile, parseSubnetFile } from "../cni/subnet_file.ts";
-import { type NetworkConfig, parseNetworkConfig } from "../config/network.ts";
+import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
-import { openLocalRegistry } from "../lease/local.ts";
 import { Membership } from "../lease/membership.ts";
-import { fileReason } from "../log/file_reason.ts";
 import type { Log } from "../log/log.ts";
-import { formatAddress, type Prefix } from "../model/address.ts";
+import type { Prefix } from "../model/address.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { FolderWatch } from "../netlink/folder_watch.ts";
@@ -21,27 +19,40 @@ import { reconcileForever } from "../reconcile/reconciler.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
 import { wantedState } from "../reconcile/wanted.ts";
+import type { StatusDeps } from "../status/app.ts";
 import { readiness } from "../status/health.ts";
 import { serveStatus } from "../status/server.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
 import { chooseUnderlay } from "../underlay/underlay.ts";
+import { restAfterWork, tellOfNewFaults } from "./after_pass.ts";
 import { errorText, keepRunning } from "./keep_running.ts";
+import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
+import { readConfigFile, readRegistryConfig } from "./network_config.ts";
 import { hasNextHopObjects, randomMac, requirePrivilege } from "./preflight.ts";
+import { type RegistryPlace, registryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
 import { SubnetFileKeeper } from "./subnet_file_keeper.ts";
 import { UnderlayFollower } from "./underlay_follower.ts";
 
-/** Peers left out that the log names at a time, and characters that it takes of each. */
-const NAMED_FAULTS = 20;
-const MAX_WORDS_LENGTH = 300;
-/** Changes in one pass that leave much garbage. */
-const LARGE_PASS = 1000;
-
 /** What the agent needs of the process that it runs in. */
 export interface AgentDeps {
   readonly log: Log;
-  /** `NOTIFY_SOCKET`, where a service manager waits to hear that start-up is over. */
-  readonly notifySocket: string | undefined;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** What a member of the overlay works with, opened and checked. */
+interface Workplace {
+  readonly options: Options;
+  readonly deps: AgentDeps;
+  readonly libc: Libc;
+  readonly transport: RouteSocket;
+  readonly client: NetlinkClient;
+  readonly folders: FolderWatch | undefined;
+  readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
+  readonly place: RegistryPlace;
+  readonly cacheKeeper: LeaseCacheKeeper | undefined;
+  /** Puts what the status endpoints answer from in place of what they had before. */
+  readonly show: (status: StatusDeps) => void;
 }
 
 /**
@@ -59,45 +70,91 @@ export async function runAgent(
   await using stack = new AsyncDisposableStack();
 
   // First all that can be wrong, before anything is made.
-  const config = await readNetworkConfig(options, log);
+  const file = options.registry.kind === "etcd" ? undefined : await readConfigFile(options, log);
   checkSubnetFile(options.subnetFilePath);
   const libc = stack.use(new Libc());
   const transport = stack.use(RouteSocket.open(libc));
   const client = new NetlinkClient(transport);
   requirePrivilege(client);
+  const folders = stack.use(orNothing("files not watched", log, () => FolderWatch.open(libc)));
+  const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
+    folders && orNothing("file not watched", log, () => folders.add(dirname(path), basename(path), changed));
+  const place = stack.use(await registryPlace(options.registry, { ...deps, watchFiles }));
+
+  let waitingFor = "the agent is starting";
+  let status: StatusDeps = {
+    health: () => ({ isReady: false, reasons: [waitingFor], notes: [] }),
+    lastPass: () => undefined,
+    underlay: () => undefined,
+    ownLease: () => undefined,
+    registry: () => ({ name: place.name, heardAtMs: undefined, reason: waitingFor }),
+  };
+  if (options.health !== undefined) {
+    stack.use(serveStatus(() => status, { ...options.health, signal }));
+  }
+  const cacheKeeper = options.leaseCachePath === undefined || place.isOnDisk
+    ? undefined
+    : stack.use(new LeaseCacheKeeper(options.leaseCachePath, { log }));
+  const cache = cacheKeeper?.read(place.name);
+  const { config, text } = file !== undefined
+    ? { config: file, text: undefined }
+    : await readRegistryConfig(options, {
+      read: (options) => place.readNetworkConfig!(options),
+      source: place.name,
+      remembered: cache?.networkConfig,
+      waiting: (reason) => waitingFor = reason,
+      log,
+    }, { signal });
+  const show = (next: StatusDeps) => void (status = next);
+  const workplace = { options, deps, libc, transport, client, folders, watchFiles, place, cacheKeeper, show };
+  await takePart(workplace, { config, text, cache }, { signal });
+  log.write("info", "agent ended, the data path stays", {});
+}
+
+/** Holds this host's place in the overlay until `signal` aborts. */
+async function takePart(
+  workplace: Workplace,
+  known: { config: NetworkConfig; text: string | undefined; cache: ReturnType<LeaseCacheKeeper["read"]> },
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const { options, deps, libc, transport, client, folders, watchFiles, place, cacheKeeper } = workplace;
+  const { config, cache } = known;
+  const { log } = deps;
+  await using stack = new AsyncDisposableStack();
   const networks = config.families.map(({ network }) => network);
   const families = config.families.map(({ family }) => family);
-  const underlay = new UnderlayFollower(
-    () => chooseUnderlay(observeHostNetwork(client), { ...options, families }),
+  let opened: ReturnType<RegistryPlace["open"]> | undefined;
+  const underlay: UnderlayFollower = new UnderlayFollower(
+    () => {
+      const stronger = opened?.publicAddresses?.();
+      return chooseUnderlay(observeHostNetwork(client), { ...options, ...stronger, families });
+    },
     { log, changed: () => membership.refresh() },
   );
   const features = { hasNextHopObjects: hasNextHopObjects(client) };
   const backend: Backend = vxlanBackend(config.backend, { networks, ...features });
-  const folders = stack.use(orNothing("files not watched", log, () => FolderWatch.open(libc)));
-  const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
-    folders && orNothing("file not watched", log, () => folders.add(dirname(path), basename(path), changed));
-  const registry = stack.use(openLocalRegistry(options.localRegistryPath, {
-    now: () => Date.now(),
-    elapsedMs: () => performance.now(),
-    random: () => crypto.getRandomValues(new BigUint64Array(1))[0]!,
-    log,
-    watchFiles,
-  }, {
-    host: formatAddress(underlay.current.addresses[0]!.advertised),
+  const { registry, announce } = opened = stack.use(place.open({
     families: config.families,
+    ownAddresses: () => underlay.current.addresses.map(({ advertised }) => advertised),
     previousSubnets: await previousSubnets(options.subnetFilePath),
+    ownChanged: () => {
+      underlay.nudge();
+      membership.refresh();
+    },
   }));
 
   const trigger = new Trigger();
   const leases = new LeaseSet();
+  if (cache !== undefined) leases.remember(cache.leases);
   const seed = { existingMac: (name: string) => queryLink(client, name)?.mac, randomMac: randomMac() };
   const membership: Membership = new Membership({
     registry,
     leases,
-    request: (previous) => ({
-      backendType: backend.type,
-      parts: backend.advertise(underlay.current, previous, seed),
-    }),
+    remembered: cache?.own,
+    request: (previous) => {
+      underlay.follow();
+      return { backendType: backend.type, parts: backend.advertise(underlay.current, previous, seed) };
+    },
     changed: () => trigger.nudge(),
     now: () => Date.now(),
     log,
@@ -106,15 +163,27 @@ export async function runAgent(
   const subnetFile = new SubnetFileKeeper(options.subnetFilePath, { log });
   watchFiles(options.subnetFilePath, () => trigger.nudge());
   let lastPass: PassReport | undefined;
-  const health = () => readiness({ lastPass, lease: membership, subnetFile });
-  if (options.health !== undefined) {
-    stack.use(serveStatus({
-      health,
-      lastPass: () => lastPass,
-      underlay: () => underlay.current,
-      ownLease: () => membership.own,
-    }, { ...options.health, signal }));
-  }
+  const health = () => {
+    const { contact } = registry;
+    return readiness({
+      lastPass,
+      lease: membership,
+      subnetFile,
+      contact,
+      hasSnapshot: leases.all !== undefined,
+    });
+  };
+  workplace.show({
+    health,
+    lastPass: () => lastPass,
+    underlay: () => underlay.current,
+    ownLease: () => membership.own,
+    registry: () => ({
+      name: place.name,
+      heardAtMs: registry.contact.heardAtMs,
+      reason: registry.contact.reason,
+    }),
+  });
 
   const wanted = wantedState({
     backend,
@@ -141,22 +210,38 @@ export async function runAgent(
       tellFaults(report);
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
+      if (!report.isRemembered) {
+        cacheKeeper?.keep(
+          `${leases.version} ${JSON.stringify(own.parts.map(({ backendData }) => backendData))}`,
+          () => {
+            const { own } = membership;
+            const all = leases.all;
+            return own && all && { registry: place.name, networkConfig: known.text, own, leases: all };
+          },
+        );
+      }
       const { masquerade } = options;
       const mtuBytes = backend.overlayMtuBytes(underlay.current);
       subnetFile.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
-      if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.notifySocket);
+      if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.environment["NOTIFY_SOCKET"]);
     },
     now: () => new Date(),
     elapsedMs: () => performance.now(),
     log,
   };
 
-  log.write("info", "agent started", { backend: backend.type, ...underlay.facts(), ...features });
+  log.write("info", "agent started", {
+    backend: backend.type,
+    registry: place.name,
+    ...underlay.facts(),
+    ...features,
+  });
   const loop = (name: string, run: (options: { signal: AbortSignal }) => Promise<void>) =>
     keepRunning(name, run, { signal, log });
   await Promise.all([
     loop("lease", (options) => membership.hold(options)),
     loop("registry watch", (options) => membership.follow(options)),
+    announce && loop("announcer", (options) => announce(health, options)),
     loop("kernel watch", (options) =>
       watchKernel({
         notifications,
@@ -172,7 +257,6 @@ export async function runAgent(
       (loopOptions) => reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, ...loopOptions }),
     ),
   ]);
-  log.write("info", "agent ended, the data path stays", {});
 }
 
 /** What `open` opens; nothing where the system has no more of it, which only makes the agent slower to notice. */
@@ -185,27 +269,6 @@ function orNothing<T>(event: string, log: Log, open: () => T): T | undefined {
   }
 }
 
-async function readNetworkConfig(options: Options, log: Log): Promise<NetworkConfig> {
-  const path = options.networkConfigPath;
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    throw new Error(
-      `Cannot read the network configuration ${path}: ${
-        fileReason(error)
-      }; write it, or name another file with ` +
-        "-net-config-path",
-    );
-  }
-  const { config, warnings } = parseNetworkConfig(text, {
-    source: path,
-    overrides: options.backendOverrides,
-  });
-  for (const reason of warnings) log.write("warn", "configuration doubted", { reason });
-  return config;
-}
-
 /** The subnets that this host held when it last ran: it gets them again where nobody else has them. */
 async function previousSubnets(path: string): Promise<readonly Prefix[]> {
   try {
@@ -213,41 +276,6 @@ async function previousSubnets(path: string): Promise<readonly Prefix[]> {
   } catch {
     return [];
   }
-}
-
-/** Says of each peer once that it is left out, and why; `/status` has them all. */
-function tellOfNewFaults(log: Log): (report: PassReport) => void {
-  let known = new Set<string>();
-  let last: PassReport["faults"] | undefined;
-  return ({ faults }) => {
-    if (faults === last) return;
-    last = faults;
-    const told = new Set<string>();
-    for (const { host, reason } of faults.slice(0, NAMED_FAULTS)) {
-      const text = `${host} ${reason}`;
-      told.add(text);
-      // Both may be another host's words.
-      const cut = (words: string) => words.slice(0, MAX_WORDS_LENGTH);
-      if (!known.has(text)) log.write("warn", "peer left out", { host: cut(host), reason: cut(reason) });
-    }
-    known = told;
-  };
-}
-
-/**
- * Has the memory of a large pass collected once the host has settled: by itself the runtime would keep it for many
- * seconds. It is there only in the binary, which is compiled with V8's `--expose-gc`.
- */
-function restAfterWork(): (report: PassReport) => void {
-  const { gc } = globalThis as { gc?: (options: { type: "major"; flavor: "last-resort" }) => void };
-  let hasWorked = true;
-  return ({ planned, failureCount }) => {
-    if (planned + failureCount > 0) hasWorked ||= planned >= LARGE_PASS;
-    else if (hasWorked) {
-      hasWorked = false;
-      gc?.({ type: "major", flavor: "last-resort" });
-    }
-  };
 }
 
 /** A router advertisement from a pod must not change this host's routes; not every kernel has IPv6. */

@@ -89,7 +89,7 @@ async function agent(args: readonly string[], signal: AbortSignal): Promise<numb
   for (const reason of outcome.warnings) log.write("warn", "option doubted", { reason });
   const { runAgent } = await import("./agent.ts");
   try {
-    await runAgent(outcome.options, { log, notifySocket: Deno.env.get("NOTIFY_SOCKET") }, { signal });
+    await runAgent(outcome.options, { log, environment: Deno.env.toObject() }, { signal });
   } catch (error) {
     // Whoever looks at the log alone must see it too.
     if (outcome.options.logFilePath !== undefined && !signal.aborted) {

@@ -1,5 +1,6 @@
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { fileReason } from "../log/file_reason.ts";
+import { replaceFile, temporaryPath } from "./replace_file.ts";
 import { type Address, AF_INET, AF_INET6, formatAddress, formatPrefix } from "../model/address.ts";
 import { familyOf, parsePrefix, type Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
@@ -151,38 +152,11 @@ export function writeSubnetFile(path: string, text: string): boolean {
     const isFile = existing?.isFile === true;
     if (isFile && existing.size <= MAX_TEXT_LENGTH && Deno.readTextFileSync(path) === text) return false;
     Deno.mkdirSync(dirname(path), { recursive: true });
-    replaceFile(path, text, isFile && existing.mode !== null ? existing.mode & 0o777 : DEFAULT_MODE);
+    replaceFile(path, [text], isFile && existing.mode !== null ? existing.mode & 0o777 : DEFAULT_MODE);
     return true;
   } catch (error) {
     throw new SubnetFileError(path, fileReason(error));
   }
-}
-
-function replaceFile(path: string, text: string, mode: number): void {
-  const temporary = temporaryPath(path);
-  try {
-    {
-      using file = Deno.openSync(temporary, { write: true, createNew: true, mode });
-      const bytes = new TextEncoder().encode(text);
-      for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-      // The umask of the process has taken bits away.
-      Deno.chmodSync(temporary, mode);
-      file.syncSync();
-    }
-    Deno.renameSync(temporary, path);
-  } catch (error) {
-    try {
-      Deno.removeSync(temporary);
-    } catch {
-      // What was wrong first is the better reason.
-    }
-    throw error;
-  }
-}
-
-/** In the same folder, so that it can be renamed; hidden, and not to be guessed. */
-function temporaryPath(path: string): string {
-  return join(dirname(path), `.${basename(path)}${crypto.randomUUID()}`);
 }
 
 function statIfThere(path: string): Deno.FileInfo | undefined {

@@ -1,5 +1,6 @@
 import { type Flag, FLAG_GROUPS } from "./flag.ts";
 import { LATER_FLAGS } from "./later_flags.ts";
+import { REGISTRY_FLAGS } from "./registry_flags.ts";
 
 const [UNDERLAY, OVERLAY, FILES, STATUS] = FLAG_GROUPS;
 
@@ -125,16 +126,6 @@ const FLAGS_HERE = [
     help: "where this host's subnet is written",
   },
   {
-    name: "local-registry",
-    kind: "string",
-    group: FILES,
-    default: "/run/flannel/registry.db",
-    value: "FILE",
-    isRequired: true,
-    isNew: true,
-    help: "SQLite file that holds the leases",
-  },
-  {
     name: "subnet-lease-renew-margin",
     kind: "integer",
     group: FILES,
@@ -207,6 +198,7 @@ const FLAGS_HERE = [
  */
 export const FLAGS = [
   ...FLAGS_HERE,
+  ...REGISTRY_FLAGS,
   ...LATER_FLAGS,
 ] as const satisfies readonly Flag[];
 

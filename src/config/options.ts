@@ -5,6 +5,7 @@ import { FLAG_GROUPS, type FlagValue } from "./flag.ts";
 import { type Flag, variableOf } from "./flag.ts";
 import { type FlagName, FLAGS } from "./flags.ts";
 import { type Environment, type FlagReading, type FlagSource, readFlags } from "./parse_flags.ts";
+import { registryOf, type RegistryOptions } from "./registry_flags.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What the command line and the environment ask of the agent. */
@@ -21,7 +22,9 @@ export interface Options {
   readonly masquerade: boolean;
   readonly networkConfigPath: string;
   readonly subnetFilePath: string;
-  readonly localRegistryPath: string;
+  readonly registry: RegistryOptions;
+  /** Where what was known last is kept; absent where it is not. */
+  readonly leaseCachePath?: string;
   readonly leaseRenewMarginMs: number;
   readonly resyncMs: number;
   /** Where `/healthz` is served; absent where it is not. */
@@ -81,7 +84,8 @@ function optionsOf(reading: FlagReading): Options {
     masquerade: reading.values.get("ip-masq") as boolean,
     networkConfigPath: text("net-config-path"),
     subnetFilePath: text("subnet-file"),
-    localRegistryPath: text("local-registry"),
+    registry: registryOf(reading),
+    ...text("lease-cache") !== "" && { leaseCachePath: text("lease-cache") },
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
     resyncMs: integer("resync") * 1000,
     ...port > 0 && { health: { hostname: text("healthz-ip") || "0.0.0.0", port } },

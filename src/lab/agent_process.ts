@@ -22,6 +22,8 @@ export interface AgentStart {
   readonly command: readonly string[];
   /** Where its log lines go. */
   readonly logPath: string;
+  /** Variables besides those of this process. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /** A running agent. */
@@ -36,12 +38,12 @@ export class AgentProcess {
   }
 
   /** Starts an agent in a network namespace. */
-  static start({ netns, command, logPath }: AgentStart): AgentProcess {
+  static start({ netns, command, logPath, environment: own }: AgentStart): AgentProcess {
     const environment = Object.fromEntries(
       Object.entries(Deno.env.toObject()).filter(([name]) => !FOREIGN_VARIABLE.test(name)),
     );
     const words = [...command, `-log-file=${logPath}`];
-    return new AgentProcess(spawnInNetns(netns, words, environment));
+    return new AgentProcess(spawnInNetns(netns, words, { ...environment, ...own }));
   }
 
   get pid(): number {

@@ -35,6 +35,8 @@ export interface HostPlan {
   readonly registryPath: string;
   readonly networkConfigPath: string;
   readonly agentCommand: readonly string[];
+  /** Variables for the agent, besides those of the lab. */
+  readonly agentEnvironment: Readonly<Record<string, string>>;
 }
 
 /** What an agent tells the plugins of its host. */
@@ -169,11 +171,13 @@ export class LabHost implements AsyncDisposable {
     this.#agent = AgentProcess.start({
       netns: this.netns.name,
       logPath: this.logPath,
+      environment: this.#plan.agentEnvironment,
       command: [
         ...this.#plan.agentCommand,
         `-local-registry=${this.#plan.registryPath}`,
         `-net-config-path=${this.#plan.networkConfigPath}`,
         `-subnet-file=${this.subnetFilePath}`,
+        `-lease-cache=${this.directory}/leases.json`,
         `-iface=${UPLINK}`,
         `-healthz-ip=${healthIp}`,
         `-healthz-port=${healthPort}`,

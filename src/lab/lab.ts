@@ -36,6 +36,8 @@ export interface LabOptions {
   readonly withAgents?: boolean;
   /** Flags for each agent, stronger than the lab's own. */
   readonly agentFlags?: readonly string[];
+  /** Variables for the agent of a host. */
+  readonly agentEnvironment?: (hostName: string) => Readonly<Record<string, string>>;
   /** Where the lab's own folder is made; the folder for temporary files if absent. */
   readonly directory?: string;
   /** Ends waits and commands when it aborts. The lab is still to be disposed of. */
@@ -171,6 +173,7 @@ export class Lab implements AsyncDisposable {
       registryPath: this.registryPath,
       networkConfigPath: this.networkConfigPath,
       agentCommand: this.#options.agentCommand,
+      agentEnvironment: this.#options.agentEnvironment?.(`h${number}`) ?? {},
     }, { signal: this.#signal });
     this.#resources.use(host);
     this.#hosts.push(host);

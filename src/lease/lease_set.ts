@@ -14,6 +14,8 @@ export interface RemoteLeases {
   /** Sorted by host. */
   readonly leases: readonly Lease[];
   readonly faults: readonly LeaseFault[];
+  /** Whether they are from an earlier process, and the registry has not said yet what has changed since. */
+  readonly isRemembered: boolean;
 }
 
 /** Leases with the same parts are the same to this host; their end times are not its concern. */
@@ -30,21 +32,48 @@ interface Cached {
  */
 export class LeaseSet {
   #leases: Map<string, Lease> | undefined;
+  #isRemembered = false;
   #version = 0;
   #cached: Cached | undefined;
 
-  /** Folds an update in. Until the first snapshot nothing is known, and a change to the unknown is nothing. */
-  apply(update: LeaseUpdate): void {
+  /**
+   * Folds an update in. Until the first snapshot nothing is known, and a change to the unknown is nothing.
+   *
+   * @returns Whether it changed anything but end times.
+   */
+  apply(update: LeaseUpdate): boolean {
+    const before = this.#version;
     if (update.kind === "snapshot") {
       const leases = new Map(update.leases.map((lease) => [lease.host, lease]));
-      if (this.#leases === undefined || !isSameSet(this.#leases, leases)) this.#version++;
+      if (this.#leases === undefined || this.#isRemembered || !isSameSet(this.#leases, leases)) {
+        this.#version++;
+      }
       this.#leases = leases;
+      this.#isRemembered = false;
     } else if (update.kind === "held") {
-      if (this.#leases === undefined) return;
+      if (this.#leases === undefined || this.#isRemembered) return false;
       const { host } = update.lease;
       if (!isSameLease(this.#leases.get(host), update.lease)) this.#version++;
       this.#leases.set(host, update.lease);
-    } else if (this.#leases?.delete(update.host)) this.#version++;
+    } else if (!this.#isRemembered && this.#leases?.delete(update.host)) this.#version++;
+    return this.#version !== before;
+  }
+
+  /** Begins with what an earlier process knew last, until the first snapshot. */
+  remember(leases: readonly Lease[]): void {
+    if (this.#leases !== undefined) return;
+    this.apply({ kind: "snapshot", leases });
+    this.#isRemembered = true;
+  }
+
+  /** Another number after each change that is more than an end time. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Every lease, the own one too, as the registry said last; `undefined` before the first snapshot. */
+  get all(): readonly Lease[] | undefined {
+    return this.#leases && [...this.#leases.values()];
   }
 
   /** The lease of `host` as the registry knows it. */
@@ -65,7 +94,7 @@ export class LeaseSet {
       cached?.version === this.#version && isSameLease(cached.own, own) &&
       isSamePrefixes(cached.networks, networks)
     ) return cached.remote;
-    const remote = remoteLeases(this.#leases, own, networks);
+    const remote = { ...remoteLeases(this.#leases, own, networks), isRemembered: this.#isRemembered };
     this.#cached = { version: this.#version, own, networks, remote };
     return remote;
   }
@@ -79,7 +108,7 @@ function remoteLeases(
   all: ReadonlyMap<string, Lease>,
   own: Lease,
   networks: readonly Prefix[],
-): RemoteLeases {
+): Omit<RemoteLeases, "isRemembered"> {
   const refused = new Map<LeasePart, string>();
   const holdings: Holding[] = [];
   const leases = [...all.values()].filter(({ host }) => host !== own.host)
@@ -123,7 +152,7 @@ function collect(
   leases: readonly Lease[],
   networks: readonly Prefix[],
   refused: ReadonlyMap<LeasePart, string>,
-): RemoteLeases {
+): Omit<RemoteLeases, "isRemembered"> {
   const faults: LeaseFault[] = [];
   const left: Lease[] = [];
   for (const lease of leases) {
@@ -157,7 +186,7 @@ function isSameSet(a: ReadonlyMap<string, Lease>, b: ReadonlyMap<string, Lease>)
 }
 
 /** Compares all but the end time. */
-function isSameLease(a: Lease | undefined, b: Lease): boolean {
+export function isSameLease(a: Lease | undefined, b: Lease): boolean {
   if (a === b) return true;
   return a !== undefined && a.host === b.host && a.backendType === b.backendType &&
     a.parts.length === b.parts.length && a.parts.every((part, at) => isSamePart(part, b.parts[at]!));

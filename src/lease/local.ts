@@ -6,7 +6,7 @@ import { releaseLeases } from "./local_changes.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
 import type { LeaseFault } from "./lease_set.ts";
-import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
+import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
 
 const DEFAULT_TTL_MS = 24 * 60 * 60 * 1000;
@@ -74,6 +74,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
   /** Files that were deleted while they were open; they are not closed, see `LocalFile.successor()`. */
   readonly #replaced: LocalFile[] = [];
   #faults: readonly LeaseFault[] = [];
+  #contact: RegistryContact = { heardAtMs: undefined, reason: "the registry was not read yet" };
   /** The subnets of the lease that this process took last. */
   #lastSubnets: readonly Prefix[];
   readonly #closed = new AbortController();
@@ -85,6 +86,14 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     this.#deps = deps;
     this.#options = options;
     this.#lastSubnets = options.previousSubnets ?? [];
+  }
+
+  get host(): string {
+    return this.#options.host;
+  }
+
+  get contact(): RegistryContact {
+    return this.#contact;
   }
 
   /** Hosts whose rows were left out as a watch last read them, and why. */
@@ -159,11 +168,15 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
         } else if (elapsedMs() >= rejoinedMs) updates = reader.read();
         if (fault !== undefined) log.write("info", "lease registry read again");
         fault = undefined;
+        this.#contact = { heardAtMs: this.#deps.now(), reason: undefined };
       } catch (error) {
         reader.forget();
         const reason = error instanceof Error ? error.message : String(error);
         if (!isBusy(error) && reason !== fault) log.write("warn", "lease registry not read", { reason });
-        if (!isBusy(error)) fault = reason;
+        if (!isBusy(error)) {
+          fault = reason;
+          this.#contact = { ...this.#contact, reason };
+        }
       }
       for (const update of updates) {
         if (signal.aborted) return;

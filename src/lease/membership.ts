@@ -1,7 +1,7 @@
 import type { Log } from "../log/log.ts";
 import { formatAddress, formatPrefix } from "../model/address.ts";
-import type { Lease } from "../model/lease.ts";
-import type { LeaseSet } from "./lease_set.ts";
+import type { Lease, LeaseUpdate } from "../model/lease.ts";
+import { isSameLease, type LeaseSet } from "./lease_set.ts";
 import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
 
 /** A lease that could not be had is asked for again after this long, doubled each time. */
@@ -14,7 +14,9 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What membership needs of the world. */
 export interface MembershipDeps {
-  readonly registry: LeaseRegistry;
+  readonly registry: Pick<LeaseRegistry, "host" | "previous" | "acquire" | "watch">;
+  /** The own lease as it was when the process last ran; it is built upon until the registry gives one. */
+  readonly remembered?: Lease | undefined;
   readonly leases: LeaseSet;
   /** What this host asks for now; it changes with the underlay. */
   readonly request: (previous: Lease | undefined) => LeaseRequest;
@@ -31,10 +33,13 @@ export class Membership {
   #own: Lease | undefined;
   #reason: string | undefined = "no lease was asked for yet";
   #wake = Promise.withResolvers<void>();
+  /** Settled once the lease was asked for, whatever came of it. */
+  readonly #asked = Promise.withResolvers<void>();
 
   constructor(deps: MembershipDeps, options: { renewMarginMs: number }) {
     this.#deps = deps;
     this.#renewMarginMs = options.renewMarginMs;
+    this.#own = deps.remembered;
   }
 
   /** The lease of this host; `undefined` while it has none. */
@@ -42,7 +47,7 @@ export class Membership {
     return this.#own;
   }
 
-  /** Why there is no lease, as a sentence; `undefined` while there is one. */
+  /** Why the lease is not to be had, as a sentence; `undefined` once it was given. */
   get reason(): string | undefined {
     return this.#reason;
   }
@@ -56,7 +61,7 @@ export class Membership {
   async hold(options: { signal: AbortSignal }): Promise<void> {
     const { signal } = options;
     let retryMs = FIRST_RETRY_MS;
-    let previous = await this.#previous({ signal });
+    let previous = await this.#previous({ signal }) ?? this.#own;
     while (!signal.aborted) {
       this.#wake = Promise.withResolvers<void>();
       let waitMs: number;
@@ -67,32 +72,50 @@ export class Membership {
         retryMs = FIRST_RETRY_MS;
         waitMs = this.#untilRenewalMs(lease);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) break;
         this.#reason = error instanceof Error ? error.message : String(error);
         this.#deps.log.write("warn", "lease not acquired", { reason: this.#reason, retryInMs: retryMs });
         waitMs = retryMs;
         retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
       }
+      this.#asked.resolve();
       await this.#sleep(waitMs, { signal });
+    }
+    this.#asked.resolve();
+  }
+
+  /**
+   * Follows everybody's leases until `signal` aborts. It begins when `hold()` has asked for the own lease once, so
+   * that the first snapshot has it.
+   */
+  async follow(options: { signal: AbortSignal }): Promise<void> {
+    await this.#asked.promise;
+    for await (const update of this.#deps.registry.watch(options)) {
+      const hasChanged = this.#deps.leases.apply(update);
+      this.#compareOwn(update);
+      if (hasChanged) this.#deps.changed();
     }
   }
 
-  /** Follows everybody's leases until `signal` aborts. */
-  async follow(options: { signal: AbortSignal }): Promise<void> {
-    for await (const update of this.#deps.registry.watch(options)) {
-      this.#deps.leases.apply(update);
-      const own = this.#own;
-      if (own !== undefined) {
-        const isLost = update.kind === "released"
-          ? update.host === own.host
-          : update.kind === "snapshot" && !update.leases.some(({ host }) => host === own.host);
-        if (isLost) {
-          this.#deps.log.write("warn", "own lease was gone", { host: own.host });
-          this.refresh();
-        }
-      }
-      this.#deps.changed();
+  /** Asks for the own lease again when the registry has it no more, or otherwise than it was taken. */
+  #compareOwn(update: LeaseUpdate): void {
+    const own = this.#own;
+    const host = own?.host ?? this.#deps.registry.host;
+    if (host === undefined) return;
+    if (update.kind === "held" && update.lease.host !== host) return;
+    if (update.kind === "released" && update.host !== host) return;
+    const seen = update.kind === "held"
+      ? update.lease
+      : update.kind === "snapshot"
+      ? update.leases.find((lease) => lease.host === host)
+      : undefined;
+    if (seen === undefined ? own === undefined : isSameLease(own, seen)) return;
+    if (own !== undefined) {
+      this.#deps.log.write("warn", seen === undefined ? "own lease was gone" : "own lease was changed", {
+        host,
+      });
     }
+    this.refresh();
   }
 
   async #previous(options: { signal: AbortSignal }): Promise<Lease | undefined> {
@@ -108,7 +131,7 @@ export class Membership {
     const before = this.#own;
     this.#own = lease;
     this.#reason = undefined;
-    if (before !== undefined && isSame(before, lease)) return;
+    if (isSameLease(before, lease)) return;
     this.#deps.log.write("info", "lease acquired", facts(lease));
     this.#deps.changed();
   }
@@ -132,15 +155,6 @@ export class Membership {
     clearTimeout(timer);
     signal.removeEventListener("abort", end);
   }
-}
-
-/** Whether others see the same lease; when it ends is not their concern. */
-function isSame(a: Lease, b: Lease): boolean {
-  return JSON.stringify([facts(a), data(a)]) === JSON.stringify([facts(b), data(b)]);
-}
-
-function data({ backendType, parts }: Lease): unknown {
-  return [backendType, parts.map(({ backendData }) => backendData)];
 }
 
 function facts({ host, parts }: Lease): Record<string, unknown> {

@@ -1,4 +1,5 @@
 import type { Lease, LeasePart, LeaseUpdate } from "../model/lease.ts";
+import type { LeaseFault } from "./lease_set.ts";
 
 /** What a host asks for: who it is in the underlay, and what it publishes there. */
 export interface LeaseRequest {
@@ -7,8 +8,21 @@ export interface LeaseRequest {
   readonly parts: readonly Pick<LeasePart, "underlayAddress" | "backendData">[];
 }
 
+/** Whether a registry answers. */
+export interface RegistryContact {
+  /** When the registry last answered, in milliseconds since 1970; `undefined` if it never did. */
+  readonly heardAtMs: number | undefined;
+  /** Why it can't be followed now, as one sentence; `undefined` while it can. */
+  readonly reason: string | undefined;
+}
+
 /** Where hosts agree on who holds which subnet. */
 export interface LeaseRegistry {
+  /** What this host is known by, as `Lease.host`; `undefined` where only a lease decides it, and none was taken yet. */
+  readonly host: string | undefined;
+  /** Hosts whose entries can't be read, and why. */
+  readonly faults: readonly LeaseFault[];
+  readonly contact: RegistryContact;
   /** The lease that this host held last, if the registry still knows it. */
   previous(options: { signal: AbortSignal }): Promise<Lease | undefined>;
   /** Takes a subnet of each family for this host, or renews those that it holds. */

@@ -1,4 +1,4 @@
-import type { Desire } from "../backend/backend.ts";
+import type { Wanted } from "./wanted.ts";
 import type { Log } from "../log/log.ts";
 import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
 import type { DesiredState, ObservedLink } from "../model/state.ts";
@@ -19,7 +19,7 @@ import { delay, type Trigger } from "./trigger.ts";
 /** What a pass needs of the world. */
 export interface ReconcilerDeps {
   /** What this host must hold; `undefined` while that is not known, and then nothing is touched. */
-  readonly desire: () => (Desire & { readonly remoteLeases: number }) | undefined;
+  readonly desire: () => Wanted | undefined;
   readonly client: NetlinkClient;
   readonly observer: Observer;
   /** Called after a VTEP was created, before anything uses it. */
@@ -79,7 +79,7 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   try {
     planned += reconcileLinks(deps, desire.state, failures);
     isForwarding = failures.count === 0;
-    planned += reconcileTables(deps, desire.state, failures);
+    planned += reconcileTables(deps, desire, failures);
   } catch (error) {
     failures.add(error instanceof Error ? error.message : String(error));
   }
@@ -92,6 +92,7 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
     isForwarding,
     faults: desire.faults,
     remoteLeases: desire.remoteLeases,
+    isRemembered: desire.isRemembered,
   };
   logPass(deps.log, report);
   deps.report(report);
@@ -124,10 +125,12 @@ function vteps(
 }
 
 /** Brings the tables to their desired state; returns how many rows that changed. */
-function reconcileTables(deps: ReconcilerDeps, state: DesiredState, failures: Failures): number {
+function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, failures: Failures): number {
   const linkIndexes = deps.observer.links(state.links).map((link) => link?.linkIndex ?? 0);
   let planned = 0;
   for (const whole of planTables(state, deps.observer.tables(state.links, linkIndexes))) {
+    // The kernel may know better: an earlier process may have ended before it noted what it did last.
+    if (isRemembered && whole.operation !== "add") continue;
     const step = onPresentLinks(whole, linkIndexes);
     planned += step.indices.length;
     applyTableStep(deps.client, step, state.links, linkIndexes, failures);

@@ -19,6 +19,8 @@ export interface PassReport {
   readonly faults: readonly PeerFault[];
   /** Remote leases that the pass was made for. */
   readonly remoteLeases: number;
+  /** Whether they are what an earlier process knew, and the registry has not been heard since. */
+  readonly isRemembered: boolean;
 }
 
 /** Collects failures while a pass goes on with the rest. */

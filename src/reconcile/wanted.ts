@@ -6,6 +6,8 @@ import type { Underlay } from "../model/underlay.ts";
 export interface Remote {
   readonly leases: readonly Lease[];
   readonly faults: readonly PeerFault[];
+  /** Whether this is what an earlier process knew, which may be behind the kernel. */
+  readonly isRemembered: boolean;
 }
 
 /** Where the wanted state comes from. */
@@ -20,7 +22,11 @@ export interface WantedDeps {
 }
 
 /** What a pass is made for. */
-export type Wanted = Desire & { readonly remoteLeases: number };
+export type Wanted = Desire & {
+  readonly remoteLeases: number;
+  /** Whether others' leases are remembered only: then what is missing is added, and nothing replaced or deleted. */
+  readonly isRemembered: boolean;
+};
 
 /** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
 export function wantedState(deps: WantedDeps): () => Wanted | undefined {
@@ -38,6 +44,7 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
         state,
         faults: [...unreadable, ...remote.faults, ...faults],
         remoteLeases: remote.leases.length,
+        isRemembered: remote.isRemembered,
       };
       last = { key, wanted };
     }

@@ -17,18 +17,29 @@ export interface StatusDeps {
   readonly lastPass: () => PassReport | undefined;
   readonly underlay: () => Underlay | undefined;
   readonly ownLease: () => Lease | undefined;
+  /** Where leases are agreed on, and whether it answers. */
+  readonly registry: () => RegistryFacts;
+}
+
+/** Where leases are agreed on, and whether it answers. */
+export interface RegistryFacts {
+  readonly name: string;
+  /** When it was last heard, in milliseconds since 1970; `undefined` if never. */
+  readonly heardAtMs: number | undefined;
+  /** Why it can't be followed now; `undefined` while it can. */
+  readonly reason: string | undefined;
 }
 
 /** `/healthz` and `/readyz` as flanneld answers them, with the reasons behind its words, and `/status`. */
-export function statusApp(deps: StatusDeps): Hono {
+export function statusApp(current: () => StatusDeps): Hono {
   const app = new Hono();
   app.all("/healthz", () => plainText(200, "flanneld is running"));
   app.all("/readyz", () => {
-    const { isReady, reasons } = deps.health();
-    if (isReady) return plainText(200, "flanneld is ready");
+    const { isReady, reasons, notes } = current().health();
+    if (isReady) return plainText(200, ["flanneld is ready", ...notes.map(oneLine)].join("\n"));
     return plainText(503, ["flanneld is not ready yet", ...reasons.map(oneLine)].join("\n"));
   });
-  app.get("/status", (context) => context.json(statusReport(deps)));
+  app.get("/status", (context) => context.json(statusReport(current())));
   app.notFound(() => plainText(404, "404 page not found"));
   app.onError(() => plainText(500, "500 internal error"));
   return app;
@@ -40,13 +51,24 @@ function plainText(status: number, text: string): Response {
 }
 
 function statusReport(deps: StatusDeps) {
-  const { isReady, reasons } = deps.health();
+  const { isReady, reasons, notes } = deps.health();
   return {
     ready: isReady,
     reasons: reasons.map(oneLine),
+    notes: notes.map(oneLine),
+    registry: describeRegistry(deps.registry()),
     lease: describeLease(deps.ownLease()),
     underlay: describeUnderlay(deps.underlay()),
     pass: describePass(deps.lastPass()),
+  };
+}
+
+function describeRegistry({ name, heardAtMs, reason }: RegistryFacts) {
+  return {
+    name: oneLine(name),
+    followed: reason === undefined,
+    reason: reason === undefined ? null : oneLine(reason),
+    heardAt: heardAtMs === undefined ? null : new Date(heardAtMs).toISOString(),
   };
 }
 

@@ -9,33 +9,43 @@ export interface HealthFacts {
   readonly lease: { readonly own: Lease | undefined; readonly reason: string | undefined };
   /** Why there is no good subnet file; `undefined` while there is one. */
   readonly subnetFile: { readonly fault: string | undefined };
-  /** Whether the registry has delivered a whole snapshot. There is no pass before it has. */
-  readonly hasSnapshot?: boolean;
+  /** Whether it is known who is in the overlay. There is no pass before it is. */
+  readonly hasSnapshot: boolean;
+  /** Why the registry can't be followed now; `undefined` while it can. */
+  readonly contact: { readonly reason: string | undefined };
 }
 
 /** Whether pods can be started on this host, and what stands in the way. */
 export interface Readiness {
   readonly isReady: boolean;
-  /** One line each, in the order of start-up; empty when ready. */
+  /** One line each, the cause of the others first; empty when ready. */
   readonly reasons: readonly string[];
+  /** What is not as it should be and stands in nobody's way yet, one line each. */
+  readonly notes: readonly string[];
 }
 
 /** Judges whether the overlay is as desired: that it once was does not count. */
-export function readiness({ lastPass, lease, subnetFile, hasSnapshot }: HealthFacts): Readiness {
-  const reasons: string[] = [];
-  if (lease.own === undefined) {
-    const cause = lease.reason === undefined ? "" : `: ${lease.reason}`;
-    reasons.push(`this host has no lease${cause}`);
+export function readiness(facts: HealthFacts): Readiness {
+  const { lastPass, lease, subnetFile, hasSnapshot, contact } = facts;
+  const cause = (reason: string | undefined) => reason === undefined ? "" : `: ${reason}`;
+  const unready = (...reasons: string[]) => ({ isReady: false, reasons, notes: [] });
+  // Without these there is nothing else to judge.
+  if (lease.own === undefined) return unready(`this host has no lease${cause(lease.reason)}`);
+  if (!hasSnapshot) {
+    return unready(`the registry has not said yet who is in the overlay${cause(contact.reason)}`);
   }
-  if (hasSnapshot === false) reasons.push("the registry has not said yet who is in the overlay");
-  if (lastPass === undefined) reasons.push("no pass was made yet");
-  else {
-    if (!lastPass.isForwarding) reasons.push("the links of the overlay are not as they must be");
-    const { failureCount, planned, failures } = lastPass;
-    if (failureCount > 0) {
-      reasons.push(`${failureCount} of ${planned} changes failed in the last pass`, ...failures);
-    }
+  if (lastPass === undefined) return unready("no pass was made yet");
+  const reasons: string[] = [];
+  if (!lastPass.isForwarding) reasons.push("the links of the overlay are not as they must be");
+  const { failureCount, planned, failures } = lastPass;
+  if (failureCount > 0) {
+    reasons.push(`${failureCount} of ${planned} changes failed in the last pass`, ...failures);
   }
   if (subnetFile.fault !== undefined) reasons.push(subnetFile.fault);
-  return { isReady: reasons.length === 0, reasons };
+  // What is built stays, so these do not make a host unready.
+  const notes: string[] = [];
+  if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
+  if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
+  if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");
+  return { isReady: reasons.length === 0, reasons, notes };
 }

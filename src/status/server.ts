@@ -15,7 +15,7 @@ export interface StatusServer extends AsyncDisposable {
  * @throws {Error} If the address can't be bound.
  */
 export function serveStatus(
-  deps: StatusDeps,
+  current: () => StatusDeps,
   options: { readonly hostname: string; readonly port: number; readonly signal?: AbortSignal },
 ): StatusServer {
   const { hostname, port, signal } = options;
@@ -23,7 +23,7 @@ export function serveStatus(
   // Nobody may ever ask: the router is loaded for whoever does.
   let app: Promise<{ fetch(request: Request): Response | Promise<Response> }> | undefined;
   const server = bind(hostname, port, async (request) => {
-    app ??= import("./app.ts").then(({ statusApp }) => statusApp(deps));
+    app ??= import("./app.ts").then(({ statusApp }) => statusApp(current));
     return await (await app).fetch(request);
   });
   let closing: Promise<void> | undefined;

@@ -1,12 +1,11 @@
 import { vxlanBackend } from "../../src/backend/vxlan.ts";
 import { parseAddress, parsePrefix } from "../../src/model/address.ts";
-import type { Lease } from "../../src/model/lease.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { Libc } from "../../src/netlink/ffi.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import { reconcileOnce } from "../../src/reconcile/reconciler.ts";
-import { wantedState } from "../../src/reconcile/wanted.ts";
+import { type Remote, wantedState } from "../../src/reconcile/wanted.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { median } from "./machine.ts";
 import { member, members, NETWORK } from "./members.ts";
@@ -42,9 +41,10 @@ export async function timePasses(count: number): Promise<PassFigures> {
     mtuBytes: 1500,
     addresses: [{ family: 2, address, advertised: address, mtuBytes: 1500, segments: [] }],
   };
-  let remote: { leases: readonly Lease[]; faults: readonly never[] } = {
+  let remote: Remote = {
     leases: members(2, count + 1),
     faults: [],
+    isRemembered: false,
   };
   const own = member(1);
   const deps = {
@@ -78,7 +78,7 @@ export async function timePasses(count: number): Promise<PassFigures> {
   const firstMs = pass(4 * count + 2);
   const idle = rounds(() => pass(0));
   const join = rounds((round) => {
-    remote = { leases: [...remote.leases, member(count + 2 + round)], faults: [] };
+    remote = { leases: [...remote.leases, member(count + 2 + round)], faults: [], isRemembered: false };
     return pass(4);
   });
   const repairs: number[] = [];

@@ -49,13 +49,21 @@ const FLANNEL_FLAGS: [name: string, initial: unknown, value: string][] = [
   ["log_backtrace_at", "", "a.go:1"],
 ];
 
+/** Flags that are refused alone. */
+const NEEDS: Readonly<Record<string, readonly string[]>> = {
+  "etcd-certfile": ["etcd-keyfile"],
+  "etcd-keyfile": ["etcd-certfile"],
+  "etcd-password": ["etcd-username"],
+};
+
 for (const [name, initial, value] of FLANNEL_FLAGS) {
   Deno.test(`parseOptions() takes flannel's -${name} as a flag and as ${variableOf(name)}`, () => {
     assertEquals((FLAGS as readonly Flag[]).find((flag) => flag.name === name)?.default as unknown, initial);
+    const others = (NEEDS[name] ?? []).map((other) => `-${other}=x`);
     for (const argv of [[`-${name}=${value}`], [`--${name}=${value}`]]) {
-      assertEquals(parseOptions(argv, {}).kind, "run");
+      assertEquals(parseOptions([...argv, ...others], {}).kind, "run");
     }
-    const outcome = parseOptions([], { [variableOf(name)]: value });
+    const outcome = parseOptions(others, { [variableOf(name)]: value });
     assertEquals(outcome.kind === "run" && outcome.given.get(name), "environment");
   });
 }
@@ -70,7 +78,13 @@ Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing 
       masquerade: false,
       networkConfigPath: "/etc/kube-flannel/net-conf.json",
       subnetFilePath: "/run/flannel/subnet.env",
-      localRegistryPath: "/run/flannel/registry.db",
+      registry: {
+        kind: "etcd",
+        endpoints: ["http://127.0.0.1:4001", "http://127.0.0.1:2379"],
+        prefix: "/coreos.com/network",
+        tls: {},
+      },
+      leaseCachePath: "/run/flannel/leases.json",
       leaseRenewMarginMs: 3_600_000,
       resyncMs: 30_000,
       logFormat: "auto",
@@ -140,7 +154,6 @@ const refused: [argv: string[], environment: Environment, message: string, why: 
   ],
   [["-subnet-lease-renew-margin=1440"], {}, "must be 1 to 1439", "a lease lasts a day"],
   [["-resync=0"], {}, "must be 1 to 3600", "a loop must rest"],
-  [["-local-registry="], {}, "Cannot read -local-registry: must not be empty", "it is a file"],
   [
     [],
     { FLANNELD_LOG_FORMAT: "xml" },
@@ -159,12 +172,12 @@ for (const [argv, environment, message, why] of refused) {
 const later: [argv: string[], environment: Environment, warnings: number, why: string][] = [
   [["-ip-masq"], {}, 1, "the rules are missing"],
   [["-ip-masq=false"], {}, 0, "there are no rules anyway"],
-  [["-kube-subnet-mgr", "-etcd-prefix=/net"], {}, 2, "each flag has a line"],
-  [[], { FLANNELD_KUBE_SUBNET_MGR: "true" }, 1, "a variable asks too"],
+  [["-ip-masq", "-ip-blackhole-route"], {}, 2, "each flag has a line"],
+  [[], { FLANNELD_IP_MASQ: "true" }, 1, "a variable asks too"],
+  [["-kube-subnet-mgr", "-etcd-prefix=/net"], {}, 0, "this version has both registries"],
   [["-iptables-forward-rules=false"], {}, 0, "there are no rules anyway"],
   [["-iptables-forward-rules"], {}, 1, "the rules are missing, though it is flannel's default"],
   [["-iptables-resync=5"], {}, 0, "it is the default"],
-  [["-etcd-endpoints="], {}, 0, "nothing is asked"],
   [["-subnet-lease-renew-margin=5", "-v=2"], {}, 0, "this version does that"],
 ];
 
@@ -175,9 +188,9 @@ for (const [argv, environment, warnings, why] of later) {
   });
 }
 
-Deno.test("parseOptions() names the variable that asks for a later feature, and no secret", () => {
-  assertEquals(run([], { FLANNELD_ETCD_PASSWORD: "hunter2" }).warnings, [
-    "FLANNELD_ETCD_PASSWORD has no effect: the etcd registry comes in a later version",
+Deno.test("parseOptions() names the variable that asks for a later feature", () => {
+  assertEquals(run([], { FLANNELD_IP_BLACKHOLE_ROUTE: "true" }).warnings, [
+    "FLANNELD_IP_BLACKHOLE_ROUTE has no effect: the blackhole route of the own subnet comes in a later version",
   ]);
 });
 

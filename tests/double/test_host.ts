@@ -107,6 +107,7 @@ export class TestHost implements AsyncDisposable {
       desire: () => ({
         ...backend.desire(this.underlay, this.own, remote),
         remoteLeases: remote.length,
+        isRemembered: false,
       }),
       linkCreated: () => {},
       report: () => {},

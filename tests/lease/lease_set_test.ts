@@ -31,7 +31,7 @@ Deno.test("LeaseSet.remote() is undefined before the first snapshot, whatever ca
   set.apply({ kind: "released", host: "a" });
   assertEquals(set.remote(OWN, NETWORKS), undefined);
   set.apply({ kind: "snapshot", leases: [] });
-  assertEquals(set.remote(OWN, NETWORKS), { leases: [], faults: [] });
+  assertEquals(set.remote(OWN, NETWORKS), { leases: [], faults: [], isRemembered: false });
 });
 
 Deno.test("LeaseSet.remote() leaves out the own lease, which is no fault", () => {

@@ -10,7 +10,8 @@ const OWN = lease("me", "10.244.1.0/24", "192.0.2.1");
 const DEADLINE_MS = 5000;
 
 /** A registry that answers as it is told to, and counts what it is asked. */
-class Scripted implements LeaseRegistry {
+class Scripted implements Pick<LeaseRegistry, "host" | "previous" | "acquire" | "watch"> {
+  readonly host = OWN.host;
   readonly answers: (() => Lease)[] = [];
   acquired = 0;
   readonly #updates: LeaseUpdate[] = [];
@@ -158,6 +159,73 @@ for (const [how, update] of losses) {
   });
 }
 
+const rewritings: [how: string, update: LeaseUpdate][] = [
+  ["an update", { kind: "held", lease: lease("me", "10.244.1.0/24", "192.0.2.66") }],
+  ["a snapshot", { kind: "snapshot", leases: [lease("me", "10.244.66.0/24", "192.0.2.1")] }],
+];
+
+for (const [how, update] of rewritings) {
+  Deno.test(`Membership takes its lease again when ${how} shows that somebody rewrote it`, async () => {
+    await withMembership(async ({ registry, events }) => {
+      registry.say(update);
+      await registry.until(2);
+      assert(events.includes("own lease was changed"), events.join());
+    });
+  });
+}
+
+Deno.test("Membership asks at once when the registry shows what it could not give before", async () => {
+  const refuse = () => {
+    throw new Error("the node has no podCIDR");
+  };
+  await withMembership(async ({ registry, membership }) => {
+    const startedMs = performance.now();
+    for (let count = 2; count <= 6; count++) {
+      registry.say({ kind: "snapshot", leases: [OWN] });
+      await registry.until(count);
+    }
+    // By its clock alone it would have asked again after 200 + 400 + 800 + 1600 ms.
+    assert(performance.now() - startedMs < 2500);
+    assertEquals(membership.own, OWN);
+  }, { answers: [refuse, refuse, refuse, refuse, refuse] });
+});
+
+Deno.test("Membership does not ask again when the registry shows its lease as it is", async () => {
+  const other = lease("other", "10.244.2.0/24", "192.0.2.2");
+  await withMembership(async ({ registry, leases, changes }) => {
+    registry.say({ kind: "snapshot", leases: [OWN] });
+    registry.say({ kind: "held", lease: { ...OWN, expiresAtMs: 1 } });
+    registry.say({ kind: "held", lease: other });
+    const before = changes();
+    registry.say({ kind: "held", lease: { ...other, expiresAtMs: 1 } });
+    registry.say({ kind: "held", lease: { ...other, expiresAtMs: 2 } });
+    registry.say({ kind: "released", host: "nobody" });
+    const endsAt = performance.now() + DEADLINE_MS;
+    while (leases.of("other")?.expiresAtMs !== 2 && performance.now() < endsAt) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assertEquals(registry.acquired, 1);
+    assertEquals(changes() - before, 2, "the snapshot and the new lease");
+  });
+});
+
+Deno.test("Membership builds upon the lease that is remembered while the registry gives none", async () => {
+  const controller = new AbortController();
+  const remembered = lease("me", "10.244.7.0/24", "192.0.2.1");
+  const membership = membershipOf(
+    registryWith({
+      acquire: () => {
+        setTimeout(() => controller.abort(), 5);
+        return Promise.reject(new Error("nobody answers"));
+      },
+    }),
+    { remembered },
+  );
+  assertEquals(membership.own, remembered);
+  await endsInTime(membership.hold({ signal: controller.signal }));
+  assertEquals([membership.own, membership.reason], [remembered, "nobody answers"]);
+});
+
 Deno.test("Membership follows everybody else's leases", async () => {
   const other = lease("other", "10.244.2.0/24", "192.0.2.2");
   await withMembership(async ({ registry, leases }) => {
@@ -173,8 +241,9 @@ Deno.test("Membership follows everybody else's leases", async () => {
 });
 
 /** A registry of one lease, of which the parts given behave otherwise. */
-function registryWith(overrides: Partial<LeaseRegistry>): LeaseRegistry {
+function registryWith(overrides: Partial<MembershipDeps["registry"]>): MembershipDeps["registry"] {
   return {
+    host: OWN.host,
     previous: () => Promise.resolve(undefined),
     acquire: () => Promise.resolve(OWN),
     async *watch() {},
@@ -182,7 +251,10 @@ function registryWith(overrides: Partial<LeaseRegistry>): LeaseRegistry {
   };
 }
 
-function membershipOf(registry: LeaseRegistry, overrides: Partial<MembershipDeps> = {}): Membership {
+function membershipOf(
+  registry: MembershipDeps["registry"],
+  overrides: Partial<MembershipDeps> = {},
+): Membership {
   const log: Log = { write: () => {}, with: () => log };
   return new Membership({
     registry,

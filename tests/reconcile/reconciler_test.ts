@@ -56,7 +56,11 @@ function desire(remote: readonly Lease[]) {
     return { family, address, advertised: address, mtuBytes: 1500, segments: [] };
   });
   const underlay = { linkIndex: 2, linkName: "eth0", mtuBytes: 1500, addresses };
-  return { ...backend.desire(underlay, dualLease(1), remote), remoteLeases: remote.length };
+  return {
+    ...backend.desire(underlay, dualLease(1), remote),
+    remoteLeases: remote.length,
+    isRemembered: false,
+  };
 }
 
 const IPV4_VTEP: ObservedLink = {
@@ -159,6 +163,7 @@ Deno.test("reconcileOnce() reports a pass that found all in place, and says so o
     isForwarding: true,
     faults: [],
     remoteLeases: 0,
+    isRemembered: false,
   });
   assertEquals(said.map(([level, event]) => [level, event]), [["debug", "pass ended"]]);
 });

@@ -31,7 +31,9 @@ function world() {
   const state = {
     underlay: {} as Underlay,
     own: OWN as Lease | undefined,
-    remote: { leases: [PEER], faults: [{ host: "b", reason: "by the set" }] } as Remote | undefined,
+    remote: { leases: [PEER], faults: [{ host: "b", reason: "by the set" }], isRemembered: false } as
+      | Remote
+      | undefined,
     unreadable: [{ host: "a", reason: "by the registry" }],
   };
   const wanted = wantedState({
@@ -65,7 +67,7 @@ const changes: [
 ][] = [
   ["the underlay", { underlay: {} as Underlay }],
   ["the own lease", { own: { ...OWN } }],
-  ["somebody else's lease", { remote: { leases: [], faults: [] } }],
+  ["somebody else's lease", { remote: { leases: [], faults: [], isRemembered: false } }],
   ["what can't be read", { unreadable: [] }],
 ];
 

@@ -5,10 +5,11 @@ import { readiness } from "../../src/status/health.ts";
 import { OWN, pass, UNDERLAY } from "./facts.ts";
 
 const ready: StatusDeps = {
-  health: () => ({ isReady: true, reasons: [] }),
+  health: () => ({ isReady: true, reasons: [], notes: [] }),
   lastPass: () => pass(),
   underlay: () => UNDERLAY,
   ownLease: () => OWN,
+  registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
 };
 
 const answers: [
@@ -17,19 +18,30 @@ const answers: [
   status: number,
   body: string,
 ][] = [
-  [["/healthz", "GET"], { health: () => ({ isReady: false, reasons: ["no"] }) }, 200, "flanneld is running"],
+  [
+    ["/healthz", "GET"],
+    { health: () => ({ isReady: false, reasons: ["no"], notes: [] }) },
+    200,
+    "flanneld is running",
+  ],
   [["/healthz", "POST"], {}, 200, "flanneld is running"],
   [["/readyz", "GET"], {}, 200, "flanneld is ready"],
   [["/readyz", "POST"], {}, 200, "flanneld is ready"],
   [
     ["/readyz", "GET"],
-    { health: () => ({ isReady: false, reasons: ["no lease", "no file"] }) },
+    { health: () => ({ isReady: true, reasons: [], notes: ["the registry is away"] }) },
+    200,
+    "flanneld is ready\nthe registry is away",
+  ],
+  [
+    ["/readyz", "GET"],
+    { health: () => ({ isReady: false, reasons: ["no lease", "no file"], notes: [] }) },
     503,
     "flanneld is not ready yet\nno lease\nno file",
   ],
   [
     ["/readyz", "GET"],
-    { health: () => ({ isReady: false, reasons: ["a\r\nflanneld is ready\x1b[2J"] }) },
+    { health: () => ({ isReady: false, reasons: ["a\r\nflanneld is ready\x1b[2J"], notes: [] }) },
     503,
     "flanneld is not ready yet\na flanneld is ready [2J",
   ],
@@ -41,7 +53,7 @@ const answers: [
 
 for (const [[path, method], deps, status, body] of answers) {
   Deno.test(`${method} ${path} answers ${status} ${JSON.stringify(body)}`, async () => {
-    const response = await statusApp({ ...ready, ...deps }).request(path, { method });
+    const response = await statusApp(() => ({ ...ready, ...deps })).request(path, { method });
     assertEquals([response.status, await response.text()], [status, body]);
     assertEquals(response.headers.get("content-type")?.toLowerCase(), "text/plain; charset=utf-8");
   });
@@ -50,8 +62,15 @@ for (const [[path, method], deps, status, body] of answers) {
 Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next one does not", async () => {
   let lastPass: PassReport | undefined;
   const lease = { own: OWN, reason: undefined };
-  const health = () => readiness({ lastPass, lease, subnetFile: { fault: undefined } });
-  const app = statusApp({ ...ready, health });
+  const health = () =>
+    readiness({
+      lastPass,
+      lease,
+      subnetFile: { fault: undefined },
+      hasSnapshot: true,
+      contact: { reason: undefined },
+    });
+  const app = statusApp(() => ({ ...ready, health }));
   const statuses: number[] = [];
   for (const next of [undefined, pass(), pass({ failureCount: 1, failures: ["no"] }), pass()]) {
     lastPass = next;
@@ -67,14 +86,17 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
     failures: ["Cannot add route"],
     faults: [{ host: "b", reason: "subnet overlaps" }],
     remoteLeases: 7,
+    isRemembered: false,
   });
-  const response = await statusApp({ ...ready, lastPass: () => report }).request("/status");
+  const response = await statusApp(() => ({ ...ready, lastPass: () => report })).request("/status");
   assertEquals(response.headers.get("content-type"), "application/json");
   const text = await response.text();
   assert(!text.includes("not to be told"));
   assertEquals(JSON.parse(text), {
     ready: true,
     reasons: [],
+    notes: [],
+    registry: { name: "etcd /net", followed: true, reason: null, heardAt: "2026-01-01T00:00:01.000Z" },
     lease: {
       host: "192.0.2.1",
       backendType: "vxlan",
@@ -104,13 +126,13 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
 
 Deno.test("/status answers before there is anything to tell", async () => {
   const deps = { ...ready, lastPass: () => undefined, underlay: () => undefined, ownLease: () => undefined };
-  const { lease, underlay, pass } = await (await statusApp(deps).request("/status")).json();
+  const { lease, underlay, pass } = await (await statusApp(() => deps).request("/status")).json();
   assertEquals([lease, underlay, pass], [null, null, null]);
 });
 
 Deno.test("/status names some of many peers that were left out, counts them all, and cuts long words", async () => {
   const faults = Array.from({ length: 5000 }, (_, n) => ({ host: `h${n}`, reason: "x".repeat(4096) }));
-  const response = await statusApp({ ...ready, lastPass: () => pass({ faults }) }).request("/status");
+  const response = await statusApp(() => ({ ...ready, lastPass: () => pass({ faults }) })).request("/status");
   const { pass: told } = await response.json();
   assertEquals([told.leftOut, told.faults.length, told.faults[0].reason.length], [5000, 100, 501]);
 });
@@ -119,6 +141,6 @@ Deno.test("an endpoint that fails answers 500 and keeps its reason to itself", a
   const lastPass = () => {
     throw new Error("/etc/secret");
   };
-  const response = await statusApp({ ...ready, lastPass }).request("/status");
+  const response = await statusApp(() => ({ ...ready, lastPass })).request("/status");
   assertEquals([response.status, await response.text()], [500, "500 internal error"]);
 });

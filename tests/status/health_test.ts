@@ -1,5 +1,4 @@
 import { assertEquals } from "@std/assert";
-import { parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { type HealthFacts, readiness } from "../../src/status/health.ts";
 import { OWN, pass } from "./facts.ts";
 
@@ -8,11 +7,11 @@ const ready: HealthFacts = {
   lease: { own: OWN, reason: undefined },
   subnetFile: { fault: undefined },
   hasSnapshot: true,
+  contact: { reason: undefined },
 };
 
 const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = [
   ["all is well", {}, []],
-  ["all is well, and the snapshot goes without saying", withoutSnapshot(), []],
   ["there is no lease, and why", { lease: { own: undefined, reason: "all are held" } }, [
     "this host has no lease: all are held",
   ]],
@@ -21,8 +20,19 @@ const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = 
   ]],
   ["the registry is silent", { hasSnapshot: false, lastPass: undefined }, [
     "the registry has not said yet who is in the overlay",
-    "no pass was made yet",
   ]],
+  ["the registry is silent, and why", {
+    hasSnapshot: false,
+    lastPass: undefined,
+    contact: { reason: "nobody answers" },
+  }, ["the registry has not said yet who is in the overlay: nobody answers"]],
+  ["there is no lease, which is the cause of all else", {
+    lease: { own: undefined, reason: "all are held" },
+    lastPass: undefined,
+    hasSnapshot: false,
+    subnetFile: { fault: "the subnet file is not written yet" },
+  }, ["this host has no lease: all are held"]],
+  ["no pass was made", { lastPass: undefined }, ["no pass was made yet"]],
   ["the last pass failed", {
     lastPass: pass({ planned: 9, failureCount: 2, failures: ["no route", "no link"] }),
   }, [
@@ -39,21 +49,32 @@ const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = 
   ["a peer was left out", { lastPass: pass({ faults: [{ host: "b", reason: "overlaps" }] }) }, []],
 ];
 
-function withoutSnapshot(): Partial<HealthFacts> {
-  return { lastPass: pass({ remoteLeases: 3 }) };
-}
-
 for (const [name, facts, reasons] of cases) {
   Deno.test(`readiness() is ${reasons.length === 0} when ${name}`, () => {
-    assertEquals(readiness({ ...ready, ...facts }), { isReady: reasons.length === 0, reasons });
+    assertEquals(readiness({ ...ready, ...facts }), { isReady: reasons.length === 0, reasons, notes: [] });
   });
 }
 
-Deno.test("readiness() asks for no snapshot where nobody tells of it", () => {
-  const { hasSnapshot: _, ...facts } = ready;
-  assertEquals(readiness(facts).isReady, true);
-  assertEquals([OWN.parts[0]!.subnet, OWN.parts[0]!.underlayAddress], [
-    parsePrefix("10.244.1.0/24"),
-    parseAddress("192.0.2.1"),
-  ]);
-});
+const noted: [name: string, facts: Partial<HealthFacts>, note: string][] = [
+  [
+    "the lease can't be renewed",
+    { lease: { own: OWN, reason: "nobody answers" } },
+    "the lease can't be renewed: nobody answers",
+  ],
+  [
+    "the registry is away",
+    { contact: { reason: "nobody answers" } },
+    "the registry can't be followed: nobody answers",
+  ],
+  [
+    "the peers are remembered",
+    { lastPass: pass({ isRemembered: true }) },
+    "the peers are those that were known before the agent started",
+  ],
+];
+
+for (const [name, facts, note] of noted) {
+  Deno.test(`readiness() is true, with a note, when ${name}: what is built stays`, () => {
+    assertEquals(readiness({ ...ready, ...facts }), { isReady: true, reasons: [], notes: [note] });
+  });
+}

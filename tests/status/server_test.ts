@@ -3,10 +3,11 @@ import { serveStatus } from "../../src/status/server.ts";
 import { OWN, pass, UNDERLAY } from "./facts.ts";
 
 const deps = {
-  health: () => ({ isReady: true, reasons: [] }),
+  health: () => ({ isReady: true, reasons: [], notes: [] }),
   lastPass: () => pass(),
   underlay: () => UNDERLAY,
   ownLease: () => OWN,
+  registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
 };
 
 async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
@@ -19,7 +20,7 @@ async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
 Deno.test("serveStatus() answers until it is disposed", async () => {
   let port: number;
   {
-    await using server = serveStatus(deps, { hostname: "127.0.0.1", port: 0 });
+    await using server = serveStatus(() => deps, { hostname: "127.0.0.1", port: 0 });
     port = server.port;
     assertEquals(await body(port), "flanneld is running");
     assertEquals(await body(port), "flanneld is running");
@@ -29,7 +30,7 @@ Deno.test("serveStatus() answers until it is disposed", async () => {
 
 Deno.test("serveStatus() ends when its signal aborts", async () => {
   const controller = new AbortController();
-  const server = serveStatus(deps, { hostname: "127.0.0.1", port: 0, signal: controller.signal });
+  const server = serveStatus(() => deps, { hostname: "127.0.0.1", port: 0, signal: controller.signal });
   assertEquals(await body(server.port), "flanneld is running");
   controller.abort();
   await server[Symbol.asyncDispose]();
@@ -37,13 +38,16 @@ Deno.test("serveStatus() ends when its signal aborts", async () => {
 });
 
 Deno.test("serveStatus() serves an IPv6 address", async () => {
-  await using server = serveStatus(deps, { hostname: "::1", port: 0 });
+  await using server = serveStatus(() => deps, { hostname: "::1", port: 0 });
   assertEquals(await body(server.port, "[::1]"), "flanneld is running");
 });
 
 Deno.test("serveStatus() says what to do when the port is taken", async () => {
-  await using first = serveStatus(deps, { hostname: "127.0.0.1", port: 0 });
-  const error = assertThrows(() => serveStatus(deps, { hostname: "127.0.0.1", port: first.port }), Error);
+  await using first = serveStatus(() => deps, { hostname: "127.0.0.1", port: 0 });
+  const error = assertThrows(
+    () => serveStatus(() => deps, { hostname: "127.0.0.1", port: first.port }),
+    Error,
+  );
   assertEquals(
     error.message,
     `Cannot serve health on 127.0.0.1:${first.port}: address in use; ` +
@@ -58,7 +62,7 @@ const refused: [hostname: string, message: string][] = [
 
 for (const [hostname, message] of refused) {
   Deno.test(`serveStatus() refuses ${hostname}, which is not an address of this host`, () => {
-    const error = assertThrows(() => serveStatus(deps, { hostname, port: 18081 }), Error);
+    const error = assertThrows(() => serveStatus(() => deps, { hostname, port: 18081 }), Error);
     assertEquals(error.message, `${message}choose another with -healthz-ip`);
   });
 }

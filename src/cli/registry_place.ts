@@ -1,0 +1,142 @@
+import type { FamilyNetwork } from "../config/subnets.ts";
+import type { RegistryOptions } from "../config/registry_flags.ts";
+import type { LeaseRegistry } from "../lease/registry.ts";
+import type { Log } from "../log/log.ts";
+import {
+  type Address,
+  AF_INET,
+  AF_INET6,
+  formatAddress,
+  type Ipv4,
+  type Ipv6,
+  type Prefix,
+} from "../model/address.ts";
+import type { Readiness } from "../status/health.ts";
+
+/** What registries need of the process. */
+export interface RegistryPlaceDeps {
+  readonly log: Log;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Calls `changed` when a file whose path begins with `path` changes. */
+  readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
+}
+
+/** Whose leases they are, and of which networks. */
+export interface RegistryContext {
+  readonly families: readonly FamilyNetwork[];
+  /** Where other hosts reach this one, as far as it knows. */
+  readonly ownAddresses: () => readonly Address[];
+  /** What the subnet file says that this host held. */
+  readonly previousSubnets: readonly Prefix[];
+  /** Called when the registry says something new about this host that its lease depends on. */
+  readonly ownChanged: () => void;
+}
+
+/** A registry in use. */
+export interface OpenRegistry extends Disposable {
+  readonly registry: LeaseRegistry;
+  /** Addresses that the registry says this host is reached at; stronger than flags. */
+  readonly publicAddresses?: () => { readonly publicIp?: Ipv4; readonly publicIpv6?: Ipv6 };
+  /** Keeps telling others there how this host is, until `signal` aborts. */
+  readonly announce?: (health: () => Readiness, options: { signal: AbortSignal }) => Promise<void>;
+}
+
+/** A place where leases are agreed on, before it is known of which networks. */
+export interface RegistryPlace extends Disposable {
+  /** What it is called in messages and in the lease cache. */
+  readonly name: string;
+  /** Whether it is on this machine, and so never away. */
+  readonly isOnDisk: boolean;
+  /** Reads the network configuration, where the registry keeps it. */
+  readonly readNetworkConfig?: (options: { signal: AbortSignal }) => Promise<string>;
+  open(context: RegistryContext): OpenRegistry;
+}
+
+/**
+ * Finds the registry that the options name. Its code is loaded only then.
+ *
+ * @throws {Error} If what it is reached by can't be read, and what to do.
+ */
+export async function registryPlace(
+  options: RegistryOptions,
+  deps: RegistryPlaceDeps,
+): Promise<RegistryPlace> {
+  switch (options.kind) {
+    case "local":
+      return await localPlace(options, deps);
+    case "kube":
+      return await kubePlace(options, deps);
+    case "etcd":
+      return await etcdPlace(options, deps);
+  }
+}
+
+const now = () => Date.now();
+const elapsedMs = () => performance.now();
+const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]!;
+const readTextFile = (path: string) => Deno.readTextFile(path);
+
+async function localPlace(
+  { path }: RegistryOptions & { kind: "local" },
+  deps: RegistryPlaceDeps,
+): Promise<RegistryPlace> {
+  const { openLocalRegistry } = await import("../lease/local.ts");
+  const { log, watchFiles } = deps;
+  return {
+    name: `local ${path}`,
+    isOnDisk: true,
+    open: ({ families, ownAddresses, previousSubnets }) => {
+      const registry = openLocalRegistry(path, { now, elapsedMs, random: random64, log, watchFiles }, {
+        host: formatAddress(ownAddresses()[0]!),
+        families,
+        previousSubnets,
+      });
+      return { registry, [Symbol.dispose]: () => registry[Symbol.dispose]() };
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+async function kubePlace(
+  options: RegistryOptions & { kind: "kube" },
+  deps: RegistryPlaceDeps,
+): Promise<RegistryPlace> {
+  const { log, environment } = deps;
+  const { identityOf, KubeRegistry } = await import("../lease/kube.ts");
+  const { KubeAnnouncer } = await import("../lease/kube_announcer.ts");
+  const { findApiServer } = await import("../lease/kube_config.ts");
+  const identity = identityOf(environment);
+  const { apiUrl: url, kubeconfigFile, annotationPrefix, clearsCondition } = options;
+  const access = await findApiServer({ url, kubeconfigFile }, { readTextFile, environment });
+  return {
+    name: `kube ${annotationPrefix}`,
+    isOnDisk: false,
+    open: ({ families, ownChanged }) => {
+      const registry = new KubeRegistry(
+        { readTextFile, now, elapsedMs, random: Math.random, log, ownNodeChanged: ownChanged },
+        { access, identity, annotationPrefix, networks: families.map(({ network }) => network) },
+      );
+      const announcer = new KubeAnnouncer(registry, { now, elapsedMs, log }, { clearsCondition });
+      return {
+        registry,
+        publicAddresses: () => {
+          const [publicIp, publicIpv6] = [registry.publicAddress(AF_INET), registry.publicAddress(AF_INET6)];
+          return {
+            ...publicIp !== undefined && { publicIp: publicIp as Ipv4 },
+            ...publicIpv6 !== undefined && { publicIpv6: publicIpv6 as Ipv6 },
+          };
+        },
+        announce: (health, options) => announcer.run(health, options),
+        [Symbol.dispose]: () => registry[Symbol.dispose](),
+      };
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+function etcdPlace(
+  _options: RegistryOptions & { kind: "etcd" },
+  _deps: RegistryPlaceDeps,
+): Promise<RegistryPlace> {
+  throw new Error("later");
+}

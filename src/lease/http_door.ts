@@ -1,0 +1,145 @@
+import { fileReason } from "../log/file_reason.ts";
+
+/** Files that a TLS connection needs; each may be replaced at any time, as certificates are. */
+export interface TlsFiles {
+  /** The authorities that the server's certificate must come from; the system's where absent. */
+  readonly caFile?: string;
+  /** The own certificate and its key, where the server asks for one. */
+  readonly certFile?: string;
+  readonly keyFile?: string;
+}
+
+/** The same as texts, where a configuration carries them itself. */
+export interface TlsTexts {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** A server could not be asked: it is away, or not who it should be. */
+export class ConnectionError extends Error {
+  override readonly name = "ConnectionError";
+}
+
+/** What the door needs of the world. */
+export interface HttpDoorDeps {
+  readonly readTextFile: (path: string) => Promise<string>;
+}
+
+/**
+ * The way out to one registry: `fetch` with the certificates of files, which are read again when a connection failed
+ * and they have changed.
+ */
+export class HttpDoor implements Disposable {
+  readonly #deps: HttpDoorDeps;
+  readonly #files: TlsFiles;
+  readonly #texts: TlsTexts;
+  #opened: { readonly texts: TlsTexts; readonly client: Deno.HttpClient | undefined } | undefined;
+  #isStale = false;
+
+  constructor(deps: HttpDoorDeps, tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts }) {
+    this.#deps = deps;
+    this.#files = tls.files ?? {};
+    this.#texts = tls.texts ?? {};
+  }
+
+  /**
+   * Asks, and returns the answer as soon as its head is there, whatever its status.
+   *
+   * @throws {ConnectionError} If nobody answers, in one sentence.
+   * @throws What `init.signal` was aborted with.
+   */
+  async fetch(url: string, init: RequestInit & { readonly signal: AbortSignal }): Promise<Response> {
+    const client = await this.#client();
+    try {
+      return await fetch(url, { ...init, redirect: "error", ...client && { client } });
+    } catch (error) {
+      init.signal.throwIfAborted();
+      // Perhaps a certificate was replaced.
+      this.#isStale = true;
+      throw new ConnectionError(`${new URL(url).host} does not answer: ${connectionReason(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened?.client?.close();
+    this.#opened = undefined;
+  }
+
+  async #client(): Promise<Deno.HttpClient | undefined> {
+    if (this.#opened !== undefined && !this.#isStale) return this.#opened.client;
+    const texts = await this.#read();
+    this.#isStale = false;
+    const before = this.#opened;
+    if (before !== undefined && isSame(before.texts, texts)) return before.client;
+    const { ca, cert, key } = texts;
+    let client: Deno.HttpClient | undefined;
+    try {
+      if (ca !== undefined || cert !== undefined) {
+        client = Deno.createHttpClient({
+          ...ca !== undefined && { caCerts: [ca] },
+          ...cert !== undefined && key !== undefined && { cert, key },
+        });
+      }
+    } catch (error) {
+      const { caFile, certFile, keyFile } = this.#files;
+      const names = [caFile, certFile, keyFile].filter((name) => name !== undefined).join(", ");
+      const where = names === "" ? "the configuration" : names;
+      throw new ConnectionError(`the certificates of ${where} can't be used: ${lastPart(error)}`, {
+        cause: error,
+      });
+    }
+    this.#opened = { texts, client };
+    before?.client?.close();
+    return client;
+  }
+
+  async #read(): Promise<TlsTexts> {
+    const { caFile, certFile, keyFile } = this.#files;
+    const [ca, cert, key] = await Promise.all([caFile, certFile, keyFile].map(async (path) => {
+      if (path === undefined) return undefined;
+      try {
+        return await this.#deps.readTextFile(path);
+      } catch (error) {
+        throw new ConnectionError(`${path} can't be read: ${fileReason(error)}`, { cause: error });
+      }
+    }));
+    return {
+      ...this.#texts,
+      ...ca !== undefined && { ca },
+      ...cert !== undefined && { cert },
+      ...key !== undefined && { key },
+    };
+  }
+}
+
+function isSame(a: TlsTexts, b: TlsTexts): boolean {
+  return a.ca === b.ca && a.cert === b.cert && a.key === b.key;
+}
+
+/** What went wrong with a connection, in a person's words where the cause is known. */
+export function connectionReason(error: unknown): string {
+  const text = lastPart(error);
+  if (/UnknownIssuer/.test(text)) {
+    return "its certificate comes from an authority that is not trusted; name the right one's file";
+  }
+  if (/Expired/.test(text)) return "its certificate has expired, or this host's clock is wrong";
+  if (/NotValidYet/.test(text)) return "its certificate is not valid yet, or this host's clock is wrong";
+  if (/NotValidForName/.test(text)) return "its certificate is for another name or address";
+  if (/CertificateRequired|BadCertificate|HandshakeFailure/.test(text)) {
+    return "it wants a certificate of this host's that it knows; name one, and its key";
+  }
+  if (/InvalidContentType|InvalidMessage/.test(text)) {
+    return "it does not speak TLS there; write http:// or another port";
+  }
+  return text;
+}
+
+/** The innermost cause of what `fetch` throws: `Connection refused (os error 111)`. */
+function lastPart(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const [innermost] = text.split(/: (?=[A-Za-z])/).slice(-1);
+  return innermost!.replace(/ \(os error \d+\)$/, "").replaceAll(/\s+/g, " ").slice(0, 300);
+}

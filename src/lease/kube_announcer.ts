@@ -1,0 +1,151 @@
+import type { Event, NodeCondition } from "kubernetes-types/core/v1";
+import { array, catch as fallback, object, optional, string } from "zod/mini";
+import type { Log } from "../log/log.ts";
+import type { KubeRegistry } from "./kube.ts";
+import { isKubeStatus, STRATEGIC_MERGE_PATCH } from "./kube_client.ts";
+import { pause } from "./pause.ts";
+
+/** How often it is looked whether there is something to say. */
+const LOOK_MS = 1000;
+/** What stands in the way is told once it has stood there for so long; most of it passes at start. */
+const PATIENCE_MS = 10_000;
+/** The condition is looked at this often once it is as it should be, in case somebody sets it again. */
+const RECHECK_MS = 300_000;
+/** What could not be said is said again after this long. */
+const RETRY_MS = 5000;
+/** The same event is repeated after this long at the soonest; without the permission it is tried as rarely. */
+const REPEAT_MS = 600_000;
+/** Between two events that say something different. */
+const NEXT_EVENT_MS = 30_000;
+/** Kubernetes takes no longer message of an event. */
+const MAX_MESSAGE_LENGTH = 1024;
+
+const CONDITION: NodeCondition = {
+  type: "NetworkUnavailable",
+  status: "False",
+  reason: "FlannelIsUp",
+  message: "Flannel is running on this node",
+};
+
+/** Whether pods can be started on this host, and what stands in the way. */
+export interface Announced {
+  readonly isReady: boolean;
+  readonly reasons: readonly string[];
+}
+
+const conditionsSchema = object({
+  status: optional(object({
+    conditions: fallback(array(object({ type: string(), status: string(), reason: optional(string()) })), []),
+  })),
+});
+
+/**
+ * Says in the API server how this host is: clears the node's condition `NetworkUnavailable` when pods can be started,
+ * as flannel does, and writes an Event that names what stands in the way.
+ */
+export class KubeAnnouncer {
+  readonly #registry: Pick<KubeRegistry, "client" | "host">;
+  readonly #deps: { readonly now: () => number; readonly elapsedMs: () => number; readonly log: Log };
+  readonly #clearsCondition: boolean;
+  #conditionDueMs = 0;
+  #unreadySinceMs: number | undefined;
+  #lastReason: string | undefined;
+  #lastEventMs = -Infinity;
+  #isForbidden = false;
+
+  constructor(
+    registry: Pick<KubeRegistry, "client" | "host">,
+    deps: { readonly now: () => number; readonly elapsedMs: () => number; readonly log: Log },
+    options: { readonly clearsCondition: boolean },
+  ) {
+    this.#registry = registry;
+    this.#deps = deps;
+    this.#clearsCondition = options.clearsCondition;
+  }
+
+  /** Looks every second at `health` until `signal` aborts, and says what is new. */
+  async run(health: () => Announced, options: { signal: AbortSignal }): Promise<void> {
+    while (!options.signal.aborted) {
+      await this.look(health(), options);
+      await pause(LOOK_MS, options);
+    }
+  }
+
+  /** Says what is new. A failure is tried again later, and ends nothing. */
+  async look({ isReady, reasons }: Announced, options: { signal: AbortSignal }): Promise<void> {
+    const nowMs = this.#deps.elapsedMs();
+    if (this.#registry.host === undefined) return;
+    if (isReady) {
+      this.#unreadySinceMs = undefined;
+      if (this.#clearsCondition && nowMs >= this.#conditionDueMs) await this.#clearCondition(options);
+      return;
+    }
+    this.#unreadySinceMs ??= nowMs;
+    const reason = reasons[0];
+    if (reason === undefined || nowMs - this.#unreadySinceMs < PATIENCE_MS) return;
+    const pauseMs = reason === this.#lastReason || this.#isForbidden ? REPEAT_MS : NEXT_EVENT_MS;
+    if (nowMs - this.#lastEventMs < pauseMs) return;
+    await this.#writeEvent(reason, options);
+  }
+
+  async #clearCondition(options: { signal: AbortSignal }): Promise<void> {
+    const path = `/api/v1/nodes/${encodeURIComponent(this.#registry.host!)}`;
+    try {
+      const found = await this.#registry.client.request(path, { status: { conditions: true } }, options);
+      const conditions = conditionsSchema.safeParse(found).data?.status?.conditions ?? [];
+      const there = conditions.find(({ type }) => type === CONDITION.type);
+      if (there?.status !== "False") {
+        const time = new Date(this.#deps.now()).toISOString().replace(/\.\d+Z$/, "Z");
+        const condition: NodeCondition = { ...CONDITION, lastHeartbeatTime: time, lastTransitionTime: time };
+        await this.#registry.client.request(`${path}/status`, {}, {
+          method: "PATCH",
+          contentType: STRATEGIC_MERGE_PATCH,
+          body: { status: { conditions: [condition] } },
+          ...options,
+        });
+        this.#deps.log.write("info", "node condition cleared", { condition: CONDITION.type });
+      }
+      this.#conditionDueMs = this.#deps.elapsedMs() + RECHECK_MS;
+    } catch (error) {
+      if (options.signal.aborted) return;
+      this.#conditionDueMs = this.#deps.elapsedMs() + RETRY_MS;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#deps.log.write("warn", "node condition not cleared", { condition: CONDITION.type, reason });
+    }
+  }
+
+  async #writeEvent(reason: string, options: { signal: AbortSignal }): Promise<void> {
+    const { host, client } = this.#registry;
+    const time = new Date(this.#deps.now()).toISOString().replace(/\.\d+Z$/, "Z");
+    this.#lastReason = reason;
+    this.#lastEventMs = this.#deps.elapsedMs();
+    const event: Event = {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { generateName: "loden-", namespace: "default" },
+      // The name as UID, as kubelet does: kubectl describe node looks for that.
+      involvedObject: { apiVersion: "v1", kind: "Node", name: host!, uid: host! },
+      type: "Warning",
+      reason: "PodNetworkNotReady",
+      message: reason.slice(0, MAX_MESSAGE_LENGTH),
+      source: { component: "loden", host: host! },
+      firstTimestamp: time,
+      lastTimestamp: time,
+      count: 1,
+    };
+    try {
+      await client.request("/api/v1/namespaces/default/events", {}, {
+        method: "POST",
+        body: event,
+        ...options,
+      });
+      this.#isForbidden = false;
+    } catch (error) {
+      if (options.signal.aborted) return;
+      // Not every cluster lets us; the log and /readyz have said it already.
+      this.#isForbidden = isKubeStatus(error, 403);
+      const why = error instanceof Error ? error.message : String(error);
+      this.#deps.log.write("debug", "event not written", { reason: why });
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import { AF_INET, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
+import { type Prefix, prefixContains } from "../model/address.ts";
+import type { Lease, LeasePart } from "../model/lease.ts";
+import { addressIn, type AnnotationKeys, annotationOf, type KubeNode, podSubnets } from "./kube_node.ts";
+import type { LeaseRequest } from "./registry.ts";
+import { RegistryError } from "./registry_error.ts";
+
+/** The lease that a node can have, and the annotations that are to be written for it; none if all are there. */
+export interface Claim {
+  readonly lease: Lease;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/**
+ * What this host's node must say so that others reach it. Pure.
+ *
+ * The subnet is what the cluster gave the node. Where an operator overwrote the address, that one is published.
+ *
+ * @param networks The cluster network of each family in use.
+ * @throws {RegistryError} If the node can't have a lease, and what must be done so that it can.
+ */
+export function claimLease(
+  node: KubeNode,
+  request: LeaseRequest,
+  { keys, networks }: { readonly keys: AnnotationKeys; readonly networks: readonly Prefix[] },
+): Claim {
+  const { name } = node.metadata;
+  const action = `take the lease of node ${name}`;
+  const parts: LeasePart[] = [];
+  const wanted: Record<string, string> = { [keys.managed]: "true", [keys.backendType]: request.backendType };
+  for (const network of networks) {
+    const family = familyOf(network.address);
+    const asked = request.parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family);
+    if (asked === undefined) {
+      throw new RegistryError(
+        action,
+        `no underlay address for a subnet of ${formatPrefix(network)} was given`,
+      );
+    }
+    const subnet = ownSubnet(node, network, action);
+    const overwrite = overwritten(node, keys.overwrite[family], family, action);
+    const underlayAddress = overwrite ?? asked.underlayAddress;
+    parts.push({ subnet, underlayAddress, backendData: asked.backendData });
+    wanted[keys.address[family]] = formatAddress(underlayAddress);
+    wanted[keys.data[family]] = JSON.stringify(asked.backendData ?? null);
+  }
+  const annotations = Object.fromEntries(
+    Object.entries(wanted).filter(([key, value]) => annotationOf(node, key) !== value),
+  );
+  return { lease: { host: name, backendType: request.backendType, parts }, annotations };
+}
+
+/** The subnet that the cluster gave the node in the family of `network`. */
+function ownSubnet(node: KubeNode, network: Prefix, action: string): Prefix {
+  const family = familyOf(network.address);
+  const { name } = node.metadata;
+  let subnets: ReturnType<typeof podSubnets>;
+  try {
+    subnets = podSubnets(node);
+  } catch (error) {
+    throw new RegistryError(action, error instanceof Error ? error.message : String(error));
+  }
+  const subnet = subnets[family];
+  if (subnet === undefined) {
+    const other = subnets[family === AF_INET ? 10 : 2];
+    const what = other === undefined
+      ? "no podCIDR"
+      : `no podCIDR of ${family === AF_INET ? "IPv4" : "IPv6"}, only ${formatPrefix(other)}`;
+    throw new RegistryError(
+      action,
+      `node ${name} has ${what}: the controller manager gives it one if it runs with --allocate-node-cidrs=true ` +
+        `and a --cluster-cidr that has ${formatPrefix(network)} (kubeadm: --pod-network-cidr)`,
+    );
+  }
+  if (subnet.length >= network.length && prefixContains(network, subnet.address)) return subnet;
+  const key = family === AF_INET ? "Network" : "IPv6Network";
+  throw new RegistryError(
+    action,
+    `podCIDR ${formatPrefix(subnet)} of node ${name} is not in ${key} ${
+      formatPrefix(network)
+    }; make ${key} in ` +
+      "net-conf.json the --cluster-cidr of the controller manager",
+  );
+}
+
+function overwritten(node: KubeNode, key: string, family: Family, action: string) {
+  try {
+    return addressIn(node, key, family);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new RegistryError(
+      action,
+      `${reason}; mend or remove it: kubectl annotate node ${node.metadata.name} ${key}-`,
+    );
+  }
+}

@@ -1,0 +1,191 @@
+import { catch as fallback, object, optional, string } from "zod/mini";
+import { ConnectionError, HttpDoor, type HttpDoorDeps } from "./http_door.ts";
+import { JsonSieve, type Kept, type SieveSink } from "./json_sieve.ts";
+import type { KubeAccess } from "./kube_config.ts";
+
+/** An answer must have begun after this long. */
+const ANSWER_MS = 10_000;
+/** A token is read again from its file after this long; Kubernetes replaces it hours before it ends. */
+const TOKEN_MS = 10_000;
+/** Of a refusal so much is read, and shown. */
+const MAX_STATUS_BYTES = 16 * 1024;
+const MAX_SHOWN_LENGTH = 400;
+
+export const STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json";
+export const JSON_CONTENT = "application/json";
+
+/** The API server answered, and refused. */
+export class KubeError extends Error {
+  override readonly name = "KubeError";
+
+  /**
+   * @param status HTTP status, or the `code` of an ERROR event.
+   * @param message The server's own sentence.
+   */
+  constructor(readonly status: number, message: string) {
+    super(message);
+  }
+}
+
+/** Reports whether the API server refused with `status`. */
+export function isKubeStatus(error: unknown, status: number): error is KubeError {
+  return error instanceof KubeError && error.status === status;
+}
+
+const statusSchema = object({ message: fallback(optional(string()), undefined) });
+
+/** One request. */
+export interface KubeRequest {
+  readonly method?: "GET" | "PATCH" | "POST";
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly signal: AbortSignal;
+}
+
+/** What the client needs of the world. */
+export interface KubeClientDeps extends HttpDoorDeps {
+  readonly elapsedMs: () => number;
+}
+
+/** A thin client of the API server: requests as they are, and answers through a sieve. */
+export class KubeClient implements Disposable {
+  readonly #access: KubeAccess;
+  readonly #deps: KubeClientDeps;
+  readonly #door: HttpDoor;
+  #token: { readonly text: string; readonly readMs: number } | undefined;
+
+  constructor(access: KubeAccess, deps: KubeClientDeps) {
+    this.#access = access;
+    this.#deps = deps;
+    this.#door = new HttpDoor(deps, access.tls);
+  }
+
+  /** Where the API server is. */
+  get url(): string {
+    return this.#access.url;
+  }
+
+  /**
+   * Asks for one object and keeps `kept` of the answer.
+   *
+   * @throws {KubeError} If the server refuses.
+   * @throws {ConnectionError} If it does not answer.
+   */
+  async request(path: string, kept: Kept, request: KubeRequest): Promise<unknown> {
+    let answer: unknown;
+    const sink = { document: (value: unknown) => answer = value };
+    for await (const _ of this.stream(path, kept, sink, { ...request, idleMs: ANSWER_MS }));
+    return answer;
+  }
+
+  /**
+   * Asks, and hands what is kept of the answer to `sink` as it comes, until the server or the signal ends it. Yields
+   * once the server has agreed, and after each piece that was handed over: whoever is slow to come back slows the
+   * server down.
+   */
+  async *stream(
+    path: string,
+    kept: Kept,
+    sink: SieveSink,
+    request: KubeRequest & { readonly idleMs: number },
+  ): AsyncGenerator<void, void, undefined> {
+    const sieve = new JsonSieve(kept, sink);
+    const controller = new AbortController();
+    const signal = AbortSignal.any([request.signal, controller.signal]);
+    let limitMs = ANSWER_MS;
+    const arm = () => setTimeout(() => controller.abort(), limitMs);
+    let timer = arm();
+    try {
+      const response = await this.#fetch(path, { ...request, signal });
+      limitMs = request.idleMs;
+      yield;
+      for await (const chunk of response.body ?? []) {
+        clearTimeout(timer);
+        sieve.write(chunk);
+        yield;
+        timer = arm();
+      }
+      if (!sieve.isAtRest) throw new ConnectionError(`${this.#host} ended its answer in the middle`);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      if (controller.signal.aborted) {
+        throw new ConnectionError(`${this.#host} said nothing for ${limitMs / 1000} s; ${this.#access.hint}`);
+      }
+      if (error instanceof ConnectionError || error instanceof KubeError) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ConnectionError(`${this.#host} broke off its answer: ${reason}`, { cause: error });
+    } finally {
+      clearTimeout(timer);
+      controller.abort();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#door[Symbol.dispose]();
+  }
+
+  get #host(): string {
+    return `the API server ${this.#access.url}`;
+  }
+
+  async #fetch(path: string, request: KubeRequest): Promise<Response> {
+    const { method = "GET", body, contentType = JSON_CONTENT, signal } = request;
+    const token = await this.#readToken();
+    const headers = {
+      accept: JSON_CONTENT,
+      "user-agent": "loden",
+      ...token !== undefined && { authorization: `Bearer ${token}` },
+      ...body !== undefined && { "content-type": contentType },
+    };
+    let response: Response;
+    try {
+      response = await this.#door.fetch(this.#access.url + path, {
+        method,
+        headers,
+        ...body !== undefined && { body: JSON.stringify(body) },
+        signal,
+      });
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      throw new ConnectionError(`the API server at ${error.message}; ${this.#access.hint}`, { cause: error });
+    }
+    if (response.ok) return response;
+    if (response.status === 401) this.#token = undefined;
+    throw new KubeError(response.status, await refusalText(response));
+  }
+
+  async #readToken(): Promise<string | undefined> {
+    const { token, tokenFile } = this.#access;
+    if (token !== undefined || tokenFile === undefined) return token;
+    const nowMs = this.#deps.elapsedMs();
+    if (this.#token !== undefined && nowMs - this.#token.readMs < TOKEN_MS) return this.#token.text;
+    try {
+      const text = (await this.#deps.readTextFile(tokenFile)).trim();
+      this.#token = { text, readMs: nowMs };
+      return text;
+    } catch (error) {
+      if (this.#token !== undefined) return this.#token.text;
+      throw new ConnectionError(
+        `the token ${tokenFile} can't be read: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  }
+}
+
+/** The server's own sentence about a refusal, cut to a length that can be shown. */
+async function refusalText(response: Response): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length > MAX_STATUS_BYTES) break;
+  }
+  let message: string | undefined;
+  try {
+    message = statusSchema.safeParse(JSON.parse(text)).data?.message;
+  } catch {
+    // Not a Status; perhaps a proxy stands between.
+  }
+  const line = (message ?? text).replaceAll(/\p{Cc}+/gu, " ").trim().slice(0, MAX_SHOWN_LENGTH);
+  return line || `HTTP status ${response.status}`;
+}

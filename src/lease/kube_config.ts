@@ -1,0 +1,182 @@
+import { dirname, isAbsolute, join } from "node:path";
+import { array, boolean, type infer as Infer, nullish, object, optional, string, unknown } from "zod/mini";
+import { fileReason } from "../log/file_reason.ts";
+import type { TlsFiles, TlsTexts } from "./http_door.ts";
+import { RegistryError } from "./registry_error.ts";
+
+/** Where Kubernetes puts what a pod needs to reach the API server. */
+const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** A larger file is no kubeconfig; one with certificates inside has some 6 KB. */
+const MAX_KUBECONFIG_BYTES = 1024 * 1024;
+
+/** How the API server is reached. */
+export interface KubeAccess {
+  /** Without a slash at its end: `https://10.96.0.1:443`. */
+  readonly url: string;
+  readonly tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts };
+  /** A file with the bearer token, which may be replaced at any time. */
+  readonly tokenFile?: string;
+  readonly token?: string;
+  /** What to look at when the server does not answer. */
+  readonly hint: string;
+}
+
+/** What finds the API server. */
+export interface KubeConfigDeps {
+  readonly readTextFile: (path: string) => Promise<string>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+const schema = object({
+  "current-context": nullish(string()),
+  clusters: nullish(array(object({
+    name: string(),
+    cluster: object({
+      server: optional(string()),
+      "certificate-authority": optional(string()),
+      "certificate-authority-data": optional(string()),
+      "insecure-skip-tls-verify": optional(boolean()),
+    }),
+  }))),
+  contexts: nullish(array(object({
+    name: string(),
+    context: object({ cluster: string(), user: optional(string()) }),
+  }))),
+  users: nullish(array(object({
+    name: string(),
+    user: nullish(object({
+      "client-certificate": optional(string()),
+      "client-certificate-data": optional(string()),
+      "client-key": optional(string()),
+      "client-key-data": optional(string()),
+      token: optional(string()),
+      tokenFile: optional(string()),
+      username: optional(string()),
+      exec: optional(unknown()),
+      "auth-provider": optional(unknown()),
+    })),
+  }))),
+});
+
+/**
+ * Finds out how the API server is reached: `-kube-api-url` and `-kubeconfig-file` as given, else as a pod is told,
+ * else by `KUBECONFIG`.
+ *
+ * @throws {RegistryError} If that can't be found out, and what to do.
+ */
+export async function findApiServer(
+  options: { readonly url: string; readonly kubeconfigFile: string },
+  deps: KubeConfigDeps,
+): Promise<KubeAccess> {
+  const { environment } = deps;
+  const url = options.url.replace(/\/+$/, "");
+  if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
+    throw new RegistryError(
+      "find the API server",
+      `-kube-api-url must begin with https:// or http://, is "${url}"`,
+    );
+  }
+  if (options.kubeconfigFile !== "") return await readKubeconfig(options.kubeconfigFile, url, deps);
+  if (url !== "") return { url, tls: {}, hint: "look at -kube-api-url" };
+  const host = environment["KUBERNETES_SERVICE_HOST"];
+  const port = environment["KUBERNETES_SERVICE_PORT"] || "443";
+  if (host) {
+    return {
+      url: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
+      tls: { files: { caFile: `${SERVICE_ACCOUNT}/ca.crt` } },
+      tokenFile: `${SERVICE_ACCOUNT}/token`,
+      hint: "is the API server up, and kube-proxy at work on this host? KUBERNETES_SERVICE_HOST and " +
+        "KUBERNETES_SERVICE_PORT can name the API server itself",
+    };
+  }
+  if (environment["KUBECONFIG"]) return await readKubeconfig(environment["KUBECONFIG"], url, deps);
+  throw new RegistryError(
+    "find the API server",
+    "this is no pod of Kubernetes (KUBERNETES_SERVICE_HOST is not set); name it with -kubeconfig-file or -kube-api-url",
+  );
+}
+
+async function readKubeconfig(path: string, url: string, deps: KubeConfigDeps): Promise<KubeAccess> {
+  const refuse = (reason: string) => new RegistryError(`use the kubeconfig ${path}`, reason);
+  const config = await parseKubeconfig(path, deps, refuse);
+  const contextName = config["current-context"] ?? "";
+  const context = config.contexts?.find(({ name }) => name === contextName)?.context;
+  if (contextName !== "" && context === undefined) throw refuse(`it has no context "${contextName}"`);
+  if (context === undefined && url === "") {
+    throw refuse("it has no current-context; name the server with -kube-api-url");
+  }
+  const cluster = config.clusters?.find(({ name }) => name === context?.cluster)?.cluster;
+  if (context !== undefined && cluster === undefined) throw refuse(`it has no cluster "${context.cluster}"`);
+  const user = config.users?.find(({ name }) => name === context?.user)?.user ?? {};
+  if (context?.user && !config.users?.some(({ name }) => name === context.user)) {
+    throw refuse(`it has no user "${context.user}"`);
+  }
+  if (cluster?.["insecure-skip-tls-verify"]) {
+    throw refuse("insecure-skip-tls-verify is not supported; name the authority of the server's certificate");
+  }
+  if (user.exec !== undefined || user["auth-provider"] !== undefined) {
+    throw refuse(
+      "a user that is known by a program (exec, auth-provider) is not supported; use a token or certificate",
+    );
+  }
+  if (user.username !== undefined) {
+    throw refuse("user name and password are not supported; use a token or certificate");
+  }
+  const server = url || cluster?.server?.replace(/\/+$/, "");
+  if (!server) throw refuse(`its cluster "${context?.cluster}" has no server`);
+  const file = (name: string | undefined) => name && (isAbsolute(name) ? name : join(dirname(path), name));
+  const text = (key: string, base64: string | undefined) => base64 && fromBase64(key, base64, refuse);
+  // Texts in the file are stronger than files that it names, as with kubectl.
+  const ca = text("certificate-authority-data", cluster?.["certificate-authority-data"]);
+  const cert = text("client-certificate-data", user["client-certificate-data"]);
+  const key = text("client-key-data", user["client-key-data"]);
+  const caFile = ca ? undefined : file(cluster?.["certificate-authority"]);
+  const certFile = cert ? undefined : file(user["client-certificate"]);
+  const keyFile = key ? undefined : file(user["client-key"]);
+  const tokenFile = file(user.tokenFile);
+  return {
+    url: server,
+    tls: {
+      files: { ...caFile && { caFile }, ...certFile && { certFile }, ...keyFile && { keyFile } },
+      texts: { ...ca && { ca }, ...cert && { cert }, ...key && { key } },
+    },
+    ...user.token ? { token: user.token } : tokenFile ? { tokenFile } : {},
+    hint: `look at ${path}`,
+  };
+}
+
+async function parseKubeconfig(
+  path: string,
+  deps: KubeConfigDeps,
+  refuse: (reason: string) => RegistryError,
+): Promise<Infer<typeof schema>> {
+  let text: string;
+  try {
+    text = await deps.readTextFile(path);
+  } catch (error) {
+    throw refuse(`${fileReason(error)}; write it, or name another with -kubeconfig-file`);
+  }
+  if (text.length > MAX_KUBECONFIG_BYTES) throw refuse(`it has more than ${MAX_KUBECONFIG_BYTES} bytes`);
+  // Only hosts that are no pods need YAML.
+  const { parse } = await import("@std/yaml");
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (error) {
+    throw refuse(`it is not YAML: ${error instanceof Error ? error.message.split("\n")[0] : error}`);
+  }
+  const { data, error } = schema.safeParse(value);
+  if (error !== undefined) {
+    const { path: where, message } = error.issues[0]!;
+    throw refuse(`${where.join(".") || "it"}: ${message}`);
+  }
+  return data;
+}
+
+function fromBase64(key: string, base64: string, refuse: (reason: string) => RegistryError): string {
+  try {
+    return new TextDecoder().decode(Uint8Array.fromBase64(base64));
+  } catch {
+    throw refuse(`${key} is not base64`);
+  }
+}

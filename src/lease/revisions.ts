@@ -1,0 +1,36 @@
+/** Deletions that are remembered; of more, the oldest are forgotten. */
+const MAX_DELETIONS = 10_000;
+
+/**
+ * Which revision of each entry is known, so that what comes late, twice or out of order changes nothing.
+ *
+ * A revision is a number that grows with every change in the registry, `mod_revision` of etcd.
+ */
+export class Revisions {
+  readonly #known = new Map<string, number>();
+  readonly #deleted = new Map<string, number>();
+
+  /** Whether `revision` of an entry is later than what is known of it; it is known from now on. */
+  isNews(name: string, revision: number): boolean {
+    if (revision <= Math.max(this.#known.get(name) ?? -1, this.#deleted.get(name) ?? -1)) return false;
+    this.#deleted.delete(name);
+    this.#known.set(name, revision);
+    return true;
+  }
+
+  /** Whether a deletion at `revision` is later than what is known of the entry. */
+  isDeletion(name: string, revision: number): boolean {
+    if (!this.isNews(name, revision)) return false;
+    this.#known.delete(name);
+    this.#deleted.set(name, revision);
+    if (this.#deleted.size > MAX_DELETIONS) this.#deleted.delete(this.#deleted.keys().next().value!);
+    return true;
+  }
+
+  /** Begins anew with what a whole list says: name and revision of each entry. */
+  reset(entries: Iterable<readonly [name: string, revision: number]>): void {
+    this.#known.clear();
+    this.#deleted.clear();
+    for (const [name, revision] of entries) this.#known.set(name, revision);
+  }
+}

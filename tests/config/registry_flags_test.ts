@@ -1,0 +1,136 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { parseOptions } from "../../src/config/options.ts";
+import type { RegistryOptions } from "../../src/config/registry_flags.ts";
+import { UsageError } from "../../src/config/usage_error.ts";
+
+function registryFrom(argv: readonly string[], environment: Record<string, string> = {}): RegistryOptions {
+  const outcome = parseOptions(argv, environment);
+  if (outcome.kind !== "run") throw new Error("nothing would run");
+  return outcome.options.registry;
+}
+
+const KUBE: RegistryOptions = {
+  kind: "kube",
+  apiUrl: "",
+  kubeconfigFile: "",
+  annotationPrefix: "flannel.alpha.coreos.com/",
+  clearsCondition: true,
+};
+const ETCD: RegistryOptions = {
+  kind: "etcd",
+  endpoints: ["http://192.0.2.1:2379"],
+  prefix: "/coreos.com/network",
+  tls: {},
+};
+
+const read: [argv: string[], registry: RegistryOptions, why: string][] = [
+  [["-kube-subnet-mgr"], KUBE, "flannel's manifest says so"],
+  [["-kube-subnet-mgr", "-etcd-endpoints=nonsense"], KUBE, "etcd's flags are of no interest then"],
+  [
+    ["-kube-subnet-mgr", "-set-node-network-unavailable=false"],
+    { ...KUBE, clearsCondition: false },
+    "it is turned off",
+  ],
+  [
+    ["-kube-subnet-mgr", "-kube-annotation-prefix=example.com/blue"],
+    { ...KUBE, annotationPrefix: "example.com/blue-" },
+    "the prefix is completed",
+  ],
+  [["-local-registry=/r.db"], { kind: "local", path: "/r.db" }, "the lab does"],
+  [["-etcd-endpoints=http://192.0.2.1:2379"], ETCD, "etcd is what flannel takes without other word"],
+  [
+    ["-etcd-endpoints= http://192.0.2.1:2379/ ,https://[2001:db8::1]:2379,", "-etcd-prefix=/net/"],
+    { ...ETCD, endpoints: ["http://192.0.2.1:2379", "https://[2001:db8::1]:2379"], prefix: "/net" },
+    "blanks and slashes at ends do not matter",
+  ],
+  [
+    ["-etcd-endpoints=http://192.0.2.1:2379", "-etcd-cafile=/a", "-etcd-certfile=/c", "-etcd-keyfile=/k"],
+    { ...ETCD, tls: { caFile: "/a", certFile: "/c", keyFile: "/k" } },
+    "TLS both ways",
+  ],
+  [
+    ["-etcd-endpoints=http://192.0.2.1:2379", "-etcd-cafile=/a"],
+    { ...ETCD, tls: { caFile: "/a" } },
+    "the CA alone will do",
+  ],
+  [
+    ["-etcd-endpoints=http://192.0.2.1:2379", "-etcd-username=u", "-etcd-password=p"],
+    { ...ETCD, user: { name: "u", password: "p" } },
+    "a user and a password",
+  ],
+];
+
+for (const [argv, registry, why] of read) {
+  Deno.test(`parseOptions() reads the registry from \`${argv.join(" ")}\`: ${why}`, () => {
+    assertEquals(registryFrom(argv), registry);
+  });
+}
+
+const prefixes: [text: string, complete: string][] = [
+  ["flannel.alpha.coreos.com", "flannel.alpha.coreos.com/"],
+  ["flannel.alpha.coreos.com/", "flannel.alpha.coreos.com/"],
+  ["org.com/x", "org.com/x-"],
+  ["org.com/x-", "org.com/x-"],
+  ["a_b.c-d/e_f-g", "a_b.c-d/e_f-g-"],
+];
+
+for (const [text, annotationPrefix] of prefixes) {
+  Deno.test(`parseOptions() completes the annotation prefix ${text} as flannel does`, () => {
+    assertEquals(registryFrom(["-kube-subnet-mgr", `-kube-annotation-prefix=${text}`]), {
+      ...KUBE,
+      annotationPrefix,
+    });
+  });
+}
+
+const refused: [argv: string[], message: string, why: string][] = [
+  ...["localhost", "Org.com", "org.com/x/y", "org.com/X", "", "/", "org..com"].map((prefix) =>
+    [
+      ["-kube-subnet-mgr", `-kube-annotation-prefix=${prefix}`],
+      "Cannot read -kube-annotation-prefix: must be a domain in lower case with a dot, and perhaps a slash and a word " +
+      `(example.com/blue), is ${JSON.stringify(prefix)}`,
+      "no annotation can begin so",
+    ] as [string[], string, string]
+  ),
+  [
+    ["-kube-subnet-mgr", "-local-registry=/r.db"],
+    "Cannot use two registries: leave out -kube-subnet-mgr or -local-registry",
+    "hosts agree in one place",
+  ],
+  [
+    ["-etcd-endpoints=192.0.2.1:2379"],
+    'Cannot read -etcd-endpoints: must be URLs as http://192.0.2.1:2379, with commas between, is "192.0.2.1:2379"',
+    "the scheme is missing",
+  ],
+  [["-etcd-endpoints="], 'with commas between, is ""', "there must be one"],
+  [
+    ["-etcd-certfile=/c"],
+    "Cannot use -etcd-certfile alone: a certificate needs its key; add -etcd-keyfile",
+    "TLS would silently be left out",
+  ],
+  [
+    ["-etcd-keyfile=/k"],
+    "Cannot use -etcd-keyfile alone: a certificate needs its key; add -etcd-certfile",
+    "TLS would silently be left out",
+  ],
+  [
+    ["-etcd-password=hunter2"],
+    "Cannot use -etcd-password alone: add -etcd-username",
+    "nobody would be asked for it",
+  ],
+];
+
+for (const [argv, message, why] of refused) {
+  Deno.test(`parseOptions() refuses \`${argv.join(" ")}\` because ${why}`, () => {
+    const error = assertThrows(() => registryFrom(argv), UsageError, message);
+    assertEquals(error.message.includes("hunter2"), false, "a secret is not repeated");
+  });
+}
+
+Deno.test("parseOptions() names the variable where that is what can't be read", () => {
+  assertThrows(
+    () => registryFrom([], { FLANNELD_ETCD_ENDPOINTS: "net" }),
+    UsageError,
+    "Cannot read FLANNELD_ETCD_ENDPOINTS",
+  );
+});
