@@ -134,9 +134,27 @@ async function kubePlace(
   };
 }
 
-function etcdPlace(
-  _options: RegistryOptions & { kind: "etcd" },
-  _deps: RegistryPlaceDeps,
+async function etcdPlace(
+  options: RegistryOptions & { kind: "etcd" },
+  deps: RegistryPlaceDeps,
 ): Promise<RegistryPlace> {
-  throw new Error("later");
+  const { EtcdClient } = await import("../lease/etcd_client.ts");
+  const { EtcdRegistry, readNetworkConfigText } = await import("../lease/etcd.ts");
+  const { prefix } = options;
+  const client = new EtcdClient(options, { readTextFile });
+  return {
+    name: `etcd ${prefix}`,
+    isOnDisk: false,
+    readNetworkConfig: (options) => readNetworkConfigText(client, prefix, options),
+    open: ({ families, ownAddresses, previousSubnets }) => {
+      const registry = new EtcdRegistry(client, { now, elapsedMs, random: random64, log: deps.log }, {
+        prefix,
+        families,
+        ownAddresses,
+        previousSubnets,
+      });
+      return { registry, [Symbol.dispose]: () => {} };
+    },
+    [Symbol.dispose]: () => client[Symbol.dispose](),
+  };
 }

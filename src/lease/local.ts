@@ -1,7 +1,8 @@
 import type { Log } from "../log/log.ts";
 import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
-import { type FamilySubnets, readOwn, takeLease } from "./local_acquire.ts";
+import type { FamilySubnets } from "./choose_subnet.ts";
+import { readOwn, takeLease } from "./local_acquire.ts";
 import { releaseLeases } from "./local_changes.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";

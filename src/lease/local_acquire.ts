@@ -1,4 +1,3 @@
-import { prefixesOverlap, randomFreeSubnet } from "../core/prefix.ts";
 import type { Log } from "../log/log.ts";
 import { type Address, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
 import { type Prefix, prefixContains } from "../model/address.ts";
@@ -7,20 +6,9 @@ import { nextRevision, releaseInTransaction } from "./local_changes.ts";
 import type { LocalFile } from "./local_file.ts";
 import { decodeSubnet, encodeAddress, LEASE_COLUMNS, MAX_BACKEND_DATA_BYTES } from "./local_row.ts";
 import { readLeases, ROW_FAULT } from "./local_row.ts";
+import { chooseSubnet, exhausted, type FamilySubnets, isAllowed, limits } from "./choose_subnet.ts";
 import type { LeaseRequest } from "./registry.ts";
 import { RegistryError } from "./registry_error.ts";
-
-/** The subnets that hosts may hold in one family. */
-export interface FamilySubnets {
-  readonly family: Family;
-  readonly network: Prefix;
-  /** Length in bits of each host's subnet. */
-  readonly subnetLength: number;
-  /** The first address of the first subnet that may be held. */
-  readonly subnetMin: Address;
-  /** The first address of the last subnet that may be held. */
-  readonly subnetMax: Address;
-}
 
 /** Who takes a lease, and of what. */
 export interface Taker {
@@ -104,27 +92,18 @@ function keptSubnet(family: FamilySubnets, own: Lease | undefined, taker: Taker)
 
 /** The subnet that the host had before if it is free, else one at random. */
 function freeSubnet(file: LocalFile, family: FamilySubnets, taker: Taker): Prefix {
-  const { random, nowMs } = taker;
-  let taken = takenSubnets(file, family.family, taker.host);
-  const previous = taker.previousSubnets.filter(({ address }) => familyOf(address) === family.family);
-  for (const subnet of previous) {
-    const holder = taken.find((other) => prefixesOverlap(other, subnet));
-    if (holder === undefined && isAllowed(family, subnet)) return subnet;
-    const reason = holder === undefined ? limits(family) : `${formatPrefix(holder)} is held by another host`;
-    taker.log.write("warn", "previous subnet not taken", { subnet: formatPrefix(subnet), reason });
-  }
-  const range = { min: family.subnetMin, max: family.subnetMax, length: family.subnetLength };
-  const free = randomFreeSubnet({ ...range, taken, random: random() });
+  const { random, nowMs, log, previousSubnets: previous } = taker;
+  const choose = () => {
+    const taken = takenSubnets(file, family.family, taker.host);
+    return chooseSubnet(family, { taken, previous, random: random(), log });
+  };
+  const free = choose();
   if (free !== undefined) return free;
   // What has ended counts as held until it is needed: its host may have been asleep.
   releaseInTransaction(file, "expires_at_ms <= ?", nowMs);
-  taken = takenSubnets(file, family.family, taker.host);
-  const freed = randomFreeSubnet({ ...range, taken, random: random() });
+  const freed = choose();
   if (freed !== undefined) return freed;
-  throw new RegistryError(
-    `take a subnet of ${formatPrefix(family.network)} in ${file.path}`,
-    `all are held, ${limits(family)}; make the network larger or the subnets smaller, or remove hosts`,
-  );
+  throw exhausted(family, file.path);
 }
 
 /** What other hosts hold, in the order of addresses. */
@@ -133,13 +112,4 @@ function takenSubnets(file: LocalFile, family: Family, host: string): Prefix[] {
     WHERE family = ? AND host <> ? AND ${ROW_FAULT} IS NULL ORDER BY subnet`;
   return file.rows(`read leases in ${file.path}`, sql, family, host)
     .flatMap(([family, subnet, length]) => decodeSubnet(family, subnet, length) ?? []);
-}
-
-function isAllowed({ network, subnetLength, subnetMin, subnetMax }: FamilySubnets, subnet: Prefix): boolean {
-  return subnet.length === subnetLength && prefixContains(network, subnet.address) &&
-    subnet.address >= subnetMin && subnet.address <= subnetMax;
-}
-
-function limits({ subnetLength, subnetMin, subnetMax }: FamilySubnets): string {
-  return `subnets are /${subnetLength} from ${formatAddress(subnetMin)} to ${formatAddress(subnetMax)}`;
 }

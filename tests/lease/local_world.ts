@@ -2,7 +2,7 @@ import { type LocalRegistry, openLocalRegistry } from "../../src/lease/local.ts"
 import type { LocalRegistryOptions } from "../../src/lease/local.ts";
 import { writeLease } from "../../src/lease/local_acquire.ts";
 import { LocalFile } from "../../src/lease/local_file.ts";
-import type { FamilySubnets } from "../../src/lease/local_acquire.ts";
+import type { FamilySubnets } from "../../src/lease/choose_subnet.ts";
 import type { LeaseRequest } from "../../src/lease/registry.ts";
 import type { LogFields } from "../../src/log/log.ts";
 import { type Address, familyOf, parseAddress, parsePrefix } from "../../src/model/address.ts";

@@ -1,0 +1,68 @@
+import { prefixesOverlap, randomFreeSubnet } from "../core/prefix.ts";
+import type { Log } from "../log/log.ts";
+import { type Address, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
+import { type Prefix, prefixContains } from "../model/address.ts";
+import { RegistryError } from "./registry_error.ts";
+
+/** The subnets that hosts may hold in one family. */
+export interface FamilySubnets {
+  readonly family: Family;
+  readonly network: Prefix;
+  /** Length in bits of each host's subnet. */
+  readonly subnetLength: number;
+  /** The first address of the first subnet that may be held. */
+  readonly subnetMin: Address;
+  /** The first address of the last subnet that may be held. */
+  readonly subnetMax: Address;
+}
+
+/** What a subnet is chosen by. */
+export interface SubnetChoice {
+  /** What other hosts hold in this family, in the order of addresses. */
+  readonly taken: readonly Prefix[];
+  /** What this host held before, of any family; taken again if it is free. */
+  readonly previous: readonly Prefix[];
+  /** 64 random bits. */
+  readonly random: bigint;
+  readonly log: Log;
+}
+
+/** Reports whether a host may hold `subnet`. */
+export function isAllowed(
+  { network, subnetLength, subnetMin, subnetMax }: FamilySubnets,
+  subnet: Prefix,
+): boolean {
+  return subnet.length === subnetLength && prefixContains(network, subnet.address) &&
+    subnet.address >= subnetMin && subnet.address <= subnetMax;
+}
+
+/** What subnets there are, as a clause of a sentence. */
+export function limits({ subnetLength, subnetMin, subnetMax }: FamilySubnets): string {
+  return `subnets are /${subnetLength} from ${formatAddress(subnetMin)} to ${formatAddress(subnetMax)}`;
+}
+
+/** The subnet that the host had before if it is free, else one at random; `undefined` if there is none. */
+export function chooseSubnet(family: FamilySubnets, choice: SubnetChoice): Prefix | undefined {
+  const { taken, previous, random, log } = choice;
+  for (const subnet of previous.filter(({ address }) => familyOf(address) === family.family)) {
+    const holder = taken.find((other) => prefixesOverlap(other, subnet));
+    if (holder === undefined && isAllowed(family, subnet)) return subnet;
+    const reason = holder === undefined ? limits(family) : `${formatPrefix(holder)} is held by another host`;
+    log.write("warn", "previous subnet not taken", { subnet: formatPrefix(subnet), reason });
+  }
+  return randomFreeSubnet({
+    min: family.subnetMin,
+    max: family.subnetMax,
+    length: family.subnetLength,
+    taken,
+    random,
+  });
+}
+
+/** That no subnet is left, and what to do. */
+export function exhausted(family: FamilySubnets, where: string): RegistryError {
+  return new RegistryError(
+    `take a subnet of ${formatPrefix(family.network)} in ${where}`,
+    `all are held, ${limits(family)}; make the network larger or the subnets smaller, or remove hosts`,
+  );
+}

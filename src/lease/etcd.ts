@@ -1,0 +1,282 @@
+import type { Log } from "../log/log.ts";
+import type { Address, Prefix } from "../model/address.ts";
+import type { Lease, LeaseUpdate } from "../model/lease.ts";
+import { BackOff } from "./back_off.ts";
+import type { FamilySubnets } from "./choose_subnet.ts";
+import { Contact } from "./contact.ts";
+import { findOwn, takeEtcdLease } from "./etcd_acquire.ts";
+import { EtcdClient, EtcdError } from "./etcd_client.ts";
+import { readEntry } from "./etcd_format.ts";
+import type { EtcdChange, EtcdEntry } from "./etcd_wire.ts";
+import { ConnectionError } from "./http_door.ts";
+import type { LeaseFault } from "./lease_set.ts";
+import { pause } from "./pause.ts";
+import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
+import { RegistryError } from "./registry_error.ts";
+import { Revisions } from "./revisions.ts";
+
+/** How long a lease lives without being renewed, as flannel's: a day. */
+const TTL_MS = 24 * 60 * 60 * 1000;
+/** Between attempts to follow etcd: the first pause, and the longest. */
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 5000;
+/** etcd is asked this often whether it is there: a watch that is cut off on the way says nothing. */
+const BEAT_MS = 10_000;
+/** All leases are read again this often, whatever the watch has said. */
+const RELIST_MS = 60 * 60 * 1000;
+
+/** What the registry needs of the world. */
+export interface EtcdRegistryDeps {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly elapsedMs: () => number;
+  /** 64 random bits. */
+  readonly random: () => bigint;
+  readonly log: Log;
+}
+
+/** Whose registry it is, and which subnets it gives. */
+export interface EtcdRegistryOptions {
+  /** What all keys begin with, without a slash at the end. */
+  readonly prefix: string;
+  readonly families: readonly FamilySubnets[];
+  /** Where other hosts reach this one; by the first the own lease is known. */
+  readonly ownAddresses: () => readonly Address[];
+  /** What the subnet file says that this host held; taken again where nobody else holds it. */
+  readonly previousSubnets: readonly Prefix[];
+  /** How long a lease lives; a day unless told. */
+  readonly ttlMs?: number;
+  /** How often etcd is asked whether it is there; every 10 s unless told. */
+  readonly beatMs?: number;
+}
+
+/**
+ * Reads the network configuration that etcd keeps.
+ *
+ * @throws {RegistryError} If there is none, and how it is written.
+ */
+export async function readNetworkConfigText(
+  client: EtcdClient,
+  prefix: string,
+  options: { readonly signal: AbortSignal },
+): Promise<string> {
+  const key = `${prefix}/config`;
+  const { entries } = await explained(
+    `read the network configuration ${key}`,
+    options.signal,
+    () => client.range(key, { ...options, isOneKey: true }),
+  );
+  if (entries[0] !== undefined) return entries[0].value;
+  throw new RegistryError(
+    `read the network configuration ${key}`,
+    `etcd at ${client.endpoint} has no such key (one that was written with etcd's v2 API is not seen); write it: ` +
+      `ETCDCTL_API=3 etcdctl put ${key} '{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan"}}'`,
+  );
+}
+
+/** Leases as keys of etcd v3, as flannel keeps them. */
+export class EtcdRegistry implements LeaseRegistry {
+  readonly #client: EtcdClient;
+  readonly #deps: EtcdRegistryDeps;
+  readonly #options: EtcdRegistryOptions;
+  readonly #contact: Contact;
+  readonly #folder: string;
+  readonly #revisions = new Revisions();
+  #previousSubnets: readonly Prefix[];
+  #host: string | undefined;
+  #faultOf = new Map<string, string>();
+  #faults: readonly LeaseFault[] = [];
+
+  constructor(client: EtcdClient, deps: EtcdRegistryDeps, options: EtcdRegistryOptions) {
+    this.#client = client;
+    this.#deps = deps;
+    this.#options = options;
+    this.#contact = new Contact(deps);
+    this.#folder = `${options.prefix}/subnets/`;
+    this.#previousSubnets = options.previousSubnets;
+  }
+
+  get host(): string | undefined {
+    return this.#host;
+  }
+
+  get faults(): readonly LeaseFault[] {
+    return this.#faults;
+  }
+
+  get contact(): RegistryContact {
+    return this.#contact;
+  }
+
+  async previous({ signal }: { signal: AbortSignal }): Promise<Lease | undefined> {
+    return await explained("read the own lease", signal, async () => {
+      const { entries } = await this.#client.range(this.#folder, { signal });
+      return findOwn(entries, this.#options.ownAddresses()[0], {
+        folder: this.#folder,
+        previousSubnets: this.#previousSubnets,
+      })?.lease;
+    });
+  }
+
+  /**
+   * Takes subnets that are free, or renews the own lease. Another host's key is never written.
+   *
+   * @throws {RegistryError} If that can't be, and what to do.
+   */
+  async acquire(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease> {
+    const { now, random, log } = this.#deps;
+    return await explained("take a lease", signal, async () => {
+      const { lease, revision } = await takeEtcdLease(this.#client, request, {
+        folder: this.#folder,
+        families: this.#options.families,
+        previousSubnets: this.#previousSubnets,
+        ttlMs: this.#options.ttlMs ?? TTL_MS,
+        now,
+        random,
+        log,
+      }, { signal });
+      // What the watch says of the time before is old.
+      if (revision !== undefined) this.#revisions.isNews(lease.host, revision);
+      this.#host = lease.host;
+      this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
+      return lease;
+    });
+  }
+
+  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
+    const { elapsedMs } = this.#deps;
+    const random = () => Number(this.#deps.random() % 1_000_000n) / 1_000_000;
+    const backOff = new BackOff({ firstMs: FIRST_RETRY_MS, lastMs: LAST_RETRY_MS, random });
+    let reached: number | undefined;
+    let relistAtMs = 0;
+    while (!signal.aborted) {
+      const ended = new AbortController();
+      const beat = this.#beat(ended);
+      try {
+        if (reached === undefined || elapsedMs() >= relistAtMs) {
+          const { revision, entries } = await this.#client.range(this.#folder, { signal });
+          yield { kind: "snapshot", leases: this.#readAll(entries) };
+          reached = revision;
+          relistAtMs = elapsedMs() + RELIST_MS * (1 + random() / 2);
+        }
+        const timer = setTimeout(() => ended.abort(), Math.max(relistAtMs - elapsedMs(), 0));
+        try {
+          const both = AbortSignal.any([signal, ended.signal]);
+          const pieces = this.#client.watch(this.#folder, reached + 1, { signal: both });
+          for (;;) {
+            const { done, value } = await pieces.next();
+            if (done) break;
+            this.#contact.heard();
+            backOff.reset();
+            reached = Math.max(reached, value.revision);
+            for (const change of value.changes) {
+              const update = this.#read(change);
+              if (update !== undefined) yield update;
+            }
+          }
+          // What was to be resumed is no longer known there.
+          reached = undefined;
+        } finally {
+          clearTimeout(timer);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        const isRelist = ended.signal.aborted && elapsedMs() >= relistAtMs;
+        if (!isRelist) {
+          const cause = ended.signal.aborted ? ended.signal.reason : error;
+          this.#contact.lost(reasonOf(cause));
+          if (isAway(cause)) this.#client.turnAway();
+        }
+      } finally {
+        ended.abort();
+        await beat;
+      }
+      await pause(backOff.next(), { signal });
+    }
+  }
+
+  /** Asks etcd at intervals whether it is there, and ends the watch when it is not. */
+  async #beat(ended: AbortController): Promise<void> {
+    const { signal } = ended;
+    for (;;) {
+      await pause(this.#options.beatMs ?? BEAT_MS, { signal });
+      if (signal.aborted) return;
+      try {
+        await this.#client.range(this.#folder, { signal, isCount: true });
+        this.#contact.heard();
+      } catch (error) {
+        ended.abort(error);
+        return;
+      }
+    }
+  }
+
+  /** Reads a whole list. An entry that can't be read costs its host only. */
+  #readAll(entries: readonly EtcdEntry[]): Lease[] {
+    this.#faultOf = new Map();
+    this.#revisions.reset(entries.map(({ key, modRevision }) => [this.#hostOf(key), modRevision]));
+    const leases = entries.flatMap((entry): Lease[] => {
+      const host = this.#hostOf(entry.key);
+      const reading = readEntry(host, entry.value);
+      if ("lease" in reading) return [reading.lease];
+      this.#faultOf.set(host, reading.reason);
+      return [];
+    });
+    this.#tellFaults();
+    return leases;
+  }
+
+  /** What one change says; nothing if it is old news. */
+  #read({ entry, isDeletion }: EtcdChange): LeaseUpdate | undefined {
+    const host = this.#hostOf(entry.key);
+    const { modRevision } = entry;
+    if (isDeletion) {
+      if (!this.#revisions.isDeletion(host, modRevision)) return undefined;
+      this.#setFault(host, undefined);
+      return { kind: "released", host };
+    }
+    if (!this.#revisions.isNews(host, modRevision)) return undefined;
+    const reading = readEntry(host, entry.value);
+    this.#setFault(host, "reason" in reading ? reading.reason : undefined);
+    return "lease" in reading ? { kind: "held", lease: reading.lease } : { kind: "released", host };
+  }
+
+  #hostOf(key: string): string {
+    return key.slice(this.#folder.length);
+  }
+
+  #setFault(host: string, reason: string | undefined): void {
+    if (this.#faultOf.get(host) === reason) return;
+    if (reason === undefined) this.#faultOf.delete(host);
+    else this.#faultOf.set(host, reason);
+    this.#tellFaults();
+  }
+
+  #tellFaults(): void {
+    this.#faults = [...this.#faultOf].map(([host, reason]) => ({ host, reason }));
+  }
+}
+
+/** Says what was asked when etcd refuses or does not answer. */
+async function explained<T>(action: string, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof EtcdError) throw new RegistryError(action, `etcd answers: ${error.message}`);
+    if (error instanceof ConnectionError) {
+      throw new RegistryError(action, `${error.message}; look at -etcd-endpoints`);
+    }
+    throw error;
+  }
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof ConnectionError || error instanceof EtcdError;
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof EtcdError) return `etcd answers: ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
+}

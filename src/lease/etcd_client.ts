@@ -1,0 +1,276 @@
+import {
+  aliveSchema,
+  entryOf,
+  type EtcdEntry,
+  type EtcdPiece,
+  grantSchema,
+  rangeEnd,
+  rangeSchema,
+} from "./etcd_wire.ts";
+import { refusalSchema, toBase64, tokenSchema, txnSchema, watchSchema } from "./etcd_wire.ts";
+import { ConnectionError, HttpDoor, type HttpDoorDeps, type TlsFiles } from "./http_door.ts";
+import { linesOf } from "./lines.ts";
+
+/** An answer must be there after this long. */
+const ANSWER_MS = 5000;
+const MAX_SHOWN_LENGTH = 300;
+/** The codes of gRPC that this program decides by. */
+const UNAUTHENTICATED = 16;
+const DEADLINE = 4;
+const UNAVAILABLE = 14;
+
+/** etcd answered, and refused. */
+export class EtcdError extends Error {
+  override readonly name = "EtcdError";
+
+  /** @param code gRPC's. */
+  constructor(readonly code: number, message: string) {
+    super(message);
+  }
+}
+
+/** How etcd is reached. */
+export interface EtcdAccess {
+  /** `http://192.0.2.1:2379`; the first that answers is used. */
+  readonly endpoints: readonly string[];
+  readonly tls: TlsFiles;
+  readonly user?: { readonly name: string; readonly password: string };
+}
+
+/** Speaks with etcd v3 through its JSON gateway, at the first of its members that answers. */
+export class EtcdClient implements Disposable {
+  readonly #access: EtcdAccess;
+  readonly #door: HttpDoor;
+  #current = 0;
+  #token: string | undefined;
+
+  constructor(access: EtcdAccess, deps: HttpDoorDeps) {
+    this.#access = access;
+    this.#door = new HttpDoor(deps, { files: access.tls });
+  }
+
+  /** The member that is asked now. */
+  get endpoint(): string {
+    return this.#access.endpoints[this.#current]!;
+  }
+
+  /** Leaves the member that is asked now for the next one. */
+  turnAway(): void {
+    this.#current = (this.#current + 1) % this.#access.endpoints.length;
+  }
+
+  /** Reads all keys that begin with `prefix`, or the key `prefix` alone, as of one moment. */
+  async range(
+    prefix: string,
+    options: { readonly signal: AbortSignal; readonly isOneKey?: true; readonly isCount?: true },
+  ): Promise<{ readonly revision: number; readonly entries: readonly EtcdEntry[] }> {
+    const { signal, isOneKey, isCount } = options;
+    const answer = await this.#ask("kv/range", {
+      key: toBase64(prefix),
+      ...!isOneKey && { range_end: toBase64(rangeEnd(prefix)) },
+      ...isCount && { count_only: true },
+    }, { signal });
+    const { header, kvs } = this.#checked(rangeSchema.safeParse(answer).data);
+    return { revision: Number(header.revision ?? 0), entries: (kvs ?? []).map(entryOf) };
+  }
+
+  /**
+   * Runs a transaction: `success` if every comparison holds, else nothing.
+   *
+   * @returns The revision of the change; `undefined` if a comparison did not hold.
+   */
+  async transact(
+    transaction: { readonly compare: readonly unknown[]; readonly success: readonly unknown[] },
+    options: { readonly signal: AbortSignal },
+  ): Promise<number | undefined> {
+    const answer = await this.#ask("kv/txn", transaction, options);
+    const { header, succeeded } = this.#checked(txnSchema.safeParse(answer).data);
+    return succeeded === true ? Number(header.revision ?? 0) : undefined;
+  }
+
+  /** Makes a lease that ends after `ttlSeconds`, and returns its name. */
+  async grant(ttlSeconds: number, options: { readonly signal: AbortSignal }): Promise<string> {
+    const answer = await this.#ask("lease/grant", { TTL: String(ttlSeconds) }, options);
+    return this.#checked(grantSchema.safeParse(answer).data).ID;
+  }
+
+  /** Has a lease begin anew; returns its seconds, 0 if it has ended. */
+  async keepAlive(lease: string, options: { readonly signal: AbortSignal }): Promise<number> {
+    const answer = await this.#ask("lease/keepalive", { ID: lease }, options);
+    return Number(aliveSchema.safeParse(answer).data?.result?.TTL ?? 0);
+  }
+
+  /** Ends a lease, and the keys that live by it. */
+  async revoke(lease: string, options: { readonly signal: AbortSignal }): Promise<void> {
+    await this.#ask("lease/revoke", { ID: lease }, options);
+  }
+
+  /**
+   * Yields what changes under `prefix` from `revision` on, until the member or the signal ends it. The first piece has
+   * no changes: it says that the member watches.
+   *
+   * @returns Whether the changes since `revision` are no longer known there.
+   */
+  async *watch(
+    prefix: string,
+    revision: number,
+    { signal }: { readonly signal: AbortSignal },
+  ): AsyncGenerator<EtcdPiece, "compacted", undefined> {
+    const body = {
+      create_request: {
+        key: toBase64(prefix),
+        range_end: toBase64(rangeEnd(prefix)),
+        start_revision: String(revision),
+        progress_notify: true,
+      },
+    };
+    const controller = new AbortController();
+    const both = AbortSignal.any([signal, controller.signal]);
+    const timer = setTimeout(() => controller.abort(), ANSWER_MS);
+    try {
+      const response = await this.#fetch("watch", body, both);
+      for await (const line of linesOf(response)) {
+        const { data } = watchSchema.safeParse(JSON.parse(line));
+        if (data?.error !== undefined) {
+          const { message, grpc_code: code } = data.error;
+          throw new EtcdError(code ?? UNAVAILABLE, (message ?? "the watch ended").slice(0, MAX_SHOWN_LENGTH));
+        }
+        const { header, canceled, compact_revision: compacted, cancel_reason: why, events } = this.#checked(
+          data?.result,
+        );
+        if (compacted !== undefined && compacted !== "0") return "compacted";
+        if (canceled === true) throw new EtcdError(UNAVAILABLE, why ?? "the watch was canceled");
+        clearTimeout(timer);
+        yield {
+          revision: Number(header.revision ?? 0),
+          changes: (events ?? []).map(({ type, kv }) => ({
+            entry: entryOf(kv),
+            isDeletion: type === "DELETE",
+          })),
+        };
+      }
+      throw new ConnectionError(`${this.#where} ended the watch`);
+    } catch (error) {
+      throw this.#explained(error, signal, controller.signal);
+    } finally {
+      clearTimeout(timer);
+      controller.abort();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#door[Symbol.dispose]();
+  }
+
+  get #where(): string {
+    return `etcd at ${this.endpoint}`;
+  }
+
+  /** Asks one member after the other until one answers. */
+  async #ask(method: string, body: unknown, { signal }: { readonly signal: AbortSignal }): Promise<unknown> {
+    let last: unknown;
+    for (let attempt = 0; attempt < this.#access.endpoints.length; attempt++) {
+      try {
+        return await this.#askOne(method, body, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const isAway = error instanceof ConnectionError ||
+          error instanceof EtcdError && (error.code === UNAVAILABLE || error.code === DEADLINE);
+        if (!isAway) throw error;
+        last ??= error;
+        this.turnAway();
+      }
+    }
+    throw last;
+  }
+
+  async #askOne(method: string, body: unknown, signal: AbortSignal): Promise<unknown> {
+    const deadline = AbortSignal.timeout(ANSWER_MS);
+    try {
+      const response = await this.#fetch(method, body, AbortSignal.any([signal, deadline]));
+      for await (const line of linesOf(response)) return JSON.parse(line);
+      throw new ConnectionError(`${this.#where} answers nothing`);
+    } catch (error) {
+      throw this.#explained(error, signal, deadline);
+    }
+  }
+
+  async #fetch(method: string, body: unknown, signal: AbortSignal): Promise<Response> {
+    for (let isSecond = false;; isSecond = true) {
+      const { user } = this.#access;
+      if (user !== undefined) this.#token ??= await this.#authenticate(user, signal);
+      const response = await this.#post(method, body, signal);
+      if (response.ok) return response;
+      const refusal = await refusalOf(response);
+      // A token ends, or etcd was started anew and knows none.
+      const isStale = refusal.code === UNAUTHENTICATED || /invalid auth token/.test(refusal.message);
+      if (user === undefined || isSecond || !isStale) throw refusal;
+      this.#token = undefined;
+    }
+  }
+
+  async #authenticate(
+    { name, password }: { name: string; password: string },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const response = await this.#post("auth/authenticate", { name, password }, signal);
+    if (!response.ok) {
+      const { code, message } = await refusalOf(response);
+      throw new EtcdError(
+        code,
+        `user ${JSON.stringify(name)} is not let in: ${message}; look at -etcd-username and -etcd-password`,
+      );
+    }
+    return this.#checked(tokenSchema.safeParse(await response.json()).data).token;
+  }
+
+  async #post(method: string, body: unknown, signal: AbortSignal): Promise<Response> {
+    return await this.#door.fetch(`${this.endpoint}/v3/${method}`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        ...this.#token !== undefined && method !== "auth/authenticate" && { authorization: this.#token },
+      },
+      body: JSON.stringify(body),
+      signal,
+    });
+  }
+
+  #checked<T>(answer: T | undefined): T {
+    if (answer === undefined) {
+      throw new ConnectionError(`${this.#where} does not answer as etcd v3.4 or later does`);
+    }
+    return answer;
+  }
+
+  #explained(error: unknown, signal: AbortSignal, deadline: AbortSignal): unknown {
+    if (signal.aborted) return signal.reason;
+    if (deadline.aborted) {
+      return new ConnectionError(`${this.#where} does not answer within ${ANSWER_MS / 1000} s`);
+    }
+    if (error instanceof EtcdError) return error;
+    if (error instanceof ConnectionError) {
+      return error.message.startsWith("etcd")
+        ? error
+        : new ConnectionError(`etcd at ${error.message}`, { cause: error });
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    return new ConnectionError(`${this.#where} broke off its answer: ${reason}`, { cause: error });
+  }
+}
+
+async function refusalOf(response: Response): Promise<EtcdError> {
+  let text = "";
+  for await (const line of linesOf(response)) {
+    text = line;
+    break;
+  }
+  let refusal: { code: number; message?: string | undefined } | undefined;
+  try {
+    refusal = refusalSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    // No answer of etcd's gateway.
+  }
+  const message = refusal?.message ?? (text.trim() || `HTTP status ${response.status}`);
+  return new EtcdError(refusal?.code ?? 2, message.replaceAll(/\p{Cc}+/gu, " ").slice(0, MAX_SHOWN_LENGTH));
+}
