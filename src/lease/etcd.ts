@@ -185,7 +185,7 @@ export class EtcdRegistry implements LeaseRegistry {
         const isRelist = ended.signal.aborted && elapsedMs() >= relistAtMs;
         if (!isRelist) {
           const cause = ended.signal.aborted ? ended.signal.reason : error;
-          this.#contact.lost(reasonOf(cause));
+          this.#contact.lost(reasonOf(cause, this.#client.endpoint));
           if (isAway(cause)) this.#client.turnAway();
         }
       } finally {
@@ -276,7 +276,7 @@ function isAway(error: unknown): boolean {
   return error instanceof ConnectionError || error instanceof EtcdError;
 }
 
-function reasonOf(error: unknown): string {
-  if (error instanceof EtcdError) return `etcd answers: ${error.message}`;
+function reasonOf(error: unknown, endpoint: string): string {
+  if (error instanceof EtcdError) return `etcd at ${endpoint} answers: ${error.message}`;
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,7 @@
 import {
   aliveSchema,
   entryOf,
+  type EtcdChange,
   type EtcdEntry,
   type EtcdPiece,
   grantSchema,
@@ -135,19 +136,22 @@ export class EtcdClient implements Disposable {
           const { message, grpc_code: code } = data.error;
           throw new EtcdError(code ?? UNAVAILABLE, (message ?? "the watch ended").slice(0, MAX_SHOWN_LENGTH));
         }
-        const { header, canceled, compact_revision: compacted, cancel_reason: why, events } = this.#checked(
-          data?.result,
-        );
+        const { header, created, canceled, compact_revision: compacted, cancel_reason: why, events } = this
+          .#checked(
+            data?.result,
+          );
         if (compacted !== undefined && compacted !== "0") return "compacted";
         if (canceled === true) throw new EtcdError(UNAVAILABLE, why ?? "the watch was canceled");
         clearTimeout(timer);
-        yield {
-          revision: Number(header.revision ?? 0),
-          changes: (events ?? []).map(({ type, kv }) => ({
-            entry: entryOf(kv),
-            isDeletion: type === "DELETE",
-          })),
-        };
+        const changes = (events ?? []).map(({ type, kv }): EtcdChange => ({
+          entry: entryOf(kv),
+          isDeletion: type === "DELETE",
+        }));
+        // The store may be further than what was sent: only an empty message tells how far the watch has come.
+        const reached = created === true
+          ? revision - 1
+          : changes.at(-1)?.entry.modRevision ?? Number(header.revision);
+        yield { revision: reached, changes };
       }
       throw new ConnectionError(`${this.#where} ended the watch`);
     } catch (error) {

@@ -47,6 +47,7 @@ export interface EtcdChange {
 
 /** What came with one message of a watch. */
 export interface EtcdPiece {
+  /** All changes up to this one were told. */
   readonly revision: number;
   readonly changes: readonly EtcdChange[];
 }

@@ -57,9 +57,13 @@ export class HttpDoor implements Disposable {
       init.signal.throwIfAborted();
       // Perhaps a certificate was replaced.
       this.#isStale = true;
-      throw new ConnectionError(`${new URL(url).host} does not answer: ${connectionReason(error)}`, {
-        cause: error,
-      });
+      const reason = connectionReason(error);
+      // A server that misses a certificate says so, but may be cut off before it is heard.
+      const isCutOff = url.startsWith("https") && /closed|reset|broken pipe/i.test(reason);
+      const guess = isCutOff && this.#opened?.texts.cert === undefined
+        ? "; perhaps it wants a certificate of this host's that it knows: name one, and its key"
+        : "";
+      throw new ConnectionError(`${new URL(url).host} does not answer: ${reason}${guess}`, { cause: error });
     }
   }
 

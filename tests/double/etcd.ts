@@ -1,0 +1,154 @@
+import { type EtcdAccess, EtcdClient } from "../../src/lease/etcd_client.ts";
+import { toBase64 } from "../../src/lease/etcd_wire.ts";
+import type { TlsFiles } from "../../src/lease/http_door.ts";
+import { type Authority, makeAuthority } from "./certificates.ts";
+import { freePort, ServerProcess } from "./server_process.ts";
+
+const signal = new AbortController().signal;
+/** The root user of a server with users. */
+export const ROOT = { name: "root", password: "correct horse" } as const;
+
+/** How the server is guarded. */
+export interface EtcdServerOptions {
+  readonly tls?: "server" | "both";
+  readonly withUsers?: true;
+}
+
+/** A real etcd on the loopback, with its data in a folder of its own. */
+export class EtcdServer implements AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  readonly authority: Authority | undefined;
+  /** What a test speaks to it with. */
+  readonly client: EtcdClient;
+  /** What reaches it. */
+  readonly access: EtcdAccess;
+  readonly #process: ServerProcess;
+  readonly #folder: string;
+
+  private constructor(
+    port: number,
+    access: EtcdAccess,
+    authority: Authority | undefined,
+    folder: string,
+    command: string[],
+  ) {
+    this.port = port;
+    this.url = access.endpoints[0]!;
+    this.access = access;
+    this.authority = authority;
+    this.#folder = folder;
+    const readTextFile = (path: string) => Deno.readTextFile(path);
+    this.client = new EtcdClient(access, { readTextFile });
+    this.#process = new ServerProcess(command, `${folder}/log`, async () => {
+      const { user: _, ...nobody } = access;
+      using client = new EtcdClient(nobody, { readTextFile });
+      try {
+        await client.range("/", { signal, isCount: true });
+      } catch (error) {
+        return /user name is empty/.test(String(error));
+      }
+      return true;
+    });
+  }
+
+  static async open(options: EtcdServerOptions = {}): Promise<EtcdServer> {
+    const folder = await Deno.makeTempDir({ prefix: "loden-etcd-" });
+    const port = freePort();
+    const scheme = options.tls === undefined ? "http" : "https";
+    const url = `${scheme}://127.0.0.1:${port}`;
+    const authority = options.tls && await makeAuthority(folder);
+    const server = await authority?.issue({ name: "server", commonName: "etcd", addresses: ["127.0.0.1"] });
+    const host = options.tls === "both"
+      ? await authority?.issue({ name: "host", commonName: "host" })
+      : undefined;
+    const tls: TlsFiles = {
+      ...authority && { caFile: authority.caFile },
+      ...host && { certFile: host.certFile, keyFile: host.keyFile },
+    };
+    const access = { endpoints: [url], tls, ...options.withUsers && { user: ROOT } };
+    const etcd = new EtcdServer(port, access, authority, folder, [
+      ...["etcd", "--data-dir", `${folder}/data`, "--log-level", "error"],
+      ...["--listen-client-urls", url, "--advertise-client-urls", url],
+      ...["--listen-peer-urls", `http://127.0.0.1:${freePort()}`],
+      ...server ? ["--cert-file", server.certFile, "--key-file", server.keyFile] : [],
+      ...options.tls === "both" ? ["--client-cert-auth", "--trusted-ca-file", authority!.caFile] : [],
+    ]);
+    try {
+      await etcd.start();
+      if (options.withUsers) await etcd.#addUsers();
+      return etcd;
+    } catch (error) {
+      await etcd[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  start(): Promise<void> {
+    return this.#process.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#process.stop();
+  }
+
+  signal(name: Deno.Signal): void {
+    this.#process.signal(name);
+  }
+
+  /** Forgets all changes before the last one. */
+  async compact(): Promise<void> {
+    const { revision } = await this.client.range("/", { signal, isCount: true });
+    await this.#post("kv/compaction", { revision: String(revision), physical: true });
+  }
+
+  /** Writes a key that does not end by itself. */
+  async put(key: string, value: string): Promise<void> {
+    await this.putAll([[key, value]]);
+  }
+
+  /** Writes keys in one transaction. */
+  async putAll(entries: readonly (readonly [key: string, value: string])[]): Promise<void> {
+    await this.client.transact({
+      compare: [],
+      success: entries.map(([key, value]) => ({
+        request_put: { key: toBase64(key), value: toBase64(value) },
+      })),
+    }, { signal });
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.client.transact({ compare: [], success: [{ request_delete_range: { key: toBase64(key) } }] }, {
+      signal,
+    });
+  }
+
+  /** The keys that begin with `prefix`, and what stands there. */
+  async list(prefix: string): Promise<Record<string, string>> {
+    const { entries } = await this.client.range(prefix, { signal });
+    return Object.fromEntries(entries.map(({ key, value }) => [key, value]));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.client[Symbol.dispose]();
+    await this.#process[Symbol.asyncDispose]();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+
+  async #addUsers(): Promise<void> {
+    await this.#post("auth/user/add", { name: ROOT.name, password: ROOT.password });
+    await this.#post("auth/user/grant", { user: ROOT.name, role: "root" });
+    await this.#post("auth/enable", {});
+  }
+
+  async #post(method: string, body: unknown): Promise<void> {
+    using client = Deno.createHttpClient({ ...this.authority && { caCerts: [this.authority.caPem] } });
+    const response = await fetch(`${this.url}/v3/${method}`, {
+      method: "POST",
+      body: JSON.stringify(body),
+      client,
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`Cannot ask etcd for ${method}: ${text}`);
+  }
+}

@@ -1,0 +1,68 @@
+import { waitUntil } from "../../src/lab/wait.ts";
+
+const START_DEADLINE_MS = 60_000;
+const STOP_DEADLINE_MS = 20_000;
+
+/** A program that serves something, started and ended by tests. */
+export class ServerProcess implements AsyncDisposable {
+  readonly #command: readonly string[];
+  readonly #logPath: string;
+  readonly #isUp: () => Promise<boolean>;
+  #child: Deno.ChildProcess | undefined;
+
+  /** @param isUp Asked until it says yes, after each start. */
+  constructor(command: readonly string[], logPath: string, isUp: () => Promise<boolean>) {
+    this.#command = command;
+    this.#logPath = logPath;
+    this.#isUp = isUp;
+  }
+
+  /** Starts it, and waits until it is up. */
+  async start(): Promise<void> {
+    const [program, ...args] = this.#command as [string, ...string[]];
+    const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
+    this.#child = child;
+    const log = await Deno.open(this.#logPath, { append: true, create: true });
+    child.stderr.pipeTo(log.writable).catch(() => {});
+    let hasEnded = false;
+    child.status.then(() => hasEnded = true);
+    await waitUntil(`start ${program}`, async () => {
+      if (hasEnded) throw new Error(`Cannot start ${program}: it ended\n${await this.#tail()}`);
+      return await this.#isUp().catch(() => false) || undefined;
+    }, { deadlineMs: START_DEADLINE_MS, signal: new AbortController().signal });
+  }
+
+  /** Ends it. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined) return;
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_DEADLINE_MS);
+    try {
+      child.kill(signal);
+    } catch {
+      // It has ended by itself.
+    }
+    await child.status;
+    clearTimeout(timer);
+  }
+
+  /** Sends it a signal. */
+  signal(name: Deno.Signal): void {
+    this.#child?.kill(name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("SIGKILL");
+  }
+
+  async #tail(): Promise<string> {
+    return (await Deno.readTextFile(this.#logPath)).split("\n").slice(-12).join("\n");
+  }
+}
+
+/** A port of the loopback that nobody uses now. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
