@@ -137,7 +137,7 @@ export class EtcdRegistry implements LeaseRegistry {
         log,
       }, { signal });
       // What the watch says of the time before is old.
-      if (revision !== undefined) this.#revisions.isNews(lease.host, revision);
+      if (revision !== undefined) this.#revisions.ignoreBefore(lease.host, revision);
       this.#host = lease.host;
       this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
       return lease;

@@ -142,6 +142,11 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     });
     if (Object.keys(annotations).length === 0) return lease;
     const { name } = node.metadata;
+    // The watch may show it before the answer does.
+    this.#ownNode = {
+      ...node,
+      metadata: { ...node.metadata, annotations: { ...node.metadata.annotations, ...annotations } },
+    };
     const path = `/api/v1/nodes/${encodeURIComponent(name)}/status`;
     const answer = await this.#explained(
       `write the lease of node ${name}`,
@@ -156,7 +161,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     const written = nodeSchema.safeParse(answer).data;
     if (written !== undefined) {
       this.#ownNode = written;
-      this.#feed.isNews(written);
+      this.#feed.ignoreBefore(written);
     }
     return lease;
   }

@@ -64,9 +64,9 @@ export class NodeFeed {
     return this.#faults;
   }
 
-  /** Whether this is a later state of the node than was seen before; it counts as seen. */
-  isNews({ metadata: { name, resourceVersion } }: KubeNode): boolean {
-    return this.#revisions.isNews(name, this.#revisionOf(resourceVersion));
+  /** Makes earlier states of the node old news, as after a write of one's own. */
+  ignoreBefore({ metadata: { name, resourceVersion } }: KubeNode): void {
+    this.#revisions.ignoreBefore(name, this.#revisionOf(resourceVersion));
   }
 
   /** Reads all nodes, page by page. */

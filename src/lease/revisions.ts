@@ -18,6 +18,11 @@ export class Revisions {
     return true;
   }
 
+  /** Makes everything before `revision` of an entry old news, as after a write of one's own. */
+  ignoreBefore(name: string, revision: number): void {
+    this.isNews(name, revision - 1);
+  }
+
   /** Whether a deletion at `revision` is later than what is known of the entry. */
   isDeletion(name: string, revision: number): boolean {
     if (!this.isNews(name, revision)) return false;

@@ -76,6 +76,11 @@ export async function makeAuthority(folder: string): Promise<Authority> {
   };
 }
 
+/** Makes an RSA key in the old form, the only one that kube-apiserver signs service accounts' tokens with. */
+export async function makeRsaKey(path: string): Promise<void> {
+  await openssl("genrsa", "-traditional", "-out", path, "2048");
+}
+
 async function openssl(...args: readonly string[]): Promise<void> {
   const command = new Deno.Command("openssl", {
     args: [...args],

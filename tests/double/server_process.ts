@@ -17,8 +17,9 @@ export class ServerProcess implements AsyncDisposable {
     this.#isUp = isUp;
   }
 
-  /** Starts it, and waits until it is up. */
+  /** Starts it if it does not run, and waits until it is up. */
   async start(): Promise<void> {
+    if (this.#child !== undefined) return;
     const [program, ...args] = this.#command as [string, ...string[]];
     const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
     this.#child = child;

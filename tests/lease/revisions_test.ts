@@ -25,6 +25,12 @@ Deno.test("Revisions remembers a deletion: what is older does not bring the entr
   ]);
 });
 
+Deno.test("Revisions takes what comes before an own write for old, and its echo for news", () => {
+  const revisions = new Revisions();
+  revisions.ignoreBefore("a", 5);
+  assertEquals([4, 5, 5].map((revision) => revisions.isNews("a", revision)), [false, true, false]);
+});
+
 Deno.test("Revisions forgets the oldest of very many deletions", () => {
   const revisions = new Revisions();
   for (let n = 0; n <= 10_000; n++) revisions.isDeletion(`h${n}`, 10);

@@ -1,0 +1,375 @@
+import { isJson, type Json, type Refusal, refusal, statusObject, strategicMerge } from "./api_objects.ts";
+
+/** What tests need of an API server, whether it is real or not. */
+export interface TestApiServer extends AsyncDisposable {
+  /** `http://127.0.0.1:1234`, or with https. */
+  readonly url: string;
+  readonly port: number;
+  /** The authority of its certificate. */
+  readonly caFile: string | undefined;
+  /** Bearer tokens: of one who may do everything, of the agent, and of one who may do nothing. */
+  readonly tokens: { readonly admin: string; readonly agent: string; readonly nobody: string };
+  createNode(node: Json): Promise<void>;
+  /** Merges a patch into a node; into its status where that is said. */
+  patchNode(name: string, patch: Json, subresource?: "status"): Promise<void>;
+  deleteNode(name: string): Promise<void>;
+  node(name: string): Promise<Json | undefined>;
+  createPod(namespace: string, name: string, nodeName: string): Promise<void>;
+  events(): Promise<readonly Json[]>;
+  /** What the agent may do from now on: verbs by resource. */
+  permitAgent(rules: Readonly<Record<string, readonly string[]>>): Promise<void>;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** What flannel's manifest lets its service account do. */
+export const FLANNEL_RULES: Readonly<Record<string, readonly string[]>> = {
+  pods: ["get"],
+  nodes: ["get", "list", "watch"],
+  "nodes/status": ["patch"],
+};
+
+export const TOKENS = { admin: "admin-token", agent: "agent-token", nobody: "nobody-token" } as const;
+
+interface Change {
+  readonly revision: number;
+  readonly type: "ADDED" | "MODIFIED" | "DELETED";
+  readonly object: Json;
+}
+
+/** An API server inside of the test: nodes, pods and events, as far as an agent sees them. */
+export class ApiServerDouble implements TestApiServer {
+  readonly tokens = TOKENS;
+  readonly caFile = undefined;
+  readonly #nodes = new Map<string, Json>();
+  readonly #pods = new Map<string, Json>();
+  readonly #events: Json[] = [];
+  readonly #changes: Change[] = [];
+  readonly #watches = new Set<AbortController>();
+  #agentRules = FLANNEL_RULES;
+  #revision = 1;
+  #compacted = 0;
+  #wake = Promise.withResolvers<void>();
+  #server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  #port = 0;
+  #serial = 0;
+  /** Answers are cut into pieces of so many bytes. */
+  chunkBytes = Infinity;
+  /** A bookmark is sent this often. */
+  bookmarkMs = 60_000;
+  /** Method, path and query of each request. */
+  readonly requests: string[] = [];
+  /** What the next requests are refused with, before anything is looked at. */
+  readonly refusals: Refusal[] = [];
+
+  static async open(): Promise<ApiServerDouble> {
+    const server = new ApiServerDouble();
+    await server.start();
+    return server;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  start(): Promise<void> {
+    this.#server = Deno.serve(
+      { hostname: "127.0.0.1", port: this.#port, onListen: () => {} },
+      (request) => this.#answer(request),
+    );
+    this.#port = this.#server.addr.port;
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    this.dropWatches();
+    await server?.shutdown();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Forgets what changed up to now: whoever resumes from there has to list anew. */
+  compact(): void {
+    this.#compacted = this.#revision;
+  }
+
+  /** Ends every watch. */
+  dropWatches(): void {
+    for (const watch of this.#watches) watch.abort();
+    this.#watches.clear();
+  }
+
+  createNode(node: Json): Promise<void> {
+    this.#create(node);
+    return Promise.resolve();
+  }
+
+  patchNode(name: string, patch: Json, subresource?: "status"): Promise<void> {
+    this.#patch(name, patch, subresource);
+    return Promise.resolve();
+  }
+
+  deleteNode(name: string): Promise<void> {
+    const node = this.#nodes.get(name);
+    if (node === undefined) throw notFound("nodes", name);
+    this.#nodes.delete(name);
+    this.#tell("DELETED", node);
+    return Promise.resolve();
+  }
+
+  node(name: string): Promise<Json | undefined> {
+    return Promise.resolve(this.#nodes.get(name));
+  }
+
+  createPod(namespace: string, name: string, nodeName: string): Promise<void> {
+    this.#pods.set(`${namespace}/${name}`, {
+      kind: "Pod",
+      metadata: { name, namespace },
+      spec: { nodeName },
+    });
+    return Promise.resolve();
+  }
+
+  events(): Promise<readonly Json[]> {
+    return Promise.resolve(this.#events);
+  }
+
+  permitAgent(rules: Readonly<Record<string, readonly string[]>>): Promise<void> {
+    this.#agentRules = rules;
+    // A watch that is running is not asked again, here and there.
+    return Promise.resolve();
+  }
+
+  #create(node: Json): void {
+    const metadata = node.metadata as Json;
+    const name = metadata.name as string;
+    if (this.#nodes.has(name)) throw refusal(409, "AlreadyExists", `nodes "${name}" already exists`);
+    const stamped = {
+      kind: "Node",
+      apiVersion: "v1",
+      ...node,
+      metadata: { ...metadata, uid: `uid-${++this.#serial}`, creationTimestamp: "2026-01-01T00:00:00Z" },
+    };
+    this.#nodes.set(name, this.#tell("ADDED", stamped));
+  }
+
+  #patch(name: string, patch: Json, subresource: string | undefined): Json {
+    const before = this.#nodes.get(name);
+    if (before === undefined) throw notFound("nodes", name);
+    const whole = strategicMerge(before, patch) as Json;
+    const merged: Json = subresource === "status"
+      ? { ...before, metadata: whole.metadata, ...whole.status !== undefined && { status: whole.status } }
+      : { ...whole, ...before.status !== undefined && { status: before.status } };
+    checkCidrs(before, merged);
+    if (JSON.stringify(merged) === JSON.stringify(before)) return before;
+    const told = this.#tell("MODIFIED", merged);
+    this.#nodes.set(name, told);
+    return told;
+  }
+
+  #tell(type: Change["type"], node: Json): Json {
+    const revision = ++this.#revision;
+    const object = { ...node, metadata: { ...node.metadata as Json, resourceVersion: String(revision) } };
+    this.#changes.push({ revision, type, object });
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+    return object;
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const { pathname, search, searchParams } = new URL(request.url);
+    this.requests.push(`${request.method} ${pathname}${search}`);
+    try {
+      const next = this.refusals.shift();
+      if (next !== undefined) throw next;
+      const body = request.body === null ? undefined : await request.json();
+      const [, resource = "", name = "", subresource] =
+        /^\/api\/v1\/(?:namespaces\/[^/]+\/)?(\w+)\/?([^/]*)\/?(\w*)$/.exec(pathname) ?? [];
+      const full = subresource ? `${resource}/${subresource}` : resource;
+      this.#authorize(request, full, name, searchParams);
+      switch (`${request.method} ${full}`) {
+        case "GET nodes":
+          if (name !== "") {
+            return this.#json(this.#nodes.get(decodeURIComponent(name)) ?? notFoundThrow("nodes", name));
+          }
+          if (searchParams.has("watch")) return this.#watch(searchParams, request.signal);
+          return this.#json(this.#list(searchParams));
+        case "PATCH nodes/status":
+        case "PATCH nodes": {
+          const type = request.headers.get("content-type");
+          if (type !== "application/strategic-merge-patch+json") {
+            throw refusal(
+              415,
+              "UnsupportedMediaType",
+              `the body of the request was in an unknown format - ${type}`,
+            );
+          }
+          return this.#json(this.#patch(decodeURIComponent(name), body, subresource));
+        }
+        case "GET pods": {
+          const [, namespace] = /namespaces\/([^/]+)\//.exec(pathname)!;
+          return this.#json(this.#pods.get(`${namespace}/${name}`) ?? notFoundThrow("pods", name));
+        }
+        case "POST events":
+          this.#events.push(body);
+          return this.#json(body, 201);
+        default:
+          throw refusal(404, "NotFound", "the server could not find the requested resource");
+      }
+    } catch (error) {
+      if (isJson(error) && typeof error.status === "number") {
+        return this.#json(statusObject(error as unknown as Refusal), error.status);
+      }
+      throw error;
+    }
+  }
+
+  #authorize(request: Request, resource: string, name: string, query: URLSearchParams): void {
+    const token = request.headers.get("authorization")?.replace(/^Bearer /, "");
+    const user = Object.entries(TOKENS).find(([, value]) => value === token)?.[0];
+    if (user === undefined) throw refusal(401, "Unauthorized", "Unauthorized");
+    const verbs: Record<string, string> = {
+      GET: name !== "" ? "get" : query.has("watch") ? "watch" : "list",
+      PATCH: "patch",
+      POST: "create",
+    };
+    const verb = verbs[request.method]!;
+    if (user === "admin" || user === "agent" && this.#agentRules[resource]?.includes(verb)) return;
+    const what = name === "" ? resource : `${resource.split("/")[0]} "${name}"`;
+    const scope = resource === "nodes" || resource === "nodes/status"
+      ? "at the cluster scope"
+      : 'in the namespace "default"';
+    throw refusal(
+      403,
+      "Forbidden",
+      `${what} is forbidden: User "${user}" cannot ${verb} resource "${resource}" in API group "" ${scope}`,
+    );
+  }
+
+  #list(query: URLSearchParams): Json {
+    const limit = Number(query.get("limit") ?? 0) || Infinity;
+    const token = query.get("continue");
+    const { revision, after } = token ? JSON.parse(atob(token)) : { revision: this.#revision, after: "" };
+    if (revision < this.#compacted) {
+      throw refusal(
+        410,
+        "Expired",
+        "The provided continue parameter is too old to display a consistent list result.",
+      );
+    }
+    const all = this.#nodesAt(revision).filter(([name]) => name > after);
+    const items = all.slice(0, limit);
+    const more = all.length - items.length;
+    const next = more > 0
+      ? { continue: btoa(JSON.stringify({ revision, after: items.at(-1)![0] })), remainingItemCount: more }
+      : {};
+    return {
+      kind: "NodeList",
+      apiVersion: "v1",
+      metadata: { resourceVersion: String(revision), ...next },
+      items: items.map(([, node]) => node),
+    };
+  }
+
+  /** The nodes as they were at a revision, by name. */
+  #nodesAt(revision: number): [string, Json][] {
+    const nodes = new Map(revision === this.#revision ? this.#nodes : []);
+    if (revision !== this.#revision) {
+      for (const { type, object, revision: at } of this.#changes) {
+        if (at > revision) break;
+        const name = (object.metadata as Json).name as string;
+        if (type === "DELETED") nodes.delete(name);
+        else nodes.set(name, object);
+      }
+    }
+    return [...nodes].sort(([a], [b]) => a < b ? -1 : 1);
+  }
+
+  #watch(query: URLSearchParams, gone: AbortSignal): Response {
+    const from = Number(query.get("resourceVersion") ?? 0);
+    const controller = new AbortController();
+    this.#watches.add(controller);
+    const timeoutMs = Number(query.get("timeoutSeconds") ?? 1800) * 1000;
+    const signal = AbortSignal.any([controller.signal, gone, AbortSignal.timeout(timeoutMs)]);
+    return this.#chunked(this.#eventsFrom(from, query.get("allowWatchBookmarks") === "true", signal));
+  }
+
+  async *#eventsFrom(from: number, withBookmarks: boolean, signal: AbortSignal): AsyncGenerator<string> {
+    if (from < this.#compacted) {
+      const expired = refusal(410, "Expired", `too old resource version: ${from} (${this.#compacted})`);
+      yield `${JSON.stringify({ type: "ERROR", object: statusObject(expired) })}\n`;
+      return;
+    }
+    let told = from;
+    let bookmarkAtMs = performance.now() + this.bookmarkMs;
+    const ended = new Promise<void>((resolve) =>
+      signal.addEventListener("abort", () => resolve(), { once: true })
+    );
+    while (!signal.aborted) {
+      // The changes are in the order of revisions; the last ones are of interest.
+      let first = this.#changes.length;
+      while (first > 0 && this.#changes[first - 1]!.revision > told) first--;
+      for (const { type, object } of this.#changes.slice(first)) {
+        yield `${JSON.stringify({ type, object })}\n`;
+      }
+      told = this.#changes.at(-1)?.revision ?? told;
+      if (withBookmarks && performance.now() >= bookmarkAtMs) {
+        bookmarkAtMs = performance.now() + this.bookmarkMs;
+        const object = {
+          kind: "Node",
+          apiVersion: "v1",
+          metadata: { resourceVersion: String(told), creationTimestamp: null },
+        };
+        yield `${JSON.stringify({ type: "BOOKMARK", object })}\n`;
+      }
+      let timer: number | undefined;
+      const bookmark = new Promise<void>((resolve) => timer = setTimeout(resolve, this.bookmarkMs));
+      await Promise.race([this.#wake.promise, ended, bookmark]);
+      clearTimeout(timer);
+    }
+  }
+
+  #json(value: unknown, status = 200): Response {
+    const text = JSON.stringify(value);
+    return this.#chunked(ReadableStream.from([text]), status);
+  }
+
+  /** An answer in pieces that may end anywhere, also inside a character. */
+  #chunked(texts: AsyncIterable<string>, status = 200): Response {
+    const cut = new TransformStream<Uint8Array, Uint8Array>({
+      transform: (bytes, controller) => {
+        const step = Math.min(this.chunkBytes, bytes.length);
+        for (let at = 0; at < bytes.length; at += step) controller.enqueue(bytes.subarray(at, at + step));
+      },
+    });
+    const body = ReadableStream.from(texts).pipeThrough(new TextEncoderStream()).pipeThrough(cut);
+    return new Response(body, { status, headers: { "content-type": "application/json" } });
+  }
+}
+
+function notFound(resource: string, name: string): Refusal {
+  return refusal(404, "NotFound", `${resource} "${name}" not found`);
+}
+
+function notFoundThrow(resource: string, name: string): never {
+  throw notFound(resource, name);
+}
+
+/** A podCIDR can be given once, and never changed. */
+function checkCidrs(before: Json, after: Json): void {
+  const cidr = (node: Json) => (node.spec as Json | undefined)?.podCIDR;
+  if (cidr(before) !== undefined && cidr(before) !== cidr(after)) {
+    const { name } = before.metadata as Json;
+    const message =
+      `Node "${name}" is invalid: spec: Forbidden: node updates may not change podCIDR except from "" to valid`;
+    throw refusal(422, "Invalid", message);
+  }
+}
