@@ -1,6 +1,5 @@
 import type { Log } from "../log/log.ts";
-import { type Address, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
-import { type Prefix, prefixContains } from "../model/address.ts";
+import { type Family, familyOf, formatPrefix, type Prefix } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
 import { nextRevision, releaseInTransaction } from "./local_changes.ts";
 import type { LocalFile } from "./local_file.ts";

@@ -100,6 +100,7 @@ export function registryName(host: LabHost): string {
 export interface Status {
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  readonly notes: readonly string[];
   readonly pass: {
     readonly startedAt: string;
     readonly planned: number;

@@ -1,0 +1,120 @@
+import { AF_INET, parseAddress } from "../../src/model/address.ts";
+import type { Lab } from "../../src/lab/lab.ts";
+import type { LabHost } from "../../src/lab/host.ts";
+import { addAddress, linkIndexOf } from "../../src/lab/wiring.ts";
+import { defaultNetworkConfig } from "../../src/lab/plan.ts";
+import type { Libc } from "../../src/netlink/ffi.ts";
+import { ApiServerDouble, type TestApiServer } from "./api_server.ts";
+import { EtcdServer } from "./etcd.ts";
+import { KubeApiServer } from "./kube_apiserver.ts";
+import { untilSettled, withOverlay } from "./overlay_rig.ts";
+import { Relay } from "./relay.ts";
+
+/** Where the hosts of a lab reach the server of their registry: the switch that they are on. */
+export const SERVER_ADDRESS = "192.0.2.254";
+const ETCD_PORT = 2379;
+const API_PORT = 6443;
+/** What the keys of the lab begin with. */
+export const ETCD_PREFIX = "/coreos.com/network";
+
+/** Three hosts that are members of an overlay, and the server in which they agree. */
+export interface ServedOverlay<S> {
+  readonly lab: Lab;
+  readonly libc: Libc;
+  readonly server: S;
+  /** What stands between hosts and server. */
+  readonly relay: Relay;
+  /** What the agents are started with. */
+  readonly flags: readonly string[];
+  /** Takes the server away, or brings it back, as the hosts see it. */
+  readonly stopServer: () => Promise<void>;
+  readonly startServer: () => Promise<void>;
+}
+
+/** Opens a lab whose hosts keep their leases in a real etcd, and waits until every pod answers every other. */
+export async function withEtcdOverlay(
+  run: (overlay: ServedOverlay<EtcdServer>) => Promise<void>,
+): Promise<void> {
+  await using server = await EtcdServer.open();
+  await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(defaultNetworkConfig([AF_INET])));
+  const flags = ["-local-registry=", `-etcd-endpoints=http://${SERVER_ADDRESS}:${ETCD_PORT}`];
+  await withOverlay({ withAgents: false }, (lab, libc) => serve(lab, libc, server, ETCD_PORT, flags, run));
+}
+
+/** The same with annotations of nodes, in a real API server or in the double. */
+export async function withKubeOverlay(
+  kind: "real" | "double",
+  run: (overlay: ServedOverlay<TestApiServer>) => Promise<void>,
+): Promise<void> {
+  await using server: TestApiServer = kind === "real"
+    ? await KubeApiServer.open({ addresses: [SERVER_ADDRESS] })
+    : await ApiServerDouble.open();
+  for (let number = 1; number <= 3; number++) await server.createNode(nodeOf(number));
+  const agentEnvironment = (hostName: string) => ({ NODE_NAME: hostName });
+  await withOverlay({ withAgents: false, agentEnvironment }, async (lab, libc) => {
+    const kubeconfig = `${lab.directory}/kubeconfig`;
+    const scheme = server.caFile === undefined ? "http" : "https";
+    const cluster = {
+      server: `${scheme}://${SERVER_ADDRESS}:${API_PORT}`,
+      ...server.caFile !== undefined && { "certificate-authority": server.caFile },
+    };
+    await Deno.writeTextFile(
+      kubeconfig,
+      JSON.stringify({
+        "current-context": "lab",
+        contexts: [{ name: "lab", context: { cluster: "lab", user: "agent" } }],
+        clusters: [{ name: "lab", cluster }],
+        users: [{ name: "agent", user: { token: server.tokens.agent } }],
+      }),
+    );
+    const flags = ["-local-registry=", "-kube-subnet-mgr", `-kubeconfig-file=${kubeconfig}`];
+    await serve(lab, libc, server, API_PORT, flags, run);
+  });
+}
+
+/** The node of host `number`, as the cluster makes it. */
+export function nodeOf(number: number): Record<string, unknown> {
+  const podCIDR = `10.244.${number}.0/24`;
+  return { metadata: { name: `h${number}` }, spec: { podCIDR, podCIDRs: [podCIDR] } };
+}
+
+async function serve<S extends { readonly port: number; stop(): Promise<void>; start(): Promise<void> }>(
+  lab: Lab,
+  libc: Libc,
+  server: S,
+  port: number,
+  flags: readonly string[],
+  run: (overlay: ServedOverlay<S>) => Promise<void>,
+): Promise<void> {
+  const bridge = linkIndexOf(lab.underlay.client, "switch");
+  addAddress(lab.underlay.client, bridge, { address: parseAddress(SERVER_ADDRESS), length: 24 });
+  const options = { netns: lab.underlay.name, hostname: SERVER_ADDRESS, port, targetPort: server.port };
+  await using relay = await Relay.open(options);
+  await Promise.all(lab.hosts.map(async (host) => {
+    host.startAgent(flags);
+    await host.waitForSubnets();
+    await host.makePod();
+  }));
+  await untilSettled(lab, libc);
+  await run({
+    lab,
+    libc,
+    server,
+    relay,
+    flags,
+    stopServer: async () => {
+      await relay.stop();
+      await server.stop();
+    },
+    startServer: async () => {
+      await server.start();
+      await relay.start();
+    },
+  });
+}
+
+/** Pings between all hosts but `left`, in both directions. */
+export function pairsWithout(lab: Lab, left?: LabHost): readonly (readonly [from: LabHost, to: LabHost])[] {
+  const hosts = lab.hosts.filter((host) => host !== left);
+  return hosts.flatMap((from) => hosts.filter((to) => to !== from).map((to) => [from, to] as const));
+}
