@@ -11,7 +11,7 @@ export interface LeaseFault {
 
 /** Everybody else: the leases that can be built upon, and those that were left out. */
 export interface RemoteLeases {
-  /** Sorted by host. */
+  /** Those who have said the same for the longest first, then by host. */
   readonly leases: readonly Lease[];
   readonly faults: readonly LeaseFault[];
   /** Whether they are from an earlier process, and the registry has not said yet what has changed since. */
@@ -32,6 +32,8 @@ interface Cached {
  */
 export class LeaseSet {
   #leases: Map<string, Lease> | undefined;
+  /** The version in which each host's lease became what it is. */
+  readonly #claimedAt = new Map<string, number>();
   #isRemembered = false;
   #version = 0;
   #cached: Cached | undefined;
@@ -48,21 +50,35 @@ export class LeaseSet {
       if (this.#leases === undefined || this.#isRemembered || !isSameSet(this.#leases, leases)) {
         this.#version++;
       }
+      for (const [host, lease] of leases) this.#noteClaim(host, lease);
+      for (const host of this.#claimedAt.keys()) if (!leases.has(host)) this.#claimedAt.delete(host);
       this.#leases = leases;
       this.#isRemembered = false;
+    } else if (this.#leases === undefined || this.#isRemembered) {
+      return false;
     } else if (update.kind === "held") {
-      if (this.#leases === undefined || this.#isRemembered) return false;
       const { host } = update.lease;
       if (!isSameLease(this.#leases.get(host), update.lease)) this.#version++;
+      this.#noteClaim(host, update.lease);
       this.#leases.set(host, update.lease);
-    } else if (!this.#isRemembered && this.#leases?.delete(update.host)) this.#version++;
+    } else if (this.#leases.delete(update.host)) {
+      this.#claimedAt.delete(update.host);
+      this.#version++;
+    }
     return this.#version !== before;
+  }
+
+  /** Whoever says something new stands behind those who have said the same for longer. */
+  #noteClaim(host: string, lease: Lease): void {
+    if (!isSameLease(this.#leases?.get(host), lease)) this.#claimedAt.set(host, this.#version);
   }
 
   /** Begins with what an earlier process knew last, until the first snapshot. */
   remember(leases: readonly Lease[]): void {
     if (this.#leases !== undefined) return;
     this.apply({ kind: "snapshot", leases });
+    // They were written down in their order.
+    for (const [at, { host }] of leases.entries()) this.#claimedAt.set(host, at - leases.length);
     this.#isRemembered = true;
   }
 
@@ -73,7 +89,15 @@ export class LeaseSet {
 
   /** Every lease, the own one too, as the registry said last; `undefined` before the first snapshot. */
   get all(): readonly Lease[] | undefined {
-    return this.#leases && [...this.#leases.values()];
+    return this.#leases && this.#inOrder();
+  }
+
+  /** The longest claims first, then by host: of two hosts that claim one MAC, the newcomer is the liar. */
+  #inOrder(): readonly Lease[] {
+    const claimedAt = (host: string) => this.#claimedAt.get(host) ?? 0;
+    return [...this.#leases?.values() ?? []].sort((a, b) =>
+      claimedAt(a.host) - claimedAt(b.host) || (a.host < b.host ? -1 : a.host > b.host ? 1 : 0)
+    );
   }
 
   /** The lease of `host` as the registry knows it. */
@@ -94,7 +118,7 @@ export class LeaseSet {
       cached?.version === this.#version && isSameLease(cached.own, own) &&
       isSamePrefixes(cached.networks, networks)
     ) return cached.remote;
-    const remote = { ...remoteLeases(this.#leases, own, networks), isRemembered: this.#isRemembered };
+    const remote = { ...remoteLeases(this.#inOrder(), own, networks), isRemembered: this.#isRemembered };
     this.#cached = { version: this.#version, own, networks, remote };
     return remote;
   }
@@ -105,14 +129,13 @@ export class LeaseSet {
  * claims of two hosts on one subnet. What wins depends on the set alone, so all hosts agree.
  */
 function remoteLeases(
-  all: ReadonlyMap<string, Lease>,
+  all: readonly Lease[],
   own: Lease,
   networks: readonly Prefix[],
 ): Omit<RemoteLeases, "isRemembered"> {
   const refused = new Map<LeasePart, string>();
   const holdings: Holding[] = [];
-  const leases = [...all.values()].filter(({ host }) => host !== own.host)
-    .sort((a, b) => a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
+  const leases = all.filter(({ host }) => host !== own.host);
   for (const { host, parts } of leases) {
     for (const part of parts) {
       const network = networks.find(({ address }) => typeof address === typeof part.subnet.address);

@@ -244,3 +244,39 @@ Deno.test("LeaseSet.remote() is made anew when the own lease has moved", () => {
   assertEquals(hosts(set), ["a"]);
   assertEquals(set.remote(lease("me", "10.244.2.0/24", "192.0.2.1"), NETWORKS)!.leases, []);
 });
+
+Deno.test("LeaseSet.remote() has those who said the same for longer first, also after a restart", () => {
+  const set = new LeaseSet();
+  const [a, b, c] = ["a", "b", "c"].map((host, at) =>
+    lease(host, `10.244.${at + 2}.0/24`, `192.0.2.${at + 2}`)
+  );
+  set.apply({ kind: "snapshot", leases: [c!, b!] });
+  set.apply({ kind: "held", lease: a! });
+  const order = (leases: LeaseSet) => leases.remote(OWN, NETWORKS)!.leases.map(({ host }) => host);
+  assertEquals(order(set), ["b", "c", "a"]);
+  const moved = lease("b", "10.244.3.0/24", "192.0.2.33");
+  set.apply({ kind: "held", lease: moved });
+  assertEquals(order(set), ["c", "a", "b"]);
+  set.apply({ kind: "snapshot", leases: [a!, moved, c!] });
+  assertEquals(order(set), ["c", "a", "b"], "a snapshot that says the same changes nothing");
+  const later = new LeaseSet();
+  later.remember(set.all!);
+  later.apply({ kind: "snapshot", leases: [a!, moved, c!] });
+  assertEquals(order(later), ["c", "a", "b"]);
+});
+
+Deno.test("LeaseSet takes what is remembered for all there is, until the first snapshot", () => {
+  const set = new LeaseSet();
+  const remembered = lease("b", "10.244.2.0/24", "192.0.2.2");
+  set.remember([remembered]);
+  assertEquals([set.remote(OWN, NETWORKS)!.isRemembered, set.remote(OWN, NETWORKS)!.leases], [true, [
+    remembered,
+  ]]);
+  assertEquals(set.apply({ kind: "released", host: "b" }), false, "a change to the unknown is nothing");
+  assertEquals(set.apply({ kind: "snapshot", leases: [remembered] }), true, "now it is known");
+  assertEquals([set.remote(OWN, NETWORKS)!.isRemembered, set.remote(OWN, NETWORKS)!.leases], [false, [
+    remembered,
+  ]]);
+  set.remember([]);
+  assertEquals(set.of("b"), remembered, "memory never stands over knowledge");
+});
