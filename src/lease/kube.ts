@@ -86,6 +86,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
       pageSize: options.pageSize ?? 500,
       random: deps.random,
       seen: (node) => this.#see(node),
+      isOwn: (name) => name === this.#nodeName,
     });
     if ("nodeName" in options.identity) this.#nodeName = options.identity.nodeName;
   }

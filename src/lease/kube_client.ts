@@ -12,7 +12,7 @@ const MAX_STATUS_BYTES = 16 * 1024;
 const MAX_SHOWN_LENGTH = 400;
 
 export const STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json";
-export const JSON_CONTENT = "application/json";
+const JSON_CONTENT = "application/json";
 
 /** The API server answered, and refused. */
 export class KubeError extends Error {
@@ -39,6 +39,8 @@ export interface KubeRequest {
   readonly method?: "GET" | "PATCH" | "POST";
   readonly body?: unknown;
   readonly contentType?: string;
+  /** Media types that the answer may have; JSON unless told. */
+  readonly accept?: string;
   readonly signal: AbortSignal;
 }
 
@@ -129,10 +131,10 @@ export class KubeClient implements Disposable {
   }
 
   async #fetch(path: string, request: KubeRequest): Promise<Response> {
-    const { method = "GET", body, contentType = JSON_CONTENT, signal } = request;
+    const { method = "GET", body, contentType = JSON_CONTENT, accept = JSON_CONTENT, signal } = request;
     const token = await this.#readToken();
     const headers = {
-      accept: JSON_CONTENT,
+      accept,
       "user-agent": "loden",
       ...token !== undefined && { authorization: `Bearer ${token}` },
       ...body !== undefined && { "content-type": contentType },

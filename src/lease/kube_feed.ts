@@ -1,7 +1,14 @@
 import { catch as fallback, int, nullish, object, optional, string, unknown } from "zod/mini";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
-import { type AnnotationKeys, keptOfNode, type KubeNode, nodeSchema, readNode } from "./kube_node.ts";
+import {
+  type AnnotationKeys,
+  isManaged,
+  keptOfNode,
+  type KubeNode,
+  nodeSchema,
+  readNode,
+} from "./kube_node.ts";
 import type { LeaseFault } from "./lease_set.ts";
 import { Revisions } from "./revisions.ts";
 
@@ -9,6 +16,11 @@ import { Revisions } from "./revisions.ts";
 const WATCH_SECONDS = 300;
 /** Bookmarks come every minute or so: a connection that is silent for longer is dead. */
 const SILENCE_MS = 150_000;
+/**
+ * Of what a watch tells, the metadata is enough: a tenth of a node. Only what subnet it has is not in there, which never
+ * changes once it is given. A server that can't do that sends whole nodes.
+ */
+const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /** The list is read in pages, and a page is read again from the start when the server has forgotten the first. */
 const PAGE_ATTEMPTS = 3;
 
@@ -20,6 +32,8 @@ export interface NodeFeedOptions {
   readonly random: () => number;
   /** Called for each node as it passes by, unless it is old news. */
   readonly seen: (node: KubeNode) => void;
+  /** Whether the node is this host's: it is of interest also while it is no member. */
+  readonly isOwn: (name: string) => boolean;
 }
 
 /** All leases at one moment, and where to go on from. */
@@ -51,6 +65,8 @@ export class NodeFeed {
   readonly #revisions = new Revisions();
   #faultOf = new Map<string, string>();
   #faults: readonly LeaseFault[] = [];
+  /** What subnets nodes were given, by name: of the node that has this UID. */
+  readonly #specs = new Map<string, { readonly uid: string; readonly spec: KubeNode["spec"] }>();
   /** Counts up where the server's versions are no numbers. */
   #arrivals = 0;
 
@@ -100,9 +116,10 @@ export class NodeFeed {
     });
     let reached = position;
     let updates: LeaseUpdate[] = [];
+    const bare = new Set<string>();
     const sink = {
       document: (value: unknown) => {
-        const update = this.#read(value, (revision) => reached = revision);
+        const update = this.#read(value, (revision) => reached = revision, (name) => bare.add(name));
         if (update !== undefined) updates.push(update);
       },
     };
@@ -112,15 +129,20 @@ export class NodeFeed {
     } as const;
     const pieces = this.#client.stream(`/api/v1/nodes?${query}`, kept, sink, {
       ...options,
+      accept: METADATA_ONLY,
       idleMs: SILENCE_MS,
     });
     for await (const _ of pieces) {
+      const looks = await Promise.all([...bare].map((name) => this.#look(name, options)));
+      updates.push(...looks.filter((update) => update !== undefined));
+      bare.clear();
       yield { updates, position: reached };
       updates = [];
     }
   }
 
   async #list(options: { signal: AbortSignal }): Promise<NodeSnapshot> {
+    this.#specs.clear();
     const leases: Lease[] = [];
     const revisions: [name: string, revision: number][] = [];
     const faultOf = new Map<string, string>();
@@ -129,6 +151,7 @@ export class NodeFeed {
       const node = nodeSchema.safeParse(value).data;
       if (node === undefined) return;
       revisions.push([node.metadata.name, this.#revisionOf(node.metadata.resourceVersion)]);
+      this.#keepSpec(node);
       const reading = readNode(node, this.#options.keys);
       if (reading.kind === "lease") leases.push(reading.lease);
       if (reading.kind === "fault") faultOf.set(node.metadata.name, reading.reason);
@@ -163,8 +186,16 @@ export class NodeFeed {
     return { leases, position };
   }
 
-  /** What one event of a watch says; nothing if it is old news, or says only how far the watch has come. */
-  #read(value: unknown, reach: (position: string) => void): LeaseUpdate | undefined {
+  /**
+   * What one event of a watch says; nothing if it is old news, or says only how far the watch has come.
+   *
+   * @param bare Called with the name of a node that has to be looked at, since the event does not tell enough.
+   */
+  #read(
+    value: unknown,
+    reach: (position: string) => void,
+    bare: (name: string) => void,
+  ): LeaseUpdate | undefined {
     const event = eventSchema.safeParse(value).data;
     if (event === undefined) throw new KubeError(500, "the watch has an event of unknown form");
     if (event.type === "ERROR") {
@@ -176,19 +207,58 @@ export class NodeFeed {
     if (event.type === "BOOKMARK") return undefined;
     const node = nodeSchema.safeParse(event.object).data;
     if (node === undefined) return undefined;
-    const { name, resourceVersion } = node.metadata;
-    const revision = this.#revisionOf(resourceVersion);
+    const { name, uid, resourceVersion } = node.metadata;
     if (event.type === "DELETED") {
-      if (!this.#revisions.isDeletion(name, revision)) return undefined;
-      this.#setFault(name, undefined);
-      return { kind: "released", host: name };
+      if (!this.#revisions.isDeletion(name, this.#revisionOf(resourceVersion))) return undefined;
+      return this.#gone(name);
     }
-    if (!this.#revisions.isNews(name, revision)) return undefined;
+    const known = this.#specs.get(name);
+    const spec = node.spec ?? (known?.uid === uid ? known.spec : undefined);
+    if (spec !== undefined || !this.#isOfInterest(node)) return this.#tell({ ...node, spec });
+    if (this.#revisions.isLater(name, this.#revisionOf(resourceVersion))) bare(name);
+    return undefined;
+  }
+
+  /** What a node says, looked at by itself. */
+  async #look(name: string, options: { signal: AbortSignal }): Promise<LeaseUpdate | undefined> {
+    try {
+      const kept = keptOfNode(this.#options.keys);
+      const node = nodeSchema.safeParse(
+        await this.#client.request(`/api/v1/nodes/${encodeURIComponent(name)}`, kept, options),
+      ).data;
+      return node && this.#tell(node);
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return this.#gone(name);
+      throw error;
+    }
+  }
+
+  /** What a whole node says; nothing if it is old news. */
+  #tell(node: KubeNode): LeaseUpdate | undefined {
+    const { name, resourceVersion } = node.metadata;
+    if (!this.#revisions.isNews(name, this.#revisionOf(resourceVersion))) return undefined;
+    this.#keepSpec(node);
     const reading = readNode(node, this.#options.keys);
     this.#setFault(name, reading.kind === "fault" ? reading.reason : undefined);
     this.#options.seen(node);
     if (reading.kind === "lease") return { kind: "held", lease: reading.lease };
     return { kind: "released", host: name };
+  }
+
+  #gone(name: string): LeaseUpdate {
+    this.#specs.delete(name);
+    this.#setFault(name, undefined);
+    return { kind: "released", host: name };
+  }
+
+  #isOfInterest(node: KubeNode): boolean {
+    return isManaged(node, this.#options.keys) || this.#options.isOwn(node.metadata.name);
+  }
+
+  /** What subnets a node has never changes once there are some. */
+  #keepSpec({ metadata: { name, uid }, spec }: KubeNode): void {
+    if (spec?.podCIDR || spec?.podCIDRs?.length) this.#specs.set(name, { uid, spec });
+    else if (this.#specs.get(name)?.uid !== uid) this.#specs.delete(name);
   }
 
   #revisionOf(resourceVersion: string): number {

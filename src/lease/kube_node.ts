@@ -143,9 +143,14 @@ export function addressIn(node: KubeNode, key: string, family: Family): Address 
   throw new SyntaxError(`annotation ${key} must be ${what}, is ${shown(value)}`);
 }
 
+/** Whether the node is a member's, or wants to be. */
+export function isManaged(node: KubeNode, keys: AnnotationKeys): boolean {
+  return annotationOf(node, keys.managed) === "true";
+}
+
 /** Reads the lease that a node publishes. Whatever its owner wrote, the fault stays with this node. */
 export function readNode(node: KubeNode, keys: AnnotationKeys): NodeReading {
-  if (annotationOf(node, keys.managed) !== "true") return { kind: "unmanaged" };
+  if (!isManaged(node, keys)) return { kind: "unmanaged" };
   try {
     const backendType = annotationOf(node, keys.backendType) ?? "";
     if (typeof backendType !== "string" || backendType.length > MAX_BACKEND_TYPE_LENGTH) {

@@ -10,9 +10,14 @@ export class Revisions {
   readonly #known = new Map<string, number>();
   readonly #deleted = new Map<string, number>();
 
-  /** Whether `revision` of an entry is later than what is known of it; it is known from now on. */
+  /** Whether `revision` of an entry is later than what is known of it. */
+  isLater(name: string, revision: number): boolean {
+    return revision > Math.max(this.#known.get(name) ?? -1, this.#deleted.get(name) ?? -1);
+  }
+
+  /** The same; it is known from now on. */
   isNews(name: string, revision: number): boolean {
-    if (revision <= Math.max(this.#known.get(name) ?? -1, this.#deleted.get(name) ?? -1)) return false;
+    if (!this.isLater(name, revision)) return false;
     this.#deleted.delete(name);
     this.#known.set(name, revision);
     return true;

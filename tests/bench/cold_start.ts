@@ -1,19 +1,16 @@
 import { LocalFile } from "../../src/lease/local_file.ts";
 import { writeLease } from "../../src/lease/local_acquire.ts";
-import type { Address, Ipv4 } from "../../src/model/address.ts";
+import type { Ipv4 } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { Libc } from "../../src/netlink/ffi.ts";
-import { queryLink } from "../../src/netlink/link.ts";
-import { decodeRouteLookup, encodeRouteLookup } from "../../src/netlink/route_lookup.ts";
+import { isOverVtep, startAgent } from "./agent.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { cpuMs, median, processCost } from "./machine.ts";
 import { member, members, NETWORK } from "./members.ts";
 
 const ROUNDS = 3;
-const POLL_MS = 1;
 /** How long the agent has been at rest when its memory is read. */
 const REST_MS = 1000;
-const DEADLINE_MS = 60_000;
 
 /** Figures of an agent as a process of its own; medians. */
 export interface ColdStartFigures extends Record<string, string | number> {
@@ -73,7 +70,7 @@ async function oneRound(
   seed(`${folder}/registry.db`, count);
   const last = 0x0a000000 + (count + 1) * 256 + 1 as Ipv4;
 
-  const agent = stack.use(startAgent(binary, netns.name, folder));
+  const agent = stack.use(startAgent(binary, netns.name, flagsOf(folder)));
   const lastRouteMs = await agent.until(() => isOverVtep(client, last));
   await agent.until(() => agent.settledPasses() > 0);
   await new Promise((resolve) => setTimeout(resolve, REST_MS));
@@ -81,7 +78,7 @@ async function oneRound(
   const idle = idleMs > 0 ? await idlePercent(agent.pid, idleMs) : "-";
   const sigtermMs = await agent.stop();
 
-  const second = stack.use(startAgent(binary, netns.name, folder));
+  const second = stack.use(startAgent(binary, netns.name, flagsOf(folder)));
   const restartMs = await second.until(() => second.settledPasses() > 0);
   await second.stop();
   return {
@@ -108,76 +105,12 @@ function seed(path: string, count: number): void {
   });
 }
 
-/** Reports whether the kernel would send to `address` over the VTEP: cheap enough to ask every millisecond. */
-function isOverVtep(client: NetlinkClient, address: Address): boolean {
-  const vtep = queryLink(client, "flannel.1");
-  if (vtep === undefined) return false;
-  let isOver = false;
-  client.request(
-    "look up a route",
-    (writer, sequence) => encodeRouteLookup(writer, sequence, address),
-    (message) => isOver = decodeRouteLookup(message)?.linkIndex === vtep.linkIndex,
-  );
-  return isOver;
-}
-
-interface RunningAgent extends AsyncDisposable {
-  readonly pid: number;
-  /** Waits for a condition; milliseconds since the start of the process. */
-  until(condition: () => boolean): Promise<number>;
-  /** Passes so far that planned nothing. */
-  settledPasses(): number;
-  /** Sends SIGTERM and waits for the end; milliseconds. */
-  stop(): Promise<number>;
-}
-
-function startAgent(binary: string, netns: string, folder: string): RunningAgent {
-  const startedMs = performance.now();
-  const child = new Deno.Command("ip", {
-    args: [
-      ...["netns", "exec", netns, binary, "agent", "-v=1", "-log-format=json", "-iface=eth0"],
-      `-local-registry=${folder}/registry.db`,
-      `-net-config-path=${folder}/net-conf.json`,
-      `-subnet-file=${folder}/subnet.env`,
-    ],
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  let settled = 0;
-  let tail = "";
-  const log = (async () => {
-    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
-      settled += text.split('"event":"pass ended","planned":0').length - 1;
-      tail = (tail + text).slice(-2000);
-    }
-  })();
-  const stop = async () => {
-    const sentMs = performance.now();
-    try {
-      child.kill("SIGTERM");
-    } catch {
-      // It has ended already.
-    }
-    await child.status;
-    await log;
-    return performance.now() - sentMs;
-  };
-  return {
-    pid: child.pid,
-    settledPasses: () => settled,
-    async until(condition) {
-      while (!condition()) {
-        if (performance.now() - startedMs > DEADLINE_MS) {
-          throw new Error(`Cannot measure: the agent took over ${DEADLINE_MS} ms; its log ends: ${tail}`);
-        }
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      }
-      return performance.now() - startedMs;
-    },
-    stop,
-    [Symbol.asyncDispose]: async () => void await stop(),
-  };
+function flagsOf(folder: string): readonly string[] {
+  return [
+    `-local-registry=${folder}/registry.db`,
+    `-net-config-path=${folder}/net-conf.json`,
+    `-subnet-file=${folder}/subnet.env`,
+  ];
 }
 
 async function idlePercent(pid: number, ms: number): Promise<number> {

@@ -6,6 +6,7 @@
 import { describeMachine, formatTable } from "./machine.ts";
 import { timeColdStart } from "./cold_start.ts";
 import { timePasses } from "./passes.ts";
+import { measureLoad, timeEtcdJoins, timeKubeJoins } from "./registries.ts";
 
 // deno-lint-ignore no-console
 const print = console.log;
@@ -24,3 +25,13 @@ for (const size of SIZES) {
   starts.push(await timeColdStart(binary, size, { idleMs: size === 5000 ? 60_000 : 0 }));
 }
 print(formatTable(starts));
+
+print("\nFrom the request that writes a lease to the route in the kernel, one join after the other:");
+print(formatTable([await timeEtcdJoins(binary, 1000), await timeKubeJoins(binary, 1000)]));
+
+print(
+  "\nThe compiled agent with the nodes of a cluster (an API server of the test's own, on the same machine):",
+);
+const loads = [];
+for (const size of [0, 1000, 5000]) loads.push(await measureLoad(binary, size));
+print(formatTable(loads));

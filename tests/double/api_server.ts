@@ -57,6 +57,8 @@ export class ApiServerDouble implements TestApiServer {
   chunkBytes = Infinity;
   /** A bookmark is sent this often. */
   bookmarkMs = 60_000;
+  /** The revision that the last bookmark told. */
+  bookmarked = 0;
   /** Method, path and query of each request. */
   readonly requests: string[] = [];
   /** What the next requests are refused with, before anything is looked at. */
@@ -200,7 +202,10 @@ export class ApiServerDouble implements TestApiServer {
           if (name !== "") {
             return this.#json(this.#nodes.get(decodeURIComponent(name)) ?? notFoundThrow("nodes", name));
           }
-          if (searchParams.has("watch")) return this.#watch(searchParams, request.signal);
+          if (searchParams.has("watch")) {
+            const isPartial = request.headers.get("accept")?.includes("as=PartialObjectMetadata;") ?? false;
+            return this.#watch(searchParams, isPartial, request.signal);
+          }
           return this.#json(this.#list(searchParams));
         case "PATCH nodes/status":
         case "PATCH nodes": {
@@ -293,16 +298,25 @@ export class ApiServerDouble implements TestApiServer {
     return [...nodes].sort(([a], [b]) => a < b ? -1 : 1);
   }
 
-  #watch(query: URLSearchParams, gone: AbortSignal): Response {
+  #watch(query: URLSearchParams, isPartial: boolean, gone: AbortSignal): Response {
     const from = Number(query.get("resourceVersion") ?? 0);
     const controller = new AbortController();
     this.#watches.add(controller);
     const timeoutMs = Number(query.get("timeoutSeconds") ?? 1800) * 1000;
     const signal = AbortSignal.any([controller.signal, gone, AbortSignal.timeout(timeoutMs)]);
-    return this.#chunked(this.#eventsFrom(from, query.get("allowWatchBookmarks") === "true", signal));
+    const show = (object: Json) =>
+      isPartial
+        ? { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata }
+        : object;
+    return this.#chunked(this.#eventsFrom(from, query.get("allowWatchBookmarks") === "true", show, signal));
   }
 
-  async *#eventsFrom(from: number, withBookmarks: boolean, signal: AbortSignal): AsyncGenerator<string> {
+  async *#eventsFrom(
+    from: number,
+    withBookmarks: boolean,
+    show: (object: Json) => Json,
+    signal: AbortSignal,
+  ): AsyncGenerator<string> {
     if (from < this.#compacted) {
       const expired = refusal(410, "Expired", `too old resource version: ${from} (${this.#compacted})`);
       yield `${JSON.stringify({ type: "ERROR", object: statusObject(expired) })}\n`;
@@ -317,10 +331,11 @@ export class ApiServerDouble implements TestApiServer {
       // The changes are in the order of revisions; the last ones are of interest.
       let first = this.#changes.length;
       while (first > 0 && this.#changes[first - 1]!.revision > told) first--;
-      for (const { type, object } of this.#changes.slice(first)) {
-        yield `${JSON.stringify({ type, object })}\n`;
+      for (const { type, object, revision } of this.#changes.slice(first)) {
+        told = revision;
+        yield `${JSON.stringify({ type, object: show(object) })}\n`;
       }
-      told = this.#changes.at(-1)?.revision ?? told;
+      if (told < (this.#changes.at(-1)?.revision ?? 0)) continue;
       if (withBookmarks && performance.now() >= bookmarkAtMs) {
         bookmarkAtMs = performance.now() + this.bookmarkMs;
         const object = {
@@ -329,6 +344,7 @@ export class ApiServerDouble implements TestApiServer {
           metadata: { resourceVersion: String(told), creationTimestamp: null },
         };
         yield `${JSON.stringify({ type: "BOOKMARK", object })}\n`;
+        this.bookmarked = told;
       }
       let timer: number | undefined;
       const bookmark = new Promise<void>((resolve) => timer = setTimeout(resolve, this.bookmarkMs));

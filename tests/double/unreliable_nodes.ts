@@ -21,7 +21,7 @@ interface Event {
 
 /**
  * An API server whose watches lose events, repeat them, turn them round and tell old ones. Only after it has lost one
- * does it say that the watcher must list anew; lists are always right.
+ * does it say that the watcher must list anew; lists, and nodes that are asked for, are always right.
  */
 export class UnreliableNodes implements AsyncDisposable {
   readonly #random: () => number;
@@ -42,7 +42,7 @@ export class UnreliableNodes implements AsyncDisposable {
     this.#losesEvents = options.losesEvents;
     this.#server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-      (request) => this.#answer(new URL(request.url)),
+      (request) => this.#answer(new URL(request.url), request.headers.get("accept") ?? ""),
     );
   }
 
@@ -83,7 +83,12 @@ export class UnreliableNodes implements AsyncDisposable {
           }
           : {},
       },
-      spec: this.#random() < 0.1 ? {} : { podCIDR: `10.244.${subnet}.0/24` },
+      // Given once, and never changed, as the API server sees to it.
+      spec: this.#nodes.get(name)?.spec.podCIDR !== undefined
+        ? this.#nodes.get(name)!.spec
+        : this.#random() < 0.1
+        ? {}
+        : { podCIDR: `10.244.${subnet}.0/24` },
     };
     const isNew = !this.#nodes.has(name);
     this.#nodes.set(name, this.#add(isNew ? "ADDED" : "MODIFIED", node as unknown as UnreliableNode));
@@ -114,7 +119,14 @@ export class UnreliableNodes implements AsyncDisposable {
     this.#wake = Promise.withResolvers();
   }
 
-  #answer({ searchParams }: URL): Response {
+  #answer({ pathname, searchParams }: URL, accept: string): Response {
+    const [, name] = /^\/api\/v1\/nodes\/(.+)$/.exec(pathname) ?? [];
+    if (name !== undefined) {
+      const node = this.#nodes.get(name);
+      return node === undefined
+        ? Response.json({ message: "not found" }, { status: 404 })
+        : Response.json(node);
+    }
     if (searchParams.get("watch") === null) {
       return Response.json({
         kind: "NodeList",
@@ -129,10 +141,14 @@ export class UnreliableNodes implements AsyncDisposable {
         status: 410,
       });
     }
-    return new Response(ReadableStream.from(this.#watch(from)).pipeThrough(new TextEncoderStream()));
+    return new Response(
+      ReadableStream.from(this.#watch(from, accept.includes("as=PartialObjectMetadata;"))).pipeThrough(
+        new TextEncoderStream(),
+      ),
+    );
   }
 
-  async *#watch(from: number): AsyncGenerator<string> {
+  async *#watch(from: number, isPartial: boolean): AsyncGenerator<string> {
     let told = from;
     let hasLost = false;
     let left = Math.floor(this.#random() * 20) + 1;
@@ -146,7 +162,9 @@ export class UnreliableNodes implements AsyncDisposable {
       const kept = events.filter(() => this.#isHonest || !this.#losesEvents || this.#random() > 0.2);
       hasLost ||= kept.length < events.length;
       const sent = this.#isHonest ? events : this.#garble(kept);
-      for (const { type, object } of sent) yield `${JSON.stringify({ type, object })}\n`;
+      for (const { type, object } of sent) {
+        yield `${JSON.stringify({ type, object: isPartial ? { metadata: object.metadata } : object })}\n`;
+      }
     }
     // Whoever comes back from here has to list anew.
     if (hasLost) this.#horizon = this.#revision + 1;

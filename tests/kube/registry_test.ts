@@ -433,10 +433,11 @@ onTheDouble("watch() resumes from the last bookmark, so that nothing is listed a
   host.follow();
   await host.sees(N2);
   for (let n = 0; n < 5; n++) await server.createNode(bareNode(`stranger${n}`));
-  const revision = ((await server.node("stranger4"))!.metadata as Json).resourceVersion;
+  const revision = Number(((await server.node("stranger4"))!.metadata as Json).resourceVersion);
+  await until("be told how far the watch has come", () => server.bookmarked === revision || undefined);
   server.compact();
+  server.dropWatches();
   await until("resume from the bookmark", () => {
-    server.dropWatches();
     return server.requests.some((request) => request.includes(`resourceVersion=${revision}`)) || undefined;
   });
   await server.createNode(memberNode("n3", "10.244.3.0/24", "192.0.2.3"));
