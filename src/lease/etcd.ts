@@ -9,6 +9,7 @@ import { EtcdClient, EtcdError } from "./etcd_client.ts";
 import { readEntry } from "./etcd_format.ts";
 import type { EtcdChange, EtcdEntry } from "./etcd_wire.ts";
 import { ConnectionError } from "./http_door.ts";
+import { LinkedAbort } from "./linked_abort.ts";
 import type { LeaseFault } from "./lease_set.ts";
 import { pause } from "./pause.ts";
 import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
@@ -151,7 +152,7 @@ export class EtcdRegistry implements LeaseRegistry {
     let reached: number | undefined;
     let relistAtMs = 0;
     while (!signal.aborted) {
-      const ended = new AbortController();
+      using ended = new LinkedAbort(signal);
       const beat = this.#beat(ended);
       try {
         if (reached === undefined || elapsedMs() >= relistAtMs) {
@@ -162,8 +163,7 @@ export class EtcdRegistry implements LeaseRegistry {
         }
         const timer = setTimeout(() => ended.abort(), Math.max(relistAtMs - elapsedMs(), 0));
         try {
-          const both = AbortSignal.any([signal, ended.signal]);
-          const pieces = this.#client.watch(this.#folder, reached + 1, { signal: both });
+          const pieces = this.#client.watch(this.#folder, reached + 1, ended);
           for (;;) {
             const { done, value } = await pieces.next();
             if (done) break;
@@ -197,7 +197,7 @@ export class EtcdRegistry implements LeaseRegistry {
   }
 
   /** Asks etcd at intervals whether it is there, and ends the watch when it is not. */
-  async #beat(ended: AbortController): Promise<void> {
+  async #beat(ended: LinkedAbort): Promise<void> {
     const { signal } = ended;
     for (;;) {
       await pause(this.#options.beatMs ?? BEAT_MS, { signal });

@@ -10,6 +10,7 @@ import {
 } from "./etcd_wire.ts";
 import { refusalSchema, toBase64, tokenSchema, txnSchema, watchSchema } from "./etcd_wire.ts";
 import { ConnectionError, HttpDoor, type HttpDoorDeps, type TlsFiles } from "./http_door.ts";
+import { LinkedAbort } from "./linked_abort.ts";
 import { linesOf } from "./lines.ts";
 
 /** An answer must be there after this long. */
@@ -125,12 +126,15 @@ export class EtcdClient implements Disposable {
         progress_notify: true,
       },
     };
-    const controller = new AbortController();
-    const both = AbortSignal.any([signal, controller.signal]);
-    const timer = setTimeout(() => controller.abort(), ANSWER_MS);
+    using abort = new LinkedAbort(signal);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      abort.abort();
+    }, ANSWER_MS);
     try {
-      const response = await this.#fetch("watch", body, both);
-      for await (const line of linesOf(response)) {
+      const response = await this.#fetch("watch", body, abort.signal);
+      for await (const line of linesOf(response, abort.signal)) {
         const { data } = watchSchema.safeParse(JSON.parse(line));
         if (data?.error !== undefined) {
           const { message, grpc_code: code } = data.error;
@@ -155,10 +159,9 @@ export class EtcdClient implements Disposable {
       }
       throw new ConnectionError(`${this.#where} ended the watch`);
     } catch (error) {
-      throw this.#explained(error, signal, controller.signal);
+      throw this.#explained(error, signal, isLate);
     } finally {
       clearTimeout(timer);
-      controller.abort();
     }
   }
 
@@ -189,13 +192,20 @@ export class EtcdClient implements Disposable {
   }
 
   async #askOne(method: string, body: unknown, signal: AbortSignal): Promise<unknown> {
-    const deadline = AbortSignal.timeout(ANSWER_MS);
+    using abort = new LinkedAbort(signal);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      abort.abort();
+    }, ANSWER_MS);
     try {
-      const response = await this.#fetch(method, body, AbortSignal.any([signal, deadline]));
-      for await (const line of linesOf(response)) return JSON.parse(line);
+      const response = await this.#fetch(method, body, abort.signal);
+      for await (const line of linesOf(response, abort.signal)) return JSON.parse(line);
       throw new ConnectionError(`${this.#where} answers nothing`);
     } catch (error) {
-      throw this.#explained(error, signal, deadline);
+      throw this.#explained(error, signal, isLate);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -205,7 +215,7 @@ export class EtcdClient implements Disposable {
       if (user !== undefined) this.#token ??= await this.#authenticate(user, signal);
       const response = await this.#post(method, body, signal);
       if (response.ok) return response;
-      const refusal = await refusalOf(response);
+      const refusal = await refusalOf(response, signal);
       // A token ends, or etcd was started anew and knows none.
       const isStale = refusal.code === UNAUTHENTICATED || /invalid auth token/.test(refusal.message);
       if (user === undefined || isSecond || !isStale) throw refusal;
@@ -219,7 +229,7 @@ export class EtcdClient implements Disposable {
   ): Promise<string> {
     const response = await this.#post("auth/authenticate", { name, password }, signal);
     if (!response.ok) {
-      const { code, message } = await refusalOf(response);
+      const { code, message } = await refusalOf(response, signal);
       throw new EtcdError(
         code,
         `user ${JSON.stringify(name)} is not let in: ${message}; look at -etcd-username and -etcd-password`,
@@ -247,9 +257,9 @@ export class EtcdClient implements Disposable {
     return answer;
   }
 
-  #explained(error: unknown, signal: AbortSignal, deadline: AbortSignal): unknown {
+  #explained(error: unknown, signal: AbortSignal, isLate: boolean): unknown {
     if (signal.aborted) return signal.reason;
-    if (deadline.aborted) {
+    if (isLate) {
       return new ConnectionError(`${this.#where} does not answer within ${ANSWER_MS / 1000} s`);
     }
     if (error instanceof EtcdError) return error;
@@ -263,9 +273,9 @@ export class EtcdClient implements Disposable {
   }
 }
 
-async function refusalOf(response: Response): Promise<EtcdError> {
+async function refusalOf(response: Response, signal: AbortSignal): Promise<EtcdError> {
   let text = "";
-  for await (const line of linesOf(response)) {
+  for await (const line of linesOf(response, signal)) {
     text = line;
     break;
   }

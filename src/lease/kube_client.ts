@@ -1,6 +1,8 @@
 import { catch as fallback, object, optional, string } from "zod/mini";
+import { chunksOf } from "./chunks.ts";
 import { ConnectionError, HttpDoor, type HttpDoorDeps } from "./http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "./json_sieve.ts";
+import { LinkedAbort } from "./linked_abort.ts";
 import type { KubeAccess } from "./kube_config.ts";
 
 /** An answer must have begun after this long. */
@@ -92,16 +94,21 @@ export class KubeClient implements Disposable {
     request: KubeRequest & { readonly idleMs: number },
   ): AsyncGenerator<void, void, undefined> {
     const sieve = new JsonSieve(kept, sink);
-    const controller = new AbortController();
-    const signal = AbortSignal.any([request.signal, controller.signal]);
+    using abort = new LinkedAbort(request.signal);
+    const { signal } = abort;
     let limitMs = ANSWER_MS;
-    const arm = () => setTimeout(() => controller.abort(), limitMs);
+    let isSilent = false;
+    const arm = () =>
+      setTimeout(() => {
+        isSilent = true;
+        abort.abort();
+      }, limitMs);
     let timer = arm();
     try {
       const response = await this.#fetch(path, { ...request, signal });
       limitMs = request.idleMs;
       yield;
-      for await (const chunk of response.body ?? []) {
+      for await (const chunk of chunksOf(response, signal)) {
         clearTimeout(timer);
         sieve.write(chunk);
         yield;
@@ -110,7 +117,7 @@ export class KubeClient implements Disposable {
       if (!sieve.isAtRest) throw new ConnectionError(`${this.#host} ended its answer in the middle`);
     } catch (error) {
       request.signal.throwIfAborted();
-      if (controller.signal.aborted) {
+      if (isSilent) {
         throw new ConnectionError(`${this.#host} said nothing for ${limitMs / 1000} s; ${this.#access.hint}`);
       }
       if (error instanceof ConnectionError || error instanceof KubeError) throw error;
@@ -118,7 +125,6 @@ export class KubeClient implements Disposable {
       throw new ConnectionError(`${this.#host} broke off its answer: ${reason}`, { cause: error });
     } finally {
       clearTimeout(timer);
-      controller.abort();
     }
   }
 
@@ -153,7 +159,7 @@ export class KubeClient implements Disposable {
     }
     if (response.ok) return response;
     if (response.status === 401) this.#token = undefined;
-    throw new KubeError(response.status, await refusalText(response));
+    throw new KubeError(response.status, await refusalText(response, signal));
   }
 
   async #readToken(): Promise<string | undefined> {
@@ -175,10 +181,10 @@ export class KubeClient implements Disposable {
 }
 
 /** The server's own sentence about a refusal, cut to a length that can be shown. */
-async function refusalText(response: Response): Promise<string> {
+async function refusalText(response: Response, signal: AbortSignal): Promise<string> {
   let text = "";
   const decoder = new TextDecoder();
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of chunksOf(response, signal)) {
     text += decoder.decode(chunk, { stream: true });
     if (text.length > MAX_STATUS_BYTES) break;
   }

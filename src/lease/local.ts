@@ -6,6 +6,7 @@ import { readOwn, takeLease } from "./local_acquire.ts";
 import { releaseLeases } from "./local_changes.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
+import { LinkedAbort } from "./linked_abort.ts";
 import type { LeaseFault } from "./lease_set.ts";
 import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
@@ -142,7 +143,11 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
 
   async *watch(options: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
     const { log, elapsedMs } = this.#deps;
-    const signal = AbortSignal.any([options.signal, this.#closed.signal]);
+    using abort = new LinkedAbort(options.signal);
+    const { signal } = abort;
+    const close = () => abort.abort();
+    this.#closed.signal.addEventListener("abort", close, { once: true });
+    if (this.#closed.signal.aborted) close();
     let file = this.#file;
     let reader = this.#reader();
     let checkedMs = elapsedMs();

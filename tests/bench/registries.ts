@@ -221,17 +221,38 @@ async function kubeFlags(
   return ["-kube-subnet-mgr", `-kubeconfig-file=${path}`];
 }
 
-/** A member whose node is as large as in clusters: images, conditions, managed fields. */
+/** A member whose node is as large as in clusters: labels and managed fields, of which watches tell, conditions and images. */
 function largeNode(number: number): Json {
   const node = memberNode(`joined-${number}`, `${subnetOf(number)}/24`, underlayOf(number), macOf(number));
+  const managers = ["kubelet", "kube-controller-manager", "loden"].map((manager) => ({
+    manager,
+    operation: "Update",
+    apiVersion: "v1",
+    time: "2026-01-01T00:00:00Z",
+    fieldsType: "FieldsV1",
+    fieldsV1: {
+      "f:metadata": Object.fromEntries(
+        Array.from({ length: 20 }, (_, at) => [`f:field-${at}.example.com/of-${manager}`, {}]),
+      ),
+    },
+  }));
+  const metadata = {
+    ...node.metadata as Json,
+    labels: Object.fromEntries(
+      Array.from({ length: 15 }, (_, at) => [`label-${at}.example.com/name`, `value-${number}`]),
+    ),
+    managedFields: managers,
+  };
   const images: Json[] = [];
   const large = {
     ...node,
+    metadata,
     status: { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "" }], images },
   };
-  while (JSON.stringify(large).length < NODE_BYTES) {
+  for (let length = JSON.stringify(large).length; length < NODE_BYTES;) {
     const name = `registry.example.com/team/application-${images.length}`;
     images.push({ names: [`${name}@sha256:${"5d".repeat(32)}`, `${name}:v1.2.3`], sizeBytes: 123_456_789 });
+    length += JSON.stringify(images.at(-1)).length + 1;
   }
   return large;
 }
