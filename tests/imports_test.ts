@@ -34,6 +34,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "lease/kube_announcer.ts",
     "lease/kube_client.ts",
     "lease/kube_feed.ts",
+    "lease/chunks.ts",
+    "lease/linked_abort.ts",
   ],
   "lease/etcd_test.ts": [
     "lease/etcd_client.ts",

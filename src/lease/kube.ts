@@ -7,7 +7,14 @@ import { ConnectionError } from "./http_door.ts";
 import { claimLease } from "./kube_claim.ts";
 import { isKubeStatus, KubeClient, KubeError, STRATEGIC_MERGE_PATCH } from "./kube_client.ts";
 import type { KubeAccess } from "./kube_config.ts";
-import { addressIn, type AnnotationKeys, annotationKeys, keptOfNode, type KubeNode } from "./kube_node.ts";
+import {
+  addressIn,
+  type AnnotationKeys,
+  annotationKeys,
+  contentOf,
+  keptOfNode,
+  type KubeNode,
+} from "./kube_node.ts";
 import { nodeSchema, readNode } from "./kube_node.ts";
 import { NodeFeed } from "./kube_feed.ts";
 import type { LeaseFault } from "./lease_set.ts";
@@ -246,7 +253,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     if (node.metadata.name !== this.#nodeName) return;
     const before = this.#ownNode;
     this.#ownNode = node;
-    if (before !== undefined && content(before) === content(node)) return;
+    if (before !== undefined && contentOf(before) === contentOf(node)) return;
     this.#deps.ownNodeChanged();
   }
 
@@ -278,10 +285,4 @@ function explain(action: string, error: unknown): RegistryError {
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** What of a node a lease depends on, as text. */
-function content({ metadata: { uid, annotations }, spec }: KubeNode): string {
-  const sorted = Object.entries(annotations ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
-  return JSON.stringify([uid, sorted, spec?.podCIDR, spec?.podCIDRs]);
 }

@@ -7,6 +7,9 @@ import type { KubeAccess } from "./kube_config.ts";
 
 /** An answer must have begun after this long. */
 const ANSWER_MS = 10_000;
+/** How often it is looked whether a server has fallen silent. */
+const LOOK_MS = 1000;
+const SILENT = new DOMException("The server fell silent", "TimeoutError");
 /** A token is read again from its file after this long; Kubernetes replaces it hours before it ends. */
 const TOKEN_MS = 10_000;
 /** Of a refusal so much is read, and shown. */
@@ -97,34 +100,32 @@ export class KubeClient implements Disposable {
     using abort = new LinkedAbort(request.signal);
     const { signal } = abort;
     let limitMs = ANSWER_MS;
-    let isSilent = false;
-    const arm = () =>
-      setTimeout(() => {
-        isSilent = true;
-        abort.abort();
-      }, limitMs);
-    let timer = arm();
+    let heardMs = this.#deps.elapsedMs();
+    // Looked at now and then: a timer for each piece would cost more than the piece.
+    const timer = setInterval(() => {
+      if (this.#deps.elapsedMs() - heardMs >= limitMs) abort.abort(SILENT);
+    }, LOOK_MS);
     try {
       const response = await this.#fetch(path, { ...request, signal });
       limitMs = request.idleMs;
       yield;
+      heardMs = this.#deps.elapsedMs();
       for await (const chunk of chunksOf(response, signal)) {
-        clearTimeout(timer);
         sieve.write(chunk);
         yield;
-        timer = arm();
+        heardMs = this.#deps.elapsedMs();
       }
       if (!sieve.isAtRest) throw new ConnectionError(`${this.#host} ended its answer in the middle`);
     } catch (error) {
       request.signal.throwIfAborted();
-      if (isSilent) {
+      if (signal.reason === SILENT) {
         throw new ConnectionError(`${this.#host} said nothing for ${limitMs / 1000} s; ${this.#access.hint}`);
       }
       if (error instanceof ConnectionError || error instanceof KubeError) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       throw new ConnectionError(`${this.#host} broke off its answer: ${reason}`, { cause: error });
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 

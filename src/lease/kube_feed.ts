@@ -3,6 +3,7 @@ import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
 import {
   type AnnotationKeys,
+  contentOf,
   isManaged,
   keptOfNode,
   type KubeNode,
@@ -10,6 +11,7 @@ import {
   readNode,
 } from "./kube_node.ts";
 import type { LeaseFault } from "./lease_set.ts";
+import { pause } from "./pause.ts";
 import { Revisions } from "./revisions.ts";
 
 /** The server is asked to end a watch after this long, and up to half as long again, so that not all end at once. */
@@ -21,6 +23,8 @@ const SILENCE_MS = 150_000;
  * changes once it is given. A server that can't do that sends whole nodes.
  */
 const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+/** After something of no interest, the watch is read again after this long. */
+const BATCH_MS = 20;
 /** The list is read in pages, and a page is read again from the start when the server has forgotten the first. */
 const PAGE_ATTEMPTS = 3;
 
@@ -67,6 +71,8 @@ export class NodeFeed {
   #faults: readonly LeaseFault[] = [];
   /** What subnets nodes were given, by name: of the node that has this UID. */
   readonly #specs = new Map<string, { readonly uid: string; readonly spec: KubeNode["spec"] }>();
+  /** What nodes said last, by name: most of what a watch tells is of no interest, and ends here. */
+  readonly #contents = new Map<string, string>();
   /** Counts up where the server's versions are no numbers. */
   #arrivals = 0;
 
@@ -136,13 +142,17 @@ export class NodeFeed {
       const looks = await Promise.all([...bare].map((name) => this.#look(name, options)));
       updates.push(...looks.filter((update) => update !== undefined));
       bare.clear();
+      const isOfNoInterest = updates.length === 0 && reached !== position;
       yield { updates, position: reached };
       updates = [];
+      // What a busy cluster says about other things is read in batches.
+      if (isOfNoInterest) await pause(BATCH_MS, options);
     }
   }
 
   async #list(options: { signal: AbortSignal }): Promise<NodeSnapshot> {
     this.#specs.clear();
+    this.#contents.clear();
     const leases: Lease[] = [];
     const revisions: [name: string, revision: number][] = [];
     const faultOf = new Map<string, string>();
@@ -151,6 +161,7 @@ export class NodeFeed {
       const node = nodeSchema.safeParse(value).data;
       if (node === undefined) return;
       revisions.push([node.metadata.name, this.#revisionOf(node.metadata.resourceVersion)]);
+      this.#contents.set(node.metadata.name, contentOf(node));
       this.#keepSpec(node);
       const reading = readNode(node, this.#options.keys);
       if (reading.kind === "lease") leases.push(reading.lease);
@@ -237,6 +248,9 @@ export class NodeFeed {
   #tell(node: KubeNode): LeaseUpdate | undefined {
     const { name, resourceVersion } = node.metadata;
     if (!this.#revisions.isNews(name, this.#revisionOf(resourceVersion))) return undefined;
+    const content = contentOf(node);
+    if (this.#contents.get(name) === content) return undefined;
+    this.#contents.set(name, content);
     this.#keepSpec(node);
     const reading = readNode(node, this.#options.keys);
     this.#setFault(name, reading.kind === "fault" ? reading.reason : undefined);
@@ -247,6 +261,7 @@ export class NodeFeed {
 
   #gone(name: string): LeaseUpdate {
     this.#specs.delete(name);
+    this.#contents.delete(name);
     this.#setFault(name, undefined);
     return { kind: "released", host: name };
   }

@@ -143,6 +143,12 @@ export function addressIn(node: KubeNode, key: string, family: Family): Address 
   throw new SyntaxError(`annotation ${key} must be ${what}, is ${shown(value)}`);
 }
 
+/** What of a node a lease depends on, as text: whether two states of a node are the same to us. */
+export function contentOf({ metadata: { uid, annotations }, spec }: KubeNode): string {
+  const sorted = Object.entries(annotations ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
+  return JSON.stringify([uid, sorted, spec?.podCIDR, spec?.podCIDRs]);
+}
+
 /** Whether the node is a member's, or wants to be. */
 export function isManaged(node: KubeNode, keys: AnnotationKeys): boolean {
   return annotationOf(node, keys.managed) === "true";
