@@ -21,11 +21,28 @@ export function strategicMerge(target: unknown, patch: unknown, key = ""): unkno
     }
     return merged;
   }
+  if (Array.isArray(patch) && key === "podCIDRs") {
+    const others = Array.isArray(target) ? target.filter((item) => !patch.includes(item)) : [];
+    return [...patch, ...others];
+  }
+  return mergeObjects(target, patch, strategicMerge);
+}
+
+/** Merges `patch` into `target`: `null` deletes, objects are merged, all else is replaced (RFC 7396). */
+export function mergePatch(target: unknown, patch: unknown): unknown {
+  return mergeObjects(target, patch, mergePatch);
+}
+
+function mergeObjects(
+  target: unknown,
+  patch: unknown,
+  merge: (target: unknown, patch: unknown, key: string) => unknown,
+): unknown {
   if (!isJson(patch)) return patch;
   const merged: Json = isJson(target) ? { ...target } : {};
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) delete merged[name];
-    else merged[name] = strategicMerge(merged[name], value, name);
+    else merged[name] = merge(merged[name], value, name);
   }
   return merged;
 }

@@ -1,4 +1,13 @@
-import { isJson, type Json, type Refusal, refusal, statusObject, strategicMerge } from "./api_objects.ts";
+import {
+  isJson,
+  type Json,
+  mergePatch,
+  type Refusal,
+  refusal,
+  statusObject,
+  strategicMerge,
+} from "./api_objects.ts";
+import { checkPodCidrs, withPodCidrs } from "./node_rules.ts";
 
 /** What tests need of an API server, whether it is real or not. */
 export interface TestApiServer extends AsyncDisposable {
@@ -37,6 +46,12 @@ interface Change {
   readonly object: Json;
 }
 
+/** How a body merges into an object, by its content type. */
+const PATCHES: Readonly<Record<string, (target: unknown, patch: unknown) => unknown>> = {
+  "application/strategic-merge-patch+json": strategicMerge,
+  "application/merge-patch+json": mergePatch,
+};
+
 /** An API server inside of the test: nodes, pods and events, as far as an agent sees them. */
 export class ApiServerDouble implements TestApiServer {
   readonly tokens = TOKENS;
@@ -49,6 +64,8 @@ export class ApiServerDouble implements TestApiServer {
   #agentRules = FLANNEL_RULES;
   #revision = 1;
   #compacted = 0;
+  /** What the watch cache begins behind: a restart empties it, and what came before is too old to watch from. */
+  #cachedFrom = 0;
   #wake = Promise.withResolvers<void>();
   #server: Deno.HttpServer<Deno.NetAddr> | undefined;
   #port = 0;
@@ -79,6 +96,7 @@ export class ApiServerDouble implements TestApiServer {
   }
 
   start(): Promise<void> {
+    if (this.#port !== 0) this.#cachedFrom = this.#revision;
     this.#server = Deno.serve(
       { hostname: "127.0.0.1", port: this.#port, onListen: () => {} },
       (request) => this.#answer(request),
@@ -100,7 +118,7 @@ export class ApiServerDouble implements TestApiServer {
 
   /** Forgets what changed up to now: whoever resumes from there has to list anew. */
   compact(): void {
-    this.#compacted = this.#revision;
+    this.#compacted = this.#cachedFrom = this.#revision;
   }
 
   /** Ends every watch. */
@@ -115,15 +133,12 @@ export class ApiServerDouble implements TestApiServer {
   }
 
   patchNode(name: string, patch: Json, subresource?: "status"): Promise<void> {
-    this.#patch(name, patch, subresource);
+    this.#patch(name, subresource, (node) => strategicMerge(node, patch));
     return Promise.resolve();
   }
 
   deleteNode(name: string): Promise<void> {
-    const node = this.#nodes.get(name);
-    if (node === undefined) throw notFound("nodes", name);
-    this.#nodes.delete(name);
-    this.#tell("DELETED", node);
+    this.#delete(name);
     return Promise.resolve();
   }
 
@@ -150,27 +165,45 @@ export class ApiServerDouble implements TestApiServer {
     return Promise.resolve();
   }
 
-  #create(node: Json): void {
+  #delete(name: string): Json {
+    const node = this.#nodes.get(name);
+    if (node === undefined) throw notFound("nodes", name);
+    this.#nodes.delete(name);
+    this.#tell("DELETED", node);
+    const { uid } = node.metadata as Json;
+    return {
+      kind: "Status",
+      apiVersion: "v1",
+      metadata: {},
+      status: "Success",
+      details: { name, kind: "nodes", uid },
+    };
+  }
+
+  #create(node: Json): Json {
     const metadata = node.metadata as Json;
     const name = metadata.name as string;
     if (this.#nodes.has(name)) throw refusal(409, "AlreadyExists", `nodes "${name}" already exists`);
-    const stamped = {
+    const stamped: Json = {
       kind: "Node",
       apiVersion: "v1",
-      ...node,
+      ...withPodCidrs(node),
       metadata: { ...metadata, uid: `uid-${++this.#serial}`, creationTimestamp: "2026-01-01T00:00:00Z" },
     };
-    this.#nodes.set(name, this.#tell("ADDED", stamped));
+    checkPodCidrs(undefined, stamped);
+    const told = this.#tell("ADDED", stamped);
+    this.#nodes.set(name, told);
+    return told;
   }
 
-  #patch(name: string, patch: Json, subresource: string | undefined): Json {
+  #patch(name: string, subresource: string | undefined, apply: (node: Json) => unknown): Json {
     const before = this.#nodes.get(name);
     if (before === undefined) throw notFound("nodes", name);
-    const whole = strategicMerge(before, patch) as Json;
+    const { status: patchedStatus, ...whole } = apply(before) as Json;
     const merged: Json = subresource === "status"
-      ? { ...before, metadata: whole.metadata, ...whole.status !== undefined && { status: whole.status } }
-      : { ...whole, ...before.status !== undefined && { status: before.status } };
-    checkCidrs(before, merged);
+      ? { ...before, metadata: whole.metadata, ...patchedStatus !== undefined && { status: patchedStatus } }
+      : { ...withPodCidrs(whole), ...before.status !== undefined && { status: before.status } };
+    checkPodCidrs(before, merged);
     if (JSON.stringify(merged) === JSON.stringify(before)) return before;
     const told = this.#tell("MODIFIED", merged);
     this.#nodes.set(name, told);
@@ -192,11 +225,12 @@ export class ApiServerDouble implements TestApiServer {
     try {
       const next = this.refusals.shift();
       if (next !== undefined) throw next;
-      const body = request.body === null ? undefined : await request.json();
+      const text = await request.text();
+      const body = text === "" ? undefined : JSON.parse(text);
       const [, resource = "", name = "", subresource] =
         /^\/api\/v1\/(?:namespaces\/[^/]+\/)?(\w+)\/?([^/]*)\/?(\w*)$/.exec(pathname) ?? [];
       const full = subresource ? `${resource}/${subresource}` : resource;
-      this.#authorize(request, full, name, searchParams);
+      this.#authorize(request, full, name);
       switch (`${request.method} ${full}`) {
         case "GET nodes":
           if (name !== "") {
@@ -207,17 +241,17 @@ export class ApiServerDouble implements TestApiServer {
             return this.#watch(searchParams, isPartial, request.signal);
           }
           return this.#json(this.#list(searchParams));
+        case "POST nodes":
+          return this.#json(this.#create(body), 201);
+        case "DELETE nodes":
+          return this.#json(this.#delete(decodeURIComponent(name)));
         case "PATCH nodes/status":
         case "PATCH nodes": {
-          const type = request.headers.get("content-type");
-          if (type !== "application/strategic-merge-patch+json") {
-            throw refusal(
-              415,
-              "UnsupportedMediaType",
-              `the body of the request was in an unknown format - ${type}`,
-            );
+          const merge = PATCHES[request.headers.get("content-type") ?? ""];
+          if (merge === undefined) {
+            throw refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type");
           }
-          return this.#json(this.#patch(decodeURIComponent(name), body, subresource));
+          return this.#json(this.#patch(decodeURIComponent(name), subresource, (node) => merge(node, body)));
         }
         case "GET pods": {
           const [, namespace] = /namespaces\/([^/]+)\//.exec(pathname)!;
@@ -237,7 +271,8 @@ export class ApiServerDouble implements TestApiServer {
     }
   }
 
-  #authorize(request: Request, resource: string, name: string, query: URLSearchParams): void {
+  #authorize(request: Request, resource: string, name: string): void {
+    const { pathname, searchParams: query } = new URL(request.url);
     const token = request.headers.get("authorization")?.replace(/^Bearer /, "");
     const user = Object.entries(TOKENS).find(([, value]) => value === token)?.[0];
     if (user === undefined) throw refusal(401, "Unauthorized", "Unauthorized");
@@ -245,13 +280,13 @@ export class ApiServerDouble implements TestApiServer {
       GET: name !== "" ? "get" : query.has("watch") ? "watch" : "list",
       PATCH: "patch",
       POST: "create",
+      DELETE: name !== "" ? "delete" : "deletecollection",
     };
     const verb = verbs[request.method]!;
     if (user === "admin" || user === "agent" && this.#agentRules[resource]?.includes(verb)) return;
     const what = name === "" ? resource : `${resource.split("/")[0]} "${name}"`;
-    const scope = resource === "nodes" || resource === "nodes/status"
-      ? "at the cluster scope"
-      : 'in the namespace "default"';
+    const [, namespace] = /^\/api\/v1\/namespaces\/([^/]+)\//.exec(pathname) ?? [];
+    const scope = namespace === undefined ? "at the cluster scope" : `in the namespace "${namespace}"`;
     throw refusal(
       403,
       "Forbidden",
@@ -262,7 +297,7 @@ export class ApiServerDouble implements TestApiServer {
   #list(query: URLSearchParams): Json {
     const limit = Number(query.get("limit") ?? 0) || Infinity;
     const token = query.get("continue");
-    const { revision, after } = token ? JSON.parse(atob(token)) : { revision: this.#revision, after: "" };
+    const { revision, after } = token ? readContinue(token) : { revision: this.#revision, after: "" };
     if (revision < this.#compacted) {
       throw refusal(
         410,
@@ -280,7 +315,8 @@ export class ApiServerDouble implements TestApiServer {
       kind: "NodeList",
       apiVersion: "v1",
       metadata: { resourceVersion: String(revision), ...next },
-      items: items.map(([, node]) => node),
+      // Only the list says what its items are.
+      items: items.map(([, { kind: _, apiVersion: __, ...node }]) => node),
     };
   }
 
@@ -299,7 +335,12 @@ export class ApiServerDouble implements TestApiServer {
   }
 
   #watch(query: URLSearchParams, isPartial: boolean, gone: AbortSignal): Response {
-    const from = Number(query.get("resourceVersion") ?? 0);
+    const text = query.get("resourceVersion") || "0";
+    if (!/^\d+$/.test(text)) {
+      const reason = `strconv.ParseUint: parsing "${text}": invalid syntax`;
+      throw refusal(500, "", `resourceVersion: Invalid value: "${text}": ${reason}`);
+    }
+    const from = Number(text);
     const controller = new AbortController();
     this.#watches.add(controller);
     const timeoutMs = Number(query.get("timeoutSeconds") ?? 1800) * 1000;
@@ -317,12 +358,19 @@ export class ApiServerDouble implements TestApiServer {
     show: (object: Json) => Json,
     signal: AbortSignal,
   ): AsyncGenerator<string> {
-    if (from < this.#compacted) {
-      const expired = refusal(410, "Expired", `too old resource version: ${from} (${this.#compacted})`);
+    // Zero is what is there at the moment, whatever was forgotten.
+    if (from !== 0 && from < this.#cachedFrom) {
+      const expired = refusal(410, "Expired", `too old resource version: ${from} (${this.#cachedFrom})`);
       yield `${JSON.stringify({ type: "ERROR", object: statusObject(expired) })}\n`;
       return;
     }
     let told = from;
+    if (from === 0) {
+      told = this.#revision;
+      for (const [, object] of this.#nodesAt(told)) {
+        yield `${JSON.stringify({ type: "ADDED", object: show(object) })}\n`;
+      }
+    }
     let bookmarkAtMs = performance.now() + this.bookmarkMs;
     const ended = new Promise<void>((resolve) =>
       signal.addEventListener("abort", () => resolve(), { once: true })
@@ -379,13 +427,11 @@ function notFoundThrow(resource: string, name: string): never {
   throw notFound(resource, name);
 }
 
-/** A podCIDR can be given once, and never changed. */
-function checkCidrs(before: Json, after: Json): void {
-  const cidr = (node: Json) => (node.spec as Json | undefined)?.podCIDR;
-  if (cidr(before) !== undefined && cidr(before) !== cidr(after)) {
-    const { name } = before.metadata as Json;
-    const message =
-      `Node "${name}" is invalid: spec: Forbidden: node updates may not change podCIDR except from "" to valid`;
-    throw refusal(422, "Invalid", message);
+/** Reads the token of a list's next page. */
+function readContinue(token: string): { revision: number; after: string } {
+  try {
+    return JSON.parse(atob(token));
+  } catch {
+    throw refusal(400, "BadRequest", "invalid continue token: continue key is not valid");
   }
 }

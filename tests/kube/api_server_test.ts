@@ -7,6 +7,7 @@ useRealServer();
 
 const NODES = "/api/v1/nodes";
 const STRATEGIC = "application/strategic-merge-patch+json";
+const MERGE = "application/merge-patch+json";
 
 /** A client of one server, for one test. */
 class Caller implements Disposable {
@@ -74,6 +75,15 @@ function versionOf(object: Json | undefined): string {
 function told(events: readonly Json[]): string[] {
   return events.map(({ type, object }) => `${type} ${metadataOf(object as Json).name}`);
 }
+
+bothAnswer("lists kind first, and items without one", async (caller, server) => {
+  await server.createNode(bareNode("n1"));
+  const [status, list] = await caller.ask("GET", NODES);
+  assertEquals([status, Object.keys(list)], [200, ["kind", "apiVersion", "metadata", "items"]]);
+  assertEquals([list.kind, list.apiVersion], ["NodeList", "v1"]);
+  const [item] = list.items as Json[];
+  assertEquals([item!.kind, item!.apiVersion], [undefined, undefined]);
+});
 
 bothAnswer("lists in pages of one moment", async (caller, server) => {
   for (let n = 1; n <= 5; n++) await server.createNode(bareNode(`n${n}`));
@@ -155,10 +165,23 @@ const refused: [why: string, method: string, path: string, CallOptions, token: s
           'nodes "n1" is forbidden: User "agent" cannot patch resource "nodes" in API group "" at the cluster scope',
       },
     ],
+    ["a pod in another namespace", "GET", "/api/v1/namespaces/kube-system/pods/x", {}, "nobody", 403, {
+      reason: "Forbidden",
+      message:
+        'pods "x" is forbidden: User "nobody" cannot get resource "pods" in API group "" in the namespace "kube-system"',
+    }],
     ["the agent an event", "POST", "/api/v1/namespaces/default/events", { body: {} }, "agent", 403, {
       reason: "Forbidden",
       message:
         'events is forbidden: User "agent" cannot create resource "events" in API group "" in the namespace "default"',
+    }],
+    ["no form of a patch", "PATCH", `${NODES}/n1`, { type: "text/plain", body: {} }, "admin", 415, {
+      reason: "UnsupportedMediaType",
+      message: "415: Unsupported Media Type",
+    }],
+    ["a node that is there", "POST", NODES, { body: { metadata: { name: "n1" } } }, "admin", 409, {
+      reason: "AlreadyExists",
+      message: 'nodes "n1" already exists',
     }],
   ];
 
@@ -179,12 +202,14 @@ for (const [why, method, path, options, user, code, expected] of refused) {
   );
 }
 
-bothAnswer("merges annotations, and null deletes one", async (caller, server) => {
-  await server.createNode({ metadata: { name: "n1", annotations: { a: "1", b: "2" } } });
-  const body = { metadata: { annotations: { b: null, c: "3" } } };
-  assertEquals((await caller.ask("PATCH", `${NODES}/n1/status`, { type: STRATEGIC, body }))[0], 200);
-  assertEquals(metadataOf(await server.node("n1")).annotations, { a: "1", c: "3" });
-});
+for (const type of [STRATEGIC, MERGE]) {
+  bothAnswer(`merges annotations of a ${type}, and null deletes one`, async (caller, server) => {
+    await server.createNode({ metadata: { name: "n1", annotations: { a: "1", b: "2" } } });
+    const body = { metadata: { annotations: { b: null, c: "3" } } };
+    assertEquals((await caller.ask("PATCH", `${NODES}/n1/status`, { type, body }))[0], 200);
+    assertEquals(metadataOf(await server.node("n1")).annotations, { a: "1", c: "3" });
+  });
+}
 
 bothAnswer(
   "merges conditions by type, and leaves the rest of a node alone at …/status",
@@ -205,6 +230,16 @@ bothAnswer(
   },
 );
 
+bothAnswer("ignores status in a patch of the whole node", async (caller, server) => {
+  await server.createNode(bareNode("n1"));
+  const body = { metadata: { labels: { a: "1" } }, status: { conditions: [{ type: "A", status: "True" }] } };
+  await caller.ask("PATCH", `${NODES}/n1`, { type: STRATEGIC, body });
+  const node = await server.node("n1");
+  assertEquals((metadataOf(node).labels as Json).a, "1");
+  const conditions = (node!.status as Json | undefined)?.conditions as Json[] | undefined;
+  assertEquals(conditions?.find(({ type }) => type === "A"), undefined);
+});
+
 bothAnswer("makes nothing of a patch that changes nothing", async (caller, server) => {
   await server.createNode({ metadata: { name: "n1", annotations: { a: "1" } } });
   const before = versionOf(await server.node("n1"));
@@ -214,11 +249,69 @@ bothAnswer("makes nothing of a patch that changes nothing", async (caller, serve
   assertEquals(await caller.watch(`watch=true&resourceVersion=${before}&timeoutSeconds=1`), []);
 });
 
+bothAnswer("gives a node that has a podCIDR the list of it", async (_caller, server) => {
+  await server.createNode({ metadata: { name: "n1" }, spec: { podCIDR: "10.244.1.0/24" } });
+  assertEquals((await server.node("n1"))!.spec, {
+    ...(await server.node("n1"))!.spec as Json,
+    podCIDRs: ["10.244.1.0/24"],
+  });
+});
+
+bothAnswer("takes a podCIDR once, and refuses another", async (caller, server) => {
+  await server.createNode(bareNode("n1"));
+  const patch = (podCIDR: string) =>
+    caller.ask("PATCH", `${NODES}/n1`, { type: STRATEGIC, body: { spec: { podCIDR, podCIDRs: [podCIDR] } } });
+  const [status, { reason, message }] = await patch("nonsense");
+  assertEquals([status, reason], [422, "Invalid"]);
+  assertEquals(
+    message,
+    'Node "n1" is invalid: spec.podCIDRs[0]: Invalid value: []string{"nonsense"}: must be valid CIDR',
+  );
+  assertEquals((await patch("10.244.1.0/24"))[0], 200);
+  const before = await server.node("n1");
+  const [laterStatus, later] = await patch("10.244.2.0/24");
+  assertEquals([laterStatus, later.reason], [422, "Invalid"]);
+  assertEquals(
+    later.message,
+    'Node "n1" is invalid: [spec.podCIDRs: Invalid value: []string{"10.244.2.0/24", "10.244.1.0/24"}: ' +
+      "may specify no more than one CIDR for each IP family, spec.podCIDRs: Forbidden: " +
+      'node updates may not change podCIDR except from "" to valid, []: Forbidden: ' +
+      "node updates may only change labels, taints, or capacity " +
+      "(or configSource, if the DynamicKubeletConfig feature gate is enabled)]",
+  );
+  assertEquals(await server.node("n1"), before);
+});
+
 bothAnswer("takes a second podCIDR of the other family with the first", async (_caller, server) => {
   const podCIDRs = ["10.244.1.0/24", "fd00:10:244:1::/64"];
   await server.createNode(bareNode("n1", podCIDRs));
   assertEquals(((await server.node("n1"))!.spec as Json).podCIDRs, podCIDRs);
 });
+
+bothAnswer("deletes a node, and says that it did", async (caller, server) => {
+  await server.createNode(bareNode("n1"));
+  const [status, answer] = await caller.ask("DELETE", `${NODES}/n1`);
+  assertEquals([status, answer.status], [200, "Success"]);
+  assertEquals(await server.node("n1"), undefined);
+});
+
+bothAnswer("refuses a token of a page that it did not give, with 400", async (caller) => {
+  const [status, { reason, message }] = await caller.ask("GET", `${NODES}?limit=1&continue=bogus`);
+  assertEquals([status, reason], [400, "BadRequest"]);
+  assertMatch(message as string, /^invalid continue token: continue key is not valid/);
+});
+
+for (const watch of ["1", "true"]) {
+  bothAnswer(`watch=${watch} without a version begins with what is there now`, async (caller, server) => {
+    await server.createNode(bareNode("gone"));
+    await server.createNode(bareNode("n1"));
+    await server.createNode(bareNode("n2"));
+    await server.patchNode("n1", { metadata: { labels: { a: "1" } } });
+    await server.deleteNode("gone");
+    const events = await caller.watch(`watch=${watch}&timeoutSeconds=1`);
+    assertEquals(told(events).sort(), ["ADDED n1", "ADDED n2"]);
+  });
+}
 
 bothAnswer("tells a watch what came after its version, in order", async (caller, server) => {
   await server.createNode(bareNode("n1"));
@@ -253,6 +346,29 @@ bothAnswer("ends a watch after timeoutSeconds", async (caller) => {
   const tookMs = performance.now() - start;
   assert(tookMs >= 900 && tookMs < 5000, `it took ${tookMs} ms`);
 });
+
+bothAnswer("watches from version 0 as from none", async (caller, server) => {
+  await server.createNode(bareNode("n1"));
+  await server.patchNode("n1", { metadata: { labels: { a: "1" } } });
+  assertEquals(told(await caller.watch("watch=true&resourceVersion=0&timeoutSeconds=1")), ["ADDED n1"]);
+});
+
+bothAnswer(
+  "has forgotten older versions after a restart: 410 as an event, not as a status",
+  async (caller, server) => {
+    await server.createNode(bareNode("n1"));
+    const from = versionOf(await server.node("n1"));
+    await server.createNode(bareNode("n2"));
+    await server.stop();
+    await server.start();
+    const [event, ...others] = await caller.watch(`watch=true&resourceVersion=${from}&timeoutSeconds=1`);
+    const { kind, code, reason, message } = event!.object as Json;
+    assertEquals([event!.type, kind, code, reason, others], ["ERROR", "Status", 410, "Expired", []]);
+    assertMatch(message as string, new RegExp(`^too old resource version: ${from} \\(\\d+\\)$`));
+    const current = metadataOf((await caller.ask("GET", NODES))[1]).resourceVersion;
+    assertEquals(await caller.watch(`watch=true&resourceVersion=${current}&timeoutSeconds=1`), []);
+  },
+);
 
 bothAnswer("has the same nodes on the same port after a restart", async (caller, server) => {
   await server.createNode(bareNode("n1"));
