@@ -27,9 +27,13 @@ export class KubeApiServer implements TestApiServer {
     this.#stack = stack;
     this.#process = stack.use(
       new ServerProcess(command, `${folder}/log`, async () => {
-        const response = await this.#fetch("GET", "/readyz");
-        await response.body?.cancel();
-        return response.ok;
+        // It says that it is ready about 100 ms before it has made the namespace that events are written to.
+        for (const path of ["/readyz", "/api/v1/namespaces/default"]) {
+          const response = await this.#fetch("GET", path);
+          await response.body?.cancel();
+          if (!response.ok) return false;
+        }
+        return true;
       }),
     );
   }
