@@ -4,7 +4,7 @@ import type { PassReport } from "../reconcile/report.ts";
 /** Peers left out that the log names at a time, and characters that it takes of each. */
 const NAMED_FAULTS = 20;
 const MAX_WORDS_LENGTH = 300;
-/** Changes in one pass that leave much garbage. */
+/** Changes in one pass, or leases, that leave much garbage. */
 const LARGE_PASS = 1000;
 
 /** Says of each peer once that it is left out, and why; `/status` has them all. */
@@ -26,18 +26,37 @@ export function tellOfNewFaults(log: Log): (report: PassReport) => void {
   };
 }
 
-/**
- * Has the memory of a large pass collected once the host has settled: by itself the runtime would keep it for many
- * seconds. It is there only in the binary, which is compiled with V8's `--expose-gc`.
- */
-export function restAfterWork(): (report: PassReport) => void {
-  const { gc } = globalThis as { gc?: (options: { type: "major"; flavor: "last-resort" }) => void };
-  let hasWorked = true;
-  return ({ planned, failureCount }) => {
-    if (planned + failureCount > 0) hasWorked ||= planned >= LARGE_PASS;
-    else if (hasWorked) {
-      hasWorked = false;
-      gc?.({ type: "major", flavor: "last-resort" });
+/** Has the memory that large work left behind given back, when the host has come to rest. */
+export class MemoryKeeper {
+  readonly #trim: () => void;
+  #hasWorked = true;
+
+  /** @param trim Gives the pages that nothing uses back to the kernel, malloc_trim(3). */
+  constructor(trim: () => void) {
+    this.#trim = trim;
+  }
+
+  /** A pass is over: one that was large is collected after once the next one had nothing to do. */
+  passed({ planned, failureCount }: PassReport): void {
+    if (planned + failureCount > 0) this.#hasWorked ||= planned >= LARGE_PASS;
+    else if (this.#hasWorked) {
+      this.#hasWorked = false;
+      this.#collect();
     }
-  };
+  }
+
+  /** The leases were written down. */
+  wrote(leases: number): void {
+    if (leases >= LARGE_PASS) this.#collect();
+  }
+
+  /**
+   * By itself the runtime would keep what is garbage for many seconds, and the C library what `fetch` has streamed
+   * through for good. The first is there only in the binary, which is compiled with V8's `--expose-gc`.
+   */
+  #collect(): void {
+    const { gc } = globalThis as { gc?: (options: { type: "major"; flavor: "last-resort" }) => void };
+    gc?.({ type: "major", flavor: "last-resort" });
+    this.#trim();
+  }
 }

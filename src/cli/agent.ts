@@ -24,7 +24,7 @@ import { readiness } from "../status/health.ts";
 import { serveStatus } from "../status/server.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
 import { chooseUnderlay } from "../underlay/underlay.ts";
-import { restAfterWork, tellOfNewFaults } from "./after_pass.ts";
+import { MemoryKeeper, tellOfNewFaults } from "./after_pass.ts";
 import { errorText, keepRunning } from "./keep_running.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { readConfigFile, readRegistryConfig } from "./network_config.ts";
@@ -50,6 +50,7 @@ interface Workplace {
   readonly folders: FolderWatch | undefined;
   readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
   readonly place: RegistryPlace;
+  readonly memory: MemoryKeeper;
   readonly cacheKeeper: LeaseCacheKeeper | undefined;
   /** Puts what the status endpoints answer from in place of what they had before. */
   readonly show: (status: StatusDeps) => void;
@@ -92,9 +93,10 @@ export async function runAgent(
   if (options.health !== undefined) {
     stack.use(serveStatus(() => status, { ...options.health, signal }));
   }
-  const cacheKeeper = options.leaseCachePath === undefined || place.isOnDisk
-    ? undefined
-    : stack.use(new LeaseCacheKeeper(options.leaseCachePath, { log }));
+  const memory = new MemoryKeeper(() => libc.call.malloc_trim(0n));
+  const cacheKeeper = options.leaseCachePath === undefined || place.isOnDisk ? undefined : stack.use(
+    new LeaseCacheKeeper(options.leaseCachePath, { log, wrote: (leases) => memory.wrote(leases) }),
+  );
   const cache = cacheKeeper?.read(place.name);
   const { config, text } = file !== undefined
     ? { config: file, text: undefined }
@@ -106,7 +108,19 @@ export async function runAgent(
       log,
     }, { signal });
   const show = (next: StatusDeps) => void (status = next);
-  const workplace = { options, deps, libc, transport, client, folders, watchFiles, place, cacheKeeper, show };
+  const workplace = {
+    options,
+    deps,
+    memory,
+    libc,
+    transport,
+    client,
+    folders,
+    watchFiles,
+    place,
+    cacheKeeper,
+    show,
+  };
   await takePart(workplace, { config, text, cache }, { signal });
   log.write("info", "agent ended, the data path stays", {});
 }
@@ -194,7 +208,6 @@ async function takePart(
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
-  const rest = restAfterWork();
   const tellFaults = tellOfNewFaults(log);
   const reconciler = {
     client,
@@ -206,7 +219,7 @@ async function takePart(
     linkCreated: (name: string) => refuseRouterAdvertisements(libc, name, log),
     report: (report: PassReport) => {
       lastPass = report;
-      rest(report);
+      workplace.memory.passed(report);
       tellFaults(report);
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;

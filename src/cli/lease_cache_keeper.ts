@@ -13,13 +13,16 @@ const MODE = 0o600;
 export class LeaseCacheKeeper implements Disposable {
   readonly #path: string;
   readonly #log: Log;
+  readonly #wrote: (leases: number) => void;
   #written: unknown;
   #waiting: { readonly timer: number; readonly write: () => void } | undefined;
   #fault: string | undefined;
 
-  constructor(path: string, deps: { readonly log: Log }) {
+  /** @param deps.wrote Called with the number of leases after each time that they were written. */
+  constructor(path: string, deps: { readonly log: Log; readonly wrote?: (leases: number) => void }) {
     this.#path = path;
     this.#log = deps.log;
+    this.#wrote = deps.wrote ?? (() => {});
   }
 
   /** What was written last of `registry`; nothing if there is nothing of use, which the log says. */
@@ -66,6 +69,7 @@ export class LeaseCacheKeeper implements Disposable {
       Deno.mkdirSync(dirname(this.#path), { recursive: true });
       replaceFile(this.#path, formatLeaseCache(cache), MODE);
       this.#fault = undefined;
+      this.#wrote(cache.leases.length);
     } catch (error) {
       const reason = fileReason(error);
       if (reason !== this.#fault) {

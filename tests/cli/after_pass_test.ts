@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { restAfterWork, tellOfNewFaults } from "../../src/cli/after_pass.ts";
+import { MemoryKeeper, tellOfNewFaults } from "../../src/cli/after_pass.ts";
 import type { Log } from "../../src/log/log.ts";
 import { pass } from "../status/facts.ts";
 
@@ -24,27 +24,29 @@ Deno.test("tellOfNewFaults() does not flood the log with thousands", () => {
   assertEquals(said, 20);
 });
 
-Deno.test("restAfterWork() collects once after the start, and once after each large pass has settled", () => {
+Deno.test("MemoryKeeper collects once after the start, once after each large pass has settled, and after a large write", () => {
   let collected = 0;
+  let trimmed = 0;
   const before = Object.getOwnPropertyDescriptor(globalThis, "gc");
   Object.defineProperty(globalThis, "gc", { value: () => collected++, configurable: true });
   try {
-    const rest = restAfterWork();
-    const counts = [
+    const memory = new MemoryKeeper(() => trimmed++);
+    const passes = [
       pass(),
       pass(),
       pass({ planned: 10 }),
       pass(),
       pass({ planned: 5000 }),
       pass({ failureCount: 1 }),
-      pass(),
-      pass(),
-    ]
-      .map((report) => {
-        rest(report);
-        return collected;
-      });
+    ];
+    const counts = [...passes, pass(), pass()].map((report) => {
+      memory.passed(report);
+      return collected;
+    });
     assertEquals(counts, [1, 1, 1, 1, 1, 1, 2, 2]);
+    memory.wrote(10);
+    memory.wrote(5000);
+    assertEquals([collected, trimmed], [3, 3]);
   } finally {
     if (before === undefined) delete (globalThis as { gc?: unknown }).gc;
     else Object.defineProperty(globalThis, "gc", before);
