@@ -24,7 +24,7 @@ const SILENCE_MS = 150_000;
  */
 const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /** After something of no interest, the watch is read again after this long. */
-const BATCH_MS = 20;
+const BATCH_MS = 30;
 /** The list is read in pages, and a page is read again from the start when the server has forgotten the first. */
 const PAGE_ATTEMPTS = 3;
 
