@@ -30,6 +30,15 @@ async function routesOf(host: LabHost): Promise<number> {
   return stdout.split("\n").filter((line) => line.includes("/24")).length;
 }
 
+/** Agents that have lived for a while end at once when they are asked to. */
+async function assertEndsSoon(lab: Lab): Promise<void> {
+  for (const host of lab.hosts) {
+    const { status, durationMs } = await host.stopAgent("SIGTERM");
+    assertEquals(status.code, 0, host.name);
+    assert(durationMs < 3000, `the agent of ${host.name} ended ${durationMs} ms after SIGTERM`);
+  }
+}
+
 async function untilRoutes(lab: Lab, count: number): Promise<void> {
   for (const host of lab.hosts) {
     let found = 0;
@@ -94,11 +103,12 @@ Deno.test("three hosts that agree in an API server: 200 nodes join, all leave, a
       const { conditions } = node!.status as { conditions: { type: string; status: string }[] };
       assertEquals(conditions.find(({ type }) => type === "NetworkUnavailable")?.status, "False", host.name);
     }
+    await assertEndsSoon(lab);
   });
 });
 
 Deno.test("etcd is away for a minute, and what changed is compacted when it is back: no packet is lost", async () => {
-  await withEtcdOverlay(async ({ lab, libc, server, stopServer, startServer, relay }) => {
+  await withEtcdOverlay(async ({ lab, libc, server, stopServer, relay }) => {
     const [h1, h2] = hostsOf(lab);
     await underTraffic(lab, async () => {
       await stopServer();
@@ -131,8 +141,8 @@ Deno.test("etcd is away for a minute, and what changed is compacted when it is b
       await server.delete(`${ETCD_PREFIX}/subnets/10.244.${free}.0-24`);
       await untilRoutes(lab, 2);
     });
-    void startServer;
     for (const host of lab.hosts) await untilReady(libc, host);
+    await assertEndsSoon(lab);
   });
 });
 
