@@ -1,7 +1,7 @@
 import { prefixesOverlap, randomFreeSubnet } from "../core/prefix.ts";
 import type { Log } from "../log/log.ts";
 import { type Address, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
-import { type Prefix, prefixContains } from "../model/address.ts";
+import { maskAddress, type Prefix, prefixContains } from "../model/address.ts";
 import { RegistryError } from "./registry_error.ts";
 
 /** The subnets that hosts may hold in one family. */
@@ -27,12 +27,13 @@ export interface SubnetChoice {
   readonly log: Log;
 }
 
-/** Reports whether a host may hold `subnet`. */
+/** Reports whether a host may hold `subnet`; never one with host bits, which others refuse. */
 export function isAllowed(
   { network, subnetLength, subnetMin, subnetMax }: FamilySubnets,
   subnet: Prefix,
 ): boolean {
-  return subnet.length === subnetLength && prefixContains(network, subnet.address) &&
+  return subnet.length === subnetLength && maskAddress(subnet.address, subnetLength) === subnet.address &&
+    prefixContains(network, subnet.address) &&
     subnet.address >= subnetMin && subnet.address <= subnetMax;
 }
 
