@@ -129,7 +129,19 @@ function addressOf(text: string | null | undefined, isIpv4: boolean): Address | 
   return undefined;
 }
 
+/** The end of a key as it is shown to people: as it is where it could be that of a lease, else quoted and cut. */
+export function shownHost(host: string): string {
+  return /^[\w.:&-]{1,80}$/.test(host) ? host : shown(host);
+}
+
+/** What somebody wrote, in ASCII: nothing in it can pass for the end of a line or turn the text around. */
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
-  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
+  const text = JSON.stringify(typeof value === "string" ? value.slice(0, MAX_SHOWN_LENGTH) : value);
+  const plain = (text ?? "missing").replaceAll(
+    /[^\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  const isCut = typeof value === "string" && value.length > MAX_SHOWN_LENGTH ||
+    plain.length > MAX_SHOWN_LENGTH;
+  return isCut ? `${plain.slice(0, MAX_SHOWN_LENGTH)}…` : plain;
 }

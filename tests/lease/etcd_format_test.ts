@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { formatLeaseValue, formatSubnetKey, parseSubnetKey, readEntry } from "../../src/lease/etcd_format.ts";
+import { formatLeaseValue, formatSubnetKey, parseSubnetKey } from "../../src/lease/etcd_format.ts";
+import { readEntry, shownHost } from "../../src/lease/etcd_format.ts";
 import { formatAddress, formatPrefix, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { pick, SEED, seededRandom } from "../double/random.ts";
 
@@ -126,6 +127,12 @@ const faults: [name: string, key: string, value: string, reason: string][] = [
     'its PublicIP must be an IPv4 address, is "$(reboot)"',
   ],
   [
+    "a value that would turn a terminal's text around",
+    "10.5.1.0-24",
+    "\u202e\u001b[31m\u2028",
+    'its value must be JSON, is "\\u202e\\u001b[31m\\u2028"',
+  ],
+  [
     "one family of two",
     "10.5.1.0-24&fd00::-64",
     '{"PublicIP":"1.2.3.4"}',
@@ -136,6 +143,20 @@ const faults: [name: string, key: string, value: string, reason: string][] = [
 for (const [name, key, value, reason] of faults) {
   Deno.test(`readEntry() finds the fault of an entry with ${name}`, () => {
     assertEquals(readEntry(key, value), { reason });
+  });
+}
+
+const hosts: [host: string, shown: string][] = [
+  ["10.5.1.0-24&fd00:1:2:3::-64", "10.5.1.0-24&fd00:1:2:3::-64"],
+  ["", '""'],
+  ["a b", '"a b"'],
+  ["\u202e\n", '"\\u202e\\n"'],
+  ["x".repeat(81), `"${"x".repeat(79)}…`],
+];
+
+for (const [host, shown] of hosts) {
+  Deno.test(`shownHost() shows the end of a key as ${shown}`, () => {
+    assertEquals(shownHost(host), shown);
   });
 }
 
@@ -160,6 +181,7 @@ Deno.test(`readEntry() makes a lease or names a short fault of whatever stands i
     const value = Array.from({ length: Math.floor(random() * 9) }, () => pick(random, pieces)).join("");
     const key = pick(random, ["10.5.1.0-24", "10.5.1.0-24&fd00::-64", "&fd00::-64", value]);
     const reading = readEntry(key, value);
-    assert("lease" in reading || reading.reason.length < 200, `round ${round} of seed ${SEED}: ${value}`);
+    const isFine = "lease" in reading || /^[\x20-\x7e…]{1,200}$/.test(reading.reason);
+    assert(isFine, `round ${round} of seed ${SEED}: ${value}`);
   }
 });
