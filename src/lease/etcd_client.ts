@@ -17,6 +17,7 @@ import { linesOf } from "./lines.ts";
 const ANSWER_MS = 5000;
 const MAX_SHOWN_LENGTH = 300;
 /** The codes of gRPC that this program decides by. */
+const UNKNOWN = 2;
 const UNAUTHENTICATED = 16;
 const DEADLINE = 4;
 const UNAVAILABLE = 14;
@@ -138,14 +139,12 @@ export class EtcdClient implements Disposable {
         const { data } = watchSchema.safeParse(JSON.parse(line));
         if (data?.error !== undefined) {
           const { message, grpc_code: code } = data.error;
-          throw new EtcdError(code ?? UNAVAILABLE, (message ?? "the watch ended").slice(0, MAX_SHOWN_LENGTH));
+          throw new EtcdError(code ?? UNAVAILABLE, shown(message ?? "the watch ended"));
         }
-        const { header, created, canceled, compact_revision: compacted, cancel_reason: why, events } = this
-          .#checked(
-            data?.result,
-          );
+        const result = this.#checked(data?.result);
+        const { header, created, canceled, compact_revision: compacted, cancel_reason: why, events } = result;
         if (compacted !== undefined && compacted !== "0") return "compacted";
-        if (canceled === true) throw new EtcdError(UNAVAILABLE, why ?? "the watch was canceled");
+        if (canceled === true) throw new EtcdError(UNAVAILABLE, shown(why ?? "the watch was canceled"));
         clearTimeout(timer);
         const changes = (events ?? []).map(({ type, kv }): EtcdChange => ({
           entry: entryOf(kv),
@@ -200,7 +199,8 @@ export class EtcdClient implements Disposable {
     }, ANSWER_MS);
     try {
       const response = await this.#fetch(method, body, abort.signal);
-      for await (const line of linesOf(response, abort.signal)) return JSON.parse(line);
+      const line = await firstLine(response, abort.signal);
+      if (line !== "") return JSON.parse(line);
       throw new ConnectionError(`${this.#where} answers nothing`);
     } catch (error) {
       throw this.#explained(error, signal, isLate);
@@ -216,8 +216,9 @@ export class EtcdClient implements Disposable {
       const response = await this.#post(method, body, signal);
       if (response.ok) return response;
       const refusal = await refusalOf(response, signal);
-      // A token ends, or etcd was started anew and knows none.
-      const isStale = refusal.code === UNAUTHENTICATED || /invalid auth token/.test(refusal.message);
+      // A token ends, etcd was started anew and knows none, or its users have changed since.
+      const isStale = refusal.code === UNAUTHENTICATED ||
+        /invalid auth token|revision in header is old/.test(refusal.message);
       if (user === undefined || isSecond || !isStale) throw refusal;
       this.#token = undefined;
     }
@@ -235,7 +236,7 @@ export class EtcdClient implements Disposable {
         `user ${JSON.stringify(name)} is not let in: ${message}; look at -etcd-username and -etcd-password`,
       );
     }
-    return this.#checked(tokenSchema.safeParse(await response.json()).data).token;
+    return this.#checked(tokenSchema.safeParse(JSON.parse(await firstLine(response, signal))).data).token;
   }
 
   async #post(method: string, body: unknown, signal: AbortSignal): Promise<Response> {
@@ -274,17 +275,25 @@ export class EtcdClient implements Disposable {
 }
 
 async function refusalOf(response: Response, signal: AbortSignal): Promise<EtcdError> {
-  let text = "";
-  for await (const line of linesOf(response, signal)) {
-    text = line;
-    break;
-  }
+  const text = await firstLine(response, signal);
   let refusal: { code: number; message?: string | undefined } | undefined;
   try {
     refusal = refusalSchema.safeParse(JSON.parse(text)).data;
   } catch {
-    // No answer of etcd's gateway.
+    // No answer of etcd's gateway, but of something before it.
   }
-  const message = refusal?.message ?? (text.trim() || `HTTP status ${response.status}`);
-  return new EtcdError(refusal?.code ?? 2, message.replaceAll(/\p{Cc}+/gu, " ").slice(0, MAX_SHOWN_LENGTH));
+  const { status } = response;
+  const isAway = status > 500 || status === 500 && refusal === undefined;
+  const message = refusal?.message ?? `HTTP status ${status} ${text.trim()}`.trimEnd();
+  return new EtcdError(isAway ? UNAVAILABLE : refusal?.code ?? UNKNOWN, shown(message));
+}
+
+async function firstLine(response: Response, signal: AbortSignal): Promise<string> {
+  for await (const line of linesOf(response, signal)) return line;
+  return "";
+}
+
+/** What a server says, fit for a line of a log. */
+function shown(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, " ").slice(0, MAX_SHOWN_LENGTH);
 }
