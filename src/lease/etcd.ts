@@ -115,6 +115,7 @@ export class EtcdRegistry implements LeaseRegistry {
       const { entries } = await this.#client.range(this.#folder, { signal });
       return findOwn(entries, this.#options.ownAddresses()[0], {
         folder: this.#folder,
+        families: this.#options.families,
         previousSubnets: this.#previousSubnets,
       })?.lease;
     });

@@ -1,22 +1,24 @@
 import type { Log } from "../log/log.ts";
-import { type Address, familyOf, formatPrefix, prefixContains } from "../model/address.ts";
-import type { Prefix } from "../model/address.ts";
+import { type Address, AF_INET, familyOf, formatPrefix, maskAddress } from "../model/address.ts";
+import { type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
+import { BackOff } from "./back_off.ts";
 import { chooseSubnet, exhausted, type FamilySubnets, isAllowed, limits } from "./choose_subnet.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { formatLeaseValue, formatSubnetKey, parseSubnetKey, readEntry } from "./etcd_format.ts";
-import { type EtcdEntry, rangeEnd, toBase64 } from "./etcd_wire.ts";
+import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
+import { absent, EtcdWriter, NO_LEASE, noneSince, unchanged } from "./etcd_write.ts";
 import { pause } from "./pause.ts";
 import type { LeaseRequest } from "./registry.ts";
 import { RegistryError } from "./registry_error.ts";
 
-/** A race is lost when another host writes first; with 200 hosts that join at once many are. */
+/** A race is lost when another host writes first. Of 250 hosts that join at once in dual stack none needs 20 attempts. */
 const ATTEMPTS = 60;
-/** After the n-th lost race the pause is up to n times so long, and at most as long as the last one. */
-const RACE_PAUSE_MS = 10;
-const LAST_RACE_PAUSE_MS = 500;
-/** etcd's name of no lease: the key stays until somebody deletes it. */
-const NO_LEASE = "0";
+/** Between attempts: the first pause, and the longest. They grow until about one host writes at a time. */
+const FIRST_PAUSE_MS = 40;
+const LAST_PAUSE_MS = 2000;
+/** Behind an IPv4 subnet and `&` in the order of keys: up to there are those of leases that have an IPv6 subnet too. */
+const AFTER_SECOND_HALF = "'";
 
 /** Who takes a lease, and of what. */
 export interface EtcdTaker {
@@ -44,26 +46,36 @@ export interface Taken {
   readonly revision: number | undefined;
 }
 
-/** The lease of whoever is reached at `address`; of several, one on a subnet that it held before. */
+/**
+ * The lease of whoever is reached at `address`; of several, one that suits the configuration, then one on a subnet that
+ * it held before.
+ */
 export function findOwn(
   entries: readonly EtcdEntry[],
   address: Address | undefined,
-  taker: Pick<EtcdTaker, "folder" | "previousSubnets">,
+  taker: Pick<EtcdTaker, "folder" | "families" | "previousSubnets">,
 ): Held | undefined {
-  if (address === undefined) return undefined;
+  return findAllOwn(entries, address, taker)[0];
+}
+
+function findAllOwn(
+  entries: readonly EtcdEntry[],
+  address: Address | undefined,
+  taker: Pick<EtcdTaker, "folder" | "families" | "previousSubnets">,
+): Held[] {
   const all = entries.flatMap((entry): Held[] => {
     const reading = readEntry(entry.key.slice(taker.folder.length), entry.value);
     if ("reason" in reading) return [];
     // By IPv4 where there is one, as flannel does.
-    return reading.lease.parts[0]!.underlayAddress === address ? [{ entry, lease: reading.lease }] : [];
+    const isOwn = reading.lease.parts.some(({ underlayAddress }) => underlayAddress === address);
+    return isOwn ? [{ entry, lease: reading.lease }] : [];
   });
   const isPrevious = ({ lease }: Held) =>
     lease.parts.some(({ subnet }) =>
-      taker.previousSubnets.some(({ address, length }) =>
-        address === subnet.address && length === subnet.length
-      )
+      taker.previousSubnets.some((previous) => prefixEquals(previous, subnet))
     );
-  return all.find(isPrevious) ?? all[0];
+  const rank = (held: Held) => (isKept(held.lease, taker) ? 2 : 0) + (isPrevious(held) ? 1 : 0);
+  return all.sort((a, b) => rank(b) - rank(a));
 }
 
 /**
@@ -78,45 +90,75 @@ export async function takeEtcdLease(
   taker: EtcdTaker,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Taken> {
+  const writer = new EtcdWriter(client, taker);
+  const random = () => Number(taker.random() % 1_000_000n) / 1_000_000;
+  const backOff = new BackOff({ firstMs: FIRST_PAUSE_MS, lastMs: LAST_PAUSE_MS, random });
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const taken = await tryOnce(client, request, taker, { signal });
-    if (taken !== undefined) return taken;
-    const limitMs = Math.min(attempt * RACE_PAUSE_MS, LAST_RACE_PAUSE_MS);
-    await pause(Number(taker.random() % BigInt(limitMs)), { signal });
+    const seen = await client.range(taker.folder, { signal });
+    const taken = await tryOnce(writer, seen, request, taker, { signal });
+    if (taken !== undefined) {
+      await writer.release({ signal });
+      return taken;
+    }
+    await pause(backOff.next(), { signal });
     signal.throwIfAborted();
   }
+  await writer.release({ signal });
   throw new RegistryError(
     `take a lease under ${taker.folder}`,
     `other hosts were faster ${ATTEMPTS} times; it is tried again`,
   );
 }
 
+/** All leases as of one moment. */
+interface Seen {
+  readonly revision: number;
+  readonly entries: readonly EtcdEntry[];
+}
+
 /** One attempt; `undefined` if another host was faster. */
 async function tryOnce(
-  client: EtcdClient,
+  writer: EtcdWriter,
+  seen: Seen,
   request: LeaseRequest,
   taker: EtcdTaker,
   options: { readonly signal: AbortSignal },
 ): Promise<Taken | undefined> {
-  const { revision, entries } = await client.range(taker.folder, options);
   const asked = taker.families.map((family) => askedPart(family, request, taker));
-  const own = findOwn(entries, asked[0]!.underlayAddress, taker);
-  if (own !== undefined && isKept(own.lease, taker)) return await renew(client, own, request, taker, options);
-  const taken = await create(client, { revision, entries, own, asked }, request, taker, options);
-  if (taken === undefined || own === undefined) return taken;
-  taker.log.write("warn", "own subnet not kept", {
-    subnet: own.lease.host,
-    reason: taker.families.map(limits).join(", "),
-  });
-  // Only now, so that this host is never without; and only if it is still as it was seen.
-  await client.transact({
-    compare: [unchanged(own.entry)],
-    success: [{ request_delete_range: { key: toBase64(own.entry.key) } }],
-  }, options);
+  const all = findAllOwn(seen.entries, asked[0]!.underlayAddress, taker);
+  const own = all.find(({ lease }) => isKept(lease, taker));
+  const stale = all.filter(({ lease }) => !isKept(lease, taker));
+  const taken = own === undefined
+    ? await create(writer, { ...seen, stale, asked }, request, taker, options)
+    : await renew(writer, own, request, taker, options);
+  // Only now, so that this host is never without.
+  if (taken !== undefined) { for (const held of stale) await giveUp(writer, held, taker, options); }
   return taken;
 }
 
-function askedPart(family: FamilySubnets, { parts }: LeaseRequest, { folder }: EtcdTaker) {
+/** Deletes a lease of this host that does not suit, unless it has changed. If that fails, it is for the next time. */
+async function giveUp(
+  writer: EtcdWriter,
+  { entry, lease }: Held,
+  { families, log }: EtcdTaker,
+  options: { readonly signal: AbortSignal },
+): Promise<void> {
+  const subnet = lease.host;
+  log.write("warn", "own subnet not kept", { subnet, reason: families.map(limits).join(", ") });
+  try {
+    await writer.remove(entry, options);
+  } catch (error) {
+    options.signal.throwIfAborted();
+    const reason = error instanceof Error ? error.message : String(error);
+    log.write("warn", "own subnet not given up", { subnet, reason });
+  }
+}
+
+function askedPart(
+  family: FamilySubnets,
+  { parts }: LeaseRequest,
+  { folder }: EtcdTaker,
+): Omit<LeasePart, "subnet"> {
   const asked = parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family.family);
   if (asked !== undefined) return asked;
   const missing = `no underlay address for a subnet of ${formatPrefix(family.network)} was given`;
@@ -124,7 +166,7 @@ function askedPart(family: FamilySubnets, { parts }: LeaseRequest, { folder }: E
 }
 
 /** Whether a lease has what the configuration asks for: a subnet of each family, and no other. */
-function isKept({ parts }: Lease, { families }: EtcdTaker): boolean {
+function isKept({ parts }: Lease, { families }: Pick<EtcdTaker, "families">): boolean {
   return parts.length === families.length && families.every((family, at) => {
     const subnet = parts[at]!.subnet;
     return familyOf(subnet.address) === family.family && isAllowed(family, subnet);
@@ -133,7 +175,7 @@ function isKept({ parts }: Lease, { families }: EtcdTaker): boolean {
 
 /** Renews a lease: by its etcd lease alone where nothing else changes, so that no other host is woken. */
 async function renew(
-  client: EtcdClient,
+  writer: EtcdWriter,
   { entry, lease }: Held,
   request: LeaseRequest,
   taker: EtcdTaker,
@@ -145,39 +187,37 @@ async function renew(
   }));
   const renewed = { host: lease.host, backendType: request.backendType, parts };
   const value = formatLeaseValue(renewed);
-  const ttlSeconds = Math.ceil(taker.ttlMs / 1000);
   if (entry.lease === NO_LEASE) {
     // An operator's reservation, which stays one.
     if (value === entry.value) return { lease: renewed, revision: undefined };
-    const revision = await put(client, entry.key, value, NO_LEASE, [unchanged(entry)], options);
+    const revision = await writer.putLasting(entry.key, value, [unchanged(entry)], options);
     return revision === undefined ? undefined : { lease: renewed, revision };
   }
-  const ending = { ...renewed, expiresAtMs: taker.now() + taker.ttlMs };
-  if (value === entry.value && await client.keepAlive(entry.lease, options) === ttlSeconds) {
-    return { lease: ending, revision: undefined };
+  if (value === entry.value) {
+    const expiresAtMs = await writer.keepAlive(entry.lease, options);
+    if (expiresAtMs !== undefined) return { lease: { ...renewed, expiresAtMs }, revision: undefined };
   }
-  const revision = await putLiving(client, entry.key, value, ttlSeconds, [unchanged(entry)], options);
-  return revision === undefined ? undefined : { lease: ending, revision };
+  const written = await writer.putLiving(entry.key, value, [unchanged(entry)], options);
+  if (written === undefined) return undefined;
+  const { revision, expiresAtMs } = written;
+  return { lease: { ...renewed, expiresAtMs }, revision };
 }
 
 /** Takes subnets that nobody holds. */
 async function create(
-  client: EtcdClient,
-  seen: {
-    readonly revision: number;
-    readonly entries: readonly EtcdEntry[];
-    readonly own: Held | undefined;
-    readonly asked: readonly Omit<LeasePart, "subnet">[];
-  },
+  writer: EtcdWriter,
+  seen: Seen & { readonly stale: readonly Held[]; readonly asked: readonly Omit<LeasePart, "subnet">[] },
   request: LeaseRequest,
   taker: EtcdTaker,
   options: { readonly signal: AbortSignal },
 ): Promise<Taken | undefined> {
-  const others = seen.entries.filter((entry) => entry !== seen.own?.entry);
+  const others = seen.entries.filter((entry) => !seen.stale.some((held) => held.entry === entry));
+  // Where only one half of the lease does not suit, the other is kept.
+  const held = seen.stale.flatMap(({ lease }) => lease.parts).map(({ subnet }) => subnet);
   const parts = taker.families.map((family, at): LeasePart => {
     const subnet = chooseSubnet(family, {
       taken: takenSubnets(others, family, taker),
-      previous: taker.previousSubnets,
+      previous: [...held.filter((subnet) => isAllowed(family, subnet)), ...taker.previousSubnets],
       random: taker.random(),
       log: taker.log,
     });
@@ -186,21 +226,17 @@ async function create(
   });
   const host = formatSubnetKey(parts.map(({ subnet }) => subnet));
   const key = taker.folder + host;
-  const isFree = { key: toBase64(key), target: "VERSION", result: "EQUAL", version: "0" };
-  // In dual stack two keys can differ and still share a half: nothing may have been made since.
-  const isAlone = {
-    key: toBase64(taker.folder),
-    range_end: toBase64(rangeEnd(taker.folder)),
-    target: "CREATE",
-    result: "LESS",
-    create_revision: String(seen.revision + 1),
-  };
+  // Two keys can differ and still share a half, so no such key may have been made since: that of an IPv4 subnet
+  // begins with the subnet, that of an IPv6 one may be anywhere.
+  const isIpv4Alone = parts.every(({ subnet }) => familyOf(subnet.address) === AF_INET);
+  const isAlone = isIpv4Alone
+    ? noneSince(seen.revision, key, key + AFTER_SECOND_HALF)
+    : noneSince(seen.revision, taker.folder, rangeEnd(taker.folder));
   const lease = { host, backendType: request.backendType, parts };
-  const compare = parts.length > 1 ? [isFree, isAlone] : [isFree];
-  const expiresAtMs = taker.now() + taker.ttlMs;
-  const value = formatLeaseValue(lease);
-  const revision = await putLiving(client, key, value, Math.ceil(taker.ttlMs / 1000), compare, options);
-  return revision === undefined ? undefined : { lease: { ...lease, expiresAtMs }, revision };
+  const written = await writer.putLiving(key, formatLeaseValue(lease), [absent(key), isAlone], options);
+  if (written === undefined) return undefined;
+  const { revision, expiresAtMs } = written;
+  return { lease: { ...lease, expiresAtMs }, revision };
 }
 
 /** What is held in one family, in the order of addresses. A key counts whatever its value is. */
@@ -211,36 +247,6 @@ function takenSubnets(
 ): Prefix[] {
   return entries.flatMap(({ key }) => parseSubnetKey(key.slice(folder.length)) ?? [])
     .filter(({ address, length }) => length >= network.length && prefixContains(network, address))
-    .sort((a, b) => a.address < b.address ? -1 : 1);
-}
-
-function unchanged({ key, modRevision }: EtcdEntry) {
-  return { key: toBase64(key), target: "MOD", result: "EQUAL", mod_revision: String(modRevision) };
-}
-
-/** Writes a key that lives by a new etcd lease, which is taken back if the key is not written. */
-async function putLiving(
-  client: EtcdClient,
-  key: string,
-  value: string,
-  ttlSeconds: number,
-  compare: readonly unknown[],
-  options: { readonly signal: AbortSignal },
-): Promise<number | undefined> {
-  const lease = await client.grant(ttlSeconds, options);
-  const revision = await put(client, key, value, lease, compare, options);
-  if (revision === undefined) await client.revoke(lease, options);
-  return revision;
-}
-
-async function put(
-  client: EtcdClient,
-  key: string,
-  value: string,
-  lease: string,
-  compare: readonly unknown[],
-  options: { readonly signal: AbortSignal },
-): Promise<number | undefined> {
-  const request_put = { key: toBase64(key), value: toBase64(value), lease };
-  return await client.transact({ compare, success: [{ request_put }] }, options);
+    .map(({ address, length }) => ({ address: maskAddress(address, length), length }))
+    .sort((a, b) => a.address < b.address ? -1 : a.address > b.address ? 1 : 0);
 }

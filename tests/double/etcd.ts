@@ -117,6 +117,12 @@ export class EtcdServer implements AsyncDisposable {
     }, { signal });
   }
 
+  /** The names of all leases of etcd's, in use or not. */
+  async leases(): Promise<readonly string[]> {
+    const { leases } = await this.#post("lease/leases", {}) as { leases?: { ID: string }[] };
+    return leases?.map(({ ID }) => ID) ?? [];
+  }
+
   async delete(key: string): Promise<void> {
     await this.client.transact({ compare: [], success: [{ request_delete_range: { key: toBase64(key) } }] }, {
       signal,
@@ -141,7 +147,7 @@ export class EtcdServer implements AsyncDisposable {
     await this.#post("auth/enable", {});
   }
 
-  async #post(method: string, body: unknown): Promise<void> {
+  async #post(method: string, body: unknown): Promise<unknown> {
     using client = Deno.createHttpClient({ ...this.authority && { caCerts: [this.authority.caPem] } });
     const response = await fetch(`${this.url}/v3/${method}`, {
       method: "POST",
@@ -150,5 +156,75 @@ export class EtcdServer implements AsyncDisposable {
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`Cannot ask etcd for ${method}: ${text}`);
+    return JSON.parse(text);
   }
+}
+
+/** What stands between hosts and an etcd, as a balancer does, and fails as a network does. */
+export class EtcdFront implements AsyncDisposable {
+  readonly url: string;
+  readonly #server: Deno.HttpServer;
+  #thawed: Promise<void> | undefined;
+  #thaw = () => {};
+  #lost: string | undefined;
+  #between: { readonly method: string; readonly action: () => Promise<void> } | undefined;
+
+  constructor(etcd: Pick<EtcdServer, "url">) {
+    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+      try {
+        return await this.#pass(request, etcd.url);
+      } catch {
+        return unavailable();
+      }
+    });
+    this.url = `http://127.0.0.1:${(this.#server.addr as Deno.NetAddr).port}`;
+  }
+
+  /** Lets nothing through any more, and says nothing about it. */
+  freeze(): void {
+    this.#thawed = new Promise((resolve) => this.#thaw = resolve);
+  }
+
+  /** Has etcd do what `method` asks for next, and says that it did not answer. */
+  loseAnswer(method: string): void {
+    this.#lost = method;
+  }
+
+  /** Does `action` when `method` is asked for next, before etcd hears of it; if that fails, etcd never does. */
+  between(method: string, action: () => Promise<void>): void {
+    this.#between = { method, action };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#thaw();
+    await this.#server.shutdown();
+  }
+  async #pass(request: Request, url: string): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    const body = await request.text();
+    await this.#thawed;
+    if (this.#between !== undefined && pathname.endsWith(this.#between.method)) {
+      const { action } = this.#between;
+      this.#between = undefined;
+      await action();
+    }
+    const response = await fetch(url + pathname, { method: "POST", body, signal: request.signal });
+    if (this.#lost !== undefined && pathname.endsWith(this.#lost)) {
+      this.#lost = undefined;
+      await response.body?.cancel();
+      return unavailable();
+    }
+    const halting = new TransformStream<Uint8Array, Uint8Array>({
+      transform: async (chunk, out) => {
+        await this.#thawed;
+        out.enqueue(chunk);
+      },
+    });
+    return new Response(response.body?.pipeThrough(halting) ?? null, { status: response.status });
+  }
+}
+
+/** What etcd says when it does not know what has become of a request. */
+function unavailable(): Response {
+  return Response.json({ code: 14, message: "etcdserver: request timed out" }, { status: 503 });
 }

@@ -1,8 +1,8 @@
-import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { RegistryError } from "../../src/lease/registry_error.ts";
 import { formatPrefix, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
-import { EtcdServer } from "../double/etcd.ts";
+import { EtcdFront, EtcdServer } from "../double/etcd.ts";
 import { EtcdHost, flannelValue, IPV4, IPV6, request, signal } from "./etcd_world.ts";
 
 let server: EtcdServer;
@@ -19,6 +19,17 @@ function fresh(): string {
 
 function subnetsOf(lease: Lease): string[] {
   return lease.parts.map(({ subnet }) => formatPrefix(subnet));
+}
+
+/** A host that reaches the server through `front` alone. */
+function through(
+  { url }: EtcdFront,
+  prefix: string,
+  previous: readonly string[] = [],
+  addresses: readonly string[] = ["192.0.2.1"],
+): EtcdHost {
+  const previousSubnets = previous.map(parsePrefix);
+  return new EtcdHost({ access: { endpoints: [url], tls: {} } }, prefix, { addresses, previousSubnets });
 }
 
 /** The etcd lease that a key lives by, as seconds of its life; 0 if it has none. */
@@ -144,6 +155,134 @@ Deno.test("a host keeps its IPv4 subnet when the cluster becomes dual stack", as
   assertEquals(subnetsOf(lease)[0], "10.5.9.0/24");
 });
 
+Deno.test("a host keeps the half that still suits also where its subnet file is lost", async () => {
+  const prefix = fresh();
+  await server.put(`${prefix}/subnets/10.5.9.0-24`, flannelValue("192.0.2.1"));
+  using host = new EtcdHost(server, prefix, { addresses: ["192.0.2.1", "2001:db8::1"] });
+  const lease = await host.registry.acquire(request("192.0.2.1", "2001:db8::1"), { signal });
+  assertEquals(subnetsOf(lease)[0], "10.5.9.0/24");
+});
+
+Deno.test("a host of IPv6 alone has a key of Loden's own, and finds it again", async () => {
+  const prefix = fresh();
+  const options = { addresses: ["2001:db8::1"], families: [IPV6] };
+  using host = new EtcdHost(server, prefix, options);
+  const lease = await host.registry.acquire(request("2001:db8::1"), { signal });
+  assertEquals(lease.host, `&${subnetsOf(lease)[0]!.replace("/", "-")}`);
+  using again = new EtcdHost(server, prefix, options);
+  assertEquals((await again.registry.acquire(request("2001:db8::1"), { signal })).host, lease.host);
+  assertEquals(Object.keys(await server.list(prefix)), [`${prefix}/subnets/${lease.host}`]);
+});
+
+Deno.test("a host that gives up IPv4 keeps its IPv6 subnet, and leaves no key behind", async () => {
+  const prefix = fresh();
+  using both = new EtcdHost(server, prefix, { addresses: ["192.0.2.1", "2001:db8::1"] });
+  const before = await both.registry.acquire(request("192.0.2.1", "2001:db8::1"), { signal });
+  using one = new EtcdHost(server, prefix, { addresses: ["2001:db8::1"], families: [IPV6] });
+  const after = await one.registry.acquire(request("2001:db8::1"), { signal });
+  assertEquals(subnetsOf(after), subnetsOf(before).slice(1));
+  assertEquals(Object.keys(await server.list(prefix)), [`${prefix}/subnets/${after.host}`]);
+});
+
+Deno.test("a host does not take a reservation whose subnet has host bits, which others would refuse", async () => {
+  const prefix = fresh();
+  await server.put(`${prefix}/subnets/10.5.42.7-24`, flannelValue("192.0.2.1"));
+  using host = new EtcdHost(server, prefix, { addresses: ["192.0.2.1"] });
+  const lease = await host.registry.acquire(request("192.0.2.1"), { signal });
+  assertEquals(Object.keys(await server.list(prefix)), [`${prefix}/subnets/${lease.host}`]);
+  assertMatch(lease.host, /\.0-24$/);
+});
+
+Deno.test("a host has its new lease though it can't give up the old one, which it does the next time", async () => {
+  const prefix = fresh();
+  await server.put(`${prefix}/subnets/10.99.1.0-24`, flannelValue("192.0.2.1"));
+  await using front = new EtcdFront(server);
+  using host = through(front, prefix);
+  // The first transaction takes the new lease, the second one deletes the old.
+  const fail = () => Promise.reject(new Error("cut"));
+  front.between("kv/txn", () => Promise.resolve(front.between("kv/txn", fail)));
+  const lease = await host.registry.acquire(request("192.0.2.1"), { signal });
+  assertEquals(host.said.map(({ event }) => event), ["own subnet not kept", "own subnet not given up"]);
+  assertEquals(Object.keys(await server.list(prefix)).length, 2);
+  assertEquals((await host.registry.acquire(request("192.0.2.1"), { signal })).host, lease.host);
+  assertEquals(Object.keys(await server.list(prefix)), [`${prefix}/subnets/${lease.host}`]);
+});
+
+Deno.test("a host whose renewal was done but not answered keeps its key all the while", async () => {
+  const prefix = fresh();
+  await using front = new EtcdFront(server);
+  const access = { endpoints: [front.url, server.url], tls: {} };
+  using host = new EtcdHost({ access }, prefix, { addresses: ["192.0.2.1"] });
+  const first = await host.registry.acquire(request("192.0.2.1"), { signal });
+  const { revision } = await server.client.range(prefix, { signal });
+  front.loseAnswer("kv/txn");
+  const second = await host.registry.acquire({ ...request("192.0.2.1"), backendType: "host-gw" }, { signal });
+  assertEquals(second.host, first.host);
+  const watch = server.client.watch(prefix, revision + 1, { signal });
+  await watch.next();
+  const { value } = await watch.next();
+  await watch.return("compacted");
+  assert(typeof value === "object");
+  assertEquals(value.changes.map(({ isDeletion }) => isDeletion), [false], "written once, never deleted");
+  assertEquals(Object.keys(await server.list(prefix)), [`${prefix}/subnets/${second.host}`]);
+  assertEquals(await ttlOf(`${prefix}/subnets/${second.host}`), 86_400);
+});
+
+Deno.test("a host that another one is faster than takes another subnet, and leaves no etcd lease unused", async () => {
+  const prefix = fresh();
+  await using front = new EtcdFront(server);
+  using host = through(front, prefix, ["10.5.77.0/24"]);
+  const key = `${prefix}/subnets/10.5.77.0-24`;
+  front.between("kv/txn", () => server.put(key, flannelValue("192.0.2.2")));
+  const before = (await server.leases()).length;
+  const lease = await host.registry.acquire(request("192.0.2.1"), { signal });
+  assertNotEquals(lease.host, "10.5.77.0-24");
+  assertEquals((await server.list(prefix))[key], flannelValue("192.0.2.2"));
+  assertEquals((await server.leases()).length, before + 1);
+});
+
+Deno.test("a host gives back the etcd lease of a race that it need not win any more", async () => {
+  const prefix = fresh();
+  await using front = new EtcdFront(server);
+  using host = through(front, prefix, ["10.5.77.0/24"]);
+  const before = (await server.leases()).length;
+  // Just now an operator writes a reservation for it.
+  front.between(
+    "kv/txn",
+    () => server.put(`${prefix}/subnets/10.5.77.0-24`, flannelValue("192.0.2.1", "aa:bb:cc:dd:ee:ff")),
+  );
+  assertEquals((await host.registry.acquire(request("192.0.2.1"), { signal })).expiresAtMs, undefined);
+  assertEquals((await server.leases()).length, before);
+});
+
+const halves: [name: string, first: string, addresses: string[]][] = [
+  ["IPv4", "10.5.77.0-24&fd00:5:0:7::-64", ["192.0.2.1"]],
+  ["dual stack", "10.5.9.0-24&fd00:5:0:77::-64", ["192.0.2.1", "2001:db8::1"]],
+];
+
+for (const [name, first, addresses] of halves) {
+  Deno.test(`a host in ${name} sees that another was faster with half of what it is about to take`, async () => {
+    const prefix = fresh();
+    await using front = new EtcdFront(server);
+    using host = through(front, prefix, ["10.5.77.0/24", "fd00:5:0:77::/64"], addresses);
+    const foreign = '{"PublicIP":"192.0.2.2","PublicIPv6":"2001:db8::2"}';
+    front.between("kv/txn", () => server.put(`${prefix}/subnets/${first}`, foreign));
+    const lease = await host.registry.acquire(request(...addresses), { signal });
+    const taken = first.replaceAll("-", "/").split("&");
+    assertEquals(subnetsOf(lease).filter((subnet) => taken.includes(subnet)), []);
+  });
+}
+
+Deno.test("a host does not mind a foreign key that begins like the one it takes", async () => {
+  const prefix = fresh();
+  await server.put(`${prefix}/subnets/10.5.77.0-24&notes`, "milk");
+  using host = new EtcdHost(server, prefix, {
+    addresses: ["192.0.2.1"],
+    previousSubnets: [parsePrefix("10.5.77.0/24")],
+  });
+  assertEquals(subnetsOf(await host.registry.acquire(request("192.0.2.1"), { signal })), ["10.5.77.0/24"]);
+});
+
 Deno.test("a host says what to do when all subnets are held", async () => {
   const prefix = fresh();
   const families = [{ ...IPV4, subnetMin: parseAddress("10.5.1.0"), subnetMax: parseAddress("10.5.2.0") }];
@@ -159,7 +298,11 @@ Deno.test("a host says what to do when all subnets are held", async () => {
   );
 });
 
-const crowds: [count: number, name: string, families: 1 | 2][] = [[50, "IPv4", 1], [30, "dual stack", 2]];
+const crowds: [count: number, name: string, families: 1 | 2][] = [[50, "IPv4", 1], [30, "dual stack", 2], [
+  200,
+  "dual stack",
+  2,
+]];
 
 for (const [count, name, families] of crowds) {
   Deno.test(`${count} hosts that join at once in ${name} get subnets that no two share`, async () => {
