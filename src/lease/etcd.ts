@@ -5,10 +5,10 @@ import { BackOff } from "./back_off.ts";
 import type { FamilySubnets } from "./choose_subnet.ts";
 import { Contact } from "./contact.ts";
 import { findOwn, takeEtcdLease } from "./etcd_acquire.ts";
-import { EtcdClient, EtcdError } from "./etcd_client.ts";
-import { readEntry } from "./etcd_format.ts";
+import type { EtcdClient } from "./etcd_client.ts";
+import { readEntry, shownHost } from "./etcd_format.ts";
+import { explained, isAway, reasonOf, TurnedAwayError } from "./etcd_reason.ts";
 import type { EtcdChange, EtcdEntry } from "./etcd_wire.ts";
-import { ConnectionError } from "./http_door.ts";
 import { LinkedAbort } from "./linked_abort.ts";
 import type { LeaseFault } from "./lease_set.ts";
 import { pause } from "./pause.ts";
@@ -50,6 +50,8 @@ export interface EtcdRegistryOptions {
   readonly ttlMs?: number;
   /** How often etcd is asked whether it is there; every 10 s unless told. */
   readonly beatMs?: number;
+  /** How often all leases are read again, whatever the watch has said; every hour, and up to half of one more, unless told. */
+  readonly relistMs?: number;
 }
 
 /**
@@ -65,6 +67,7 @@ export async function readNetworkConfigText(
   const key = `${prefix}/config`;
   const { entries } = await explained(
     `read the network configuration ${key}`,
+    client,
     options.signal,
     () => client.range(key, { ...options, isOneKey: true }),
   );
@@ -86,6 +89,8 @@ export class EtcdRegistry implements LeaseRegistry {
   readonly #revisions = new Revisions();
   #previousSubnets: readonly Prefix[];
   #host: string | undefined;
+  /** The member that watches. */
+  #watched: string | undefined;
   #faultOf = new Map<string, string>();
   #faults: readonly LeaseFault[] = [];
 
@@ -111,7 +116,7 @@ export class EtcdRegistry implements LeaseRegistry {
   }
 
   async previous({ signal }: { signal: AbortSignal }): Promise<Lease | undefined> {
-    return await explained("read the own lease", signal, async () => {
+    return await explained("read the own lease", this.#client, signal, async () => {
       const { entries } = await this.#client.range(this.#folder, { signal });
       return findOwn(entries, this.#options.ownAddresses()[0], {
         folder: this.#folder,
@@ -128,7 +133,7 @@ export class EtcdRegistry implements LeaseRegistry {
    */
   async acquire(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease> {
     const { now, random, log } = this.#deps;
-    return await explained("take a lease", signal, async () => {
+    return await explained("take a lease", this.#client, signal, async () => {
       const { lease, revision } = await takeEtcdLease(this.#client, request, {
         folder: this.#folder,
         families: this.#options.families,
@@ -154,15 +159,20 @@ export class EtcdRegistry implements LeaseRegistry {
     let relistAtMs = 0;
     while (!signal.aborted) {
       using ended = new LinkedAbort(signal);
+      let isRelist = false;
       const beat = this.#beat(ended);
       try {
-        if (reached === undefined || elapsedMs() >= relistAtMs) {
+        if (reached === undefined) {
           const { revision, entries } = await this.#client.range(this.#folder, { signal });
           yield { kind: "snapshot", leases: this.#readAll(entries) };
           reached = revision;
-          relistAtMs = elapsedMs() + RELIST_MS * (1 + random() / 2);
+          relistAtMs = elapsedMs() + (this.#options.relistMs ?? RELIST_MS) * (1 + random() / 2);
         }
-        const timer = setTimeout(() => ended.abort(), Math.max(relistAtMs - elapsedMs(), 0));
+        const timer = setTimeout(() => {
+          isRelist = true;
+          ended.abort();
+        }, Math.max(relistAtMs - elapsedMs(), 0));
+        this.#watched = this.#client.endpoint;
         try {
           const pieces = this.#client.watch(this.#folder, reached + 1, ended);
           for (;;) {
@@ -180,14 +190,15 @@ export class EtcdRegistry implements LeaseRegistry {
           reached = undefined;
         } finally {
           clearTimeout(timer);
+          this.#watched = undefined;
         }
       } catch (error) {
         if (signal.aborted) return;
-        const isRelist = ended.signal.aborted && elapsedMs() >= relistAtMs;
-        if (!isRelist) {
+        if (isRelist) reached = undefined;
+        else {
           const cause = ended.signal.aborted ? ended.signal.reason : error;
           this.#contact.lost(reasonOf(cause, this.#client.endpoint));
-          if (isAway(cause)) this.#client.turnAway();
+          if (isAway(cause) && !(cause instanceof TurnedAwayError)) this.#client.turnAway();
         }
       } finally {
         ended.abort();
@@ -204,7 +215,11 @@ export class EtcdRegistry implements LeaseRegistry {
       await pause(this.#options.beatMs ?? BEAT_MS, { signal });
       if (signal.aborted) return;
       try {
+        const watched = this.#watched;
         await this.#client.range(this.#folder, { signal, isCount: true });
+        const { endpoint } = this.#client;
+        // The one that answers may not be the one that watches.
+        if (watched !== undefined && watched !== endpoint) throw new TurnedAwayError(watched, endpoint);
         this.#contact.heard();
       } catch (error) {
         ended.abort(error);
@@ -255,29 +270,6 @@ export class EtcdRegistry implements LeaseRegistry {
   }
 
   #tellFaults(): void {
-    this.#faults = [...this.#faultOf].map(([host, reason]) => ({ host, reason }));
+    this.#faults = [...this.#faultOf].map(([host, reason]) => ({ host: shownHost(host), reason }));
   }
-}
-
-/** Says what was asked when etcd refuses or does not answer. */
-async function explained<T>(action: string, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof EtcdError) throw new RegistryError(action, `etcd answers: ${error.message}`);
-    if (error instanceof ConnectionError) {
-      throw new RegistryError(action, `${error.message}; look at -etcd-endpoints`);
-    }
-    throw error;
-  }
-}
-
-function isAway(error: unknown): boolean {
-  return error instanceof ConnectionError || error instanceof EtcdError;
-}
-
-function reasonOf(error: unknown, endpoint: string): string {
-  if (error instanceof EtcdError) return `etcd at ${endpoint} answers: ${error.message}`;
-  return error instanceof Error ? error.message : String(error);
 }

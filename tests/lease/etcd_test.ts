@@ -268,6 +268,6 @@ Deno.test("EtcdRegistry is let in by user and password, also when etcd has forgo
   await assertRejects(
     () => nobody.registry.acquire(request("192.0.2.1"), { signal }),
     Error,
-    "etcd answers: ",
+    `Cannot take a lease: etcd at ${server.url} answers: `,
   );
 });
