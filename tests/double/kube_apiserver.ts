@@ -1,7 +1,7 @@
 import { kubeApiServerPath } from "../../.ci/kube_apiserver.ts";
 import type { Json } from "./api_objects.ts";
 import { FLANNEL_RULES, type TestApiServer, TOKENS } from "./api_server.ts";
-import { makeAuthority, makeRsaKey } from "./certificates.ts";
+import { type Authority, makeAuthority, makeRsaKey } from "./certificates.ts";
 import { EtcdServer } from "./etcd.ts";
 import { freePort, ServerProcess } from "./server_process.ts";
 
@@ -18,6 +18,8 @@ export class KubeApiServer implements TestApiServer {
   private constructor(
     readonly port: number,
     readonly caFile: string,
+    /** Issues certificates that the server knows clients by. */
+    readonly authority: Authority,
     client: Deno.HttpClient,
     command: readonly string[],
     folder: string,
@@ -69,6 +71,7 @@ export class KubeApiServer implements TestApiServer {
     const kube = new KubeApiServer(
       port,
       authority.caFile,
+      authority,
       client,
       [
         ...[

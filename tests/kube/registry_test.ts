@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { toBase64 } from "../../src/lease/etcd_wire.ts";
+import { findApiServer } from "../../src/lease/kube_config.ts";
 import { KubeAnnouncer } from "../../src/lease/kube_announcer.ts";
 import type { Json } from "../double/api_objects.ts";
 import { refusal } from "../double/api_objects.ts";
@@ -12,7 +14,7 @@ import {
   memberNode,
   useRealServer,
 } from "./servers.ts";
-import { onBothServers, onTheDouble, PREFIX, request, signal, until } from "./servers.ts";
+import { onBothServers, onTheDouble, onTheRealServer, PREFIX, request, signal, until } from "./servers.ts";
 import { parsePrefix } from "../../src/model/address.ts";
 
 useRealServer();
@@ -471,6 +473,48 @@ onTheDouble("a server that is no API server is told of in one line", async (serv
   await using host = new KubeHost(server);
   const error = await assertRejects(() => host.registry.acquire(request("192.0.2.1"), { signal }), Error);
   assertEquals(error.message, "Cannot read node n1: the API server answers: <html> <h1>Bad Gateway</h1>");
+});
+
+onTheRealServer(
+  "a client certificate of a kubeconfig stands in for a token, and its lack is told",
+  async (server) => {
+    await server.createNode(bareNode("n1", ["10.244.1.0/24"]));
+    const { certPem, keyPem } = await server.authority.issue({ name: "agent", commonName: "agent" });
+    const cluster = { server: server.url, "certificate-authority-data": toBase64(server.authority.caPem) };
+    const accessOf = (user: Record<string, string>) => {
+      const kubeconfig = JSON.stringify({
+        "current-context": "c",
+        contexts: [{ name: "c", context: { cluster: "c", user: "u" } }],
+        clusters: [{ name: "c", cluster }],
+        users: [{ name: "u", user }],
+      });
+      const deps = { environment: { KUBECONFIG: "/k" }, readTextFile: () => Promise.resolve(kubeconfig) };
+      return findApiServer({ url: "", kubeconfigFile: "" }, deps);
+    };
+    const certificate = { "client-certificate-data": toBase64(certPem), "client-key-data": toBase64(keyPem) };
+    {
+      await using host = new KubeHost(server, { access: await accessOf(certificate) });
+      assertEquals(describe(await host.registry.acquire(request("192.0.2.1"), { signal })), N1);
+      host.follow();
+      await host.sees(N1);
+    }
+    await using stranger = new KubeHost(server, { access: await accessOf({}) });
+    const error = await assertRejects(
+      () => stranger.registry.acquire(request("192.0.2.1"), { signal }),
+      Error,
+    );
+    assertMatch(error.message, /^Cannot read node n1: the API server answers: .*(forbidden|Unauthorized)/);
+  },
+);
+
+onTheRealServer("a server whose certificate comes from somebody else is not spoken to", async (server) => {
+  const access = { url: server.url, tls: {}, token: server.tokens.agent, hint: "look at the test" };
+  await using host = new KubeHost(server, { access });
+  const error = await assertRejects(() => host.registry.acquire(request("192.0.2.1"), { signal }), Error);
+  assertMatch(
+    error.message,
+    /its certificate comes from an authority that is not trusted; name the right one's file; look at the test$/,
+  );
 });
 
 Deno.test("KEYS are flannel's", () => {

@@ -23,6 +23,11 @@ const IS_FAST = Deno.env.get("LODEN_SERVERS") === "double";
  */
 export function onBothServers(name: string, test: (server: TestApiServer) => Promise<void>): void {
   onTheDouble(name, test);
+  onTheRealServer(name, test);
+}
+
+/** Defines a test of what the double can't do, as TLS. */
+export function onTheRealServer(name: string, test: (server: KubeApiServer) => Promise<void>): void {
   if (IS_FAST) return;
   // The server outlives each test, and some end and start it.
   const sanitizers = { sanitizeOps: false, sanitizeResources: false };
