@@ -126,7 +126,7 @@ function isSame(a: TlsTexts, b: TlsTexts): boolean {
 /** What went wrong with a connection, in a person's words where the cause is known. */
 export function connectionReason(error: unknown): string {
   const text = lastPart(error);
-  if (/UnknownIssuer/.test(text)) {
+  if (/UnknownIssuer|BadSignature/.test(text)) {
     return "its certificate comes from an authority that is not trusted; name the right one's file";
   }
   if (/Expired/.test(text)) return "its certificate has expired, or this host's clock is wrong";

@@ -10,17 +10,24 @@ export async function* linesOf(
   signal: AbortSignal,
 ): AsyncGenerator<string, void, undefined> {
   const decoder = new TextDecoder();
-  let rest = "";
+  // The pieces of a line that is not whole yet: joined once, since a long one comes in many.
+  let pieces: string[] = [];
+  let length = 0;
   for await (const chunk of chunksOf(response, signal)) {
-    const text = rest + decoder.decode(chunk, { stream: true });
-    if (text.length > MAX_LINE_LENGTH) {
+    const lines = decoder.decode(chunk, { stream: true }).split("\n");
+    const rest = lines.pop()!;
+    for (const line of lines) {
+      const whole = pieces.join("") + line;
+      pieces = [];
+      length = 0;
+      if (whole !== "") yield whole;
+    }
+    pieces.push(rest);
+    length += rest.length;
+    if (length > MAX_LINE_LENGTH) {
       throw new ConnectionError(`an answer has more than ${MAX_LINE_LENGTH} characters`);
     }
-    const lines = text.split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) {
-      if (line !== "") yield line;
-    }
   }
-  if (rest !== "") yield rest;
+  const last = pieces.join("");
+  if (last !== "") yield last;
 }
