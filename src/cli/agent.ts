@@ -179,13 +179,7 @@ async function takePart(
   let lastPass: PassReport | undefined;
   const health = () => {
     const { contact } = registry;
-    return readiness({
-      lastPass,
-      lease: membership,
-      subnetFile,
-      contact,
-      hasSnapshot: leases.all !== undefined,
-    });
+    return readiness({ lastPass, lease: membership, subnetFile, contact, hasSnapshot: leases.isKnown });
   };
   workplace.show({
     health,

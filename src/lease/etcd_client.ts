@@ -15,6 +15,7 @@ import { linesOf } from "./lines.ts";
 
 /** An answer must be there after this long. */
 const ANSWER_MS = 5000;
+const LATE = new DOMException("The answer is late", "TimeoutError");
 const MAX_SHOWN_LENGTH = 300;
 /** The codes of gRPC that this program decides by. */
 const UNKNOWN = 2;
@@ -128,11 +129,7 @@ export class EtcdClient implements Disposable {
       },
     };
     using abort = new LinkedAbort(signal);
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      abort.abort();
-    }, ANSWER_MS);
+    const timer = setTimeout(() => abort.abort(LATE), ANSWER_MS);
     try {
       const response = await this.#fetch("watch", body, abort.signal);
       for await (const line of linesOf(response, abort.signal)) {
@@ -158,7 +155,7 @@ export class EtcdClient implements Disposable {
       }
       throw new ConnectionError(`${this.#where} ended the watch`);
     } catch (error) {
-      throw this.#explained(error, signal, isLate);
+      throw this.#explained(error, signal, abort);
     } finally {
       clearTimeout(timer);
     }
@@ -192,18 +189,14 @@ export class EtcdClient implements Disposable {
 
   async #askOne(method: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     using abort = new LinkedAbort(signal);
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      abort.abort();
-    }, ANSWER_MS);
+    const timer = setTimeout(() => abort.abort(LATE), ANSWER_MS);
     try {
       const response = await this.#fetch(method, body, abort.signal);
       const line = await firstLine(response, abort.signal);
       if (line !== "") return JSON.parse(line);
       throw new ConnectionError(`${this.#where} answers nothing`);
     } catch (error) {
-      throw this.#explained(error, signal, isLate);
+      throw this.#explained(error, signal, abort);
     } finally {
       clearTimeout(timer);
     }
@@ -258,9 +251,9 @@ export class EtcdClient implements Disposable {
     return answer;
   }
 
-  #explained(error: unknown, signal: AbortSignal, isLate: boolean): unknown {
+  #explained(error: unknown, signal: AbortSignal, abort: LinkedAbort): unknown {
     if (signal.aborted) return signal.reason;
-    if (isLate) {
+    if (abort.signal.reason === LATE) {
       return new ConnectionError(`${this.#where} does not answer within ${ANSWER_MS / 1000} s`);
     }
     if (error instanceof EtcdError) return error;

@@ -124,7 +124,7 @@ function isSame(a: TlsTexts, b: TlsTexts): boolean {
 }
 
 /** What went wrong with a connection, in a person's words where the cause is known. */
-export function connectionReason(error: unknown): string {
+function connectionReason(error: unknown): string {
   const text = lastPart(error);
   if (/UnknownIssuer|BadSignature/.test(text)) {
     return "its certificate comes from an authority that is not trusted; name the right one's file";

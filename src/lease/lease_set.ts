@@ -87,6 +87,11 @@ export class LeaseSet {
     return this.#version;
   }
 
+  /** Whether it is known who is in the overlay, from the registry or from an earlier process. */
+  get isKnown(): boolean {
+    return this.#leases !== undefined;
+  }
+
   /** Every lease, the own one too, as the registry said last; `undefined` before the first snapshot. */
   get all(): readonly Lease[] | undefined {
     return this.#leases && this.#inOrder();

@@ -268,7 +268,9 @@ Deno.test("LeaseSet.remote() has those who said the same for longer first, also 
 Deno.test("LeaseSet takes what is remembered for all there is, until the first snapshot", () => {
   const set = new LeaseSet();
   const remembered = lease("b", "10.244.2.0/24", "192.0.2.2");
+  assertEquals(set.isKnown, false);
   set.remember([remembered]);
+  assertEquals(set.isKnown, true);
   assertEquals([set.remote(OWN, NETWORKS)!.isRemembered, set.remote(OWN, NETWORKS)!.leases], [true, [
     remembered,
   ]]);
