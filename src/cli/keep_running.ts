@@ -1,5 +1,5 @@
 import type { Log } from "../log/log.ts";
-import { delay } from "../reconcile/trigger.ts";
+import { pause } from "../lease/pause.ts";
 
 /** A loop that ended by itself is started again after this long, doubled each time. */
 const FIRST_RETRY_MS = 100;
@@ -23,7 +23,7 @@ export async function keepRunning(
       const reason = errorText(error);
       log.write("error", "loop failed", { loop: name, reason, retryInMs: retryMs });
     }
-    await delay(retryMs, { signal });
+    await pause(retryMs, { signal });
   }
 }
 

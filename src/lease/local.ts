@@ -8,6 +8,7 @@ import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
 import { LinkedAbort } from "./linked_abort.ts";
 import type { LeaseFault } from "./lease_set.ts";
+import { pause } from "./pause.ts";
 import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
 
@@ -238,17 +239,10 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
   }
 
   /** Waits for `ms`, or less if this process writes or `signal` aborts. */
-  async #pause(ms: number, options: { signal: AbortSignal }): Promise<void> {
-    const { signal } = options;
-    if (signal.aborted) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const end = () => resolve();
-    const timer = setTimeout(end, ms);
-    this.#wakes.add(end);
-    signal.addEventListener("abort", end, { once: true });
-    await promise;
-    clearTimeout(timer);
-    this.#wakes.delete(end);
-    signal.removeEventListener("abort", end);
+  async #pause(ms: number, { signal }: { signal: AbortSignal }): Promise<void> {
+    const { promise: woken, resolve: wake } = Promise.withResolvers<void>();
+    this.#wakes.add(wake);
+    await pause(ms, { signal, woken });
+    this.#wakes.delete(wake);
   }
 }

@@ -2,6 +2,7 @@ import type { Log } from "../log/log.ts";
 import { formatAddress, formatPrefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { isSameLease, type LeaseSet } from "./lease_set.ts";
+import { pause } from "./pause.ts";
 import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
 
 /** A lease that could not be had is asked for again after this long, doubled each time. */
@@ -79,7 +80,8 @@ export class Membership {
         retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
       }
       this.#asked.resolve();
-      await this.#sleep(waitMs, { signal });
+      // Not at all if `refresh()` was called since the request was made.
+      await pause(waitMs, { signal, woken: this.#wake.promise });
     }
     this.#asked.resolve();
   }
@@ -140,20 +142,6 @@ export class Membership {
     if (lease.expiresAtMs === undefined) return LONGEST_TIMER_MS;
     const leftMs = lease.expiresAtMs - this.#deps.now();
     return Math.min(Math.max(leftMs - this.#renewMarginMs, SHORTEST_RENEWAL_MS), LONGEST_TIMER_MS);
-  }
-
-  /** Waits, unless `refresh()` was called since the request was made. */
-  async #sleep(ms: number, options: { signal: AbortSignal }): Promise<void> {
-    const { signal } = options;
-    // A signal that has aborted already tells nobody any more.
-    if (signal.aborted) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const end = () => resolve();
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end, { once: true });
-    await Promise.race([promise, this.#wake.promise]);
-    clearTimeout(timer);
-    signal.removeEventListener("abort", end);
   }
 }
 

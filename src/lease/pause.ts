@@ -1,10 +1,18 @@
-/** Waits for `ms`, or until `signal` aborts; whoever waited looks at the signal. */
-export async function pause(ms: number, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+/**
+ * Waits for `ms`, or until `woken` settles or `signal` aborts, whichever comes first; whoever waited looks at the signal.
+ */
+export async function pause(
+  ms: number,
+  options: { readonly signal: AbortSignal; readonly woken?: Promise<void> },
+): Promise<void> {
+  const { signal, woken } = options;
+  // A signal that has aborted already tells nobody any more.
   if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const end = () => resolve();
   const timer = setTimeout(end, ms);
   signal.addEventListener("abort", end, { once: true });
+  woken?.then(end);
   await promise;
   clearTimeout(timer);
   signal.removeEventListener("abort", end);

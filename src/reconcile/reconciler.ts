@@ -1,4 +1,5 @@
 import type { Wanted } from "./wanted.ts";
+import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
 import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
 import type { DesiredState, ObservedLink } from "../model/state.ts";
@@ -14,7 +15,7 @@ import {
   type TableStep,
 } from "./plan.ts";
 import { Failures, type PassReport } from "./report.ts";
-import { delay, type Trigger } from "./trigger.ts";
+import type { Trigger } from "./trigger.ts";
 
 /** What a pass needs of the world. */
 export interface ReconcilerDeps {
@@ -181,7 +182,7 @@ export async function reconcileForever(
     const waitMs = isWhole ? resyncMs : Math.min(retryMs, resyncMs);
     retryMs = isWhole ? FIRST_RETRY_MS : waitMs * 2;
     try {
-      await delay(report?.durationMs ?? 0, { signal });
+      await pause(report?.durationMs ?? 0, { signal });
       await trigger.next(waitMs, { signal });
     } catch (error) {
       if (!signal.aborted) throw error;

@@ -1,3 +1,5 @@
+import { pause } from "../lease/pause.ts";
+
 /** Collects nudges. A nudge carries no data: it says "look again". */
 export class Trigger {
   #isNudged = false;
@@ -20,27 +22,10 @@ export class Trigger {
     if (!this.#isNudged) {
       const woken = Promise.withResolvers<void>();
       this.#wake = woken.resolve;
-      await delay(maxWaitMs, { signal, woken: woken.promise });
+      await pause(maxWaitMs, { signal, woken: woken.promise });
       this.#wake = undefined;
       signal.throwIfAborted();
     }
     this.#isNudged = false;
   }
-}
-
-/** Waits for `ms`, or less if `woken` resolves or `signal` aborts. Never rejects. */
-export async function delay(
-  ms: number,
-  options: { signal: AbortSignal; woken?: Promise<void> },
-): Promise<void> {
-  const { signal, woken } = options;
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const end = () => resolve();
-  const timer = setTimeout(end, ms);
-  signal.addEventListener("abort", end, { once: true });
-  woken?.then(end);
-  await promise;
-  clearTimeout(timer);
-  signal.removeEventListener("abort", end);
 }

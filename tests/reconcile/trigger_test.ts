@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "@std/assert";
-import { delay, Trigger } from "../../src/reconcile/trigger.ts";
+import { pause } from "../../src/lease/pause.ts";
+import { Trigger } from "../../src/reconcile/trigger.ts";
 
 const FOREVER_MS = 60_000;
 const never = () => new AbortController().signal;
@@ -37,15 +38,15 @@ Deno.test("Trigger.next() ends with the signal's reason", async () => {
   await assertRejects(() => new Trigger().next(1, { signal: controller.signal }), Error, "enough");
 });
 
-Deno.test("delay() ends at once when its signal has aborted, and leaves no timer behind", async () => {
+Deno.test("pause() ends at once when its signal has aborted, and leaves no timer behind", async () => {
   const startedMs = performance.now();
-  await delay(FOREVER_MS, { signal: AbortSignal.abort() });
+  await pause(FOREVER_MS, { signal: AbortSignal.abort() });
   const controller = new AbortController();
-  const waiting = delay(FOREVER_MS, { signal: controller.signal });
+  const waiting = pause(FOREVER_MS, { signal: controller.signal });
   controller.abort();
   await waiting;
   assert(performance.now() - startedMs < 5000);
-  assertEquals(await delay(0, { signal: never() }), undefined);
+  assertEquals(await pause(0, { signal: never() }), undefined);
 });
 
 /** Counts the listeners that a signal has. */
