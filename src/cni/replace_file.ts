@@ -9,12 +9,17 @@ const CHUNK_LENGTH = 64 * 1024;
  *
  * @param text The pieces of its text.
  * @param mode Permission bits, whatever the umask says.
+ * @param temporary Where it is written first, in the same folder; what is there is overwritten.
  */
-export function replaceFile(path: string, text: Iterable<string>, mode: number): void {
-  const temporary = temporaryPath(path);
+export function replaceFile(
+  path: string,
+  text: Iterable<string>,
+  mode: number,
+  temporary = temporaryPath(path),
+): void {
   try {
     {
-      using file = Deno.openSync(temporary, { write: true, createNew: true, mode });
+      using file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode });
       let chunk = "";
       for (const piece of text) {
         chunk += piece;
