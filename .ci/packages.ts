@@ -14,6 +14,8 @@ const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] =
   ["iperf3", "iperf3"],
   ["openssl", "openssl"],
   ["etcd", "etcd-server"],
+  ["buildah", "buildah"],
+  ["crun", "crun"],
 ];
 /** Where programs are that only root uses, also if `PATH` does not say so. */
 const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
