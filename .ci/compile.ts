@@ -16,8 +16,8 @@ import { LOCKED, run, runScript } from "./run.ts";
  *   path in the working folder, where no library should be looked for.
  * - The network, environment and files are the agent's work. `/proc`, `/sys` and `/dev` are closed all the same: Deno
  *   opens them only to a program that may do everything. The agent goes through libc there.
- * - No program is ever started but ip(8), which the lab makes its hosts with and runs everything else through. Where
- *   `ip` is missing nothing is said, until something would start it.
+ * - Programs are started by the CNI plugin (delegates, from the folders that the runtime names) and by the lab
+ *   (ip(8)). The agent gives this right up before it reads anything (`cli/main.ts`).
  * - Facts about the system (`--allow-sys`) are not asked of Deno.
  * - Without `--no-prompt` a refusal would stop an agent that runs at a terminal, with a question.
  */
@@ -27,7 +27,7 @@ const PERMISSIONS = [
   "--allow-env",
   "--allow-read",
   "--allow-write",
-  "--allow-run=ip",
+  "--allow-run",
   "--no-prompt",
 ];
 /**

@@ -25,14 +25,18 @@ import { serveStatus } from "../status/server.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
 import { chooseUnderlay } from "../underlay/underlay.ts";
 import { MemoryKeeper, tellOfNewFaults } from "./after_pass.ts";
+import { AgentWordKeeper } from "./agent_word_keeper.ts";
 import { errorText, keepRunning } from "./keep_running.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { readConfigFile, readRegistryConfig } from "./network_config.ts";
 import { hasNextHopObjects, randomMac, requirePrivilege } from "./preflight.ts";
+import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace, registryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
-import { SubnetFileKeeper } from "./subnet_file_keeper.ts";
 import { UnderlayFollower } from "./underlay_follower.ts";
+
+/** What the CNI plugin is told after the agent. */
+const ENDED = "the agent was ended";
 
 /** What the agent needs of the process that it runs in. */
 export interface AgentDeps {
@@ -67,6 +71,21 @@ export async function runAgent(
   deps: AgentDeps,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
+  const word = new AgentWordKeeper(options.subnetFilePath, { log: deps.log, now: () => new Date() });
+  try {
+    await run(options, deps, { word, signal });
+    word.keep([ENDED]);
+  } catch (error) {
+    word.keep([signal.aborted ? ENDED : errorText(error)]);
+    throw error;
+  }
+}
+
+async function run(
+  options: Options,
+  deps: AgentDeps,
+  { word, signal }: { readonly word: AgentWordKeeper; readonly signal: AbortSignal },
+): Promise<void> {
   const { log } = deps;
   await using stack = new AsyncDisposableStack();
 
@@ -90,6 +109,7 @@ export async function runAgent(
     ownLease: () => undefined,
     registry: () => ({ name: place.name, heardAtMs: undefined, reason: waitingFor }),
   };
+  stack.use(word.follow(() => status.health().reasons));
   if (options.health !== undefined) {
     stack.use(serveStatus(() => status, { ...options.health, signal }));
   }
@@ -174,12 +194,12 @@ async function takePart(
     log,
   }, { renewMarginMs: options.leaseRenewMarginMs });
 
-  const subnetFile = new SubnetFileKeeper(options.subnetFilePath, { log });
-  watchFiles(options.subnetFilePath, () => trigger.nudge());
+  const podFiles = new PodFiles(options, { log, environment: deps.environment, program: Deno.execPath() });
+  for (const path of podFiles.paths) watchFiles(path, () => trigger.nudge());
   let lastPass: PassReport | undefined;
   const health = () => {
     const { contact } = registry;
-    return readiness({ lastPass, lease: membership, subnetFile, contact, hasSnapshot: leases.isKnown });
+    return readiness({ lastPass, lease: membership, podFiles, contact, hasSnapshot: leases.isKnown });
   };
   workplace.show({
     health,
@@ -229,7 +249,7 @@ async function takePart(
       }
       const { masquerade } = options;
       const mtuBytes = backend.overlayMtuBytes(underlay.current);
-      subnetFile.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
+      podFiles.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
       if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.environment["NOTIFY_SOCKET"]);
     },
     now: () => new Date(),

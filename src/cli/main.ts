@@ -15,10 +15,12 @@ const OVERVIEW = `loden ${VERSION}: a layer 3 network for pods that heals itself
 
 Usage: loden COMMAND [-FLAG[=VALUE]]...
 
-  agent     run on this host; also what flags without a command do, as flanneld
-  lab       several hosts on this machine, in network namespaces
-  version   print the version
-  help      print this; 'loden agent -help' prints the agent's flags
+  agent         run on this host; also what flags without a command do, as flanneld
+  install-cni   put the CNI plugin, and a conflist, where the container runtime looks for them
+  cleanup       find and release what vanished pods have left, or all of ours on this host
+  lab           several hosts on this machine, in network namespaces
+  version       print the version
+  help          print this; 'loden agent -help' prints the agent's flags
 `;
 
 /** Runs the command that the process was started with and returns its exit code. */
@@ -32,6 +34,8 @@ export async function main(): Promise<number> {
         return await agent(rest, signal);
       case "lab":
         return await lab(rest, signal);
+      case "install-cni":
+        return await install(rest);
       case "version":
         print(Deno.stdout, VERSION);
         return EXIT.done;
@@ -87,6 +91,8 @@ async function agent(args: readonly string[], signal: AbortSignal): Promise<numb
   }
   const log = openLog(outcome.options, stack);
   for (const reason of outcome.warnings) log.write("warn", "option doubted", { reason });
+  // An agent starts no program, whatever somebody may make it do.
+  Deno.permissions.revokeSync({ name: "run" });
   const { runAgent } = await import("./agent.ts");
   try {
     await runAgent(outcome.options, { log, environment: Deno.env.toObject() }, { signal });
@@ -118,6 +124,16 @@ function openLogFile(path: string): Deno.FsFile {
       }; make it writable, or name another with -log-file`,
     );
   }
+}
+
+async function install(args: readonly string[]): Promise<number> {
+  const { installCni } = await import("./install_cni.ts");
+  installCni(args, {
+    environment: Deno.env.toObject(),
+    program: Deno.build.standalone ? Deno.execPath() : undefined,
+    print: (line) => print(Deno.stdout, line),
+  });
+  return EXIT.done;
 }
 
 async function lab(args: readonly string[], signal: AbortSignal): Promise<number> {

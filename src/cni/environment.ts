@@ -85,7 +85,10 @@ function isVerb(text: string): text is Verb {
 
 function checkContainerId(containerId: string): void {
   if (!isCniName(containerId)) {
-    throw wrong("invalid characters in CNI_CONTAINERID", `${quoted(containerId)} does not match ${NAME.source}`);
+    throw wrong(
+      "invalid characters in CNI_CONTAINERID",
+      `${quoted(containerId)} does not match ${NAME.source}`,
+    );
   }
   if (containerId.length > MAX_CONTAINER_ID_BYTES) {
     throw wrong("CNI_CONTAINERID is too long", `${containerId.length} of ${MAX_CONTAINER_ID_BYTES} bytes`);

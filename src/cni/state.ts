@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { replaceFile } from "./replace_file.ts";
+import { statIfThere } from "./write_if_other.ts";
 
 /** What the plugin remembers of one attachment: the configuration that its delegate was given. */
 export interface AttachmentState {
@@ -90,8 +91,10 @@ export class StateFolder {
       throw error;
     }
     return entries.filter(({ name, isFile }) => isFile && !name.startsWith(".")).map(({ name }) => {
-      const [containerId = "", ifname] = name.split("@");
-      return { containerId, ifname };
+      const at = name.indexOf("@");
+      return at === -1
+        ? { containerId: name, ifname: undefined }
+        : { containerId: name.slice(0, at), ifname: name.slice(at + 1) };
     });
   }
 
@@ -106,7 +109,9 @@ export class StateFolder {
   #readFile(name: string): string | undefined {
     const path = join(this.path, name);
     try {
-      if (Deno.statSync(path).size > MAX_STATE_BYTES) throw new Error(`${path} is too large to be a state file`);
+      if (Deno.statSync(path).size > MAX_STATE_BYTES) {
+        throw new Error(`${path} is too large to be a state file`);
+      }
       return Deno.readTextFileSync(path);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
@@ -117,15 +122,6 @@ export class StateFolder {
 
 function nameOf({ containerId, ifname }: Attachment): string {
   return `${containerId}@${ifname}`;
-}
-
-function statIfThere(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
 
 function removeIfThere(path: string): void {

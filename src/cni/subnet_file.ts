@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
 import { fileReason } from "../log/file_reason.ts";
-import { replaceFile, temporaryPath } from "./replace_file.ts";
+import { temporaryPath } from "./replace_file.ts";
+import { statIfThere, writeIfOther } from "./write_if_other.ts";
 import { type Address, AF_INET, AF_INET6, formatAddress, formatPrefix } from "../model/address.ts";
 import { familyOf, parsePrefix, type Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
@@ -39,7 +40,6 @@ export class SubnetFileError extends Error {
 
 /** A larger file is not a subnet file. */
 const MAX_TEXT_LENGTH = 64 * 1024;
-const DEFAULT_MODE = 0o644;
 const LINE = /^(?:export\s+)?(FLANNEL_[A-Z0-9_]+)\s*[=:](.*)$/;
 
 /** Each family's keys, in the order of the file. */
@@ -147,24 +147,9 @@ export function checkSubnetFile(path: string): void {
  */
 export function writeSubnetFile(path: string, text: string): boolean {
   try {
-    const existing = statIfThere(path);
-    refuseFolder(existing);
-    const isFile = existing?.isFile === true;
-    if (isFile && existing.size <= MAX_TEXT_LENGTH && Deno.readTextFileSync(path) === text) return false;
-    Deno.mkdirSync(dirname(path), { recursive: true });
-    replaceFile(path, [text], isFile && existing.mode !== null ? existing.mode & 0o777 : DEFAULT_MODE);
-    return true;
+    return writeIfOther(path, text);
   } catch (error) {
     throw new SubnetFileError(path, fileReason(error));
-  }
-}
-
-function statIfThere(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
   }
 }
 

@@ -22,6 +22,15 @@ export interface Options {
   readonly masquerade: boolean;
   readonly networkConfigPath: string;
   readonly subnetFilePath: string;
+  /** The runtime's conflist, and what it is made of; absent where none is written. */
+  readonly conflist?: {
+    readonly path: string;
+    readonly sourcePath: string;
+    /** Whether a source that is not there is no fault, as nobody has named it. */
+    readonly isSourceOptional: boolean;
+  };
+  /** Where the CNI plugin is put back; absent where it is not. */
+  readonly pluginFolder?: string;
   readonly registry: RegistryOptions;
   /** Where what was known last is kept; absent where it is not. */
   readonly leaseCachePath?: string;
@@ -84,6 +93,14 @@ function optionsOf(reading: FlagReading): Options {
     masquerade: reading.values.get("ip-masq") as boolean,
     networkConfigPath: text("net-config-path"),
     subnetFilePath: text("subnet-file"),
+    ...text("cni-conf") !== "" && {
+      conflist: {
+        path: text("cni-conf"),
+        sourcePath: text("cni-conf-from"),
+        isSourceOptional: !reading.given.has("cni-conf-from"),
+      },
+    },
+    ...text("cni-bin-dir") !== "" && { pluginFolder: text("cni-bin-dir") },
     registry: registryOf(reading),
     ...text("lease-cache") !== "" && { leaseCachePath: text("lease-cache") },
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,

@@ -7,8 +7,8 @@ export interface HealthFacts {
   readonly lastPass: PassReport | undefined;
   /** The own lease, or why there is none. */
   readonly lease: { readonly own: Lease | undefined; readonly reason: string | undefined };
-  /** Why there is no good subnet file; `undefined` while there is one. */
-  readonly subnetFile: { readonly fault: string | undefined };
+  /** Why what pods are started with is not in place, and what may keep the runtime from using it. */
+  readonly podFiles: { readonly fault: string | undefined; readonly note: string | undefined };
   /** Whether it is known who is in the overlay. There is no pass before it is. */
   readonly hasSnapshot: boolean;
   /** Why the registry can't be followed now; `undefined` while it can. */
@@ -26,7 +26,7 @@ export interface Readiness {
 
 /** Judges whether the overlay is as desired: that it once was does not count. */
 export function readiness(facts: HealthFacts): Readiness {
-  const { lastPass, lease, subnetFile, hasSnapshot, contact } = facts;
+  const { lastPass, lease, podFiles, hasSnapshot, contact } = facts;
   const cause = (reason: string | undefined) => reason === undefined ? "" : `: ${reason}`;
   const unready = (...reasons: string[]) => ({ isReady: false, reasons, notes: [] });
   // Without these there is nothing else to judge.
@@ -41,11 +41,12 @@ export function readiness(facts: HealthFacts): Readiness {
   if (failureCount > 0) {
     reasons.push(`${failureCount} of ${planned} changes failed in the last pass`, ...failures);
   }
-  if (subnetFile.fault !== undefined) reasons.push(subnetFile.fault);
+  if (podFiles.fault !== undefined) reasons.push(podFiles.fault);
   // What is built stays, so these do not make a host unready.
   const notes: string[] = [];
   if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
   if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
+  if (podFiles.note !== undefined) notes.push(podFiles.note);
   if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");
   return { isReady: reasons.length === 0, reasons, notes };
 }

@@ -66,7 +66,7 @@ Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next 
     readiness({
       lastPass,
       lease,
-      subnetFile: { fault: undefined },
+      podFiles: { fault: undefined, note: undefined },
       hasSnapshot: true,
       contact: { reason: undefined },
     });

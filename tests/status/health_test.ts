@@ -5,7 +5,7 @@ import { OWN, pass } from "./facts.ts";
 const ready: HealthFacts = {
   lastPass: pass(),
   lease: { own: OWN, reason: undefined },
-  subnetFile: { fault: undefined },
+  podFiles: { fault: undefined, note: undefined },
   hasSnapshot: true,
   contact: { reason: undefined },
 };
@@ -30,7 +30,7 @@ const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = 
     lease: { own: undefined, reason: "all are held" },
     lastPass: undefined,
     hasSnapshot: false,
-    subnetFile: { fault: "the subnet file is not written yet" },
+    podFiles: { fault: "the subnet file is not written yet", note: undefined },
   }, ["this host has no lease: all are held"]],
   ["no pass was made", { lastPass: undefined }, ["no pass was made yet"]],
   ["the last pass failed", {
@@ -43,7 +43,9 @@ const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = 
   ["the links are down", { lastPass: pass({ isForwarding: false }) }, [
     "the links of the overlay are not as they must be",
   ]],
-  ["the subnet file is missing", { subnetFile: { fault: "the subnet file is not written yet" } }, [
+  ["the subnet file is missing", {
+    podFiles: { fault: "the subnet file is not written yet", note: undefined },
+  }, [
     "the subnet file is not written yet",
   ]],
   ["a peer was left out", { lastPass: pass({ faults: [{ host: "b", reason: "overlaps" }] }) }, []],

@@ -1,0 +1,116 @@
+import { JsonSyntaxError, type JsonValue, parseJson } from "../config/json.ts";
+import { CniError } from "./cni_error.ts";
+import { delegateConfig } from "./delegate_config.ts";
+import { isObject, type JsonObject, readNetConf } from "./net_conf.ts";
+import type { Settings } from "./settings.ts";
+import type { SubnetEnv } from "./subnet_env.ts";
+
+/** The plugin type that a conflist names us by. */
+const OWN_TYPE = "flannel";
+/** A key of the list that runtimes skip, by which Loden knows what it has written. */
+const MARK = "renderedBy";
+const MARKED = "loden";
+/** Files that runtimes take for network configurations, the first by name being the one in use. */
+const CONFIGURATION = /\.(conf|conflist|json)$/;
+/** What the list says of its plugins, and the runtime adds to each. */
+const FROM_THE_LIST = ["name", "cniVersion", "runtimeConfig"];
+
+/** The conflist that flannel's manifest carries: the chain of most clusters. */
+export const USUAL_CONFLIST = `{
+  "name": "cbr0",
+  "cniVersion": "0.3.1",
+  "plugins": [
+    { "type": "flannel", "delegate": { "hairpinMode": true, "isDefaultGateway": true } },
+    { "type": "portmap", "capabilities": { "portMappings": true } }
+  ]
+}
+`;
+
+/** A conflist that can't be used. */
+export class ConflistError extends Error {
+  override readonly name = "ConflistError";
+}
+
+/**
+ * Resolves the plugin `flannel` in a conflist to the delegate that it would call, so that a runtime calls the
+ * delegate itself and adding a pod starts no process of ours. What else is in the list stays as it is.
+ *
+ * @param source The conflist, JSON text.
+ * @throws {ConflistError} If it is none, or does not go with the subnet file.
+ */
+export function renderConflist(source: string, settings: Settings, env: SubnetEnv): string {
+  const list = parseConflist(source);
+  const plugins = pluginsOf(list).map((plugin) =>
+    plugin.type === OWN_TYPE ? resolve(plugin, list, settings, env) : plugin
+  );
+  return `${JSON.stringify({ ...list, [MARK]: MARKED, plugins }, undefined, 2)}\n`;
+}
+
+/** Reports whether a file's text is a conflist that was rendered here, or one that calls the plugin `flannel`. */
+export function isOurConflist(text: string): boolean {
+  try {
+    const list = parseConflist(text);
+    return list[MARK] === MARKED || pluginsOf(list).some(({ type }) => type === OWN_TYPE);
+  } catch {
+    return false;
+  }
+}
+
+/** A conflist in which each plugin `flannel` gives its delegate this MTU. */
+export function withMtu(source: string, mtuBytes: number): string {
+  const list = parseConflist(source);
+  const plugins = pluginsOf(list).map((plugin) => {
+    if (plugin.type !== OWN_TYPE) return plugin;
+    const delegate = isObject(plugin.delegate) ? plugin.delegate : {};
+    return { ...plugin, delegate: { ...delegate, mtu: mtuBytes } };
+  });
+  return `${JSON.stringify({ ...list, plugins }, undefined, 2)}\n`;
+}
+
+/** Of the files in a runtime's folder, those that it would use instead of the one called `name`. */
+export function filesBefore(name: string, names: readonly string[]): string[] {
+  return names.filter((other) => CONFIGURATION.test(other) && other < name).sort();
+}
+
+/**
+ * Checks that text is a conflist.
+ *
+ * @throws {ConflistError} That says where it is not.
+ */
+export function parseConflist(text: string): JsonObject {
+  let list: JsonValue;
+  try {
+    list = parseJson(text);
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw new ConflistError(`line ${error.line} column ${error.column}: ${error.reason}`);
+  }
+  if (!isObject(list)) throw new ConflistError("must be an object");
+  if (typeof list.name !== "string" || list.name === "") {
+    throw new ConflistError("name: must name the network");
+  }
+  pluginsOf(list);
+  return list;
+}
+
+function pluginsOf({ plugins }: JsonObject): readonly JsonObject[] {
+  if (!Array.isArray(plugins) || plugins.length === 0 || !plugins.every((plugin) => isObject(plugin))) {
+    throw new ConflistError("plugins: must be a list of objects, and not empty");
+  }
+  return plugins as readonly JsonObject[];
+}
+
+function resolve(plugin: JsonObject, list: JsonObject, settings: Settings, env: SubnetEnv): JsonObject {
+  try {
+    const conf = readNetConf({ ...plugin, name: list.name!, cniVersion: list.cniVersion ?? null });
+    const { type, ...others } = delegateConfig(conf, settings, env);
+    const kept = Object.entries(others).filter(([key]) => !FROM_THE_LIST.includes(key));
+    const { capabilities } = plugin;
+    return { type, ...Object.fromEntries(kept), ...capabilities !== undefined && { capabilities } };
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    throw new ConflistError(
+      error.details === undefined ? error.message : `${error.message}: ${error.details}`,
+    );
+  }
+}

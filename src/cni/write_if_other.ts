@@ -1,0 +1,32 @@
+import { dirname } from "node:path";
+import { replaceFile } from "./replace_file.ts";
+
+const DEFAULT_MODE = 0o644;
+
+/**
+ * Writes a file so that a reader sees the old or the new one, never half of it. One that says the same already is
+ * left alone; permission bits of one that is there are kept.
+ *
+ * @returns Whether it was written.
+ * @throws What the file system says; nothing is left behind.
+ */
+export function writeIfOther(path: string, text: string): boolean {
+  const existing = statIfThere(path);
+  if (existing?.isDirectory) throw new Error("it is a folder");
+  const isFile = existing?.isFile === true;
+  const isAsLong = isFile && existing.size === new TextEncoder().encode(text).length;
+  if (isAsLong && Deno.readTextFileSync(path) === text) return false;
+  Deno.mkdirSync(dirname(path), { recursive: true });
+  replaceFile(path, [text], isFile && existing.mode !== null ? existing.mode & 0o777 : DEFAULT_MODE);
+  return true;
+}
+
+/** What lies at a path, without following a link; absent if nothing does. */
+export function statIfThere(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

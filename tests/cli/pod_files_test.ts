@@ -1,0 +1,137 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { PodFiles } from "../../src/cli/pod_files.ts";
+import { SUBNET_ENV } from "../cni/plugin_world.ts";
+
+interface World {
+  readonly root: string;
+  readonly log: string[];
+  readonly files: PodFiles;
+}
+
+async function withPodFiles(
+  body: (world: World) => void,
+  options: { isSourceOptional?: boolean; environment?: Record<string, string> } = {},
+): Promise<void> {
+  const root = await Deno.makeTempDir({ prefix: "lodentest-podfiles-" });
+  const log: string[] = [];
+  try {
+    for (const folder of ["run", "net.d", "bin"]) Deno.mkdirSync(`${root}/${folder}`);
+    Deno.writeTextFileSync(`${root}/loden`, "program");
+    const files = new PodFiles({
+      subnetFilePath: `${root}/run/subnet.env`,
+      conflist: {
+        path: `${root}/net.d/10-flannel.conflist`,
+        sourcePath: `${root}/cni-conf.json`,
+        isSourceOptional: options.isSourceOptional ?? true,
+      },
+      pluginFolder: `${root}/bin`,
+    }, {
+      log: {
+        write: (level, event) => void log.push(`${level} ${event}`),
+        with() {
+          return this;
+        },
+      },
+      environment: options.environment ?? {},
+      program: `${root}/loden`,
+    });
+    body({ root, log, files });
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+function conflist({ root }: World) {
+  return JSON.parse(Deno.readTextFileSync(`${root}/net.d/10-flannel.conflist`));
+}
+
+Deno.test("PodFiles is at fault until all is written, and then writes nothing that is as it must be", async () => {
+  await withPodFiles((world) => {
+    const { files, log, root } = world;
+    assertEquals(files.fault, "the subnet file is not written yet");
+    files.keep(SUBNET_ENV);
+    assertEquals([files.fault, files.note], [undefined, undefined]);
+    assertEquals(log, ["info subnet file written", "info plugin installed", "info conflist written"]);
+    assertEquals(conflist(world).plugins[0].type, "bridge");
+    assertEquals(Deno.readTextFileSync(`${root}/bin/flannel`), "program");
+    files.keep(SUBNET_ENV);
+    assertEquals(log.length, 3);
+  });
+});
+
+Deno.test("PodFiles writes the conflist anew when subnet, MTU or source change, or it is gone", async () => {
+  await withPodFiles((world) => {
+    const { files, root } = world;
+    files.keep(SUBNET_ENV);
+    files.keep(SUBNET_ENV.replace("1450", "1400"));
+    assertEquals(conflist(world).plugins[0].mtu, 1400);
+    Deno.writeTextFileSync(`${root}/cni-conf.json`, '{"name":"n2","plugins":[{"type":"flannel"}]}');
+    files.keep(SUBNET_ENV);
+    assertEquals([conflist(world).name, conflist(world).plugins[0].mtu], ["n2", 1450]);
+    for (const path of ["net.d/10-flannel.conflist", "bin/flannel", "run/subnet.env"]) {
+      Deno.removeSync(`${root}/${path}`);
+      files.keep(SUBNET_ENV);
+      assertEquals(Deno.statSync(`${root}/${path}`).isFile, true, path);
+    }
+  });
+});
+
+Deno.test("PodFiles keeps the conflist that there is while its source is broken, and says so once", async () => {
+  await withPodFiles((world) => {
+    const { files, root, log } = world;
+    files.keep(SUBNET_ENV);
+    Deno.writeTextFileSync(`${root}/cni-conf.json`, "{");
+    for (let pass = 0; pass < 3; pass++) files.keep(SUBNET_ENV);
+    assertStringIncludes(
+      files.fault!,
+      `Cannot write the conflist ${root}/net.d/10-flannel.conflist: ${root}/cni-conf.json: line 1`,
+    );
+    assertEquals(log.filter((line) => line === "warn conflist not written").length, 1);
+    assertEquals(conflist(world).name, "cbr0");
+    Deno.removeSync(`${root}/cni-conf.json`);
+    files.keep(SUBNET_ENV);
+    assertEquals(files.fault, undefined);
+  });
+});
+
+Deno.test("PodFiles needs the source that somebody has named", async () => {
+  await withPodFiles(({ files, root }) => {
+    files.keep(SUBNET_ENV);
+    assertStringIncludes(files.fault!, `${root}/cni-conf.json: there is no such file or folder`);
+  }, { isSourceOptional: false });
+});
+
+Deno.test("PodFiles writes no conflist before the subnet file and the plugin are in place", async () => {
+  await withPodFiles(({ files, root }) => {
+    Deno.removeSync(`${root}/bin`);
+    files.keep(SUBNET_ENV);
+    assertEquals(files.fault, `Cannot install ${root}/bin/flannel: there is no such file or folder`);
+    assertEquals([...Deno.readDirSync(`${root}/net.d`)], []);
+  });
+});
+
+Deno.test("PodFiles notes the file that the runtime uses instead, while it is there", async () => {
+  await withPodFiles(({ files, root, log }) => {
+    Deno.writeTextFileSync(`${root}/net.d/05-calico.conflist`, "{}");
+    for (let pass = 0; pass < 2; pass++) files.keep(SUBNET_ENV);
+    assertEquals(
+      files.note,
+      `05-calico.conflist sorts before 10-flannel.conflist in ${root}/net.d: the runtime uses that one`,
+    );
+    assertEquals(log.filter((line) => line === "warn conflist not in use").length, 1);
+    Deno.removeSync(`${root}/net.d/05-calico.conflist`);
+    files.keep(SUBNET_ENV);
+    assertEquals(files.note, undefined);
+  });
+});
+
+Deno.test("PodFiles heeds the plugin's variables, and says which one can't be meant", async () => {
+  await withPodFiles((world) => {
+    world.files.keep(SUBNET_ENV);
+    assertEquals(conflist(world).plugins[0].mtu, 1300);
+  }, { environment: { FLANNEL_CNI_MTU: "1300" } });
+  await withPodFiles(({ files }) => {
+    files.keep(SUBNET_ENV);
+    assertStringIncludes(files.fault!, "invalid variable FLANNEL_CNI_MTU");
+  }, { environment: { FLANNEL_CNI_MTU: "x" } });
+});

@@ -1,0 +1,119 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  ConflistError,
+  filesBefore,
+  isOurConflist,
+  parseConflist,
+  renderConflist,
+  USUAL_CONFLIST,
+  withMtu,
+} from "../../src/cni/conflist.ts";
+import { readSettings } from "../../src/cni/settings.ts";
+import { readSubnetEnv } from "../../src/cni/subnet_env.ts";
+import { SUBNET_ENV } from "./plugin_world.ts";
+
+function render(source: string, variables = {}, env = SUBNET_ENV) {
+  return JSON.parse(renderConflist(source, readSettings(variables), readSubnetEnv(env, "/s")));
+}
+
+Deno.test("renderConflist() resolves flannel in kubeadm's conflist, and leaves the rest of the chain", () => {
+  assertEquals(render(USUAL_CONFLIST), {
+    name: "cbr0",
+    cniVersion: "0.3.1",
+    renderedBy: "loden",
+    plugins: [
+      {
+        type: "bridge",
+        hairpinMode: true,
+        ipMasq: false,
+        ipam: {
+          ranges: [[{ subnet: "10.244.1.0/24" }]],
+          routes: [{ dst: "10.244.0.0/16" }],
+          type: "host-local",
+        },
+        isDefaultGateway: true,
+        isGateway: true,
+        mtu: 1450,
+      },
+      { type: "portmap", capabilities: { portMappings: true } },
+    ],
+  });
+});
+
+Deno.test("renderConflist() keeps what the runtime must know of flannel's capabilities, and the list's own keys", () => {
+  const source = {
+    name: "n",
+    cniVersions: ["1.0.0"],
+    plugins: [{ type: "flannel", capabilities: { mac: true } }],
+  };
+  const { plugins: [plugin], cniVersions } = render(JSON.stringify(source));
+  assertEquals([plugin.type, plugin.capabilities, cniVersions], ["bridge", { mac: true }, ["1.0.0"]]);
+  assertEquals(
+    Object.keys(plugin).filter((key) => ["name", "cniVersion", "runtimeConfig"].includes(key)),
+    [],
+  );
+});
+
+Deno.test("renderConflist() heeds the plugin's variables, and changes with the subnet", () => {
+  assertEquals(render(USUAL_CONFLIST, { FLANNEL_CNI_MTU: "1400" }).plugins[0].mtu, 1400);
+  const moved = SUBNET_ENV.replace("10.244.1.1/24", "10.244.9.1/24");
+  assertEquals(render(USUAL_CONFLIST, {}, moved).plugins[0].ipam.ranges, [[{ subnet: "10.244.9.0/24" }]]);
+});
+
+Deno.test("renderConflist() leaves a chain without flannel as it is", () => {
+  const source = { name: "n", plugins: [{ type: "ptp" }] };
+  assertEquals(render(JSON.stringify(source)), { ...source, renderedBy: "loden" });
+});
+
+const refused: [source: string, reason: string][] = [
+  ["", "line 1 column 1: expected a value, but the text ends"],
+  ["[]", "must be an object"],
+  ['{"plugins":[{"type":"flannel"}]}', "name: must name the network"],
+  ['{"name":"n"}', "plugins: must be a list of objects, and not empty"],
+  ['{"name":"n","plugins":[]}', "plugins: must be a list of objects, and not empty"],
+  ['{"name":"n","plugins":["x"]}', "plugins: must be a list of objects, and not empty"],
+  ['{"name":"a b","plugins":[{"type":"flannel"}]}', 'invalid characters found in network name: "a b"'],
+  [
+    '{"name":"n","plugins":[{"type":"flannel","delegate":{"ipam":{}}}]}',
+    "'delegate' dictionary must not have 'ipam' field, it'll be set by flannel",
+  ],
+];
+for (const [source, reason] of refused) {
+  Deno.test(`renderConflist() refuses ${source || "nothing"}: ${reason}`, () => {
+    assertEquals(assertThrows(() => render(source), ConflistError).message, reason);
+  });
+}
+
+const ours: [text: string, expected: boolean, why: string][] = [
+  [USUAL_CONFLIST, true, "it calls flannel"],
+  [renderConflist(USUAL_CONFLIST, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s")), true, "it is rendered"],
+  ['{"name":"n","plugins":[{"type":"bridge"}]}', false, "an administrator's"],
+  ["{", false, "unreadable"],
+];
+for (const [text, expected, why] of ours) {
+  Deno.test(`isOurConflist() is ${expected}: ${why}`, () => assertEquals(isOurConflist(text), expected));
+}
+
+Deno.test("withMtu() puts the MTU where each flannel passes it on", () => {
+  const list = parseConflist(withMtu(USUAL_CONFLIST, 1400));
+  assertEquals(
+    JSON.stringify(list.plugins),
+    JSON.stringify([
+      { type: "flannel", delegate: { hairpinMode: true, isDefaultGateway: true, mtu: 1400 } },
+      { type: "portmap", capabilities: { portMappings: true } },
+    ]),
+  );
+});
+
+Deno.test("filesBefore() finds what a runtime would use instead", () => {
+  const names = [
+    "05-x.conf",
+    "10-a.conflist",
+    "00-z.json",
+    "00-z.txt",
+    "87-podman.conflist",
+    ".hidden",
+    "10-flannel.conflist",
+  ];
+  assertEquals(filesBefore("10-flannel.conflist", names), ["00-z.json", "05-x.conf", "10-a.conflist"]);
+});
