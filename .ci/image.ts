@@ -47,9 +47,7 @@ export interface ImageConfig {
 }
 
 /**
- * Builds the image unless it is there, compiling the binary if it is older than its sources.
- *
- * `LODEN_BINARY` names another binary, which is taken as it is.
+ * Builds the image unless it is there, of `LODEN_BINARY` or of build/loden, compiled if it is older than its sources.
  *
  * @throws {Error} If a program is missing or fails, in its own words.
  */
