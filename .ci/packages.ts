@@ -6,7 +6,7 @@
  */
 import { run, runScript } from "./run.ts";
 
-/** Each program, and the Debian package that it is in. */
+/** Each program, by name or, where it is in no path, by file; and the Debian package that it is in. */
 const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] = [
   ["ip", "iproute2"],
   ["bridge", "iproute2"],
@@ -14,6 +14,8 @@ const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] =
   ["iperf3", "iperf3"],
   ["openssl", "openssl"],
   ["etcd", "etcd-server"],
+  ["/usr/lib/cni/bridge", "containernetworking-plugins"],
+  ["iptables", "iptables"],
   ["buildah", "buildah"],
   ["crun", "crun"],
 ];
@@ -51,9 +53,12 @@ export async function ensurePackages(deps: PackageDeps): Promise<void> {
 
 async function isInstalled(program: string): Promise<boolean> {
   const searched = (Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== "");
-  for (const folder of [...searched, ...FOLDERS]) {
+  const paths = program.startsWith("/")
+    ? [program]
+    : [...searched, ...FOLDERS].map((folder) => `${folder}/${program}`);
+  for (const path of paths) {
     try {
-      if ((await Deno.stat(`${folder}/${program}`)).isFile) return true;
+      if ((await Deno.stat(path)).isFile) return true;
     } catch {
       // Not in this folder.
     }

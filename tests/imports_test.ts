@@ -58,6 +58,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "netlink/link_slots.ts",
     "netlink/message.ts",
   ],
+  "netns/cni_plugin_test.ts": ["cni/delegate.ts", "netlink/file_identity.ts"],
   "netns/kernel_watch_test.ts": ["cli/preflight.ts", "reconcile/kernel_watch.ts", "underlay/host_network.ts"],
   "netns/lab_demo_test.ts": ["lab/demo.ts"],
   "netns/lab_test.ts": [
@@ -85,8 +86,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
 /** Source files that no test covers yet. This list only gets shorter. */
 const UNCOVERED: readonly string[] = [
   "cli/agent.ts",
-  "cni/delegate.ts",
-  "netlink/file_identity.ts",
 ];
 /** What a file exports that is there at run time: without it, the file is only types. */
 const RUNTIME_EXPORT = /^export (?:async )?(?:abstract )?(?:function|const|class|let|enum)\b/m;

@@ -110,19 +110,19 @@ async function start(path: string, { verb, variables }: DelegateCall): Promise<D
   }
 }
 
-/** `ETXTBSY` of execve(2). */
+/** `ETXTBSY` of execve(2), which Deno tells only in words. */
 function isBusy(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ETXTBSY";
+  return error instanceof Error && error.message.endsWith("(os error 26)");
 }
 
-/** Writes a delegate's input. One that ends without reading it says why itself. */
+/** Writes a delegate's input. One that ends without reading it has its reasons, and says them itself. */
 async function feed(stdin: WritableStream<Uint8Array>, config: string): Promise<void> {
   try {
     const writer = stdin.getWriter();
     await writer.write(new TextEncoder().encode(config));
     await writer.close();
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  } catch {
+    // The pipe is broken, or closed already.
   }
 }
 

@@ -45,6 +45,27 @@ function withoutFamily(address: JsonValue): JsonValue {
   return rest;
 }
 
+/**
+ * A result in which each route says by which gateway it goes: where it says none, its family's address does. The
+ * same to a reader of the specification; but `bridge` up to 1.1.1 looks for such a route without gateway when it
+ * checks, and never finds it.
+ */
+export function withGateways(result: JsonObject): JsonObject {
+  const { routes, ips } = result;
+  if (!Array.isArray(routes) || !Array.isArray(ips)) return result;
+  const isV6 = (address: JsonValue | undefined) => typeof address === "string" && address.includes(":");
+  const gatewayFor = (dst: JsonValue | undefined) =>
+    ips.find((ip) => isObject(ip) && typeof ip.gateway === "string" && isV6(ip.gateway) === isV6(dst)) as
+      | JsonObject
+      | undefined;
+  const complete = (route: JsonValue) => {
+    if (!isObject(route) || route.gw !== undefined) return route;
+    const gw = gatewayFor(route.dst)?.gateway;
+    return gw === undefined ? route : { ...route, gw };
+  };
+  return { ...result, routes: routes.map(complete) };
+}
+
 /** A saved configuration as it is sent again: with the result of ADD, where its version has that. */
 export function withResult(config: JsonObject, prevResult: JsonObject | undefined): string {
   const version = typeof config.cniVersion === "string" ? config.cniVersion : "";

@@ -4,7 +4,7 @@ import type { Invocation } from "./environment.ts";
 import { type JsonObject, versionOf } from "./net_conf.ts";
 import { buildConfig, type DelegateRequest, type Host, negotiate } from "./request.ts";
 import { onDisk, type Request, stateFolder } from "./request.ts";
-import { convertResult, objectOf, withResult } from "./result.ts";
+import { convertResult, objectOf, withGateways, withResult } from "./result.ts";
 import type { AttachmentState } from "./state.ts";
 
 /** Attaches a pod: has the delegate do it, and remembers how. Returns the delegate's result. */
@@ -57,11 +57,8 @@ export async function check(request: Request, host: Host): Promise<void> {
   const state = stateFolder(request);
   const saved = onDisk("read", state, () => state.read(invocation));
   const config = (saved && savedConfig(saved)) ?? await configAnew(request, host);
-  await host.delegates.call({
-    verb: "CHECK",
-    type: config.type,
-    config: withResult(config, conf.prevResult),
-  });
+  const result = withGateways(conf.prevResult);
+  await host.delegates.call({ verb: "CHECK", type: config.type, config: withResult(config, result) });
 }
 
 /** Says whether a pod could be attached now. */

@@ -91,9 +91,9 @@ const cases: Case[] = [
 async function withRoot(body: (root: string) => void): Promise<void> {
   const root = await Deno.makeTempDir({ prefix: "lodentest-installer-" });
   try {
-    Deno.mkdirSync(`${root}/bin`);
-    Deno.mkdirSync(`${root}/net.d`);
-    Deno.writeTextFileSync(`${root}/loden`, "program");
+    await Deno.mkdir(`${root}/bin`);
+    await Deno.mkdir(`${root}/net.d`);
+    await Deno.writeTextFile(`${root}/loden`, "program");
     body(root);
   } finally {
     await Deno.remove(root, { recursive: true });

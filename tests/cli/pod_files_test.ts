@@ -15,8 +15,8 @@ async function withPodFiles(
   const root = await Deno.makeTempDir({ prefix: "lodentest-podfiles-" });
   const log: string[] = [];
   try {
-    for (const folder of ["run", "net.d", "bin"]) Deno.mkdirSync(`${root}/${folder}`);
-    Deno.writeTextFileSync(`${root}/loden`, "program");
+    for (const folder of ["run", "net.d", "bin"]) await Deno.mkdir(`${root}/${folder}`);
+    await Deno.writeTextFile(`${root}/loden`, "program");
     const files = new PodFiles({
       subnetFilePath: `${root}/run/subnet.env`,
       conflist: {

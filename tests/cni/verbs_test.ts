@@ -30,7 +30,7 @@ plugin(
     const { exitCode, stdout } = await world.run("ADD");
     assertEquals([exitCode, stdout], [0, resultOf("1.0.0")]);
     assertEquals(stateThen, ["c1", "c1@eth0"]);
-    assertEquals(Deno.readTextFileSync(`${world.dataDir}/c1`), world.calls[0]!.config);
+    assertEquals(await Deno.readTextFile(`${world.dataDir}/c1`), world.calls[0]!.config);
   },
 );
 
