@@ -4,6 +4,7 @@
  * @module
  */
 import { describeMachine, formatTable } from "./machine.ts";
+import { timeChains } from "./cni.ts";
 import { timeColdStart } from "./cold_start.ts";
 import { timePasses } from "./passes.ts";
 import { measureLoad, timeEtcdJoins, timeKubeJoins } from "./registries.ts";
@@ -35,3 +36,6 @@ print(
 const loads = [];
 for (const size of [0, 1000, 5000]) loads.push(await measureLoad(binary, size));
 print(formatTable(loads));
+
+print("\nA pod attached and detached by a chain of CNI plugins, the chains taking turns, 200 times each:");
+print(formatTable(await timeChains(200)));

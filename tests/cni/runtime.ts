@@ -7,8 +7,8 @@ export interface Conflist {
 
 /** Where a runtime runs plugins, and for whom. */
 export interface Sandbox {
-  /** The network namespace of the host: plugins run in it. */
-  readonly hostNetns: string;
+  /** The network namespace of the host, in which plugins run; absent where this process runs in it. */
+  readonly hostNetns?: string;
   readonly pluginFolders: readonly string[];
   readonly containerId: string;
   /** The path of the pod's network namespace; empty if it is gone. */
@@ -41,11 +41,13 @@ export async function callPlugin(
   verb: string,
   type: string,
   config: string,
-  sandbox: Partial<Sandbox> & Pick<Sandbox, "hostNetns" | "pluginFolders">,
+  sandbox: Partial<Sandbox> & Pick<Sandbox, "pluginFolders">,
 ): Promise<PluginCall> {
   const { hostNetns, pluginFolders, containerId, netns, ifname = "eth0", environment } = sandbox;
-  const child = new Deno.Command("ip", {
-    args: ["netns", "exec", hostNetns, findPlugin(type, pluginFolders)],
+  const plugin = findPlugin(type, pluginFolders);
+  const [program, ...args] = hostNetns === undefined ? [plugin] : ["ip", "netns", "exec", hostNetns, plugin];
+  const child = new Deno.Command(program!, {
+    args,
     clearEnv: true,
     env: {
       PATH: Deno.env.get("PATH") ?? "",
