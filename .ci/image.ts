@@ -56,7 +56,9 @@ export async function ensureImage(): Promise<Image> {
   const version = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)).version;
   const name = `localhost/loden:${version}`;
   const inputs = await digestOf([binary, DOCKERFILE, new URL(import.meta.url).pathname]);
-  const known = await readKnown();
+  const known: Image | undefined = await Deno.readTextFile(`${FOLDER}/image.json`).then(JSON.parse).catch(
+    () => {},
+  );
   if (known?.inputs === inputs && known.name === name && await stat(known.rootfs)) return known;
 
   await Deno.mkdir(FOLDER, { recursive: true });
@@ -79,7 +81,7 @@ export async function ensureImage(): Promise<Image> {
     await builder.unpack(name, image.rootfs);
     await Deno.writeTextFile(`${FOLDER}/image.json`, JSON.stringify(image, undefined, 2));
     await builder.prune();
-    if (known !== undefined && known.rootfs !== image.rootfs) await removeIfThere(known.rootfs);
+    await removeOld([image.rootfs, known?.rootfs]);
     return image;
   } finally {
     await Deno.remove(context, { recursive: true });
@@ -135,10 +137,10 @@ class Buildah {
       const mounted = (await this.#must("mount", container)).trim();
       await copy(mounted, partial);
       await this.#must("umount", container);
-      await removeIfThere(folder);
+      await run("rm", ["-rf", folder]);
       await Deno.rename(partial, folder);
     } finally {
-      await removeIfThere(partial);
+      await run("rm", ["-rf", partial]);
       await this.#must("rm", container);
     }
   }
@@ -253,14 +255,6 @@ async function digestOf(paths: readonly string[]): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", all)).toHex();
 }
 
-async function readKnown(): Promise<Image | undefined> {
-  try {
-    return JSON.parse(await Deno.readTextFile(`${FOLDER}/image.json`));
-  } catch {
-    return undefined;
-  }
-}
-
 /** Copies files with owners, modes and links. */
 async function copy(from: string, to: string): Promise<void> {
   await run("cp", ["--archive", from, to]);
@@ -270,8 +264,12 @@ async function stat(path: string): Promise<Deno.FileInfo | undefined> {
   return await Deno.stat(path).catch(() => undefined);
 }
 
-async function removeIfThere(path: string): Promise<void> {
-  await run("rm", ["-rf", path]);
+/** Removes what was unpacked before; the last one stays, as containers may run from it. */
+async function removeOld(kept: readonly (string | undefined)[]): Promise<void> {
+  for await (const { name } of Deno.readDir(FOLDER)) {
+    const path = `${FOLDER}/${name}`;
+    if (name.startsWith("rootfs-") && !kept.includes(path)) await run("rm", ["-rf", path]);
+  }
 }
 
 async function output(command: string, args: readonly string[]): Promise<{ isDone: boolean; text: string }> {

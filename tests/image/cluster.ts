@@ -49,9 +49,9 @@ export class TestCluster implements ClusterAccess, AsyncDisposable {
     return await this.#ask("POST", await this.#pathOf(pod), JSON.stringify(pod)) as PodObject;
   }
 
-  /** Deletes a pod that has ended. */
-  async deletePod(pod: PodObject): Promise<void> {
-    await this.#ask("DELETE", `${await this.#pathOf(pod)}/${pod.metadata.name}?gracePeriodSeconds=0`);
+  /** Deletes an object at once; a pod must have ended. */
+  async delete(object: KubeObject): Promise<void> {
+    await this.#ask("DELETE", `${await this.#pathOf(object)}/${object.metadata.name}?gracePeriodSeconds=0`);
   }
 
   async configMap(namespace: string, name: string): Promise<Readonly<Record<string, string>>> {

@@ -3,10 +3,12 @@ import { formatAddress } from "../../src/model/address.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { until } from "../double/overlay_rig.ts";
 import type { AttachedPod } from "./attached.ts";
-import { type DaemonNode, type DaemonWorld, withDaemonWorld } from "./daemon_set_world.ts";
+import { applyManifests, type DaemonNode, type DaemonWorld, withDaemonWorld } from "./daemon_set_world.ts";
 
 /** An agent may take so long to end: kubelet gives it 30 s. */
 const END_BOUND_MS = 5000;
+/** As capabilities(7) numbers them. */
+const NET_ADMIN_AND_NET_RAW = 1n << 12n | 1n << 13n;
 
 /** Starts the pods of the DaemonSet, all at once, and waits until runtimes can attach pods. */
 async function rollOut({ nodes }: DaemonWorld): Promise<void> {
@@ -46,7 +48,7 @@ async function untilUnmarked(nodes: readonly DaemonNode[]): Promise<void> {
 }
 
 Deno.test("the manifests make a network of three nodes, and replacing its pods one by one loses no packet", async () => {
-  await withDaemonWorld(async (world) => {
+  await withDaemonWorld({ hosts: 3 }, async (world) => {
     const { nodes, attach } = world;
     for (const node of nodes) assertEquals(await node.networkUnavailable(), "True", node.name);
     await rollOut(world);
@@ -79,5 +81,40 @@ Deno.test("the manifests make a network of three nodes, and replacing its pods o
     const more = await Promise.all(nodes.map((node) => attach(node, 2)));
     await underTraffic(more, async () => {});
     for (const pod of [...pods, ...more]) await pod.detach();
+  });
+});
+
+Deno.test("the agent of the manifests may do what they say, and no more", async () => {
+  await withDaemonWorld({ hosts: 1 }, async (world) => {
+    await rollOut(world);
+    const [node] = world.nodes as [DaemonNode];
+    const pid = await node.running.pid();
+    const status = await Deno.readTextFile(`/proc/${pid}/status`);
+    const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)$`, "m").exec(status)?.[1];
+    for (const name of ["CapPrm", "CapEff", "CapBnd"]) {
+      assertEquals(BigInt(`0x${field(name)}`), NET_ADMIN_AND_NET_RAW, `${name} of\n${status}`);
+    }
+    assertEquals([field("CapInh"), field("CapAmb")].map((mask) => BigInt(`0x${mask}`)), [0n, 0n]);
+    assertEquals(field("NoNewPrivs"), "1");
+    const mounts = (await Deno.readTextFile(`/proc/${pid}/mountinfo`)).trim().split("\n").map((line) =>
+      line.split(" ")
+    );
+    const optionsOf = (path: string) => mounts.findLast(([, , , , place]) => place === path)?.[5]?.split(",");
+    for (const path of ["/", "/proc/sys", "/sys"]) {
+      assertEquals(optionsOf(path)?.[0], "ro", `${path} of\n${mounts.join("\n")}`);
+    }
+  });
+});
+
+Deno.test("an agent whose service account has no role says what it lacks, and goes on once it has one", async () => {
+  await withDaemonWorld({ hosts: 1 }, async ({ cluster, nodes, objects }) => {
+    const [node] = nodes as [DaemonNode];
+    await cluster.delete(objects.find(({ kind }) => kind === "ClusterRoleBinding")!);
+    const running = await node.start();
+    const lacks = /User \\"system:serviceaccount:([\w-]+:[\w-]+)\\" cannot get .* give the service account/;
+    await until("read what it lacks", () => running.logs().some((line) => lacks.test(line)) || undefined);
+    assertEquals(await running.probe("readiness"), false);
+    await applyManifests(cluster);
+    await running.untilReady();
   });
 });

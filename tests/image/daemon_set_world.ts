@@ -6,11 +6,16 @@ import { nodeOf, SERVER_ADDRESS } from "../double/overlay_servers.ts";
 import { until, withOverlay } from "../double/overlay_rig.ts";
 import { Relay } from "../double/relay.ts";
 import { AttachedPod, CONFLIST, furnish } from "./attached.ts";
-import { SERVICE_HOST, SERVICE_PORT, TestCluster } from "./cluster.ts";
+import { type KubeObject, SERVICE_HOST, SERVICE_PORT, TestCluster } from "./cluster.ts";
 import { type ContainerEnd, type DaemonSet, type NodePlace, podOf, RunningPod } from "./daemon_set.ts";
 
 const MANIFEST = Deno.env.get("TRY_MANIFEST") ??
   new URL("../../manifests/kube-flannel.yml", import.meta.url).pathname;
+
+/** Applies the manifests, and returns their objects as the API server keeps them. */
+export async function applyManifests(cluster: TestCluster): Promise<readonly KubeObject[]> {
+  return await cluster.apply(await Deno.readTextFile(MANIFEST));
+}
 
 /** A node, and the pod of the DaemonSet that runs on it. */
 export class DaemonNode {
@@ -43,7 +48,7 @@ export class DaemonNode {
   async stop(): Promise<ContainerEnd> {
     const end = await this.running.stop();
     await this.running[Symbol.asyncDispose]();
-    await this.#cluster.deletePod(this.running.pod);
+    await this.#cluster.delete(this.running.pod);
     return end;
   }
 
@@ -62,23 +67,28 @@ export class DaemonNode {
   }
 }
 
-/** A cluster of three nodes with the manifests applied. */
+/** A cluster with the manifests applied. */
 export interface DaemonWorld {
   readonly lab: Lab;
   readonly cluster: TestCluster;
   readonly nodes: readonly DaemonNode[];
+  /** The manifests' objects, as the API server keeps them. */
+  readonly objects: readonly KubeObject[];
   /** Attaches pods that are detached in the end. */
   readonly attach: (node: DaemonNode, serial: number) => Promise<AttachedPod>;
 }
 
 /** Makes a cluster whose nodes have no network yet, runs `run` in it, and takes all away. */
-export async function withDaemonWorld(run: (world: DaemonWorld) => Promise<void>): Promise<void> {
+export async function withDaemonWorld(
+  { hosts }: { readonly hosts: number },
+  run: (world: DaemonWorld) => Promise<void>,
+): Promise<void> {
   const image = await ensureImage();
   await using cluster = await TestCluster.open();
-  for (let number = 1; number <= 3; number++) await cluster.server.createNode(unreachableNode(number));
-  const objects = await cluster.apply(await Deno.readTextFile(MANIFEST));
+  for (let number = 1; number <= hosts; number++) await cluster.server.createNode(unreachableNode(number));
+  const objects = await applyManifests(cluster);
   const daemonSet = objects.find(({ kind }) => kind === "DaemonSet") as unknown as DaemonSet;
-  await withOverlay({ withAgents: false }, async (lab, libc) => {
+  await withOverlay({ hosts, withAgents: false }, async (lab, libc) => {
     await using stack = new AsyncDisposableStack();
     const bridge = linkIndexOf(lab.underlay.client, "switch");
     for (const [address, length] of [[SERVER_ADDRESS, 24], [SERVICE_HOST, 32]] as const) {
@@ -101,7 +111,7 @@ export async function withDaemonWorld(run: (world: DaemonWorld) => Promise<void>
       return stack.use(await AttachedPod.attach(node.place, serial));
     };
     try {
-      await run({ lab, cluster, nodes, attach });
+      await run({ lab, cluster, nodes, objects, attach });
     } catch (error) {
       const tails = nodes.map((node) =>
         [`The last log lines on ${node.name}:`, ...logTail(node)].join("\n  ")
