@@ -1,4 +1,5 @@
 import type { Log } from "../log/log.ts";
+import type { Totals } from "../status/metrics.ts";
 import type { PassReport } from "../reconcile/report.ts";
 
 /** Peers left out that the log names at a time, and characters that it takes of each. */
@@ -58,5 +59,18 @@ export class MemoryKeeper {
     const { gc } = globalThis as { gc?: (options: { type: "major"; flavor: "last-resort" }) => void };
     gc?.({ type: "major", flavor: "last-resort" });
     this.#trim();
+  }
+}
+
+/** Counts what passes do, for `/metrics`. */
+export class PassTotals implements Totals {
+  passes = 0;
+  planned = 0;
+  failed = 0;
+
+  count({ planned, failureCount }: PassReport): void {
+    this.passes++;
+    this.planned += planned;
+    this.failed += failureCount;
   }
 }

@@ -1,13 +1,12 @@
 import { basename, dirname } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { vxlanBackend } from "../backend/vxlan.ts";
-import { checkSubnetFile, formatSubnetFile, parseSubnetFile } from "../cni/subnet_file.ts";
+import { checkSubnetFile, formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
 import type { Log } from "../log/log.ts";
-import type { Prefix } from "../model/address.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { FolderWatch } from "../netlink/folder_watch.ts";
@@ -24,7 +23,7 @@ import { readiness } from "../status/health.ts";
 import { serveStatus } from "../status/server.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
 import { chooseUnderlay } from "../underlay/underlay.ts";
-import { MemoryKeeper, tellOfNewFaults } from "./after_pass.ts";
+import { MemoryKeeper, PassTotals, tellOfNewFaults } from "./after_pass.ts";
 import { AgentWordKeeper } from "./agent_word_keeper.ts";
 import { errorText, keepRunning } from "./keep_running.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
@@ -55,6 +54,7 @@ interface Workplace {
   readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
   readonly place: RegistryPlace;
   readonly memory: MemoryKeeper;
+  readonly totals: PassTotals;
   readonly cacheKeeper: LeaseCacheKeeper | undefined;
   /** Puts what the status endpoints answer from in place of what they had before. */
   readonly show: (status: StatusDeps) => void;
@@ -102,12 +102,14 @@ async function run(
   const place = stack.use(await registryPlace(options.registry, { ...deps, watchFiles }));
 
   let waitingFor = "the agent is starting";
+  const totals = new PassTotals();
   let status: StatusDeps = {
     health: () => ({ isReady: false, reasons: [waitingFor], notes: [] }),
     lastPass: () => undefined,
     underlay: () => undefined,
     ownLease: () => undefined,
     registry: () => ({ name: place.name, heardAtMs: undefined, reason: waitingFor }),
+    totals: () => totals,
   };
   stack.use(word.follow(() => status.health().reasons));
   if (options.health !== undefined) {
@@ -132,6 +134,7 @@ async function run(
     options,
     deps,
     memory,
+    totals,
     libc,
     transport,
     client,
@@ -211,6 +214,7 @@ async function takePart(
       heardAtMs: registry.contact.heardAtMs,
       reason: registry.contact.reason,
     }),
+    totals: () => workplace.totals,
   });
 
   const wanted = wantedState({
@@ -234,6 +238,7 @@ async function takePart(
     report: (report: PassReport) => {
       lastPass = report;
       workplace.memory.passed(report);
+      workplace.totals.count(report);
       tellFaults(report);
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
@@ -293,15 +298,6 @@ function orNothing<T>(event: string, log: Log, open: () => T): T | undefined {
   } catch (error) {
     log.write("warn", event, { reason: errorText(error) });
     return undefined;
-  }
-}
-
-/** The subnets that this host held when it last ran: it gets them again where nobody else has them. */
-async function previousSubnets(path: string): Promise<readonly Prefix[]> {
-  try {
-    return parseSubnetFile(await Deno.readTextFile(path)).subnets;
-  } catch {
-    return [];
   }
 }
 

@@ -121,6 +121,15 @@ function onePrefix(list: string, family: number): Prefix | undefined {
   return valid.length === 1 ? valid[0] : undefined;
 }
 
+/** The subnets that this host held when it last ran: it gets them again where nobody else has them. */
+export async function previousSubnets(path: string): Promise<readonly Prefix[]> {
+  try {
+    return parseSubnetFile(await Deno.readTextFile(path)).subnets;
+  } catch {
+    return [];
+  }
+}
+
 /**
  * Proves that the subnet file can be written later, by making its folder and a file in it that is removed again.
  *

@@ -4,6 +4,7 @@ import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { Readiness } from "./health.ts";
+import type { Totals } from "./metrics.ts";
 
 /** Peers that were left out are named up to this many; all of them are counted. */
 const NAMED_FAULTS = 100;
@@ -19,6 +20,8 @@ export interface StatusDeps {
   readonly ownLease: () => Lease | undefined;
   /** Where leases are agreed on, and whether it answers. */
   readonly registry: () => RegistryFacts;
+  /** What has happened since the start. */
+  readonly totals: () => Totals;
 }
 
 /** Where leases are agreed on, and whether it answers. */
@@ -30,7 +33,7 @@ export interface RegistryFacts {
   readonly reason: string | undefined;
 }
 
-/** `/healthz` and `/readyz` as flanneld answers them, with the reasons behind its words, and `/status`. */
+/** `/healthz` and `/readyz` as flanneld answers them, with the reasons behind its words; `/status`; `/metrics`. */
 export function statusApp(current: () => StatusDeps): Hono {
   const app = new Hono();
   app.all("/healthz", () => plainText(200, "flanneld is running"));
@@ -39,6 +42,11 @@ export function statusApp(current: () => StatusDeps): Hono {
     if (isReady) return plainText(200, ["flanneld is ready", ...notes.map(oneLine)].join("\n"));
     return plainText(503, ["flanneld is not ready yet", ...reasons.map(oneLine)].join("\n"));
   });
+  app.get("/metrics", async () => {
+    // Most clusters have somebody who asks; those that have not, need not load it.
+    const { metricsText } = await import("./metrics.ts");
+    return plainText(200, await metricsText(current()), "text/plain; version=0.0.4; charset=utf-8");
+  });
   app.get("/status", (context) => context.json(statusReport(current())));
   app.notFound(() => plainText(404, "404 page not found"));
   app.onError(() => plainText(500, "500 internal error"));
@@ -46,8 +54,8 @@ export function statusApp(current: () => StatusDeps): Hono {
 }
 
 /** Answers with flanneld's very header; Hono spells it otherwise. */
-function plainText(status: number, text: string): Response {
-  return new Response(text, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
+function plainText(status: number, text: string, type = "text/plain; charset=utf-8"): Response {
+  return new Response(text, { status, headers: { "content-type": type } });
 }
 
 function statusReport(deps: StatusDeps) {

@@ -10,6 +10,7 @@ const ready: StatusDeps = {
   underlay: () => UNDERLAY,
   ownLease: () => OWN,
   registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
+  totals: () => ({ passes: 1, planned: 0, failed: 0 }),
 };
 
 const answers: [
@@ -47,7 +48,7 @@ const answers: [
   ],
   [["/", "GET"], {}, 404, "404 page not found"],
   [["/healthz/", "GET"], {}, 404, "404 page not found"],
-  [["/metrics", "GET"], {}, 404, "404 page not found"],
+  [["/metrics", "POST"], {}, 404, "404 page not found"],
   [["/status", "POST"], {}, 404, "404 page not found"],
 ];
 
@@ -58,6 +59,12 @@ for (const [[path, method], deps, status, body] of answers) {
     assertEquals(response.headers.get("content-type")?.toLowerCase(), "text/plain; charset=utf-8");
   });
 }
+
+Deno.test("/metrics answers in Prometheus's text format", async () => {
+  const response = await statusApp(() => ready).request("/metrics");
+  assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  assert((await response.text()).includes("\nloden_ready 1\n"));
+});
 
 Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next one does not", async () => {
   let lastPass: PassReport | undefined;

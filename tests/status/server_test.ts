@@ -8,6 +8,7 @@ const deps = {
   underlay: () => UNDERLAY,
   ownLease: () => OWN,
   registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
+  totals: () => ({ passes: 1, planned: 0, failed: 0 }),
 };
 
 async function body(port: number, hostname = "127.0.0.1"): Promise<string> {

@@ -1,0 +1,74 @@
+import { Counter, Gauge, Registry } from "prom-client";
+import type { StatusDeps } from "./app.ts";
+
+/** What has happened since the agent was started. */
+export interface Totals {
+  /** Comparisons of what is wanted with what is there. */
+  readonly passes: number;
+  /** Changes that were planned. */
+  readonly planned: number;
+  /** Those of them that failed. */
+  readonly failed: number;
+}
+
+/** What is measured, by name: each is read when somebody asks. `undefined` is not told. */
+const GAUGES:
+  readonly (readonly [name: string, help: string, read: (deps: StatusDeps) => number | undefined])[] = [
+    [
+      "loden_ready",
+      "1 if pods can be started on this host, else 0.",
+      ({ health }) => Number(health().isReady),
+    ],
+    ["loden_remote_leases", "Leases of other hosts.", ({ lastPass }) => lastPass()?.remoteLeases],
+    [
+      "loden_left_out_leases",
+      "Leases of other hosts that can't be used.",
+      ({ lastPass }) => lastPass()?.faults.length,
+    ],
+    [
+      "loden_last_pass_duration_seconds",
+      "How long the last pass took.",
+      ({ lastPass }) => seconds(lastPass()?.durationMs),
+    ],
+    [
+      "loden_last_pass_timestamp_seconds",
+      "When the last pass began, in seconds since 1970.",
+      ({ lastPass }) => seconds(lastPass()?.startedAt.getTime()),
+    ],
+    [
+      "loden_registry_heard_timestamp_seconds",
+      "When the registry was last heard, in seconds since 1970.",
+      ({ registry }) => seconds(registry().heardAtMs),
+    ],
+    [
+      "loden_registry_followed",
+      "1 if the registry is heard now, else 0.",
+      ({ registry }) => Number(registry().reason === undefined),
+    ],
+  ];
+
+const COUNTERS: readonly (readonly [name: string, help: string, read: (totals: Totals) => number])[] = [
+  ["loden_passes_total", "Comparisons of what is wanted with what is there.", ({ passes }) => passes],
+  [
+    "loden_changes_total",
+    "Changes to links, addresses and tables that were planned.",
+    ({ planned }) => planned,
+  ],
+  ["loden_failed_changes_total", "Changes that the kernel refused.", ({ failed }) => failed],
+];
+
+/** The text that `/metrics` answers with, in Prometheus's text format 0.0.4. */
+export async function metricsText(deps: StatusDeps): Promise<string> {
+  const registry = new Registry();
+  const registers = [registry];
+  for (const [name, help, read] of GAUGES) {
+    const value = read(deps);
+    if (value !== undefined) new Gauge({ name, help, registers }).set(value);
+  }
+  for (const [name, help, read] of COUNTERS) new Counter({ name, help, registers }).inc(read(deps.totals()));
+  return await registry.metrics();
+}
+
+function seconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : ms / 1000;
+}
