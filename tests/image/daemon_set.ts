@@ -91,7 +91,7 @@ export class RunningPod implements AsyncDisposable {
     if (!pod.spec.hostNetwork) {
       throw new Error("Cannot start a pod with a network of its own: this one gives it none");
     }
-    const folder = await Deno.makeTempDir({ prefix: "loden-pod-" });
+    const folder = await Deno.makeTempDir({ prefix: `loden${Deno.pid}-pod-` });
     const running = new RunningPod(pod, place, folder);
     try {
       const { spec } = pod;
