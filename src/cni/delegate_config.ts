@@ -1,4 +1,5 @@
 import { formatAddress, formatPrefix, parseAddress } from "../model/address.ts";
+import { KNOWN_BACKEND_TYPES } from "../config/backend_types.ts";
 import type { JsonValue } from "../config/json.ts";
 import { CNI_CODE, CniError } from "./cni_error.ts";
 import { isObject, type JsonObject, type NetConf } from "./net_conf.ts";
@@ -58,7 +59,15 @@ function checkBackend(conf: NetConf, settings: Settings, env: SubnetEnv, path: s
   const [wanted, where] = conf.backend !== undefined
     ? [conf.backend, "the network configuration (backend)"]
     : [settings.backend, "FLANNEL_CNI_BACKEND"];
-  if (wanted === undefined || env.backendType === undefined || wanted === env.backendType) return;
+  if (wanted === undefined) return;
+  if (!KNOWN_BACKEND_TYPES.includes(wanted)) {
+    throw new CniError(
+      CNI_CODE.invalidConfig,
+      `the backend in ${where} is unknown: ${JSON.stringify(wanted)}`,
+      `must be one of ${KNOWN_BACKEND_TYPES.join(", ")}`,
+    );
+  }
+  if (env.backendType === undefined || wanted === env.backendType) return;
   throw new CniError(
     CNI_CODE.invalidConfig,
     `the backend is ${JSON.stringify(wanted)} in ${where} and ${JSON.stringify(env.backendType)} in ${path}`,

@@ -18,6 +18,9 @@ const BACKENDS: Readonly<Record<string, "here" | "later" | "never">> = {
 export const BACKEND_TYPES: readonly string[] = Object.keys(BACKENDS)
   .filter((type) => BACKENDS[type] === "here");
 
+/** Every backend that flannel or Loden ever had: what a subnet file can name. */
+export const KNOWN_BACKEND_TYPES: readonly string[] = Object.keys(BACKENDS);
+
 /** What is wrong with `type`, lower case already, as a sentence; absent where nothing is. */
 export function backendTypeFault(type: string): string | undefined {
   const usable = BACKEND_TYPES.join(", ");

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { CniError } from "../../src/cni/cni_error.ts";
 import { delegateConfig } from "../../src/cni/delegate_config.ts";
@@ -143,6 +143,17 @@ for (const [conf, code, message, details] of refused) {
     assertEquals([error.code, error.message, error.details], [code, message, details]);
   });
 }
+
+Deno.test("a backend that does not exist is refused, wherever it is named, with those that do", () => {
+  for (
+    const [conf, variables] of [[{ backend: "vxlam" }, {}], [{}, { FLANNEL_CNI_BACKEND: "vxlam" }]] as const
+  ) {
+    const error = assertThrows(() => build(conf, USUAL_ENV, variables), CniError);
+    assertEquals(error.code, 7);
+    assertStringIncludes(error.message, 'is unknown: "vxlam"');
+    assertStringIncludes(error.details!, "vxlan, host-gw");
+  }
+});
 
 const backends: [conf: object, variables: Variables, where: string | undefined][] = [
   [{}, {}, undefined],
