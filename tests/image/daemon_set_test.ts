@@ -80,7 +80,9 @@ Deno.test("the manifests make a network of three nodes, and replacing its pods o
     // What the new agents left in place serves new pods too.
     const more = await Promise.all(nodes.map((node) => attach(node, 2)));
     await underTraffic(more, async () => {});
+    for (const node of nodes) assertEquals((await node.reserved()).length, 2, node.name);
     for (const pod of [...pods, ...more]) await pod.detach();
+    for (const node of nodes) assertEquals(await node.reserved(), [], node.name);
   });
 });
 

@@ -1,5 +1,6 @@
 import { ensureImage } from "../../.ci/image.ts";
 import type { Lab } from "../../src/lab/lab.ts";
+import { namesIn } from "../../src/lab/names.ts";
 import { addAddress, linkIndexOf } from "../../src/lab/wiring.ts";
 import { formatAddress, parseAddress } from "../../src/model/address.ts";
 import { nodeOf, SERVER_ADDRESS } from "../double/overlay_servers.ts";
@@ -57,6 +58,13 @@ export class DaemonNode {
     await until(`see a conflist on ${this.name}`, async () => {
       return await Deno.readTextFile(this.place.root + CONFLIST).catch(() => undefined);
     }, () => this.running.logs().slice(-5).join("\n"));
+  }
+
+  /** Addresses that host-local has given to pods of the node and not got back. */
+  async reserved(): Promise<string[]> {
+    const networks = `${this.place.root}/var/lib/cni/networks`;
+    const files = (await namesIn(networks)).map((network) => namesIn(`${networks}/${network}`));
+    return (await Promise.all(files)).flat().filter((name) => /^[\d.]+$/.test(name));
   }
 
   /** Whether the node is marked as one without a network, as the API server has it. */
