@@ -1,3 +1,4 @@
+import { readAgentWord } from "../../src/cni/agent_word.ts";
 import { assertEquals } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { agentCommand } from "../double/overlay_rig.ts";
@@ -225,6 +226,9 @@ for (const { why, spoil, flags = [], env = {}, wrapper = [], code, line } of cas
     const said = lines[0]!.replaceAll(folder, "FOLDER");
     assertEquals(said, `loden: ${line}`);
     assertEquals(ended, code, said);
-    assertEquals(await remains(place), []);
+    // Only the reason is left, for the CNI plugin to repeat.
+    const word = readAgentWord(`${folder}/agent.json`);
+    assertEquals(word?.reasons.map((reason) => reason.replaceAll(folder, "FOLDER")) ?? [line], [line]);
+    assertEquals((await remains(place)).filter((name) => name !== "agent.json"), []);
   });
 }
