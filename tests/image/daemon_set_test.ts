@@ -34,7 +34,7 @@ async function underTraffic(pods: readonly AttachedPod[], during: () => Promise<
     }
   }
   await during();
-  for (const ping of pings) await ping.untilMore(50);
+  await Promise.all(pings.map((ping) => ping.untilMore(50)));
   await assertNoneLost(pings);
 }
 
