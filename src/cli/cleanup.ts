@@ -1,0 +1,60 @@
+import { dumpHostLinks, dumpNeighbourAddresses } from "../cni/host_links.ts";
+import { bootedAtMs, type HostFacts } from "../cni/leftover_facts.ts";
+import { UsageError } from "../config/usage_error.ts";
+import { NetlinkClient } from "../netlink/client.ts";
+import { Libc } from "../netlink/ffi.ts";
+import { fileIdentity } from "../netlink/file_identity.ts";
+import { RouteSocket } from "../netlink/socket.ts";
+import { cleanupHelp, readCleanupOptions } from "./cleanup_flags.ts";
+import { cleanUpStale } from "./cleanup_stale.ts";
+import { requirePrivilege } from "./preflight.ts";
+
+/** What `loden cleanup` needs of the process that it runs in. */
+export interface CleanupIo {
+  /** Writes one line. */
+  write(text: string): void;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+const EXIT = { done: 0, failed: 1 } as const;
+/** Empty when the host boots: file-hierarchy(7). */
+const RUN_FOLDER = "/run";
+
+/**
+ * Runs `loden cleanup` and returns its exit code: 1 if something is left that was to be removed.
+ *
+ * @throws {UsageError} If a person must change the command line.
+ * @throws {Error} If nothing could be done: one sentence.
+ */
+export async function runCleanup(
+  args: readonly string[],
+  io: CleanupIo,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<number> {
+  const options = readCleanupOptions(args, io.environment);
+  if (options === undefined) {
+    io.write(cleanupHelp());
+    return EXIT.done;
+  }
+  if (options.mode === "node") throw new UsageError("Cannot clean up a node: that is still being built");
+  using libc = new Libc();
+  using transport = RouteSocket.open(libc);
+  const client = new NetlinkClient(transport);
+  if (!options.isDryRun) requirePrivilege(client);
+  const write = (text: string) => io.write(text);
+  const host = () => hostFacts(libc, client);
+  const isDone = await cleanUpStale(options, { write, host }, { signal });
+  return isDone ? EXIT.done : EXIT.failed;
+}
+
+/** What is known of this host now. */
+function hostFacts(libc: Libc, client: NetlinkClient): HostFacts {
+  const nowMs = Date.now();
+  return {
+    links: new Map(dumpHostLinks(client).map(({ name, kind }) => [name, kind])),
+    neighbours: dumpNeighbourAddresses(client),
+    nowMs,
+    bootedAtMs: bootedAtMs(libc, { nowMs, runFolder: RUN_FOLDER }),
+    isThere: (path) => fileIdentity(path) !== undefined,
+  };
+}
