@@ -36,6 +36,8 @@ export async function main(): Promise<number> {
         return await lab(rest, signal);
       case "install-cni":
         return await install(rest);
+      case "cleanup":
+        return await cleanup(rest, signal);
       case "version":
         print(Deno.stdout, VERSION);
         return EXIT.done;
@@ -134,6 +136,12 @@ async function install(args: readonly string[]): Promise<number> {
     print: (line) => print(Deno.stdout, line),
   });
   return EXIT.done;
+}
+
+async function cleanup(args: readonly string[], signal: AbortSignal): Promise<number> {
+  const { runCleanup } = await import("./cleanup.ts");
+  const write = (text: string) => print(Deno.stdout, text);
+  return await runCleanup(args, { write, environment: Deno.env.toObject() }, { signal });
 }
 
 async function lab(args: readonly string[], signal: AbortSignal): Promise<number> {
