@@ -58,6 +58,12 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "netlink/link_slots.ts",
     "netlink/message.ts",
   ],
+  "netns/cleanup_node_test.ts": [
+    "cli/cleanup_kernel.ts",
+    "cli/cleanup_node.ts",
+    "cli/cleanup_step.ts",
+    "cni/agent_lock.ts",
+  ],
   "netns/cleanup_test.ts": ["cli/cleanup.ts", "cli/cleanup_stale.ts", "cni/host_links.ts"],
   "netns/cni_plugin_test.ts": ["cni/delegate.ts", "netlink/file_identity.ts"],
   "netns/kernel_watch_test.ts": ["cli/preflight.ts", "reconcile/kernel_watch.ts", "underlay/host_network.ts"],

@@ -1,11 +1,11 @@
 import { dumpHostLinks, dumpNeighbourAddresses } from "../cni/host_links.ts";
 import { bootedAtMs, type HostFacts } from "../cni/leftover_facts.ts";
-import { UsageError } from "../config/usage_error.ts";
+import { parseOptions } from "../config/options.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { fileIdentity } from "../netlink/file_identity.ts";
 import { RouteSocket } from "../netlink/socket.ts";
-import { cleanupHelp, readCleanupOptions } from "./cleanup_flags.ts";
+import { cleanupHelp, type CleanupOptions, readCleanupOptions } from "./cleanup_flags.ts";
 import { cleanUpStale } from "./cleanup_stale.ts";
 import { requirePrivilege } from "./preflight.ts";
 
@@ -36,15 +36,30 @@ export async function runCleanup(
     io.write(cleanupHelp());
     return EXIT.done;
   }
-  if (options.mode === "node") throw new UsageError("Cannot clean up a node: that is still being built");
   using libc = new Libc();
   using transport = RouteSocket.open(libc);
   const client = new NetlinkClient(transport);
   if (!options.isDryRun) requirePrivilege(client);
   const write = (text: string) => io.write(text);
-  const host = () => hostFacts(libc, client);
-  const isDone = await cleanUpStale(options, { write, host }, { signal });
+  const isDone = options.mode === "node"
+    ? await cleanNode(options, { client, write, environment: io.environment }, signal)
+    : await cleanUpStale(options, { write, host: () => hostFacts(libc, client) }, { signal });
   return isDone ? EXIT.done : EXIT.failed;
+}
+
+async function cleanNode(
+  options: CleanupOptions,
+  deps: CleanupIo & { readonly client: NetlinkClient },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const outcome = parseOptions(options.agentArgs, deps.environment);
+  if (outcome.kind !== "run") {
+    deps.write(cleanupHelp());
+    return true;
+  }
+  const { cleanUpNode } = await import("./cleanup_node.ts");
+  const program = Deno.build.standalone ? Deno.execPath() : undefined;
+  return await cleanUpNode(options, outcome.options, { ...deps, program }, { signal });
 }
 
 /** What is known of this host now. */

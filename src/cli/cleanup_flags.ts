@@ -107,7 +107,7 @@ export function readCleanupOptions(
     );
   }
   if (isStale === true && others.length > 0) {
-    throw new UsageError(`Cannot read ${JSON.stringify(others[0])}: --stale has no such flag or word`);
+    throw new UsageError(`Cannot read ${JSON.stringify(others[0])}: --stale has no such flag`);
   }
   const path = text("cni-path") || environment.CNI_PATH || STANDARD_CNI_PATH;
   return {
@@ -122,13 +122,22 @@ export function readCleanupOptions(
   };
 }
 
-/** Tells our flags, with their values, from the agent's. */
+/**
+ * Tells our flags, with their values, from the agent's.
+ *
+ * @throws {UsageError} For a word that is neither.
+ */
 function splitArgs(args: readonly string[]): { own: string[]; others: string[] } {
   const own: string[] = [];
   const others: string[] = [];
   const words = [...args];
   const table: readonly AgentFlag[] = [...CLEANUP_FLAGS, ...FLAGS];
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    if (!/^--?[^-]/.test(word)) {
+      throw new UsageError(
+        `Cannot read ${JSON.stringify(word)}: it is not a flag; see 'loden cleanup -help'`,
+      );
+    }
     const [, name, equals] = /^--?([^-=][^=]*)(=)?/.exec(word) ?? [];
     const flag = table.find((flag) => flag.name === name);
     const isOwn = (CLEANUP_FLAGS as readonly Flag[]).some((flag) => flag.name === name);

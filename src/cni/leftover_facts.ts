@@ -102,7 +102,7 @@ export function bootedAtMs(libc: Libc, options: { nowMs: number; runFolder: stri
 }
 
 /** All state files. One that can't be read names no network. */
-function readStates(state: StateFolder): SavedAttachment[] {
+export function readStates(state: StateFolder): SavedAttachment[] {
   return state.list().flatMap(({ containerId, ifname }): SavedAttachment[] => {
     const isName = isCniName(containerId) && (ifname === undefined || ifname !== "" && !ifnameFault(ifname));
     if (!isName) return [];

@@ -39,7 +39,8 @@ const refused: [args: string[], message: string][] = [
   [["--dry-run"], "Cannot tell what to clean up: add --stale"],
   [["--stale", "--node"], "Cannot do both at once"],
   [["--stale", "--iface=eth0"], 'Cannot read "--iface=eth0": --stale has no such flag'],
-  [["--stale", "now"], 'Cannot read "now": --stale has no such flag'],
+  [["--stale", "now"], 'Cannot read "now": it is not a flag'],
+  [["--node", "--", "-iface=x"], 'Cannot read "--": it is not a flag'],
   [["--stale", "--data-dir="], "Cannot read -data-dir: must not be empty"],
 ];
 for (const [args, message] of refused) {

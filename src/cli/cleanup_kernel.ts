@@ -1,0 +1,153 @@
+import { dumpHostLinks, type HostLink } from "../cni/host_links.ts";
+import { AF_INET, AF_INET6, type Family, formatAddress, formatPrefix } from "../model/address.ts";
+import { NEXT_HOP, readAddress, ROUTE } from "../model/rows.ts";
+import { Table } from "../model/table.ts";
+import { AttributeReader } from "../netlink/attribute.ts";
+import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
+import { ENODEV, ENOENT, errnoName, ESRCH, isErrno, NetlinkError } from "../netlink/errno.ts";
+import { LinkSlots } from "../netlink/link_slots.ts";
+import { encodeLinkDeletion } from "../netlink/link.ts";
+import { decodeNextHop, encodeNextHopDeletion, encodeNextHopDump } from "../netlink/next_hop.ts";
+import { decodeRoute, encodeRouteDeletion, encodeRouteDump, RTPROT_LODEN } from "../netlink/route.ts";
+import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
+import { hasNextHopObjects } from "./preflight.ts";
+
+/** The VTEPs of the backend vxlan, for one and the other family, behind which their VNI stands. */
+const VTEP = /^flannel(?:-v6)?\.(\d{1,8})$/;
+/** The bridge of the plugin `bridge` unless it is told otherwise. */
+const BRIDGE = "cni0";
+/** What the kernel answers about a link, a route and a next hop that is not there. */
+const GONE = [ENODEV, ESRCH, ENOENT];
+
+/** Reports whether a link is a VTEP of Loden's or flannel's. */
+export function isOurVtep({ name, vxlan }: HostLink): boolean {
+  const vni = VTEP.exec(name)?.[1];
+  return vni !== undefined && vxlan?.vni === Number(vni);
+}
+
+/** The ports of the bridge that pods are attached to. */
+export function bridgePorts(links: readonly HostLink[]): readonly HostLink[] {
+  const bridge = links.find(({ name, kind }) => name === BRIDGE && kind === "bridge");
+  return bridge === undefined ? [] : links.filter(({ masterIndex }) => masterIndex === bridge.linkIndex);
+}
+
+/**
+ * What of ours the kernel holds: VTEPs, with which their neighbours, routes and next hops go; the bridge if no pod is
+ * attached; then our routes and next hops on other links.
+ *
+ * @throws {NetlinkError} If the kernel refuses to say.
+ */
+export function planKernel(client: NetlinkClient): CleanupPlan {
+  const links = dumpHostLinks(client);
+  const kept: string[] = [];
+  const steps = links.filter(isOurVtep).map((link) => linkStep(client, link));
+  const bridge = links.find(({ name, kind }) => name === BRIDGE && kind === "bridge");
+  const portCount = bridgePorts(links).length;
+  if (bridge !== undefined && portCount > 0) {
+    kept.push(`link ${BRIDGE}: ${portCount === 1 ? "a pod is" : `${portCount} pods are`} attached to it`);
+  } else if (bridge !== undefined) {
+    const step = linkStep(client, bridge);
+    const run = () => {
+      if (bridgePorts(dumpHostLinks(client)).length > 0) {
+        throw new Error("a pod was attached to it meanwhile");
+      }
+      return step.run();
+    };
+    steps.push({ ...step, run });
+  }
+  const others = links.filter((link) => !isOurVtep(link) && link !== bridge);
+  return { steps: [...steps, ...routeSteps(client, others), ...nextHopSteps(client, others)], kept };
+}
+
+/**
+ * Has the kernel delete something; what is gone already is deleted.
+ *
+ * @throws {Error} If it refuses.
+ */
+function remove(client: NetlinkClient, write: WriteRequest): void {
+  try {
+    client.request("delete it", write);
+  } catch (error) {
+    if (GONE.some((errno) => isErrno(error, errno))) return;
+    if (!(error instanceof NetlinkError)) throw error;
+    const { errno, extack } = error;
+    throw new Error(`the kernel answers ${errnoName(errno)}${extack === undefined ? "" : `, "${extack}"`}`);
+  }
+}
+
+function linkStep(client: NetlinkClient, { linkIndex, name }: HostLink): CleanupStep {
+  return {
+    verb: "delete",
+    object: `link ${name}`,
+    run: () => remove(client, (writer, sequence) => encodeLinkDeletion(writer, sequence, linkIndex)),
+  };
+}
+
+function routeSteps(client: NetlinkClient, links: readonly HostLink[]): CleanupStep[] {
+  const linkIndexes = links.map(({ linkIndex }) => linkIndex);
+  const slots = new LinkSlots(linkIndexes);
+  return links.flatMap(({ linkIndex, name }, slot) =>
+    ([AF_INET, AF_INET6] as const).flatMap((family) => {
+      const routes = dumpTable(
+        client,
+        new Table(ROUTE),
+        (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex),
+        (message, attributes, table) => decodeRoute(message, attributes, slots, slot, table),
+      );
+      return rowsOf(routes, ROUTE.traits).map((at): CleanupStep => {
+        const address = readAddress(routes.words, at + ROUTE.destination, family);
+        const prefix = formatPrefix({ address, length: routes.words[at + ROUTE.length]! });
+        const write: WriteRequest = (writer, sequence) =>
+          encodeRouteDeletion(writer, sequence, routes.words, at, linkIndexes);
+        return {
+          verb: "delete",
+          object: `route ${prefix} on ${name}`,
+          run: () => remove(client, write),
+        };
+      });
+    })
+  );
+}
+
+function nextHopSteps(client: NetlinkClient, links: readonly HostLink[]): CleanupStep[] {
+  if (!hasNextHopObjects(client)) return [];
+  const slots = new LinkSlots(links.map(({ linkIndex }) => linkIndex));
+  const nextHops = dumpTable(
+    client,
+    new Table(NEXT_HOP),
+    (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
+    (message, attributes, table) => decodeNextHop(message, attributes, slots, table),
+  );
+  return rowsOf(nextHops, NEXT_HOP.traits).map((at): CleanupStep => {
+    const { words } = nextHops;
+    const gateway = readAddress(words, at + NEXT_HOP.gateway, words[at + NEXT_HOP.family] as Family);
+    const { name } = links[words[at + NEXT_HOP.slot]!]!;
+    return {
+      verb: "delete",
+      object: `next hop ${formatAddress(gateway)} on ${name}`,
+      run: () => remove(client, (writer, sequence) => encodeNextHopDeletion(writer, sequence, words, at)),
+    };
+  });
+}
+
+function dumpTable(
+  client: NetlinkClient,
+  table: Table,
+  write: WriteRequest,
+  decode: (
+    message: Parameters<typeof decodeRoute>[0],
+    attributes: AttributeReader,
+    table: Table,
+  ) => void,
+): Table {
+  client.dump("look for what is ours", write, () => table.clear(), (message) => {
+    decode(message, new AttributeReader(message.view), table);
+  });
+  return table;
+}
+
+/** Where the rows with our protocol begin. */
+function rowsOf({ words, layout, count }: Table, traits: number): number[] {
+  return Array.from({ length: count }, (_, row) => row * layout.words)
+    .filter((at) => (words[at + traits]! & 0xff) === RTPROT_LODEN);
+}

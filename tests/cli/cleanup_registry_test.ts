@@ -1,0 +1,157 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { planRegistry } from "../../src/cli/cleanup_registry.ts";
+import type { RegistryOptions } from "../../src/config/registry_flags.ts";
+import { RegistryError } from "../../src/lease/registry_error.ts";
+import { type Address, parseAddress } from "../../src/model/address.ts";
+import type { Json } from "../double/api_objects.ts";
+import { ApiServerDouble } from "../double/api_server.ts";
+import { EtcdServer } from "../double/etcd.ts";
+import { KEYS, memberNode, PREFIX, signal } from "../kube/servers.ts";
+import { flannelValue } from "../lease/etcd_world.ts";
+
+/** Removes the lease of the host at `own`; returns what was to be removed. */
+async function giveUp(
+  options: RegistryOptions,
+  own: readonly string[],
+  { isDryRun = false, nodeName = "n1", during = () => Promise.resolve() as Promise<unknown> } = {},
+): Promise<string[]> {
+  using stack = new DisposableStack();
+  const steps = await planRegistry(options, {
+    environment: { NODE_NAME: nodeName },
+    ownAddresses: new Set<Address>(own.map(parseAddress)),
+    stack,
+    signal,
+  });
+  await during();
+  if (!isDryRun) { for (const step of steps) await step.run(); }
+  return steps.map(({ object }) => object);
+}
+
+function etcdOptions(server: EtcdServer): RegistryOptions & { kind: "etcd" } {
+  return { kind: "etcd", prefix: "/n", ...server.access };
+}
+
+Deno.test("the own key in etcd is removed, and no other host's", async () => {
+  await using server = await EtcdServer.open();
+  await server.put("/n/config", "{}");
+  await server.put("/n/subnets/10.5.1.0-24", flannelValue("192.0.2.1"));
+  await server.put("/n/subnets/10.5.2.0-24", flannelValue("192.0.2.2"));
+  await server.put("/n/subnets/10.5.3.0-24", "{");
+  const options = etcdOptions(server);
+  const before = await server.list("/n");
+  assertEquals(await giveUp(options, ["192.0.2.1"], { isDryRun: true }), ["lease /n/subnets/10.5.1.0-24"]);
+  assertEquals(await server.list("/n"), before);
+  assertEquals(await giveUp(options, ["192.0.2.1"]), ["lease /n/subnets/10.5.1.0-24"]);
+  assertEquals(Object.keys(await server.list("/n")), [
+    "/n/config",
+    "/n/subnets/10.5.2.0-24",
+    "/n/subnets/10.5.3.0-24",
+  ]);
+  assertEquals(await giveUp(options, ["192.0.2.1"]), []);
+});
+
+Deno.test("a key in etcd that another host has taken meanwhile stays", async () => {
+  await using server = await EtcdServer.open();
+  const key = "/n/subnets/10.5.1.0-24";
+  await server.put(key, flannelValue("192.0.2.1"));
+  const during = () => server.put(key, flannelValue("192.0.2.2"));
+  await assertRejects(
+    () => giveUp(etcdOptions(server), ["192.0.2.1"], { during }),
+    Error,
+    "it has changed meanwhile",
+  );
+  assertEquals(Object.keys(await server.list("/n")), [key]);
+});
+
+function kubeOptions(server: ApiServerDouble): RegistryOptions {
+  return {
+    kind: "kube",
+    apiUrl: server.url,
+    kubeconfigFile: "",
+    annotationPrefix: PREFIX,
+    clearsCondition: true,
+  };
+}
+
+async function annotations(server: ApiServerDouble, name: string): Promise<Json> {
+  return ((await server.node(name))?.metadata as Json).annotations as Json;
+}
+
+/** Runs a test on the double of an API server, with a folder of its own. */
+async function onServer(body: (server: ApiServerDouble, folder: string) => Promise<void>): Promise<void> {
+  await using server = await ApiServerDouble.open();
+  const folder = await Deno.makeTempDir({ prefix: "lodentest-kube-" });
+  try {
+    await body(server, folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function withKubeconfig(server: ApiServerDouble, folder: string): Promise<RegistryOptions> {
+  const path = `${folder}/kubeconfig`;
+  await Deno.writeTextFile(
+    path,
+    JSON.stringify({
+      "current-context": "c",
+      contexts: [{ name: "c", context: { cluster: "c", user: "u" } }],
+      clusters: [{ name: "c", cluster: { server: server.url } }],
+      users: [{ name: "u", user: { token: server.tokens.agent } }],
+    }),
+  );
+  return { ...kubeOptions(server), kubeconfigFile: path } as RegistryOptions;
+}
+
+Deno.test("the own node's annotations are removed, and no others, nor an operator's", () =>
+  onServer(async (server, folder) => {
+    const node = memberNode("n1", "10.244.1.0/24", "192.0.2.1");
+    const metadata = node.metadata as Json;
+    const kept = { "example.com/a": "1", [KEYS.nodeAddress[2]]: "192.0.2.1" };
+    await server.createNode({
+      ...node,
+      metadata: { ...metadata, annotations: { ...metadata.annotations as Json, ...kept } },
+    });
+    await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+    const options = await withKubeconfig(server, folder);
+    const names = [KEYS.managed, KEYS.backendType, KEYS.data[2], KEYS.address[2]].join(", ");
+    assertEquals(await giveUp(options, ["192.0.2.1"]), [`lease of node n1: annotations ${names}`]);
+    assertEquals(await annotations(server, "n1"), kept);
+    assertEquals(Object.keys(await annotations(server, "n2")).length, 4);
+    assertEquals(await giveUp(options, ["192.0.2.1"]), []);
+  }));
+
+Deno.test("annotations of a node that is another host's stay, whatever NODE_NAME says", () =>
+  onServer(async (server, folder) => {
+    await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+    const options = await withKubeconfig(server, folder);
+    await assertRejects(
+      () => giveUp(options, ["192.0.2.1", "2001:db8::1"], { nodeName: "n2" }),
+      RegistryError,
+      "Cannot remove the lease of node n2: it says that it is reached at another address than this host's",
+    );
+    assertEquals(Object.keys(await annotations(server, "n2")).length, 4);
+  }));
+
+Deno.test("annotations are removed where an operator has overwritten the address", () =>
+  onServer(async (server, folder) => {
+    const node = memberNode("n1", "10.244.1.0/24", "203.0.113.1");
+    const metadata = node.metadata as Json;
+    const overwrite = { [KEYS.overwrite[2]]: "203.0.113.1" };
+    await server.createNode({
+      ...node,
+      metadata: { ...metadata, annotations: { ...metadata.annotations as Json, ...overwrite } },
+    });
+    const options = await withKubeconfig(server, folder);
+    assertEquals((await giveUp(options, ["192.0.2.1"])).length, 1);
+    assertEquals(await annotations(server, "n1"), overwrite);
+  }));
+
+Deno.test("a local registry that is not there has nothing to give up, and is not made", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "lodentest-local-" });
+  try {
+    assertEquals(await giveUp({ kind: "local", path: `${folder}/registry.db` }, ["192.0.2.1"]), []);
+    assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
