@@ -134,14 +134,32 @@ export class OciContainer implements AsyncDisposable {
   }
 }
 
-/**
- * Where there are control groups to limit memory in: version 1 with this controller, or version 2.
- */
+/** Reports whether memory can be limited: by control groups of version 1 or 2 that this process may make. */
 export async function hasCgroups(): Promise<boolean> {
-  for (const path of ["/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/cgroup.subtree_control"]) {
-    if (await Deno.stat(path).then(() => true, () => false)) return true;
+  for (const [folder, sign] of [["memory/", "cgroup.procs"], ["", "cgroup.subtree_control"]]) {
+    const path = `/sys/fs/cgroup/${folder}`;
+    try {
+      await Deno.stat(path + sign);
+      await Deno.mkdir(`${path}lodentest-${Deno.pid}-try`);
+      await Deno.remove(`${path}lodentest-${Deno.pid}-try`);
+      return true;
+    } catch {
+      // Not this version, or it is read only.
+    }
   }
   return false;
+}
+
+/** The limit of a process's memory, in bytes; `undefined` if it has none. */
+export async function memoryLimitOf(pid: number): Promise<number | undefined> {
+  const groups = await Deno.readTextFile(`/proc/${pid}/cgroup`);
+  const older = /^\d+:memory:(.*)$/m.exec(groups)?.[1];
+  const file = older === undefined
+    ? `${/^0::(.*)$/m.exec(groups)?.[1]}/memory.max`
+    : `/memory${older}/memory.limit_in_bytes`;
+  const text = (await Deno.readTextFile(`/sys/fs/cgroup${file}`)).trim();
+  // Version 1 says it as a number that no machine has.
+  return text === "max" || Number(text) > Number.MAX_SAFE_INTEGER ? undefined : Number(text);
 }
 
 function runtime({ folder, hasCgroups }: ContainerStart, ...args: readonly string[]): string[] {

@@ -3,7 +3,9 @@ import { formatAddress } from "../../src/model/address.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { until } from "../double/overlay_rig.ts";
 import type { AttachedPod } from "./attached.ts";
+import { hasCgroups, memoryLimitOf } from "./container.ts";
 import { applyManifests, type DaemonNode, type DaemonWorld, withDaemonWorld } from "./daemon_set_world.ts";
+import { parseQuantity } from "./oci_config.ts";
 
 /** An agent may take so long to end: kubelet gives it 30 s. */
 const END_BOUND_MS = 5000;
@@ -98,6 +100,10 @@ Deno.test("the agent of the manifests may do what they say, and no more", async 
     }
     assertEquals([field("CapInh"), field("CapAmb")].map((mask) => BigInt(`0x${mask}`)), [0n, 0n]);
     assertEquals(field("NoNewPrivs"), "1");
+    const memory = node.running.pod.spec.containers[0]?.resources?.limits?.memory;
+    if (memory !== undefined && await hasCgroups()) {
+      assertEquals(await memoryLimitOf(pid), parseQuantity(memory), "the limit of its memory");
+    }
     const mounts = (await Deno.readTextFile(`/proc/${pid}/mountinfo`)).trim().split("\n").map((line) =>
       line.split(" ")
     );
