@@ -10,16 +10,11 @@ import { AttachedPod, CONFLIST, furnish } from "./attached.ts";
 import { type KubeObject, SERVICE_HOST, SERVICE_PORT, TestCluster } from "./cluster.ts";
 import { type ContainerEnd, type DaemonSet, type NodePlace, podOf, RunningPod } from "./daemon_set.ts";
 
-/** The manifest, and what stands for it until it is there. */
-const MANIFESTS = ["../../manifests/kube-flannel.yml", "minimal.yml"];
+const MANIFEST = new URL("../../manifests/kube-flannel.yml", import.meta.url);
 
 /** Applies the manifests, and returns their objects as the API server keeps them. */
 export async function applyManifests(cluster: TestCluster): Promise<readonly KubeObject[]> {
-  for (const path of MANIFESTS) {
-    const text = await Deno.readTextFile(new URL(path, import.meta.url)).catch(() => undefined);
-    if (text !== undefined) return await cluster.apply(text);
-  }
-  throw new Error(`Cannot apply the manifests: none of ${MANIFESTS.join(", ")} is there`);
+  return await cluster.apply(await Deno.readTextFile(MANIFEST));
 }
 
 /** A node, and the pod of the DaemonSet that runs on it. */
