@@ -4,10 +4,12 @@ import type { RegistryOptions } from "../../src/config/registry_flags.ts";
 import { RegistryError } from "../../src/lease/registry_error.ts";
 import { type Address, parseAddress } from "../../src/model/address.ts";
 import type { Json } from "../double/api_objects.ts";
-import { ApiServerDouble } from "../double/api_server.ts";
+import type { TestApiServer } from "../double/api_server.ts";
 import { EtcdServer } from "../double/etcd.ts";
-import { KEYS, memberNode, PREFIX, signal } from "../kube/servers.ts";
+import { KEYS, memberNode, onBothServers, PREFIX, signal, useRealServer } from "../kube/servers.ts";
 import { flannelValue } from "../lease/etcd_world.ts";
+
+useRealServer();
 
 /** Removes the lease of the host at `own`; returns what was to be removed. */
 async function giveUp(
@@ -63,47 +65,40 @@ Deno.test("a key in etcd that another host has taken meanwhile stays", async () 
   assertEquals(Object.keys(await server.list("/n")), [key]);
 });
 
-function kubeOptions(server: ApiServerDouble): RegistryOptions {
-  return {
-    kind: "kube",
-    apiUrl: server.url,
-    kubeconfigFile: "",
-    annotationPrefix: PREFIX,
-    clearsCondition: true,
-  };
-}
-
-async function annotations(server: ApiServerDouble, name: string): Promise<Json> {
+async function annotations(server: TestApiServer, name: string): Promise<Json> {
   return ((await server.node(name))?.metadata as Json).annotations as Json;
 }
 
-/** Runs a test on the double of an API server, with a folder of its own. */
-async function onServer(body: (server: ApiServerDouble, folder: string) => Promise<void>): Promise<void> {
-  await using server = await ApiServerDouble.open();
-  const folder = await Deno.makeTempDir({ prefix: "lodentest-kube-" });
-  try {
-    await body(server, folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-async function withKubeconfig(server: ApiServerDouble, folder: string): Promise<RegistryOptions> {
-  const path = `${folder}/kubeconfig`;
-  await Deno.writeTextFile(
-    path,
-    JSON.stringify({
+/** Defines a test on each API server, with a registry that is reached by a kubeconfig. */
+function onServers(
+  name: string,
+  body: (server: TestApiServer, options: RegistryOptions) => Promise<void>,
+): void {
+  onBothServers(name, async (server) => {
+    const kubeconfigFile = await Deno.makeTempFile({ prefix: "lodentest-kubeconfig-" });
+    const cluster = {
+      server: server.url,
+      ...server.caFile !== undefined && { "certificate-authority": server.caFile },
+    };
+    const kubeconfig = {
       "current-context": "c",
       contexts: [{ name: "c", context: { cluster: "c", user: "u" } }],
-      clusters: [{ name: "c", cluster: { server: server.url } }],
+      clusters: [{ name: "c", cluster }],
       users: [{ name: "u", user: { token: server.tokens.agent } }],
-    }),
-  );
-  return { ...kubeOptions(server), kubeconfigFile: path } as RegistryOptions;
+    };
+    try {
+      await Deno.writeTextFile(kubeconfigFile, JSON.stringify(kubeconfig));
+      const options = { kind: "kube", apiUrl: "", annotationPrefix: PREFIX, clearsCondition: true } as const;
+      await body(server, { ...options, kubeconfigFile });
+    } finally {
+      await Deno.remove(kubeconfigFile);
+    }
+  });
 }
 
-Deno.test("the own node's annotations are removed, and no others, nor an operator's", () =>
-  onServer(async (server, folder) => {
+onServers(
+  "the own node's annotations are removed, and no others, nor an operator's",
+  async (server, options) => {
     const node = memberNode("n1", "10.244.1.0/24", "192.0.2.1");
     const metadata = node.metadata as Json;
     const kept = { "example.com/a": "1", [KEYS.nodeAddress[2]]: "192.0.2.1" };
@@ -112,28 +107,30 @@ Deno.test("the own node's annotations are removed, and no others, nor an operato
       metadata: { ...metadata, annotations: { ...metadata.annotations as Json, ...kept } },
     });
     await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
-    const options = await withKubeconfig(server, folder);
     const names = [KEYS.managed, KEYS.backendType, KEYS.data[2], KEYS.address[2]].join(", ");
     assertEquals(await giveUp(options, ["192.0.2.1"]), [`lease of node n1: annotations ${names}`]);
     assertEquals(await annotations(server, "n1"), kept);
     assertEquals(Object.keys(await annotations(server, "n2")).length, 4);
     assertEquals(await giveUp(options, ["192.0.2.1"]), []);
-  }));
+  },
+);
 
-Deno.test("annotations of a node that is another host's stay, whatever NODE_NAME says", () =>
-  onServer(async (server, folder) => {
+onServers(
+  "annotations of a node that is another host's stay, whatever NODE_NAME says",
+  async (server, options) => {
     await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
-    const options = await withKubeconfig(server, folder);
     await assertRejects(
       () => giveUp(options, ["192.0.2.1", "2001:db8::1"], { nodeName: "n2" }),
       RegistryError,
       "Cannot remove the lease of node n2: it says that it is reached at another address than this host's",
     );
     assertEquals(Object.keys(await annotations(server, "n2")).length, 4);
-  }));
+  },
+);
 
-Deno.test("annotations are removed where an operator has overwritten the address", () =>
-  onServer(async (server, folder) => {
+onServers(
+  "annotations are removed where an operator has overwritten the address",
+  async (server, options) => {
     const node = memberNode("n1", "10.244.1.0/24", "203.0.113.1");
     const metadata = node.metadata as Json;
     const overwrite = { [KEYS.overwrite[2]]: "203.0.113.1" };
@@ -141,10 +138,10 @@ Deno.test("annotations are removed where an operator has overwritten the address
       ...node,
       metadata: { ...metadata, annotations: { ...metadata.annotations as Json, ...overwrite } },
     });
-    const options = await withKubeconfig(server, folder);
     assertEquals((await giveUp(options, ["192.0.2.1"])).length, 1);
     assertEquals(await annotations(server, "n1"), overwrite);
-  }));
+  },
+);
 
 Deno.test("a local registry that is not there has nothing to give up, and is not made", async () => {
   const folder = await Deno.makeTempDir({ prefix: "lodentest-local-" });

@@ -155,7 +155,7 @@ onMember("cleanup --node removes what is ours, and only that, as its dry run say
     `would remove agent's word ${folder}/run/agent.json`,
     `would remove state folder ${folder}/state`,
     `would remove lease of 192.0.2.1 in ${folder}/registry.db`,
-    `left alone: plugin ${folder}/bin/flannel: only the compiled binary knows its own plugin`,
+    `left alone: plugin ${folder}/bin/flannel: it is another program than this one`,
   ]);
 
   const real = await member.cleanup();
@@ -240,7 +240,10 @@ onMember("cleanup --node does nothing while an agent holds its lock", async (mem
     assertEquals(holdAgentLock(member.path("run/subnet.env")), undefined, "one agent holds it");
     const { code, stdout, stderr } = await member.cleanup();
     assertEquals([code, stdout], [1, ""]);
-    assertEquals(stderr, "Cannot clean up this host: an agent runs here (it holds its lock); end it first\n");
+    assertEquals(
+      stderr,
+      "loden: Cannot clean up this host: an agent runs here (it holds its lock); end it first\n",
+    );
     await Deno.remove(agentLockPath(member.path("run/subnet.env")));
   }
   assertEquals(await member.everything(), before);
@@ -263,7 +266,7 @@ onMember("cleanup --node does nothing while an agent answers at its port", async
     assertEquals(code, 1);
     assertEquals(
       stderr,
-      "Cannot clean up this host: an agent runs here (it answers at 127.0.0.1:9999); end it first\n",
+      "loden: Cannot clean up this host: an agent runs here (it answers at 127.0.0.1:9999); end it first\n",
     );
     assertEquals(await member.everything(), before);
   } finally {
