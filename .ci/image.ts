@@ -201,7 +201,7 @@ async function makeBase(
 }
 
 /** The libraries that a program is linked with, and what loads them. */
-async function librariesOf(program: string): Promise<string[]> {
+export async function librariesOf(program: string): Promise<string[]> {
   const { isDone, text } = await output("ldd", [program]);
   if (!isDone) throw new Error(`Cannot tell the libraries of ${program}: ${text.trim()}`);
   // Either `libc.so.6 => /lib/libc.so.6 (0x…)` or `/lib64/ld-linux-x86-64.so.2 (0x…)`.

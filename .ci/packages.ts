@@ -18,6 +18,7 @@ const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] =
   ["iptables", "iptables"],
   ["buildah", "buildah"],
   ["crun", "crun"],
+  ["podman", "podman"],
 ];
 /** Where programs are that only root uses, also if `PATH` does not say so. */
 const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
