@@ -18,6 +18,7 @@ const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] =
   ["iptables", "iptables"],
   ["buildah", "buildah"],
   ["crun", "crun"],
+  ["kubectl", "kubernetes-client"],
   ["podman", "podman"],
 ];
 /** Where programs are that only root uses, also if `PATH` does not say so. */
