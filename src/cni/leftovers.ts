@@ -34,7 +34,7 @@ export interface Facts {
   readonly links: ReadonlyMap<string, string | undefined>;
   /** Addresses in the host's neighbour table that did not fail to answer. */
   readonly neighbours: ReadonlySet<Address>;
-  /** When this host booted at the latest sure moment before, in milliseconds since 1970. */
+  /** A moment before which nothing of this boot can have been written, in milliseconds since 1970. */
   readonly bootedAtMs: number;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
@@ -96,7 +96,7 @@ function judge(group: Group, facts: Facts): Verdict {
     return unsure("no cached result, but the address has answered");
   }
   // What can't be compared is not before anything.
-  if (!(Math.max(...times) < Math.min(facts.bootedAtMs, facts.nowMs))) {
+  if (!(Math.max(...times) < facts.bootedAtMs)) {
     return unsure("no cached result, and written since this host booted");
   }
   return { fate: "stale", reason: "left from before this host booted" };

@@ -133,6 +133,7 @@ Deno.test("dumpHostLinks() and dumpNeighbourAddresses() see what ip sees", async
   await pods.attach("lives");
   await pods.ping("lives");
   await pods.netns.ip("neighbour", "add", "fd00::9", "lladdr", "02:00:00:00:00:09", "dev", "cni0");
+  await pods.netns.ip("neighbour", "add", "10.244.1.99", "dev", "cni0", "nud", "failed");
   using libc = new Libc();
   using transport = pods.netns.openTransport(libc);
   const client = new NetlinkClient(transport);
@@ -147,6 +148,7 @@ Deno.test("dumpHostLinks() and dumpNeighbourAddresses() see what ip sees", async
   assertEquals(links.filter(({ masterIndex }) => masterIndex === bridge.linkIndex).length, 1);
   const neighbours = [...dumpNeighbourAddresses(client)].map(formatAddress);
   for (const address of ["10.244.1.2", "fd00::9"]) assertEquals(neighbours.includes(address), true, address);
+  assertEquals(neighbours.includes("10.244.1.99"), false, "nobody has answered for it");
 });
 
 /** Text with each run of blanks in its lines made one. */
