@@ -96,8 +96,8 @@ Deno.test("a port that podman publishes is reached from its host and another, un
     for (const [from, address] of [[hosts[1], published], [host, published], [host, "127.0.0.1"]] as const) {
       let last = "";
       await until(`reach ${address} from ${from.name}`, async () => {
-        const words = ["-c", address, "-p", "8080", "-n", "1K", "--connect-timeout", "1000"];
-        const { code, stderr } = await from.exec("iperf3", ...words);
+        const words = ["iperf3", "-c", address, "-p", "8080", "-n", "1K"];
+        const { code, stderr } = await from.exec("timeout", "5", ...words);
         last = stderr;
         return code === 0 || undefined;
       }, () => last);
