@@ -3,13 +3,20 @@ import type { PodSpec } from "kubernetes-types/core/v1";
 import type { TestApiServer } from "../double/api_server.ts";
 import { onTheRealServer, until, useRealServer } from "../kube/servers.ts";
 import { kubectl } from "./kubectl.ts";
-import { type DaemonSet, type KubeObject, manifestPath, only, readObjects, verbsOf } from "./objects.ts";
+import {
+  ACCOUNT,
+  type DaemonSet,
+  type KubeObject,
+  manifestPath,
+  only,
+  readObjects,
+  verbsOf,
+} from "./objects.ts";
 
 useRealServer();
 
 const MANIFEST = manifestPath("kube-flannel.yml");
 const FLANNEL = new URL("flannel.yml", import.meta.url).pathname;
-const ACCOUNT = "system:serviceaccount:kube-flannel:flannel";
 const objects = await readObjects("kube-flannel.yml");
 
 async function get<T extends KubeObject>(server: TestApiServer, { kind, metadata }: KubeObject): Promise<T> {

@@ -38,6 +38,8 @@ export interface DaemonSet extends KubeObject {
   };
 }
 
+/** The user that agents are, by the manifest. */
+export const ACCOUNT = "system:serviceaccount:kube-flannel:flannel";
 const MANIFESTS = new URL("../../manifests/", import.meta.url);
 
 /** The path of a file in the folder manifests. */

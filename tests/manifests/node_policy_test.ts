@@ -1,0 +1,102 @@
+import { evaluate } from "@marcbachmann/cel-js";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type {
+  ValidatingAdmissionPolicy,
+  ValidatingAdmissionPolicyBinding,
+} from "kubernetes-types/admissionregistration/v1";
+import { ACCOUNT, type KubeObject, only, readObjects } from "./objects.ts";
+import { typeFaults } from "./typed.ts";
+
+const objects = await readObjects("node-policy.yml");
+const policy = only<KubeObject & ValidatingAdmissionPolicy>("ValidatingAdmissionPolicy", objects);
+const binding = only<KubeObject & ValidatingAdmissionPolicyBinding>(
+  "ValidatingAdmissionPolicyBinding",
+  objects,
+);
+const TYPES = {
+  module: "kubernetes-types/admissionregistration/v1",
+  /** The package leaves them out. */
+  more: "interface NamedRuleWithOperations { resources?: string[]; scope?: string }",
+};
+const NODE_CLAIM = "authentication.kubernetes.io/node-name";
+
+Deno.test("the node policy is of the API's types", async () => {
+  assertEquals(
+    await typeFaults(TYPES, objects),
+    [],
+  );
+});
+
+Deno.test("the type check sees a wrong word, a missing field and a wrong type", async () => {
+  const [object] = objects as unknown as Record<string, unknown>[];
+  const faults = await typeFaults(TYPES, [
+    { ...object, spec: { ...policy.spec, failPolicy: "Fail" } },
+    { ...object, spec: { ...policy.spec, validations: [{}] } },
+    { ...object, metadata: { name: 1 } },
+  ] as unknown as KubeObject[]);
+  for (const [index, word] of ["failPolicy", "expression", "number"].entries()) {
+    assertStringIncludes(faults[index] ?? "", word);
+  }
+});
+
+Deno.test("the policy is bound, denies, and also where an expression fails", () => {
+  assertEquals(binding.spec, { policyName: policy.metadata.name, validationActions: ["Deny"] });
+  assertEquals(policy.spec!.failurePolicy, "Fail");
+  assertEquals<unknown>(policy.spec!.matchConstraints!.resourceRules, [
+    { apiGroups: [""], apiVersions: ["v1"], operations: ["UPDATE"], resources: ["nodes", "nodes/status"] },
+  ]);
+});
+
+/** What the policy says to a request: nothing where it agrees. */
+function refusal(
+  username: string,
+  extra: Record<string, string[]> | undefined,
+  node: string,
+): string | undefined {
+  const request = { name: node, userInfo: { username, ...extra && { extra } } };
+  const spec = policy.spec!;
+  if (!spec.matchConditions!.every(({ expression }) => evaluate(expression, { request }))) return undefined;
+  const variables: Record<string, unknown> = {};
+  for (const { name, expression } of spec.variables!) {
+    variables[name] = evaluate(expression, { request, variables });
+  }
+  const context = { request, variables };
+  const broken = spec.validations!.find(({ expression }) => !evaluate(expression, context));
+  return broken === undefined ? undefined : evaluate(broken.messageExpression!, context) as string;
+}
+
+const OTHER = "system:serviceaccount:kube-system:other";
+const cases: [
+  name: string,
+  username: string,
+  extra: Record<string, string[]> | undefined,
+  message: string | undefined,
+][] = [
+  ["lets an agent write to its node", ACCOUNT, { [NODE_CLAIM]: ["n1"] }, undefined],
+  [
+    "keeps an agent from another node",
+    ACCOUNT,
+    { [NODE_CLAIM]: ["n2"] },
+    "the agent of node n2 may not write to node n1",
+  ],
+  [
+    "keeps a token that names no node from all of them",
+    ACCOUNT,
+    { "authentication.kubernetes.io/pod-name": ["p"] },
+    "the agent of node (the token names none) may not write to node n1",
+  ],
+  [
+    "keeps a token that says nothing more from all of them",
+    ACCOUNT,
+    undefined,
+    "the agent of node (the token names none) may not write to node n1",
+  ],
+  ["lets others do what their roles let them", OTHER, { [NODE_CLAIM]: ["n2"] }, undefined],
+  ["lets a kubelet write to its node", "system:node:n1", undefined, undefined],
+];
+
+for (const [name, username, extra, message] of cases) {
+  Deno.test(`the node policy ${name}`, () => {
+    assertEquals(refusal(username, extra, "n1"), message);
+  });
+}
