@@ -23,9 +23,13 @@ Usage: loden COMMAND [-FLAG[=VALUE]]...
   help          print this; 'loden agent -help' prints the agent's flags
 `;
 
-/** Runs the command that the process was started with and returns its exit code. */
-export async function main(): Promise<number> {
-  const [command, ...rest] = commandOf(Deno.args, calledAs());
+/**
+ * Runs the command that the process was started with and returns its exit code.
+ *
+ * @param program What it was started as, with or without a folder.
+ */
+export async function main(program: string): Promise<number> {
+  const [command, ...rest] = commandOf(Deno.args, program.split("/").at(-1)!);
   using stack = new DisposableStack();
   const { signal } = abortOnSignals(stack);
   try {
@@ -59,11 +63,6 @@ export function commandOf(args: readonly string[], calledAs: string): readonly [
   const [first, ...rest] = args;
   if (calledAs === "flanneld" || first?.startsWith("-")) return ["agent", ...args];
   return [first ?? "help", ...rest];
-}
-
-/** The name of the file that was started, without its folder. */
-function calledAs(): string {
-  return Deno.build.standalone ? Deno.execPath().split("/").at(-1)! : "loden";
 }
 
 /** Aborts on the first signal that asks for the end; the second one takes its default way. */
