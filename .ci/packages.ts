@@ -6,7 +6,7 @@
  */
 import { run, runScript } from "./run.ts";
 
-/** Each program, by name or, where it is in no path, by file; and the Debian package that it is in. */
+/** Each program or library, by name or, where it is in no path, by file; and the Debian package that it is in. */
 const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] = [
   ["ip", "iproute2"],
   ["bridge", "iproute2"],
@@ -19,6 +19,9 @@ const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] =
   ["buildah", "buildah"],
   ["crun", "crun"],
   ["kubectl", "kubernetes-client"],
+  ["/usr/lib/go-1.19/bin/go", "golang-1.19-go"],
+  ["/usr/share/gocode/src/github.com/Masterminds/sprig/functions.go", "golang-github-masterminds-sprig-dev"],
+  ["/usr/share/gocode/src/gopkg.in/yaml.v3/yaml.go", "golang-gopkg-yaml.v3-dev"],
   ["podman", "podman"],
 ];
 /** Where programs are that only root uses, also if `PATH` does not say so. */
