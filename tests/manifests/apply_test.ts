@@ -17,12 +17,21 @@ import {
 useRealServer();
 
 const MANIFEST = manifestPath("kube-flannel.yml");
+const APPLY = ["apply", "--server-side", "--force-conflicts", "--output=name"];
 const FLANNEL = new URL("flannel.yml", import.meta.url).pathname;
 const objects = await readObjects("kube-flannel.yml");
 
 async function get<T extends KubeObject>(server: TestApiServer, { kind, metadata }: KubeObject): Promise<T> {
   const args = ["get", kind, metadata.name, "--namespace=kube-flannel", "--output=json"];
   return JSON.parse(await kubectl(args, server));
+}
+
+/** Makes the namespace, which a dry run does not. */
+async function applyNamespace(server: TestApiServer): Promise<void> {
+  await kubectl(
+    [...APPLY, `--filename=${MANIFEST}`, "--selector=pod-security.kubernetes.io/enforce"],
+    server,
+  );
 }
 
 /** What of a pod an apply could mix up: lists that are merged by a key. */
@@ -54,6 +63,38 @@ onTheRealServer("an API server takes each object, and knows every field", async 
     objects.map(({ metadata }) => metadata.name),
   );
 });
+
+const charts: [name: string, values: unknown][] = [
+  ["without values", {}],
+  ["with a second container, secrets and both families", {
+    global: { imagePullSecrets: [{ name: "registry" }] },
+    podCidrv6: "fd00:10:244::/48",
+    flannel: {
+      nodeSelector: { "kubernetes.io/arch": "arm64" },
+      image: { digest: `sha256:${"0".repeat(64)}` },
+    },
+    netpol: { enabled: true },
+    serviceAccount: { annotations: { "example.com/role": "r" } },
+  }],
+  ["without health checks and a conflist", {
+    flannel: { healthz: { port: 0 }, skipCNIConfigInstallation: true, resources: null, tolerations: [] },
+  }],
+];
+
+for (const [name, values] of charts) {
+  onTheRealServer(`an API server takes the chart ${name}`, async (server) => {
+    const path = await Deno.makeTempFile({ prefix: "loden-chart-", suffix: ".json" });
+    try {
+      const rendered = await renderObjects(values);
+      await Deno.writeTextFile(path, rendered.map((object) => JSON.stringify(object)).join("\n"));
+      await applyNamespace(server);
+      const said = await kubectl([...APPLY, `--filename=${path}`, "--dry-run=server"], server);
+      assertEquals(said.trim().split("\n").length, rendered.length);
+    } finally {
+      await Deno.remove(path);
+    }
+  });
+}
 
 onTheRealServer(
   "kubectl apply puts Loden in flannel's place, and leaves nothing of flannel's",
