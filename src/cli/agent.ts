@@ -1,6 +1,7 @@
 import { basename, dirname } from "node:path";
 import type { Backend } from "../backend/backend.ts";
 import { vxlanBackend } from "../backend/vxlan.ts";
+import { holdAgentLock } from "../cni/agent_lock.ts";
 import { checkSubnetFile, formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
@@ -25,7 +26,10 @@ import { observeHostNetwork } from "../underlay/host_network.ts";
 import { chooseUnderlay } from "../underlay/underlay.ts";
 import { MemoryKeeper, PassTotals, tellOfNewFaults } from "./after_pass.ts";
 import { AgentWordKeeper } from "./agent_word_keeper.ts";
+import { orNothing, refuseRouterAdvertisements } from "./best_effort.ts";
+import { hostFacts } from "./host_facts.ts";
 import { errorText, keepRunning } from "./keep_running.ts";
+import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { readConfigFile, readRegistryConfig } from "./network_config.ts";
 import { hasNextHopObjects, randomMac, requirePrivilege } from "./preflight.ts";
@@ -92,6 +96,8 @@ async function run(
   // First all that can be wrong, before anything is made.
   const file = options.registry.kind === "etcd" ? undefined : await readConfigFile(options, log);
   checkSubnetFile(options.subnetFilePath);
+  const lock = orNothing("agent lock not held", log, () => holdAgentLock(options.subnetFilePath));
+  if (lock !== undefined) stack.use(lock);
   const libc = stack.use(new Libc());
   const transport = stack.use(RouteSocket.open(libc));
   const client = new NetlinkClient(transport);
@@ -110,6 +116,7 @@ async function run(
     ownLease: () => undefined,
     registry: () => ({ name: place.name, heardAtMs: undefined, reason: waitingFor }),
     totals: () => totals,
+    pools: () => [],
   };
   stack.use(word.follow(() => status.health().reasons));
   if (options.health !== undefined) {
@@ -199,6 +206,12 @@ async function takePart(
 
   const podFiles = new PodFiles(options, { log, environment: deps.environment, program: Deno.execPath() });
   for (const path of podFiles.paths) watchFiles(path, () => trigger.nudge());
+  const leftovers = new LeftoverKeeper(USUAL_FOLDERS, {
+    host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
+    network: () => podFiles.network,
+    log,
+    isReleasing: options.isReleasingStale,
+  });
   let lastPass: PassReport | undefined;
   const health = () => {
     const { contact } = registry;
@@ -215,6 +228,7 @@ async function takePart(
       reason: registry.contact.reason,
     }),
     totals: () => workplace.totals,
+    pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
   });
 
   const wanted = wantedState({
@@ -283,29 +297,11 @@ async function takePart(
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
       }, options)),
+    loop("leftovers", (options) => leftovers.watch(options)),
     folders && loop("file watch", (options) => folders.run(options)),
     loop(
       "reconciler",
       (loopOptions) => reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, ...loopOptions }),
     ),
   ]);
-}
-
-/** What `open` opens; nothing where the system has no more of it, which only makes the agent slower to notice. */
-function orNothing<T>(event: string, log: Log, open: () => T): T | undefined {
-  try {
-    return open();
-  } catch (error) {
-    log.write("warn", event, { reason: errorText(error) });
-    return undefined;
-  }
-}
-
-/** A router advertisement from a pod must not change this host's routes; not every kernel has IPv6. */
-function refuseRouterAdvertisements(libc: Libc, name: string, log: Log): void {
-  try {
-    libc.writeSysctl(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, "0");
-  } catch (error) {
-    log.write("debug", "accept_ra not set", { link: name, reason: errorText(error) });
-  }
 }

@@ -1,12 +1,10 @@
-import { dumpHostLinks, dumpNeighbourAddresses } from "../cni/host_links.ts";
-import { bootedAtMs, type HostFacts } from "../cni/leftover_facts.ts";
 import { parseOptions } from "../config/options.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
-import { fileIdentity } from "../netlink/file_identity.ts";
 import { RouteSocket } from "../netlink/socket.ts";
 import { cleanupHelp, type CleanupOptions, readCleanupOptions } from "./cleanup_flags.ts";
 import { cleanUpStale } from "./cleanup_stale.ts";
+import { hostFacts } from "./host_facts.ts";
 import { requirePrivilege } from "./preflight.ts";
 
 /** What `loden cleanup` needs of the process that it runs in. */
@@ -43,7 +41,7 @@ export async function runCleanup(
   const write = (text: string) => io.write(text);
   const isDone = options.mode === "node"
     ? await cleanNode(options, { client, write, environment: io.environment }, signal)
-    : await cleanUpStale(options, { write, host: () => hostFacts(libc, client) }, { signal });
+    : await cleanUpStale(options, { write, host: () => hostFacts(libc, client, RUN_FOLDER) }, { signal });
   return isDone ? EXIT.done : EXIT.failed;
 }
 
@@ -60,16 +58,4 @@ async function cleanNode(
   const { cleanUpNode } = await import("./cleanup_node.ts");
   const program = Deno.build.standalone ? Deno.execPath() : undefined;
   return await cleanUpNode(options, outcome.options, { ...deps, program }, { signal });
-}
-
-/** What is known of this host now. */
-function hostFacts(libc: Libc, client: NetlinkClient): HostFacts {
-  const nowMs = Date.now();
-  return {
-    links: new Map(dumpHostLinks(client).map(({ name, kind }) => [name, kind])),
-    neighbours: dumpNeighbourAddresses(client),
-    nowMs,
-    bootedAtMs: bootedAtMs(libc, { nowMs, runFolder: RUN_FOLDER }),
-    isThere: (path) => fileIdentity(path) !== undefined,
-  };
 }

@@ -1,5 +1,11 @@
 import { basename, dirname } from "node:path";
-import { ConflistError, filesBefore, renderConflist, USUAL_CONFLIST } from "../cni/conflist.ts";
+import {
+  ConflistError,
+  filesBefore,
+  parseConflist,
+  renderConflist,
+  USUAL_CONFLIST,
+} from "../cni/conflist.ts";
 import { readSettings } from "../cni/settings.ts";
 import type { SubnetEnv } from "../cni/subnet_env.ts";
 import { writeIfOther } from "../cni/write_if_other.ts";
@@ -15,6 +21,7 @@ import { errorText } from "./keep_running.ts";
 export class ConflistKeeper {
   #fault: string | undefined = "the conflist is not written yet";
   #shadowedBy = "";
+  #network = "cbr0";
 
   constructor(
     readonly place: NonNullable<Options["conflist"]>,
@@ -27,6 +34,11 @@ export class ConflistKeeper {
   /** Why there is no good conflist, as a sentence; `undefined` while there is one. */
   get fault(): string | undefined {
     return this.#fault;
+  }
+
+  /** The name of the network: what the conflist says, else the usual one. */
+  get network(): string {
+    return this.#network;
   }
 
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */
@@ -45,6 +57,7 @@ export class ConflistKeeper {
     try {
       const text = this.#render(env, environment);
       const isWritten = writeIfOther(path, text);
+      this.#network = parseConflist(text).name as string;
       this.#fault = undefined;
       this.#look();
       if (isWritten) log.write("info", "conflist written", { path });

@@ -46,6 +46,11 @@ export class PodFiles {
     return this.#subnetFile.fault ?? this.#pluginFault ?? this.#conflist?.fault;
   }
 
+  /** The name of the network that pods are attached to. */
+  get network(): string {
+    return this.#conflist?.network ?? "cbr0";
+  }
+
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */
   get note(): string | undefined {
     return this.#conflist?.note;

@@ -114,10 +114,11 @@ export function readStates(state: StateFolder): SavedAttachment[] {
       const config = objectOf(text);
       const network = config?.name;
       const isUsable = typeof config?.type === "string" && typeof network === "string" && isCniName(network);
-      return [{ containerId, ifname, network: isUsable ? network : undefined, text, writtenAtMs }];
+      const hasStore = storeOf(text, "") !== undefined;
+      return [{ containerId, ifname, network: isUsable ? network : undefined, text, hasStore, writtenAtMs }];
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return [];
-      return [{ containerId, ifname, network: undefined, text: "", writtenAtMs: Infinity }];
+      return [{ containerId, ifname, network: undefined, text: "", hasStore: false, writtenAtMs: Infinity }];
     }
   });
 }

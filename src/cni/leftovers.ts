@@ -10,6 +10,8 @@ export interface SavedAttachment {
   readonly network: string | undefined;
   /** The delegate's configuration, JSON text. */
   readonly text: string;
+  /** Whether `host-local` gave it its addresses, so that one without a reservation has given them back. */
+  readonly hasStore: boolean;
   /** When the file was last written, in milliseconds since 1970. */
   readonly writtenAtMs: number;
 }
@@ -72,8 +74,8 @@ export function attachmentKey(network: string, containerId: string, ifname: stri
  * left alone.
  *
  * It is stale if its cached result names links of the host, none of them is there, its sandbox neither, and all was
- * written at least ten minutes ago; or if there is no cached result, all was written before this boot, and nobody has
- * answered for its address since.
+ * written at least ten minutes ago; or if there is no cached result, and its addresses were given back, or all was
+ * written before this boot and nobody has answered for its address since.
  */
 export function findLeftovers(facts: Facts): Finding[] {
   return groups(facts).map((group) => ({ ...group, ...judge(group, facts) }));
@@ -91,6 +93,9 @@ function judge(group: Group, facts: Facts): Verdict {
   );
   if (result !== undefined) {
     return judgeByResult(result, Math.max(...times, result.writtenAtMs), facts);
+  }
+  if (state?.hasStore && reservations.length === 0 && facts.nowMs - state.writtenAtMs >= SETTLED_MS) {
+    return { fate: "stale", reason: "its address was given back, as after a change of the conflist" };
   }
   if (reservations.some(({ address }) => facts.neighbours.has(address))) {
     return unsure("no cached result, but the address has answered");

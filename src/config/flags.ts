@@ -154,6 +154,14 @@ const FLAGS_HERE = [
     help: "put the CNI plugin back here when it is gone",
   },
   {
+    name: "cni-release-stale",
+    kind: "boolean",
+    group: FILES,
+    default: false,
+    isNew: true,
+    help: "release the addresses that vanished pods have left",
+  },
+  {
     name: "subnet-lease-renew-margin",
     kind: "integer",
     group: FILES,

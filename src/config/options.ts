@@ -29,6 +29,8 @@ export interface Options {
     /** Whether a source that is not there is no fault, as nobody has named it. */
     readonly isSourceOptional: boolean;
   };
+  /** Whether what vanished pods hold is released, or only told. */
+  readonly isReleasingStale: boolean;
   /** Where the CNI plugin is put back; absent where it is not. */
   readonly pluginFolder?: string;
   readonly registry: RegistryOptions;
@@ -101,6 +103,7 @@ function optionsOf(reading: FlagReading): Options {
       },
     },
     ...text("cni-bin-dir") !== "" && { pluginFolder: text("cni-bin-dir") },
+    isReleasingStale: reading.values.get("cni-release-stale") as boolean,
     registry: registryOf(reading),
     ...text("lease-cache") !== "" && { leaseCachePath: text("lease-cache") },
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,

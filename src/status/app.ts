@@ -22,6 +22,20 @@ export interface StatusDeps {
   readonly registry: () => RegistryFacts;
   /** What has happened since the start. */
   readonly totals: () => Totals;
+  /** How much of the own subnets is in use. */
+  readonly pools: () => readonly Pool[];
+}
+
+/** How much of a subnet is in use. */
+export interface Pool {
+  readonly network: string;
+  readonly subnet: string;
+  /** Addresses that pods hold. */
+  readonly used: number;
+  /** Addresses that there are for pods. */
+  readonly size: number;
+  /** Of those in use, how many are a vanished pod's; absent where nobody has looked. */
+  readonly leftovers: number | undefined;
 }
 
 /** Where leases are agreed on, and whether it answers. */
@@ -67,6 +81,7 @@ function statusReport(deps: StatusDeps) {
     registry: describeRegistry(deps.registry()),
     lease: describeLease(deps.ownLease()),
     underlay: describeUnderlay(deps.underlay()),
+    pools: deps.pools().map(({ leftovers, ...pool }) => ({ ...pool, leftovers: leftovers ?? null })),
     pass: describePass(deps.lastPass()),
   };
 }

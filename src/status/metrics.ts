@@ -1,5 +1,5 @@
 import { Counter, Gauge, Registry } from "prom-client";
-import type { StatusDeps } from "./app.ts";
+import type { Pool, StatusDeps } from "./app.ts";
 
 /** What has happened since the agent was started. */
 export interface Totals {
@@ -57,6 +57,14 @@ const COUNTERS: readonly (readonly [name: string, help: string, read: (totals: T
   ["loden_failed_changes_total", "Changes that the kernel refused.", ({ failed }) => failed],
 ];
 
+/** Figures of each subnet of this host. */
+const POOL_GAUGES:
+  readonly (readonly [name: string, help: string, read: (pool: Pool) => number | undefined])[] = [
+    ["loden_pool_addresses", "Addresses that there are for pods.", ({ size }) => size],
+    ["loden_pool_used_addresses", "Addresses that pods hold.", ({ used }) => used],
+    ["loden_pool_leftover_addresses", "Addresses that vanished pods hold.", ({ leftovers }) => leftovers],
+  ];
+
 /** The text that `/metrics` answers with, in Prometheus's text format 0.0.4. */
 export async function metricsText(deps: StatusDeps): Promise<string> {
   const registry = new Registry();
@@ -64,6 +72,13 @@ export async function metricsText(deps: StatusDeps): Promise<string> {
   for (const [name, help, read] of GAUGES) {
     const value = read(deps);
     if (value !== undefined) new Gauge({ name, help, registers }).set(value);
+  }
+  for (const [name, help, read] of POOL_GAUGES) {
+    const gauge = new Gauge({ name, help, registers, labelNames: ["network", "subnet"] });
+    for (const pool of deps.pools()) {
+      const value = read(pool);
+      if (value !== undefined) gauge.set({ network: pool.network, subnet: pool.subnet }, value);
+    }
   }
   for (const [name, help, read] of COUNTERS) new Counter({ name, help, registers }).inc(read(deps.totals()));
   return await registry.metrics();

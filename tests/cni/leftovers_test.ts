@@ -35,6 +35,7 @@ function state(change: Partial<SavedAttachment> = {}): SavedAttachment {
     ifname: "eth0",
     network: "cbr0",
     text: "{}",
+    hasStore: false,
     writtenAtMs: NOW - 60 * MINUTE,
     ...change,
   };
@@ -67,6 +68,18 @@ const cases: [name: string, facts: Facts, fate: string, reason: string][] = [
     facts({ results: withResult(), links: new Map([["veth1", "veth"]]) }),
     "alive",
     "in use",
+  ],
+  [
+    "it has a state, and neither a reservation in its store nor a cached result",
+    facts({ reservations: [], states: [state({ hasStore: true })] }),
+    "stale",
+    "its address was given back, as after a change of the conflist",
+  ],
+  [
+    "its state is so young that its address may come yet",
+    facts({ reservations: [], states: [state({ hasStore: true, writtenAtMs: NOW - 9 * MINUTE })] }),
+    "unsure",
+    "no cached result, and written since this host booted",
   ],
   [
     "it was written before boot and its link is there all the same",

@@ -35,7 +35,14 @@ async function inWorld(
       containerId: "c1",
       ifname: "eth0",
       reservations: readReservations(`${folder}/networks`, "cbr0").reservations,
-      state: { containerId: "c1", ifname: "eth0", network: "cbr0", text: TEXT, writtenAtMs: 0 },
+      state: {
+        containerId: "c1",
+        ifname: "eth0",
+        network: "cbr0",
+        text: TEXT,
+        hasStore: true,
+        writtenAtMs: 0,
+      },
       fate: "stale",
       reason: "",
     };

@@ -72,6 +72,7 @@ Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing 
   assertEquals(parseOptions([], {}), {
     kind: "run",
     options: {
+      isReleasingStale: false,
       iface: [],
       ifaceRegex: [],
       backendOverrides: [],
@@ -98,6 +99,14 @@ Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing 
 const read: [argv: string[], options: Partial<Options>, why: string][] = [
   [["-iface-can-reach=2001:db8::1"], { ifaceCanReach: parseIpv6("2001:db8::1") }, "either family will do"],
   [["-public-ip=::ffff:192.0.2.1"], { publicIp: parseIpv4("192.0.2.1") }, "Go takes IPv4-mapped text"],
+  [["-cni-conf=/c"], {
+    conflist: { path: "/c", sourcePath: "/etc/kube-flannel/cni-conf.json", isSourceOptional: true },
+  }, "the usual source, which need not be there"],
+  [["-cni-conf=/c", "-cni-conf-from=/s"], {
+    conflist: { path: "/c", sourcePath: "/s", isSourceOptional: false },
+  }, "a source that is named must be there"],
+  [["-cni-bin-dir=/b"], { pluginFolder: "/b" }, "the plugin is put back there"],
+  [["-cni-release-stale"], { isReleasingStale: true }, "what vanished pods hold is released"],
   [["-public-ipv6=2001:db8::1"], { publicIpv6: parseIpv6("2001:db8::1") }, "IPv6 has a flag of its own"],
   [["-healthz-port=80"], { health: { hostname: "0.0.0.0", port: 80 } }, "the default address is every one"],
   [

@@ -11,6 +11,7 @@ const ready: StatusDeps = {
   ownLease: () => OWN,
   registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
   totals: () => ({ passes: 1, planned: 0, failed: 0 }),
+  pools: () => [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
 };
 
 const answers: [
@@ -116,6 +117,7 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
       mtuBytes: 1500,
       addresses: [{ family: "ipv4", address: "192.0.2.1", advertised: "198.51.100.1", mtuBytes: 1500 }],
     },
+    pools: [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
     pass: {
       startedAt: "2026-01-01T00:00:00.000Z",
       durationMs: 1.5,

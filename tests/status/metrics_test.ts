@@ -10,6 +10,10 @@ function deps(lastPass: ReturnType<typeof pass> | undefined, reason: string | un
     ownLease: () => OWN,
     registry: () => ({ name: "etcd", heardAtMs: reason === undefined ? 1000 : undefined, reason }),
     totals: () => ({ passes: 7, planned: 40, failed: 2 }),
+    pools: () =>
+      lastPass === undefined
+        ? []
+        : [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
   };
 }
 
@@ -30,6 +34,9 @@ Deno.test("metricsText() tells each figure once, with its unit in its name", asy
     "loden_last_pass_timestamp_seconds 1767225600",
     "loden_registry_heard_timestamp_seconds 1",
     "loden_registry_followed 1",
+    'loden_pool_addresses{network="cbr0",subnet="10.244.1.0/24"} 253',
+    'loden_pool_used_addresses{network="cbr0",subnet="10.244.1.0/24"} 3',
+    'loden_pool_leftover_addresses{network="cbr0",subnet="10.244.1.0/24"} 1',
     "loden_passes_total 7",
     "loden_changes_total 40",
     "loden_failed_changes_total 2",
@@ -51,5 +58,5 @@ Deno.test("metricsText() says of each figure what it is, once", async () => {
   const names = (word: string) =>
     lines.filter((line) => line.startsWith(`# ${word} `)).map((line) => line.split(" ")[2]);
   assertEquals(names("HELP"), names("TYPE"));
-  assertEquals(new Set(names("HELP")).size, 10);
+  assertEquals(new Set(names("HELP")).size, 13);
 });

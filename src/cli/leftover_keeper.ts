@@ -1,0 +1,137 @@
+import { CNI_CODE, CniError } from "../cni/cni_error.ts";
+import type { DelegateCall } from "../cni/delegate.ts";
+import { DEFAULT_NETWORKS_DIR, type PoolUsage, poolUsage } from "../cni/host_local.ts";
+import { DEFAULT_RESULTS_DIR, type HostFacts, readFacts } from "../cni/leftover_facts.ts";
+import { type Finding, findLeftovers } from "../cni/leftovers.ts";
+import { isObject } from "../cni/net_conf.ts";
+import { release, type ReleaseDeps } from "../cni/release.ts";
+import { objectOf } from "../cni/result.ts";
+import { StateFolder } from "../cni/state.ts";
+import { pause } from "../lease/pause.ts";
+import type { Log } from "../log/log.ts";
+import type { Prefix } from "../model/address.ts";
+import { errorText } from "./keep_running.ts";
+
+/** Where an agent looks for what pods have left. */
+export interface LeftoverFolders {
+  readonly dataDir: string;
+  readonly networksDir: string;
+  readonly resultsDir: string;
+}
+
+/** Where they are unless somebody has named others in the conflist. */
+export const USUAL_FOLDERS: LeftoverFolders = {
+  dataDir: "/var/lib/cni/flannel",
+  networksDir: DEFAULT_NETWORKS_DIR,
+  resultsDir: DEFAULT_RESULTS_DIR,
+};
+
+/** What it needs of the agent. */
+export interface LeftoverDeps {
+  readonly host: () => HostFacts;
+  /** The name of the network that pods are attached to. */
+  readonly network: () => string;
+  readonly log: Log;
+  /** Whether leftovers are released, or only told. */
+  readonly isReleasing: boolean;
+}
+
+/** Time between two looks: what is younger is left alone anyway. */
+const LOOK_MS = 600_000;
+
+/** Finds the addresses and state that vanished pods have left, and releases them where that was asked for. */
+export class LeftoverKeeper {
+  readonly #folders: LeftoverFolders;
+  readonly #deps: LeftoverDeps;
+  #stale: readonly Finding[] = [];
+  #told = "";
+
+  constructor(folders: LeftoverFolders, deps: LeftoverDeps) {
+    this.#folders = folders;
+    this.#deps = deps;
+  }
+
+  /** How much of each subnet is in use, and how much of that nobody uses any more. */
+  usage(subnets: readonly Prefix[]): readonly PoolUsage[] {
+    const leftovers = this.#stale.flatMap(({ reservations }) => reservations.map(({ address }) => address));
+    const { networksDir } = this.#folders;
+    return poolUsage({ networksDir, network: this.#deps.network(), subnets, leftovers });
+  }
+
+  /** Looks now, and from then on every ten minutes, until `signal` aborts. */
+  async watch({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    while (!signal.aborted) {
+      await this.look();
+      await pause(LOOK_MS, { signal });
+    }
+  }
+
+  /** Looks once: finds, tells of what is new, and releases. */
+  async look(): Promise<void> {
+    const { log, isReleasing } = this.#deps;
+    const found = this.#find();
+    const left: Finding[] = [];
+    for (const finding of found) {
+      if (!isReleasing || !await this.#release(finding)) left.push(finding);
+    }
+    this.#stale = left;
+    const count = String(left.length);
+    if (left.length > 0 && count !== this.#told) {
+      log.write("warn", "vanished pods hold addresses", {
+        pods: left.length,
+        remedy: "loden cleanup --stale",
+      });
+    }
+    this.#told = count;
+  }
+
+  #find(): readonly Finding[] {
+    const { dataDir, ...folders } = this.#folders;
+    const { host, network, log } = this.#deps;
+    try {
+      const places = { ...folders, state: new StateFolder(dataDir), network: network() };
+      return findLeftovers(readFacts(places, host())).filter(({ fate }) => fate === "stale");
+    } catch (error) {
+      log.write("warn", "leftovers not looked for", { reason: errorText(error) });
+      return this.#stale;
+    }
+  }
+
+  async #release(finding: Finding): Promise<boolean> {
+    const { log } = this.#deps;
+    const { network, containerId, ifname } = finding;
+    try {
+      const outcome = await release(finding, this.#releaseDeps());
+      log.write("info", "leftover released", {
+        network,
+        containerId,
+        ifname,
+        outcome,
+        reason: finding.reason,
+      });
+      return outcome !== "changed";
+    } catch (error) {
+      log.write("debug", "leftover not released", { network, containerId, ifname, reason: errorText(error) });
+      return false;
+    }
+  }
+
+  #releaseDeps(): ReleaseDeps {
+    return {
+      delegates: { folders: [], call: (call) => Promise.resolve(doWithoutDelegate(call)) },
+      state: new StateFolder(this.#folders.dataDir),
+    };
+  }
+}
+
+/**
+ * Stands for the delegate's DEL, since an agent starts no program. A bridge whose pod has vanished holds nothing but
+ * what `host-local` has in its store, unless it masquerades.
+ *
+ * @throws {CniError} If there may be more: that is left to `loden cleanup --stale`.
+ */
+function doWithoutDelegate({ type, config }: DelegateCall): string {
+  const { ipMasq, ipam } = objectOf(config) ?? {};
+  if (type === "bridge" && ipMasq !== true && isObject(ipam) && ipam.type === "host-local") return "";
+  throw new CniError(CNI_CODE.notAvailable, "the plugin itself must release it: run loden cleanup --stale");
+}

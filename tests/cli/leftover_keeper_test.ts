@@ -1,0 +1,139 @@
+import { assertEquals } from "@std/assert";
+import { LeftoverKeeper } from "../../src/cli/leftover_keeper.ts";
+import { parsePrefix } from "../../src/model/address.ts";
+
+const SUBNETS = [parsePrefix("10.244.1.0/24")];
+/** Long enough ago for any file that these tests write. */
+const AFTER_BOOT_MS = Date.now() + 3_600_000;
+
+interface World {
+  readonly root: string;
+  readonly log: string[];
+  readonly keeper: (options?: { isReleasing?: boolean; links?: string[] }) => LeftoverKeeper;
+  /** Writes what an attachment leaves: its address, and its state with these keys. */
+  readonly leave: (container: string, address: string, config?: object) => Promise<void>;
+  readonly names: () => Promise<{ state: string[]; addresses: string[] }>;
+}
+
+async function withWorld(body: (world: World) => Promise<void>): Promise<void> {
+  const root = await Deno.makeTempDir({ prefix: "lodentest-leftovers-" });
+  const log: string[] = [];
+  const store = `${root}/networks/cbr0`;
+  const names = async (path: string) =>
+    (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).sort();
+  try {
+    for (const folder of ["data", "networks", "networks/cbr0", "results"]) {
+      await Deno.mkdir(`${root}/${folder}`);
+    }
+    await body({
+      root,
+      log,
+      keeper: ({ isReleasing = false, links = [] } = {}) =>
+        new LeftoverKeeper(
+          { dataDir: `${root}/data`, networksDir: `${root}/networks`, resultsDir: `${root}/results` },
+          {
+            host: () => ({
+              links: new Map(links.map((name) => [name, "veth"])),
+              neighbours: new Set(),
+              // The host has booted since all of it was written.
+              bootedAtMs: AFTER_BOOT_MS,
+              nowMs: AFTER_BOOT_MS + 1,
+              isThere: () => false,
+            }),
+            network: () => "cbr0",
+            isReleasing,
+            log: {
+              write: (level, event, fields) =>
+                void log.push(`${level} ${event} ${fields?.pods ?? fields?.containerId ?? ""}`),
+              with() {
+                return this;
+              },
+            },
+          },
+        ),
+      leave: async (container, address, config) => {
+        await Deno.writeTextFile(`${store}/${address}`, `${container}\r\neth0`);
+        if (config === undefined) return;
+        const whole = { name: "cbr0", type: "bridge", ipam: { type: "host-local" }, ...config };
+        await Deno.writeTextFile(`${root}/data/${container}@eth0`, JSON.stringify(whole));
+        await Deno.symlink(`${container}@eth0`, `${root}/data/${container}`);
+      },
+      names: async () => ({
+        state: await names(`${root}/data`),
+        addresses: (await names(store)).filter((name) => name.startsWith("10.")),
+      }),
+    });
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+Deno.test("LeftoverKeeper tells once of what vanished pods hold, and shows it in the use of the subnet", async () => {
+  await withWorld(async ({ keeper, leave, log }) => {
+    await leave("c1", "10.244.1.2", {});
+    await leave("c2", "10.244.1.3");
+    const telling = keeper();
+    assertEquals(telling.usage(SUBNETS)[0]!.leftovers, 0);
+    for (let look = 0; look < 2; look++) await telling.look();
+    assertEquals(log, ["warn vanished pods hold addresses 2"]);
+    assertEquals(telling.usage(SUBNETS), [
+      { network: "cbr0", subnet: "10.244.1.0/24", used: 2, size: 253, leftovers: 2 },
+    ]);
+  });
+});
+
+Deno.test("LeftoverKeeper releases addresses and state where that was asked for", async () => {
+  await withWorld(async ({ keeper, leave, names, log }) => {
+    await leave("c1", "10.244.1.2", {});
+    await leave("c2", "10.244.1.3");
+    const releasing = keeper({ isReleasing: true });
+    await releasing.look();
+    assertEquals(await names(), { state: [], addresses: [] });
+    assertEquals(releasing.usage(SUBNETS)[0]!.used, 0);
+    assertEquals(log.toSorted(), ["info leftover released c1", "info leftover released c2"]);
+  });
+});
+
+for (const config of [{ ipMasq: true }, { type: "ptp" }, { ipam: { type: "dhcp" } }]) {
+  Deno.test(`LeftoverKeeper leaves an attachment with ${JSON.stringify(config)} to the delegate itself`, async () => {
+    await withWorld(async ({ keeper, leave, names, log }) => {
+      await leave("c1", "10.244.1.2", config);
+      await keeper({ isReleasing: true }).look();
+      assertEquals(await names(), { state: ["c1", "c1@eth0"], addresses: ["10.244.1.2"] });
+      assertEquals(log, ["debug leftover not released c1", "warn vanished pods hold addresses 1"]);
+    });
+  });
+}
+
+Deno.test("LeftoverKeeper leaves what is in use", async () => {
+  await withWorld(async ({ root, keeper, leave, names, log }) => {
+    await leave("c1", "10.244.1.2", {});
+    const result = { kind: "cniCacheV1", result: { interfaces: [{ name: "veth1" }] } };
+    await Deno.writeTextFile(`${root}/results/cbr0-c1-eth0`, JSON.stringify(result));
+    await keeper({ isReleasing: true, links: ["veth1"] }).look();
+    assertEquals([(await names()).addresses, log], [["10.244.1.2"], []]);
+  });
+});
+
+Deno.test("LeftoverKeeper keeps watching until it is asked to end, and ends at once", async () => {
+  await withWorld(async ({ keeper, leave, log }) => {
+    await leave("c1", "10.244.1.2");
+    const controller = new AbortController();
+    const watching = keeper().watch({ signal: controller.signal });
+    controller.abort();
+    await watching;
+    assertEquals(log.length, 1);
+  });
+});
+
+Deno.test("LeftoverKeeper finds nothing where there are no folders", async () => {
+  await withWorld(async ({ root, keeper, log }) => {
+    for (const folder of ["data", "networks", "results"]) {
+      await Deno.remove(`${root}/${folder}`, { recursive: true });
+    }
+    const watching = keeper({ isReleasing: true });
+    await watching.look();
+    assertEquals([watching.usage(SUBNETS)[0]!.used, log], [0, []]);
+    await Deno.mkdir(`${root}/networks/cbr0`, { recursive: true });
+  });
+});
