@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { formatAddress } from "../../src/model/address.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { until } from "../double/overlay_rig.ts";
+import { kubectl } from "../manifests/kubectl.ts";
 import type { AttachedPod } from "./attached.ts";
 import { hasCgroups, memoryLimitOf } from "./container.ts";
 import { applyManifests, type DaemonNode, type DaemonWorld, withDaemonWorld } from "./daemon_set_world.ts";
@@ -51,7 +52,7 @@ async function untilUnmarked(nodes: readonly DaemonNode[]): Promise<void> {
 
 Deno.test("the manifests make a network of three nodes, and replacing its pods one by one loses no packet", async () => {
   await withDaemonWorld({ hosts: 3 }, async (world) => {
-    const { nodes, attach } = world;
+    const { nodes, attach, cluster } = world;
     for (const node of nodes) assertEquals(await node.networkUnavailable(), "True", node.name);
     await rollOut(world);
     await untilUnmarked(nodes);
@@ -78,6 +79,12 @@ Deno.test("the manifests make a network of three nodes, and replacing its pods o
       }
     });
     await untilUnmarked(nodes);
+    const marks =
+      '{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="NetworkUnavailable")].status} {end}';
+    assertEquals(
+      (await kubectl(["get", "nodes", `--output=jsonpath=${marks}`], cluster.server)).trim().split(" "),
+      nodes.map(({ name }) => `${name}=False`),
+    );
 
     // What the new agents left in place serves new pods too.
     const more = await Promise.all(nodes.map((node) => attach(node, 2)));
