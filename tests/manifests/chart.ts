@@ -13,24 +13,33 @@ export interface Release {
   readonly Namespace: string;
 }
 
-const RELEASE: Release = { Name: "flannel", Namespace: "kube-flannel" };
+export const RELEASE: Release = { Name: "flannel", Namespace: "kube-flannel" };
 let built: Promise<void> | undefined;
 
 /**
  * Renders the chart as Helm does: text by file.
  *
+ * @param chart The chart's folder.
  * @throws {Error} What the chart says against the values.
  */
-export async function renderFiles(values: unknown, release = RELEASE): Promise<Record<string, string>> {
+export async function renderFiles(
+  values: unknown,
+  release = RELEASE,
+  chart = manifestPath("chart"),
+): Promise<Record<string, string>> {
   await (built ??= build());
   return JSON.parse(
-    await output(RENDERER, [manifestPath("chart")], { input: JSON.stringify({ values, release }) }),
+    await output(RENDERER, [chart], { input: JSON.stringify({ values, release }) }),
   );
 }
 
 /** The objects that the chart makes of values. */
-export async function renderObjects(values: unknown = {}, release = RELEASE): Promise<KubeObject[]> {
-  const { "NOTES.txt": _, ...files } = await renderFiles(values, release);
+export async function renderObjects(
+  values: unknown = {},
+  release = RELEASE,
+  chart?: string,
+): Promise<KubeObject[]> {
+  const { "NOTES.txt": _, ...files } = await renderFiles(values, release, chart);
   return Object.values(files).flatMap(parseObjects);
 }
 
