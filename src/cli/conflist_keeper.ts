@@ -71,9 +71,14 @@ export class ConflistKeeper {
   }
 
   #render(env: SubnetEnv, environment: Readonly<Record<string, string | undefined>>): string {
-    const { sourcePath } = this.place;
+    const { sourcePath, isRendered } = this.place;
     try {
-      return renderConflist(this.#source(), readSettings(environment), env);
+      const source = this.#source();
+      if (!isRendered) {
+        parseConflist(source);
+        return source;
+      }
+      return renderConflist(source, readSettings(environment), env);
     } catch (error) {
       throw new ConflistError(
         `${sourcePath}: ${error instanceof ConflistError ? error.message : errorText(error)}`,

@@ -145,6 +145,14 @@ const FLAGS_HERE = [
     help: "the conflist that it is made of",
   },
   {
+    name: "cni-conf-render",
+    kind: "boolean",
+    group: FILES,
+    default: true,
+    isNew: true,
+    help: "resolve the plugin flannel in it, so that none is called",
+  },
+  {
     name: "cni-bin-dir",
     kind: "string",
     group: FILES,

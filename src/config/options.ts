@@ -28,6 +28,8 @@ export interface Options {
     readonly sourcePath: string;
     /** Whether a source that is not there is no fault, as nobody has named it. */
     readonly isSourceOptional: boolean;
+    /** Whether the plugin `flannel` in it is resolved, or left as it is. */
+    readonly isRendered: boolean;
   };
   /** Whether what vanished pods hold is released, or only told. */
   readonly isReleasingStale: boolean;
@@ -100,6 +102,7 @@ function optionsOf(reading: FlagReading): Options {
         path: text("cni-conf"),
         sourcePath: text("cni-conf-from"),
         isSourceOptional: !reading.given.has("cni-conf-from"),
+        isRendered: reading.values.get("cni-conf-render") as boolean,
       },
     },
     ...text("cni-bin-dir") !== "" && { pluginFolder: text("cni-bin-dir") },

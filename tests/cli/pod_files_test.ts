@@ -10,7 +10,7 @@ interface World {
 
 async function withPodFiles(
   body: (world: World) => void,
-  options: { isSourceOptional?: boolean; environment?: Record<string, string> } = {},
+  options: { isSourceOptional?: boolean; isRendered?: boolean; environment?: Record<string, string> } = {},
 ): Promise<void> {
   const root = await Deno.makeTempDir({ prefix: "lodentest-podfiles-" });
   const log: string[] = [];
@@ -23,6 +23,7 @@ async function withPodFiles(
         path: `${root}/net.d/10-flannel.conflist`,
         sourcePath: `${root}/cni-conf.json`,
         isSourceOptional: options.isSourceOptional ?? true,
+        isRendered: options.isRendered ?? true,
       },
       pluginFolder: `${root}/bin`,
     }, {
@@ -92,6 +93,18 @@ Deno.test("PodFiles keeps the conflist that there is while its source is broken,
     files.keep(SUBNET_ENV);
     assertEquals(files.fault, undefined);
   });
+});
+
+Deno.test("PodFiles leaves the plugin in the conflist where that was asked for, and refuses what is none", async () => {
+  await withPodFiles((world) => {
+    const { files, root } = world;
+    files.keep(SUBNET_ENV);
+    assertEquals(conflist(world).plugins[0].type, "flannel");
+    Deno.writeTextFileSync(`${root}/cni-conf.json`, '{"name":"n"}');
+    files.keep(SUBNET_ENV);
+    assertStringIncludes(files.fault!, "plugins: must be a list of objects, and not empty");
+    assertEquals(conflist(world).plugins[0].type, "flannel");
+  }, { isRendered: false });
 });
 
 Deno.test("PodFiles needs the source that somebody has named", async () => {

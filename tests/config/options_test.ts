@@ -100,11 +100,19 @@ const read: [argv: string[], options: Partial<Options>, why: string][] = [
   [["-iface-can-reach=2001:db8::1"], { ifaceCanReach: parseIpv6("2001:db8::1") }, "either family will do"],
   [["-public-ip=::ffff:192.0.2.1"], { publicIp: parseIpv4("192.0.2.1") }, "Go takes IPv4-mapped text"],
   [["-cni-conf=/c"], {
-    conflist: { path: "/c", sourcePath: "/etc/kube-flannel/cni-conf.json", isSourceOptional: true },
+    conflist: {
+      path: "/c",
+      sourcePath: "/etc/kube-flannel/cni-conf.json",
+      isSourceOptional: true,
+      isRendered: true,
+    },
   }, "the usual source, which need not be there"],
   [["-cni-conf=/c", "-cni-conf-from=/s"], {
-    conflist: { path: "/c", sourcePath: "/s", isSourceOptional: false },
+    conflist: { path: "/c", sourcePath: "/s", isSourceOptional: false, isRendered: true },
   }, "a source that is named must be there"],
+  [["-cni-conf=/c", "-cni-conf-from=/s", "-cni-conf-render=false"], {
+    conflist: { path: "/c", sourcePath: "/s", isSourceOptional: false, isRendered: false },
+  }, "the conflist as it is"],
   [["-cni-bin-dir=/b"], { pluginFolder: "/b" }, "the plugin is put back there"],
   [["-cni-release-stale"], { isReleasingStale: true }, "what vanished pods hold is released"],
   [["-public-ipv6=2001:db8::1"], { publicIpv6: parseIpv6("2001:db8::1") }, "IPv6 has a flag of its own"],

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { namesIn } from "../../src/lab/names.ts";
 import { formatAddress } from "../../src/model/address.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { until } from "../double/overlay_rig.ts";
@@ -92,6 +93,20 @@ Deno.test("the manifests make a network of three nodes, and replacing its pods o
     for (const node of nodes) assertEquals((await node.reserved()).length, 2, node.name);
     for (const pod of [...pods, ...more]) await pod.detach();
     for (const node of nodes) assertEquals(await node.reserved(), [], node.name);
+  });
+});
+
+Deno.test("with flannel's own conflist pods are attached by the plugin that the init container has installed", async () => {
+  await withDaemonWorld({ hosts: 2, agentArgs: ["--cni-conf-render=false"] }, async (world) => {
+    await rollOut(world);
+    const { nodes, attach } = world;
+    const pods = await Promise.all(nodes.map((node) => attach(node, 1)));
+    const states = `${nodes[0]!.place.root}/var/lib/cni/flannel`;
+    assertEquals((await namesIn(states)).length, 2, "the plugin has kept what it did, under two names");
+    await underTraffic(pods, async () => {});
+    for (const pod of pods) await pod.detach();
+    for (const node of nodes) assertEquals(await node.reserved(), [], node.name);
+    assertEquals(await namesIn(states), []);
   });
 });
 

@@ -85,16 +85,27 @@ export interface DaemonWorld {
   readonly attach: (node: DaemonNode, serial: number) => Promise<AttachedPod>;
 }
 
+/** The DaemonSet, with further arguments for the agent. */
+function withArgs(daemonSet: DaemonSet, more: readonly string[]): DaemonSet {
+  const copy = structuredClone(daemonSet);
+  const [agent] = copy.spec.template.spec!.containers;
+  agent!.args = [...agent!.args ?? [], ...more];
+  return copy;
+}
+
 /** Makes a cluster whose nodes have no network yet, runs `run` in it, and takes all away. */
 export async function withDaemonWorld(
-  { hosts }: { readonly hosts: number },
+  { hosts, agentArgs = [] }: { readonly hosts: number; readonly agentArgs?: readonly string[] },
   run: (world: DaemonWorld) => Promise<void>,
 ): Promise<void> {
   const image = await ensureImage();
   await using cluster = await TestCluster.open();
   for (let number = 1; number <= hosts; number++) await cluster.server.createNode(unreachableNode(number));
   const objects = await applyManifests(cluster);
-  const daemonSet = objects.find(({ kind }) => kind === "DaemonSet") as unknown as DaemonSet;
+  const daemonSet = withArgs(
+    objects.find(({ kind }) => kind === "DaemonSet") as unknown as DaemonSet,
+    agentArgs,
+  );
   await withOverlay({ hosts, withAgents: false }, async (lab, libc) => {
     await using stack = new AsyncDisposableStack();
     const bridge = linkIndexOf(lab.underlay.client, "switch");

@@ -202,6 +202,7 @@ const rows: readonly Row[] = [
       "--healthz-ip=127.0.0.1",
       "--healthz-port=8081",
       "--cni-conf=/etc/cni/net.d/10-flannel.conflist",
+      "--cni-release-stale",
       "--lease-cache=/run/flannel/leases.json",
     ],
   },

@@ -64,14 +64,11 @@ Deno.test("a registry that can't be read removes nothing, and is read again when
   await withOverlay({ families: BOTH }, async (lab, libc) => {
     await untilSettled(lab, libc);
     await assertUntouched(lab, async ([h1]) => {
-      for (const suffix of REGISTRY_FILES) await moveAway(lab, suffix);
-      // In the way of a new one.
-      await Deno.mkdir(lab.registryPath);
+      blockRegistry(lab);
       await untilLogged(lab.hosts, "lease registry not read");
       // A start without the registry: nothing is known, so nothing is touched.
       await h1.stopAgent("SIGKILL");
-      await Deno.remove(lab.registryPath);
-      for (const suffix of REGISTRY_FILES) await moveBack(lab, suffix);
+      unblockRegistry(lab);
       h1.startAgent();
       await untilReady(libc, h1);
       await untilLogged(lab.hosts.slice(1), "lease registry read again");
@@ -85,7 +82,7 @@ Deno.test("a registry that is gone is made anew, with the same leases, and no pa
   await withOverlay({ families: BOTH }, async (lab, libc) => {
     await untilSettled(lab, libc);
     await assertUntouched(lab, async () => {
-      for (const suffix of REGISTRY_FILES) await moveAway(lab, suffix);
+      for (const suffix of REGISTRY_FILES) moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
       const all = lab.hosts.map(registryName).join();
       await until("see all hosts in the new registry", async () => {
         return (await holders(lab)).join() === all ? true : undefined;
@@ -122,17 +119,29 @@ async function untilLogged(hosts: readonly LabHost[], event: string): Promise<vo
   }
 }
 
-function moveAway(lab: Lab, suffix: string): Promise<void> {
-  return renameIfThere(`${lab.registryPath}${suffix}`, `${lab.registryPath}.away${suffix}`);
+/** Puts a folder in the place of the registry, at once: an agent that looks in between would make a new one. */
+function blockRegistry(lab: Lab): void {
+  for (const suffix of REGISTRY_FILES) {
+    moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
+    if (suffix === "") Deno.mkdirSync(lab.registryPath);
+  }
 }
 
-function moveBack(lab: Lab, suffix: string): Promise<void> {
-  return renameIfThere(`${lab.registryPath}.away${suffix}`, `${lab.registryPath}${suffix}`);
+/** Brings the registry back, its first file last: without it the others are not looked at. */
+function unblockRegistry(lab: Lab): void {
+  for (const suffix of REGISTRY_FILES.toReversed()) {
+    if (suffix === "") Deno.removeSync(lab.registryPath);
+    moveIfThere(awayPath(lab, suffix), `${lab.registryPath}${suffix}`);
+  }
 }
 
-async function renameIfThere(from: string, to: string): Promise<void> {
+function awayPath(lab: Lab, suffix: string): string {
+  return `${lab.registryPath}.away${suffix}`;
+}
+
+function moveIfThere(from: string, to: string): void {
   try {
-    await Deno.rename(from, to);
+    Deno.renameSync(from, to);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
