@@ -71,6 +71,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "cni/host_links.ts",
   ],
   "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],
+  "netns/cni_agent_test.ts": ["cli/stale_conflist.ts"],
   "netns/cni_plugin_test.ts": ["cni/delegate.ts", "netlink/file_identity.ts"],
   "netns/kernel_watch_test.ts": ["cli/preflight.ts", "reconcile/kernel_watch.ts", "underlay/host_network.ts"],
   "netns/lab_demo_test.ts": ["lab/demo.ts"],

@@ -36,6 +36,7 @@ import { hasNextHopObjects, randomMac, requirePrivilege } from "./preflight.ts";
 import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace, registryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
+import { dropStaleConflist } from "./stale_conflist.ts";
 import { UnderlayFollower } from "./underlay_follower.ts";
 
 /** What the CNI plugin is told after the agent. */
@@ -102,6 +103,7 @@ async function run(
   const transport = stack.use(RouteSocket.open(libc));
   const client = new NetlinkClient(transport);
   requirePrivilege(client);
+  dropStaleConflist(options, { client, log });
   const folders = stack.use(orNothing("files not watched", log, () => FolderWatch.open(libc)));
   const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
     folders && orNothing("file not watched", log, () => folders.add(dirname(path), basename(path), changed));

@@ -46,11 +46,19 @@ export function renderConflist(source: string, settings: Settings, env: SubnetEn
   return `${JSON.stringify({ ...list, [MARK]: MARKED, plugins }, undefined, 2)}\n`;
 }
 
+/** Reports whether a file's text is a conflist that was rendered here. */
+export function isRenderedConflist(text: string): boolean {
+  try {
+    return parseConflist(text)[MARK] === MARKED;
+  } catch {
+    return false;
+  }
+}
+
 /** Reports whether a file's text is a conflist that was rendered here, or one that calls the plugin `flannel`. */
 export function isOurConflist(text: string): boolean {
   try {
-    const list = parseConflist(text);
-    return list[MARK] === MARKED || pluginsOf(list).some(({ type }) => type === OWN_TYPE);
+    return isRenderedConflist(text) || pluginsOf(parseConflist(text)).some(({ type }) => type === OWN_TYPE);
   } catch {
     return false;
   }

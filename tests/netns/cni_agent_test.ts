@@ -118,6 +118,60 @@ Deno.test("there is no conflist before the host can forward, and the plugin says
   });
 });
 
+/** A conflist as an agent leaves it. */
+const LEFT = '{"name":"cbr0","renderedBy":"loden","plugins":[{"type":"bridge"}]}';
+
+const boots: [
+  why: string,
+  conflist: string,
+  prepare: (host: LabHost) => Promise<unknown>,
+  isKept: boolean,
+][] = [
+  ["nothing of the overlay is left", LEFT, () => Promise.resolve(), false],
+  [
+    "the subnet file is there",
+    LEFT,
+    (host) => Deno.writeTextFile(host.subnetFilePath, "FLANNEL_MTU=1450\n"),
+    true,
+  ],
+  [
+    "a VTEP is there",
+    LEFT,
+    (host) =>
+      host.netns.mustExec("ip", "link", "add", "flannel.1", "type", "vxlan", "id", "1", "dstport", "8472"),
+    true,
+  ],
+  [
+    "flannel's plugin judges by itself",
+    LEFT.replace("bridge", "flannel").replace("loden", "x"),
+    () => Promise.resolve(),
+    true,
+  ],
+  ["it is an administrator's", '{"name":"mine","plugins":[{"type":"ptp"}]}', () => Promise.resolve(), true],
+];
+for (const [why, conflist, prepare, isKept] of boots) {
+  Deno.test(`an agent that starts ${isKept ? "leaves" : "takes away"} a conflist when ${why}`, async () => {
+    await withOverlay({ hosts: 1, withAgents: false }, async (lab) => {
+      const [host] = lab.hosts as readonly LabHost[] as [LabHost];
+      await Deno.mkdir(`${host.directory}/net.d`);
+      await Deno.writeTextFile(conflistPath(host), conflist);
+      await prepare(host);
+      host.startAgent([
+        "-local-registry=",
+        "-etcd-endpoints=http://127.0.0.1:9",
+        `-cni-conf=${conflistPath(host)}`,
+      ]);
+      await until("hear that it has no registry", () => {
+        return readAgentWord(`${host.directory}/agent.json`)?.reasons[0]?.includes("etcd") || undefined;
+      });
+      assertEquals(
+        await Deno.readTextFile(conflistPath(host)).catch(() => undefined),
+        isKept ? conflist : undefined,
+      );
+    });
+  });
+}
+
 Deno.test("an agent that can't start leaves its reason for the plugin", async () => {
   await withOverlay({ hosts: 1, withAgents: false }, async (lab) => {
     const [host] = lab.hosts as readonly LabHost[] as [LabHost];
