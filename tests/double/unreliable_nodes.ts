@@ -13,6 +13,9 @@ export interface UnreliableNode {
   readonly spec: { readonly podCIDR?: string };
 }
 
+/** The node that joins last. */
+export const LAST_NODE = "last";
+
 interface Event {
   readonly revision: number;
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
@@ -74,12 +77,8 @@ export class UnreliableNodes implements AsyncDisposable {
         uid: this.#nodes.has(name) ? before!.metadata.uid : `u${this.#revision}`,
         annotations: isMember
           ? {
-            [`${PREFIX}kube-subnet-manager`]: "true",
-            [`${PREFIX}backend-type`]: "vxlan",
-            [`${PREFIX}public-ip`]: `192.0.2.${pick(this.#random, [number, number + 20])}`,
-            [`${PREFIX}backend-data`]: this.#random() < 0.1
-              ? "{"
-              : `{"VNI":1,"VtepMAC":"0e:00:00:00:${number.toString(16).padStart(2, "0")}:${mac}"}`,
+            ...annotationsOf(number, pick(this.#random, [number, number + 20]), mac),
+            ...this.#random() < 0.1 && { [`${PREFIX}backend-data`]: "{" },
           }
           : {},
       },
@@ -94,10 +93,18 @@ export class UnreliableNodes implements AsyncDisposable {
     this.#nodes.set(name, this.#add(isNew ? "ADDED" : "MODIFIED", node as unknown as UnreliableNode));
   }
 
-  /** From now on events arrive as they should, and watches that have lost one end. */
+  /**
+   * From now on events arrive as they should, and watches that have lost one end. A last node joins: whoever knows it
+   * has heard, or listed, all that was before. Without it, an older state that is the same by chance would pass for
+   * the last.
+   */
   beHonest(): void {
     this.#isHonest = true;
-    this.#nudge();
+    const node = {
+      metadata: { name: LAST_NODE, uid: LAST_NODE, annotations: annotationsOf(200, 200, "01") },
+    };
+    const spec = { podCIDR: "10.244.200.0/24" };
+    this.#nodes.set(LAST_NODE, this.#add("ADDED", { ...node, spec } as unknown as UnreliableNode));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -175,4 +182,16 @@ export class UnreliableNodes implements AsyncDisposable {
     const all = [...kept, ...again, ...kept.filter(() => this.#random() < 0.2)];
     return this.#random() < 0.5 ? all : all.sort(() => this.#random() - 0.5);
   }
+}
+
+/** What a member says of itself. */
+function annotationsOf(number: number, host: number, mac: string): Record<string, string> {
+  return {
+    [`${PREFIX}kube-subnet-manager`]: "true",
+    [`${PREFIX}backend-type`]: "vxlan",
+    [`${PREFIX}public-ip`]: `192.0.2.${host}`,
+    [`${PREFIX}backend-data`]: `{"VNI":1,"VtepMAC":"0e:00:00:00:${
+      number.toString(16).padStart(2, "0")
+    }:${mac}"}`,
+  };
 }
