@@ -6,17 +6,24 @@
  */
 import { run, runScript } from "./run.ts";
 
-/** Each program or library, by name or, where it is in no path, by file; and the Debian package that it is in. */
-const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] = [
+/** A program or library, by name or, where it is in no path, by file; and the Debian package that it is in. */
+type Program = readonly [program: string, debianPackage: string];
+
+const FOR_DEMO: readonly Program[] = [
   ["ip", "iproute2"],
-  ["bridge", "iproute2"],
   ["ping", "iputils-ping"],
   ["iperf3", "iperf3"],
+];
+const FOR_IMAGE: readonly Program[] = [["buildah", "buildah"]];
+/** What the tests run: hundreds of megabytes. */
+const FOR_TESTS: readonly Program[] = [
+  ...FOR_DEMO,
+  ...FOR_IMAGE,
+  ["bridge", "iproute2"],
   ["openssl", "openssl"],
   ["etcd", "etcd-server"],
   ["/usr/lib/cni/bridge", "containernetworking-plugins"],
   ["iptables", "iptables"],
-  ["buildah", "buildah"],
   ["crun", "crun"],
   ["kubectl", "kubernetes-client"],
   ["/usr/lib/go-1.19/bin/go", "golang-1.19-go"],
@@ -24,6 +31,8 @@ const PROGRAMS: readonly (readonly [program: string, debianPackage: string])[] =
   ["/usr/share/gocode/src/gopkg.in/yaml.v3/yaml.go", "golang-gopkg-yaml.v3-dev"],
   ["podman", "podman"],
 ];
+/** What is needed for what. */
+const SETS = { demo: FOR_DEMO, image: FOR_IMAGE, tests: FOR_TESTS } as const;
 /** Where programs are that only root uses, also if `PATH` does not say so. */
 const FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
@@ -37,11 +46,12 @@ export interface PackageDeps {
 /**
  * Installs what is missing; does nothing if nothing is.
  *
+ * @param purpose What it is for: who only looks at the demo need not install a compiler.
  * @throws {Error} If something is missing and can't be installed.
  */
-export async function ensurePackages(deps: PackageDeps): Promise<void> {
+export async function ensurePackages(deps: PackageDeps, purpose: keyof typeof SETS): Promise<void> {
   const missing = new Set<string>();
-  for (const [program, debianPackage] of PROGRAMS) {
+  for (const [program, debianPackage] of SETS[purpose]) {
     if (!await deps.isInstalled(program)) missing.add(debianPackage);
   }
   if (missing.size === 0) return;
@@ -72,11 +82,12 @@ async function isInstalled(program: string): Promise<boolean> {
 }
 
 if (import.meta.main) {
+  const [purpose = "tests"] = Deno.args as (keyof typeof SETS)[];
   await runScript(() =>
     ensurePackages({
       isInstalled,
       isRoot: Deno.uid() === 0,
       run: (command, args, env) => run(command, args, { env }),
-    })
+    }, purpose)
   );
 }

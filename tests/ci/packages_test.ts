@@ -16,17 +16,28 @@ function machine(missing: readonly string[], isRoot: boolean): { deps: PackageDe
 
 Deno.test("ensurePackages() runs nothing where nothing is missing", async () => {
   const { deps, commands } = machine([], false);
-  await ensurePackages(deps);
+  await ensurePackages(deps, "tests");
   assertEquals(commands, []);
 });
 
 Deno.test("ensurePackages() installs each missing package once, as root", async () => {
   const { deps, commands } = machine(["ip", "bridge", "iperf3"], true);
-  await ensurePackages(deps);
+  await ensurePackages(deps, "tests");
   assertEquals(commands, [
     "apt-get -qq update",
     "apt-get -qq install --yes --no-install-recommends iproute2 iperf3",
   ]);
+});
+
+Deno.test("ensurePackages() asks no more for the demo and the image than they run", async () => {
+  for (
+    const [purpose, packages] of [["demo", "iproute2 iputils-ping iperf3"], ["image", "buildah"]] as const
+  ) {
+    const { deps, commands } = machine([], true);
+    const bare = { ...deps, isInstalled: (program: string) => Promise.resolve(program === "apt-get") };
+    await ensurePackages(bare, purpose);
+    assertEquals(commands[1], `apt-get -qq install --yes --no-install-recommends ${packages}`);
+  }
 });
 
 for (
@@ -34,7 +45,7 @@ for (
 ) {
   Deno.test(`ensurePackages() names what is missing where it is ${who}`, async () => {
     const { deps, commands } = machine(["ping", ...missing], isRoot);
-    await assertRejects(() => ensurePackages(deps), Error, "apt-get install iputils-ping");
+    await assertRejects(() => ensurePackages(deps, "tests"), Error, "apt-get install iputils-ping");
     assertEquals(commands, []);
   });
 }
