@@ -56,7 +56,8 @@ export async function check(request: Request, host: Host): Promise<void> {
   refuseOwnNetns(invocation, host);
   const state = stateFolder(request);
   const saved = onDisk("read", state, () => state.read(invocation));
-  const config = (saved && savedConfig(saved)) ?? await configAnew(request, host);
+  const known = saved && savedConfig(saved);
+  const config = known?.name === conf.name ? known : await configAnew(request, host);
   const result = withGateways(conf.prevResult);
   await host.delegates.call({ verb: "CHECK", type: config.type, config: withResult(config, result) });
 }
