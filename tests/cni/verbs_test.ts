@@ -225,6 +225,28 @@ plugin("CHECK gives the delegate what ADD gave it, with the result", async (worl
   assertEquals([sent, JSON.stringify(config)], [prevResult, world.calls[0]!.config]);
 });
 
+plugin("CHECK says the gateway of each route, which bridge looks for", async (world) => {
+  await world.run("ADD");
+  const ips = [{ address: "10.244.1.2/24", gateway: "10.244.1.1" }, {
+    address: "fc00::2/64",
+    gateway: "fc00::1",
+  }];
+  const routes = [{ dst: "10.244.0.0/16" }, { dst: "fc00::/48" }, { dst: "0.0.0.0/0", gw: "10.244.1.9" }];
+  await world.run("CHECK", { prevResult: { ips, routes } });
+  assertEquals((world.lastConfig.prevResult as { routes: unknown }).routes, [
+    { dst: "10.244.0.0/16", gw: "10.244.1.1" },
+    { dst: "fc00::/48", gw: "fc00::1" },
+    { dst: "0.0.0.0/0", gw: "10.244.1.9" },
+  ]);
+});
+
+plugin("CHECK of what flannel's plugin has attached to another network goes by its own", async (world) => {
+  await Deno.mkdir(world.dataDir);
+  await Deno.writeTextFile(`${world.dataDir}/c1`, '{"name":"other","type":"ptp"}');
+  await world.run("CHECK", { prevResult: {} });
+  assertEquals([world.calls[0]!.type, world.lastConfig.name], ["bridge", "cbr0"]);
+});
+
 plugin(
   "CHECK fails where the delegate finds a fault, and where there is nothing to compare with",
   async (world) => {
