@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { compiledBinary } from "./binary.ts";
 import { run, runScript } from "./run.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -218,24 +219,6 @@ async function canPull(builder: Buildah): Promise<boolean> {
     return false;
   }
   return await builder.tryPull(BASE);
-}
-
-/** The path of build/loden, which is compiled if a source is newer. */
-async function compiledBinary(): Promise<string> {
-  const path = `${ROOT}build/loden`;
-  const compiledMs = (await stat(path))?.mtime?.getTime() ?? 0;
-  const sources = [
-    `${ROOT}mod.ts`,
-    `${ROOT}deno.lock`,
-    `${ROOT}wasm/build/core.wasm`,
-    `${ROOT}.ci/compile.ts`,
-  ];
-  for await (const source of filesIn(`${ROOT}src`)) sources.push(source);
-  const changedMs = await Promise.all(
-    sources.map(async (source) => (await stat(source))?.mtime?.getTime() ?? 0),
-  );
-  if (Math.max(...changedMs) >= compiledMs) await run(Deno.execPath(), ["task", "compile"], { cwd: ROOT });
-  return path;
 }
 
 async function* filesIn(folder: string): AsyncGenerator<string> {

@@ -1,5 +1,5 @@
 import { TestNetns } from "../double/netns.ts";
-import { compiledBinary } from "./binary.ts";
+import { compiledBinary } from "../../.ci/binary.ts";
 import { callPlugin, type Conflist, type PluginCall, type Sandbox } from "./runtime.ts";
 
 /** Where Debian has the standard plugins. */

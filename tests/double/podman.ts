@@ -4,7 +4,7 @@ import type { CommandResult } from "../../src/lab/command.ts";
 import { BRIDGE, type LabHost } from "../../src/lab/host.ts";
 import { namesIn } from "../../src/lab/names.ts";
 import { within } from "../../src/lab/wait.ts";
-import { compiledBinary } from "../cni/binary.ts";
+import { compiledBinary } from "../../.ci/binary.ts";
 import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
 import type { Conflist } from "../cni/runtime.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { compiledBinary } from "../cni/binary.ts";
+import { compiledBinary } from "../../.ci/binary.ts";
 import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
 import { callPlugin, type PluginCall } from "../cni/runtime.ts";
 import { StateFolder } from "../../src/cni/state.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readAgentWord } from "../../src/cni/agent_word.ts";
 import type { LabHost } from "../../src/lab/host.ts";
-import { compiledBinary } from "../cni/binary.ts";
+import { compiledBinary } from "../../.ci/binary.ts";
 import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
 import { attach, callPlugin, type Conflist, detach, type Sandbox } from "../cni/runtime.ts";
 import { TestNetns } from "../double/netns.ts";

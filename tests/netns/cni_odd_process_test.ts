@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { compiledBinary } from "../cni/binary.ts";
+import { compiledBinary } from "../../.ci/binary.ts";
 
 const ADD = "CNI_COMMAND=ADD CNI_CONTAINERID=c1 CNI_NETNS=/x CNI_IFNAME=eth0 CNI_PATH=/x";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { compiledBinary } from "../cni/binary.ts";
+import { compiledBinary } from "../../.ci/binary.ts";
 import { PluginHost, STANDARD_PLUGINS, V4_ENV } from "../cni/plugin_host.ts";
 import { until } from "../double/overlay_rig.ts";
 import { attach, checkAttached, type Conflist, detach } from "../cni/runtime.ts";

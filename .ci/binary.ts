@@ -1,12 +1,23 @@
-const PROGRAM = new URL("../../mod.ts", import.meta.url).pathname;
+/**
+ * Sees to it that there is a binary of the sources as they are.
+ *
+ * @module
+ */
+import { run } from "./run.ts";
+
+const PROGRAM = new URL("../mod.ts", import.meta.url).pathname;
 const ROOT = PROGRAM.slice(0, -"mod.ts".length);
 const BINARY = `${ROOT}build/loden`;
 /** What the binary is made of. */
-const SOURCES = ["mod.ts", "src", "wasm/build/core.wasm", ".ci/compile.ts", "import_map.json"];
+const SOURCES = ["mod.ts", "src", "wasm/build/core.wasm", ".ci/compile.ts", "import_map.json", "deno.lock"];
 
 let made: Promise<string> | undefined;
 
-/** The path of the compiled binary, compiled anew if a source is newer. */
+/**
+ * The path of the compiled binary, compiled anew if a source is newer; looked for once in a process.
+ *
+ * @throws {Error} If it can't be compiled.
+ */
 export function compiledBinary(): Promise<string> {
   return made ??= make();
 }
@@ -14,14 +25,7 @@ export function compiledBinary(): Promise<string> {
 async function make(): Promise<string> {
   const madeAtMs = await modifiedMs(BINARY);
   const newestMs = Math.max(...await Promise.all(SOURCES.map((name) => modifiedMs(`${ROOT}${name}`))));
-  if (madeAtMs > newestMs) return BINARY;
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", `${ROOT}.ci/compile.ts`],
-    cwd: ROOT,
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  if (!success) throw new Error(`Cannot compile the binary: ${new TextDecoder().decode(stderr)}`);
+  if (madeAtMs <= newestMs) await run(Deno.execPath(), ["task", "compile"], { cwd: ROOT });
   return BINARY;
 }
 
