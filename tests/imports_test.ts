@@ -40,6 +40,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "lease/etcd_test.ts": ["lease/http_door.ts"],
   "lease/lease_set_test.ts": ["lease/overlap.ts", "lease/part_check.ts"],
   "cni/subnet_file_test.ts": ["cni/replace_file.ts", "cni/write_if_other.ts"],
+  "cni/install_file_test.ts": ["cni/file.ts"],
+  "cli/install_cni_test.ts": ["cni/install_places.ts"],
   "cni/verbs_test.ts": [
     "cni/cni_error.ts",
     "cni/plugin.ts",

@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import { agentLockPath } from "../cni/agent_lock.ts";
 import { agentWordPath } from "../cni/agent_word.ts";
-import { isOurConflist } from "../cni/conflist.ts";
+import { isOurConflist, MAX_CONFLIST_BYTES } from "../cni/conflist.ts";
+import { removeIfThere, statIfThere } from "../cni/file.ts";
+import { isSameFile } from "../cni/install_file.ts";
+import { installPlaces, pluginIn, USUAL_CONFLIST_NAME } from "../cni/install_places.ts";
 import { readStates } from "../cni/leftover_facts.ts";
 import { StateFolder } from "../cni/state.ts";
-import { statIfThere } from "../cni/write_if_other.ts";
 import type { Options } from "../config/options.ts";
 import { fileReason } from "../log/file_reason.ts";
 import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
@@ -21,16 +23,11 @@ export interface FilePlaces {
   readonly hasPods: boolean;
 }
 
-/** A larger file is no conflist. */
-const MAX_CONFLIST_BYTES = 1 << 20;
-const READ_BYTES = 1 << 20;
-
 /** The conflist, with which the host stops to take pods, and the plugin; only if they are ours. */
 export function planPodFiles({ options, environment, program }: FilePlaces): CleanupPlan {
-  const { CNI_NET_DIR, CNI_CONF_NAME, CNI_BIN_DIR } = environment;
-  const conflist = options.conflist?.path ??
-    join(CNI_NET_DIR || "/etc/cni/net.d", CNI_CONF_NAME || "10-flannel.conflist");
-  const plugin = join(options.pluginFolder ?? (CNI_BIN_DIR || "/opt/cni/bin"), "flannel");
+  const { pluginPath, conflistFolder, conflistName } = installPlaces(environment);
+  const conflist = options.conflist?.path ?? join(conflistFolder, conflistName || USUAL_CONFLIST_NAME);
+  const plugin = options.pluginFolder === undefined ? pluginPath : pluginIn(options.pluginFolder);
   const steps: CleanupStep[] = [];
   const kept: string[] = [];
   const look = (what: string, path: string, isOurs: () => boolean, isNot: string) => {
@@ -46,7 +43,7 @@ export function planPodFiles({ options, environment, program }: FilePlaces): Cle
   look(
     "plugin",
     plugin,
-    () => program !== undefined && isSameFile(program, plugin),
+    () => program !== undefined && Deno.statSync(plugin).isFile && isSameFile(program, plugin),
     program === undefined
       ? "only the compiled binary knows its own plugin"
       : "it is another program than this one",
@@ -100,13 +97,7 @@ function planState(dataDir: string, hasPods: boolean): CleanupPlan {
 }
 
 function fileStep(what: string, path: string): CleanupStep {
-  return step(what, path, () => {
-    try {
-      Deno.removeSync(path);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  });
+  return step(what, path, () => removeIfThere(path));
 }
 
 function step(what: string, path: string, run: () => void): CleanupStep {
@@ -133,29 +124,4 @@ function failing(what: string, path: string, error: unknown): CleanupStep {
 function isConflistOfOurs(path: string): boolean {
   const { isFile, size } = Deno.statSync(path);
   return isFile && size <= MAX_CONFLIST_BYTES && isOurConflist(Deno.readTextFileSync(path));
-}
-
-function isSameFile(one: string, other: string): boolean {
-  const stat = Deno.statSync(other);
-  if (!stat.isFile || stat.size !== Deno.statSync(one).size) return false;
-  using files = new DisposableStack();
-  const [first, second] = [one, other].map((path) => files.use(Deno.openSync(path)));
-  const [ours, theirs] = [new Uint8Array(READ_BYTES), new Uint8Array(READ_BYTES)];
-  for (;;) {
-    const length = fill(first!, ours);
-    if (fill(second!, theirs) !== length) return false;
-    if (ours.subarray(0, length).some((byte, at) => byte !== theirs[at])) return false;
-    if (length < READ_BYTES) return true;
-  }
-}
-
-/** Reads until the buffer is full or the file ends; returns how much. */
-function fill(file: Deno.FsFile, buffer: Uint8Array): number {
-  let filled = 0;
-  while (filled < buffer.length) {
-    const length = file.readSync(buffer.subarray(filled));
-    if (length === null) break;
-    filled += length;
-  }
-  return filled;
 }

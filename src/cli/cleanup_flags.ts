@@ -1,5 +1,7 @@
 import { DEFAULT_NETWORKS_DIR } from "../cni/host_local.ts";
 import { DEFAULT_RESULTS_DIR } from "../cni/leftover_facts.ts";
+import { DEFAULT_DATA_DIR } from "../cni/settings.ts";
+import { USUAL_NETWORK } from "../cni/conflist.ts";
 import type { Flag } from "../config/flag.ts";
 import { type Flag as AgentFlag, FLAG_GROUPS } from "../config/flag.ts";
 import { FLAGS } from "../config/flags.ts";
@@ -29,7 +31,7 @@ const CLEANUP_FLAGS = [
     name: "data-dir",
     kind: "string",
     group,
-    default: "/var/lib/cni/flannel",
+    default: DEFAULT_DATA_DIR,
     isRequired: true,
     help: "the plugin's state",
   },
@@ -60,7 +62,7 @@ const CLEANUP_FLAGS = [
     name: "network",
     kind: "string",
     group,
-    default: "cbr0",
+    default: USUAL_NETWORK,
     help: "looked at beside those of the state files",
   },
 ] as const satisfies readonly Flag[];

@@ -1,4 +1,4 @@
-import { dumpHostLinks, type HostLink } from "../cni/host_links.ts";
+import { dumpHostLinks, type HostLink, isOurVtep } from "../cni/host_links.ts";
 import { AF_INET, AF_INET6, type Family, formatAddress, formatPrefix } from "../model/address.ts";
 import { NEXT_HOP, readAddress, ROUTE } from "../model/rows.ts";
 import { Table } from "../model/table.ts";
@@ -12,18 +12,10 @@ import { decodeRoute, encodeRouteDeletion, encodeRouteDump, RTPROT_LODEN } from 
 import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
 import { hasNextHopObjects } from "./preflight.ts";
 
-/** The VTEPs of the backend vxlan, for one and the other family, behind which their VNI stands. */
-const VTEP = /^flannel(?:-v6)?\.(\d{1,8})$/;
 /** The bridge of the plugin `bridge` unless it is told otherwise. */
 const BRIDGE = "cni0";
 /** What the kernel answers about a link, a route and a next hop that is not there. */
 const GONE = [ENODEV, ESRCH, ENOENT];
-
-/** Reports whether a link is a VTEP of Loden's or flannel's. */
-export function isOurVtep({ name, vxlan }: HostLink): boolean {
-  const vni = VTEP.exec(name)?.[1];
-  return vni !== undefined && vxlan?.vni === Number(vni);
-}
 
 /** The ports of the bridge that pods are attached to. */
 export function bridgePorts(links: readonly HostLink[]): readonly HostLink[] {

@@ -1,4 +1,5 @@
-import { dumpHostLinks } from "../cni/host_links.ts";
+import { isFile } from "../cni/file.ts";
+import { dumpHostLinks, isOurVtep } from "../cni/host_links.ts";
 import type { Options } from "../config/options.ts";
 import type { RegistryOptions } from "../config/registry_flags.ts";
 import { explained } from "../lease/etcd_reason.ts";
@@ -9,7 +10,6 @@ import { type Address, AF_INET, AF_INET6, formatAddress } from "../model/address
 import type { NetlinkClient } from "../netlink/client.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
 import { chooseUnderlay, UnderlayError } from "../underlay/underlay.ts";
-import { isOurVtep } from "./cleanup_kernel.ts";
 import type { CleanupStep } from "./cleanup_step.ts";
 
 /** What looking for the own lease needs. */
@@ -86,7 +86,7 @@ export async function planRegistry(options: RegistryOptions, deps: OwnLeaseDeps)
 }
 
 async function planLocal(path: string, { ownAddresses, stack }: OwnLeaseDeps): Promise<CleanupStep[]> {
-  if (!isThere(path)) return [];
+  if (!isFile(path)) return [];
   const { LocalFile } = await import("../lease/local_file.ts");
   const { readOwn } = await import("../lease/local_acquire.ts");
   const { releaseLeases } = await import("../lease/local_changes.ts");
@@ -97,14 +97,6 @@ async function planLocal(path: string, { ownAddresses, stack }: OwnLeaseDeps): P
       object: `lease of ${host} in ${path}`,
       run: () => void releaseLeases(file, "host = ?", host),
     }));
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 async function planEtcd(

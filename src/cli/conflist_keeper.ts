@@ -5,6 +5,7 @@ import {
   parseConflist,
   renderConflist,
   USUAL_CONFLIST,
+  USUAL_NETWORK,
 } from "../cni/conflist.ts";
 import { readSettings } from "../cni/settings.ts";
 import type { SubnetEnv } from "../cni/subnet_env.ts";
@@ -21,7 +22,8 @@ import { errorText } from "./keep_running.ts";
 export class ConflistKeeper {
   #fault: string | undefined = "the conflist is not written yet";
   #shadowedBy = "";
-  #network = "cbr0";
+  /** The conflist as it must be; absent while that is not known. */
+  #text: string | undefined;
 
   constructor(
     readonly place: NonNullable<Options["conflist"]>,
@@ -38,7 +40,7 @@ export class ConflistKeeper {
 
   /** The name of the network: what the conflist says, else the usual one. */
   get network(): string {
-    return this.#network;
+    return this.#text === undefined ? USUAL_NETWORK : parseConflist(this.#text).name;
   }
 
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */
@@ -57,7 +59,7 @@ export class ConflistKeeper {
     try {
       const text = this.#render(env, environment);
       const isWritten = writeIfOther(path, text);
-      this.#network = parseConflist(text).name as string;
+      this.#text = text;
       this.#fault = undefined;
       this.#look();
       if (isWritten) log.write("info", "conflist written", { path });

@@ -1,6 +1,8 @@
 import { basename, join } from "node:path";
 import { ConflistError, filesBefore, parseConflist, USUAL_CONFLIST, withMtu } from "../cni/conflist.ts";
+import { isFile } from "../cni/file.ts";
 import { installProgram } from "../cni/install_file.ts";
+import { installPlaces, PLUGIN } from "../cni/install_places.ts";
 import { writeIfOther } from "../cni/write_if_other.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { fileReason } from "../log/file_reason.ts";
@@ -13,9 +15,7 @@ export interface InstallDeps {
   readonly print: (line: string) => void;
 }
 
-const PLUGIN = "flannel";
 const DEFAULT_SOURCE = "/etc/kube-flannel/cni-conf.json";
-const DEFAULT_CONF_NAME = "10-flannel.conflist";
 /** Stands for the MTU in Calico's templates. */
 const MTU_PLACEHOLDER = "__CNI_MTU__";
 
@@ -47,8 +47,8 @@ function installPlugin({ environment, program, print }: InstallDeps): void {
   if (skipped.includes("true") || skipped.includes(PLUGIN)) {
     return print("plugin skipped, as SKIP_CNI_BINARIES asks");
   }
-  const path = join(environment.CNI_BIN_DIR || "/opt/cni/bin", PLUGIN);
-  if (environment.UPDATE_CNI_BINARIES === "false" && isThere(path)) {
+  const { pluginPath: path } = installPlaces(environment);
+  if (environment.UPDATE_CNI_BINARIES === "false" && isFile(path)) {
     return print(`${path} left alone, as UPDATE_CNI_BINARIES asks`);
   }
   if (program === undefined) throw new Error("Cannot install the plugin: only the compiled binary is one");
@@ -60,10 +60,9 @@ function installPlugin({ environment, program, print }: InstallDeps): void {
 }
 
 function installConflist(source: string | undefined, { environment, print }: InstallDeps): void {
-  const name = environment.CNI_CONF_NAME ?? DEFAULT_CONF_NAME;
+  const { conflistFolder: folder, conflistName: name } = installPlaces(environment);
   if (name === "") return;
   if (name.includes("/")) throw new UsageError(`Cannot use CNI_CONF_NAME: must be a file's name, is ${name}`);
-  const folder = environment.CNI_NET_DIR || "/etc/cni/net.d";
   const path = join(folder, name);
   const text = conflistText(source, environment);
   try {
@@ -113,13 +112,5 @@ function conflistTemplate(
   } catch (error) {
     if (source === undefined && error instanceof Deno.errors.NotFound) return ["the program", USUAL_CONFLIST];
     throw new Error(`Cannot read the conflist ${path}: ${fileReason(error)}`);
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }

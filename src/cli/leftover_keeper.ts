@@ -6,6 +6,7 @@ import { type Finding, findLeftovers } from "../cni/leftovers.ts";
 import { isObject } from "../cni/net_conf.ts";
 import { release, type ReleaseDeps } from "../cni/release.ts";
 import { objectOf } from "../cni/result.ts";
+import { DEFAULT_DATA_DIR } from "../cni/settings.ts";
 import { StateFolder } from "../cni/state.ts";
 import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
@@ -21,7 +22,7 @@ export interface LeftoverFolders {
 
 /** Where they are unless somebody has named others in the conflist. */
 export const USUAL_FOLDERS: LeftoverFolders = {
-  dataDir: "/var/lib/cni/flannel",
+  dataDir: DEFAULT_DATA_DIR,
   networksDir: DEFAULT_NETWORKS_DIR,
   resultsDir: DEFAULT_RESULTS_DIR,
 };

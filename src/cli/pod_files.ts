@@ -1,5 +1,7 @@
-import { join } from "node:path";
+import { USUAL_NETWORK } from "../cni/conflist.ts";
+import { isFile } from "../cni/file.ts";
 import { installProgram } from "../cni/install_file.ts";
+import { pluginIn } from "../cni/install_places.ts";
 import { readSubnetEnv } from "../cni/subnet_env.ts";
 import type { Options } from "../config/options.ts";
 import { fileReason } from "../log/file_reason.ts";
@@ -28,7 +30,7 @@ export class PodFiles {
     this.#conflist = conflist && new ConflistKeeper(conflist, deps);
     this.#plugin = pluginFolder === undefined
       ? undefined
-      : { program: deps.program, path: join(pluginFolder, "flannel") };
+      : { program: deps.program, path: pluginIn(pluginFolder) };
   }
 
   /** The files that must be as they were written. */
@@ -48,7 +50,7 @@ export class PodFiles {
 
   /** The name of the network that pods are attached to. */
   get network(): string {
-    return this.#conflist?.network ?? "cbr0";
+    return this.#conflist?.network ?? USUAL_NETWORK;
   }
 
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */
@@ -69,7 +71,7 @@ export class PodFiles {
     if (this.#plugin === undefined) return;
     const { program, path } = this.#plugin;
     try {
-      const isInstalled = !isThere(path) && installProgram(program, path);
+      const isInstalled = !isFile(path) && installProgram(program, path);
       this.#pluginFault = undefined;
       if (isInstalled) this.deps.log.write("info", "plugin installed", { path });
     } catch (error) {
@@ -77,13 +79,5 @@ export class PodFiles {
       if (fault !== this.#pluginFault) this.deps.log.write("warn", "plugin not installed", { reason: fault });
       this.#pluginFault = fault;
     }
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }

@@ -1,14 +1,10 @@
-import { dumpHostLinks } from "../cni/host_links.ts";
-import { isRenderedConflist } from "../cni/conflist.ts";
-import { statIfThere } from "../cni/write_if_other.ts";
+import { dumpHostLinks, isOurVtep } from "../cni/host_links.ts";
+import { isRenderedConflist, MAX_CONFLIST_BYTES } from "../cni/conflist.ts";
+import { readUpTo, statIfThere } from "../cni/file.ts";
 import type { Options } from "../config/options.ts";
 import { fileReason } from "../log/file_reason.ts";
 import type { Log } from "../log/log.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-
-/** A larger file is no conflist. */
-const MAX_CONFLIST_BYTES = 1 << 20;
-const VTEP = /^flannel(-v6)?\.\d+$/;
 
 /**
  * Takes away the conflist that was rendered before the host booted: the runtime would start pods by it, while there is
@@ -22,11 +18,8 @@ export function dropStaleConflist(
   if (conflist === undefined) return;
   const { path } = conflist;
   try {
-    const stat = statIfThere(path);
-    if (stat?.isFile !== true || stat.size > MAX_CONFLIST_BYTES) return;
-    if (statIfThere(subnetFilePath) !== undefined) return;
-    if (!isRenderedConflist(Deno.readTextFileSync(path))) return;
-    if (dumpHostLinks(client).some(({ name }) => VTEP.test(name))) return;
+    if (!isRenderedConflist(readUpTo(path, MAX_CONFLIST_BYTES) ?? "")) return;
+    if (statIfThere(subnetFilePath) !== undefined || dumpHostLinks(client).some(isOurVtep)) return;
     Deno.removeSync(path);
     log.write("info", "conflist of the last boot removed", { path });
   } catch (error) {

@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { readUpTo } from "./file.ts";
 import { replaceFile } from "./replace_file.ts";
 
 /**
@@ -13,7 +14,7 @@ export interface AgentWord {
 }
 
 const FILE_MODE = 0o644;
-const MAX_LENGTH = 64 * 1024;
+const MAX_BYTES = 64 * 1024;
 
 /** Where the agent says it: beside the subnet file. */
 export function agentWordPath(subnetFilePath: string): string {
@@ -32,8 +33,7 @@ export function writeAgentWord(path: string, { reasons, at }: AgentWord): void {
 /** Reads what the agent said last; absent if it never did, or it can't be read. */
 export function readAgentWord(path: string): AgentWord | undefined {
   try {
-    if (Deno.statSync(path).size > MAX_LENGTH) return undefined;
-    const { reasons, at } = JSON.parse(Deno.readTextFileSync(path));
+    const { reasons, at } = JSON.parse(readUpTo(path, MAX_BYTES) ?? "");
     const date = new Date(at);
     if (!Array.isArray(reasons) || Number.isNaN(date.getTime())) return undefined;
     return { reasons: reasons.map(String), at: date };

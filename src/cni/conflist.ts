@@ -12,12 +12,17 @@ const MARK = "renderedBy";
 const MARKED = "loden";
 /** Files that runtimes take for network configurations, the first by name being the one in use. */
 const CONFIGURATION = /\.(conf|conflist|json)$/;
+/** A larger file is no conflist. */
+export const MAX_CONFLIST_BYTES = 1 << 20;
 /** What the list says of its plugins, and the runtime adds to each. */
 const FROM_THE_LIST = ["name", "cniVersion", "runtimeConfig"];
 
+/** The network of flannel's conflist. */
+export const USUAL_NETWORK = "cbr0";
+
 /** The conflist that flannel's manifest carries: the chain of most clusters. */
 export const USUAL_CONFLIST = `{
-  "name": "cbr0",
+  "name": "${USUAL_NETWORK}",
   "cniVersion": "0.3.1",
   "plugins": [
     { "type": "flannel", "delegate": { "hairpinMode": true, "isDefaultGateway": true } },
@@ -85,7 +90,7 @@ export function filesBefore(name: string, names: readonly string[]): string[] {
  *
  * @throws {ConflistError} That says where it is not.
  */
-export function parseConflist(text: string): JsonObject {
+export function parseConflist(text: string): JsonObject & { readonly name: string } {
   let list: JsonValue;
   try {
     list = parseJson(text);
@@ -98,7 +103,7 @@ export function parseConflist(text: string): JsonObject {
     throw new ConflistError("name: must name the network");
   }
   pluginsOf(list);
-  return list;
+  return { ...list, name: list.name };
 }
 
 function pluginsOf({ plugins }: JsonObject): readonly JsonObject[] {

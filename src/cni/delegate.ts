@@ -3,6 +3,7 @@ import { JsonSyntaxError, type JsonValue, parseJson } from "../config/json.ts";
 import { fileReason } from "../log/file_reason.ts";
 import { CNI_CODE, CniError } from "./cni_error.ts";
 import type { Verb } from "./environment.ts";
+import { isFile } from "./file.ts";
 import { isObject } from "./net_conf.ts";
 
 /** One call of a delegate. */
@@ -76,14 +77,6 @@ export class Delegates {
       throw new CniError(CNI_CODE.internal, `plugin ${type} does not say which versions it speaks`);
     }
     return versions as readonly string[];
-  }
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }
 

@@ -38,6 +38,9 @@ const REQUIRED: Readonly<Record<Verb, readonly string[]>> = {
   VERSION: [],
 };
 
+/** How runtimes call the link of a container, where nothing says it. */
+export const USUAL_IFNAME = "eth0";
+
 /** Names of containers and networks. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** `IFNAMSIZ` of the kernel, without the final zero byte. */

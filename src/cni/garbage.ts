@@ -1,10 +1,8 @@
 import { CNI_CODE, CniError } from "./cni_error.ts";
+import { USUAL_IFNAME } from "./environment.ts";
 import { buildConfig, type Host, onDisk, type Request, stateFolder } from "./request.ts";
 import type { StateFolder } from "./state.ts";
-import { forward, type SavedConfig, savedConfig } from "./verbs.ts";
-
-/** How runtimes call the link of a container whose state does not say. */
-const USUAL_IFNAME = "eth0";
+import { forward, type SavedConfig, savedConfig, undoVanished } from "./verbs.ts";
 
 interface Leftover {
   readonly containerId: string;
@@ -59,12 +57,7 @@ async function release(
   const config = saved && savedConfig(saved);
   // Networks may share a folder; this one's garbage is all that was asked for.
   if (saved === undefined || config?.name !== network) return;
-  await host.delegates.call({
-    verb: "DEL",
-    type: config.type,
-    config: saved.text,
-    variables: { CNI_CONTAINERID: containerId, CNI_IFNAME: ifname, CNI_NETNS: "" },
-  });
+  await undoVanished(saved, { containerId, ifname }, { type: config.type, delegates: host.delegates });
   onDisk("remove", state, () => state.remove(saved));
 }
 

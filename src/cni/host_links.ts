@@ -21,6 +21,9 @@ const NDA_DST = 1;
 /** Asked for, and nobody answered. */
 const NUD_FAILED = 0x20;
 
+/** The VTEPs of the backend vxlan, for one and the other family, behind which their VNI stands. */
+const VTEP = /^flannel(?:-v6)?\.(\d{1,8})$/;
+
 /**
  * All links of this network namespace.
  *
@@ -35,6 +38,12 @@ export function dumpHostLinks(client: NetlinkClient): HostLink[] {
     if (link !== undefined) links.push({ ...link, masterIndex: masterOf(message) });
   });
   return links;
+}
+
+/** Reports whether a link is a VTEP of Loden's or flannel's. */
+export function isOurVtep({ name, vxlan }: HostLink): boolean {
+  const vni = VTEP.exec(name)?.[1];
+  return vni !== undefined && vxlan?.vni === Number(vni);
 }
 
 function masterOf({ view, start, end }: MessageReader): number {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { temporaryPath } from "./replace_file.ts";
-import { statIfThere } from "./write_if_other.ts";
+import { statIfThere } from "./file.ts";
 
 const PROGRAM_MODE = 0o755;
 const READ_BYTES = 1 << 20;
@@ -13,7 +13,7 @@ const READ_BYTES = 1 << 20;
  * @throws What the file system says; nothing is left behind.
  */
 export function installProgram(source: string, path: string): boolean {
-  if (isSame(source, path)) return false;
+  if (isInstalled(source, path)) return false;
   const temporary = temporaryPath(path);
   try {
     Deno.copyFileSync(source, temporary);
@@ -34,14 +34,20 @@ export function installProgram(source: string, path: string): boolean {
   }
 }
 
-function isSame(source: string, path: string): boolean {
+/** Whether `path` is that program already, and may be started by everybody. */
+function isInstalled(source: string, path: string): boolean {
   const existing = statIfThere(path);
   if (
     existing?.isFile !== true || existing.mode === null || (existing.mode & PROGRAM_MODE) !== PROGRAM_MODE
   ) {
     return false;
   }
-  return existing.size === Deno.statSync(source).size && digestOf(path) === digestOf(source);
+  return isSameFile(source, path);
+}
+
+/** Reports whether two files hold the same. */
+export function isSameFile(one: string, other: string): boolean {
+  return Deno.statSync(one).size === Deno.statSync(other).size && digestOf(one) === digestOf(other);
 }
 
 function digestOf(path: string): string {

@@ -1,15 +1,9 @@
 import { join } from "node:path";
 import type { JsonValue } from "../config/json.ts";
 import type { Libc } from "../netlink/ffi.ts";
-import { ifnameFault, isCniName } from "./environment.ts";
+import { ifnameFault, isCniName, USUAL_IFNAME } from "./environment.ts";
 import { readReservations, type Reservation } from "./host_local.ts";
-import {
-  attachmentKey,
-  type CachedResult,
-  type Facts,
-  type SavedAttachment,
-  USUAL_IFNAME,
-} from "./leftovers.ts";
+import { attachmentKey, type CachedResult, type Facts, type SavedAttachment } from "./leftovers.ts";
 import { isObject, type JsonObject } from "./net_conf.ts";
 import { objectOf } from "./result.ts";
 import type { StateFolder } from "./state.ts";

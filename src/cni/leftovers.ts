@@ -1,4 +1,5 @@
 import { type Address, formatAddress } from "../model/address.ts";
+import { USUAL_IFNAME } from "./environment.ts";
 import type { Reservation } from "./host_local.ts";
 
 /** A state file of the plugin, which says how an attachment is undone. */
@@ -55,9 +56,6 @@ export interface Finding {
   /** Why, as a phrase. Phrases about what is left alone name nothing, so that they can be counted. */
   readonly reason: string;
 }
-
-/** How runtimes call the link of a container whose state does not say. */
-export const USUAL_IFNAME = "eth0";
 
 /** An ADD may be under way for as long as this: runtimes end it much earlier. */
 const SETTLED_MS = 10 * 60_000;

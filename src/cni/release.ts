@@ -1,17 +1,14 @@
 import { fileReason } from "../log/file_reason.ts";
 import { CniError } from "./cni_error.ts";
-import type { DelegateCall } from "./delegate.ts";
 import { releaseReservation } from "./host_local.ts";
 import type { Finding, SavedAttachment } from "./leftovers.ts";
+import type { Host } from "./request.ts";
 import type { StateFolder } from "./state.ts";
-import { savedConfig } from "./verbs.ts";
+import { savedConfig, undoVanished } from "./verbs.ts";
 
 /** What a release needs of the host. */
 export interface ReleaseDeps {
-  readonly delegates: {
-    readonly folders: readonly string[];
-    call(call: DelegateCall): Promise<string>;
-  };
+  readonly delegates: Pick<Host["delegates"], "folders" | "call">;
   readonly state: StateFolder;
 }
 
@@ -50,18 +47,7 @@ async function detach(
   const config = savedConfig(saved);
   if (config === undefined || saved.text !== seen.text) return "changed";
   try {
-    await delegates.call({
-      verb: "DEL",
-      type: config.type,
-      config: saved.text,
-      variables: {
-        CNI_CONTAINERID: containerId,
-        CNI_IFNAME: ifname,
-        CNI_NETNS: "",
-        CNI_ARGS: "",
-        CNI_PATH: delegates.folders.join(":"),
-      },
-    });
+    await undoVanished(saved, { containerId, ifname }, { type: config.type, delegates });
   } catch (error) {
     if (!(error instanceof CniError)) throw error;
     const { message, details } = error;

@@ -21,6 +21,8 @@ export interface Request {
 /** What a verb needs of the host. */
 export interface Host {
   readonly delegates: {
+    /** Where they are looked for, in order. */
+    readonly folders: readonly string[];
     find(type: string): string;
     call(call: DelegateCall): Promise<string>;
     versions(type: string): Promise<readonly string[]>;

@@ -17,7 +17,8 @@ export interface Settings {
 }
 
 const DEFAULT_SUBNET_FILE = "/run/flannel/subnet.env";
-const DEFAULT_DATA_DIR = "/var/lib/cni/flannel";
+/** Where flannel's plugin keeps its state. */
+export const DEFAULT_DATA_DIR = "/var/lib/cni/flannel";
 const LARGEST_MTU_BYTES = 65_535;
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, false: false, 1: true, 0: false };

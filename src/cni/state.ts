@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { replaceFile } from "./replace_file.ts";
-import { statIfThere } from "./write_if_other.ts";
+import { removeIfThere, statIfThere } from "./file.ts";
 
 /** What the plugin remembers of one attachment: the configuration that its delegate was given. */
 export interface AttachmentState {
@@ -122,12 +122,4 @@ export class StateFolder {
 
 function nameOf({ containerId, ifname }: Attachment): string {
   return `${containerId}@${ifname}`;
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

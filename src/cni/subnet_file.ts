@@ -1,7 +1,8 @@
 import { dirname } from "node:path";
 import { fileReason } from "../log/file_reason.ts";
 import { temporaryPath } from "./replace_file.ts";
-import { statIfThere, writeIfOther } from "./write_if_other.ts";
+import { statIfThere } from "./file.ts";
+import { writeIfOther } from "./write_if_other.ts";
 import { type Address, AF_INET, AF_INET6, formatAddress, formatPrefix } from "../model/address.ts";
 import { familyOf, parsePrefix, type Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";

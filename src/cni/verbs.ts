@@ -5,7 +5,7 @@ import { type JsonObject, versionOf } from "./net_conf.ts";
 import { buildConfig, type DelegateRequest, type Host, negotiate } from "./request.ts";
 import { onDisk, type Request, stateFolder } from "./request.ts";
 import { convertResult, objectOf, withGateways, withResult } from "./result.ts";
-import type { AttachmentState } from "./state.ts";
+import type { Attachment, AttachmentState } from "./state.ts";
 
 /** Attaches a pod: has the delegate do it, and remembers how. Returns the delegate's result. */
 export async function add(request: Request, host: Host): Promise<string> {
@@ -73,6 +73,29 @@ export async function status(request: Request, host: Host): Promise<void> {
     throw new CniError(CNI_CODE.notAvailable, error.message, error.details);
   }
   await forward("STATUS", config, host);
+}
+
+/**
+ * Has the delegate undo an attachment whose sandbox has vanished, with the configuration that was saved.
+ *
+ * @throws {CniError} As it says.
+ */
+export async function undoVanished(
+  { text }: AttachmentState,
+  { containerId, ifname }: Attachment,
+  { type, delegates }: {
+    readonly type: string;
+    readonly delegates: Pick<Host["delegates"], "folders" | "call">;
+  },
+): Promise<void> {
+  const variables = {
+    CNI_CONTAINERID: containerId,
+    CNI_IFNAME: ifname,
+    CNI_NETNS: "",
+    CNI_ARGS: "",
+    CNI_PATH: delegates.folders.join(":"),
+  };
+  await delegates.call({ verb: "DEL", type, config: text, variables });
 }
 
 /** Passes on a verb of version 1.1.0, to a delegate that knows it. */

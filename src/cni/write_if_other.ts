@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { statIfThere } from "./file.ts";
 import { replaceFile } from "./replace_file.ts";
 
 const DEFAULT_MODE = 0o644;
@@ -19,14 +20,4 @@ export function writeIfOther(path: string, text: string): boolean {
   Deno.mkdirSync(dirname(path), { recursive: true });
   replaceFile(path, [text], isFile && existing.mode !== null ? existing.mode & 0o777 : DEFAULT_MODE);
   return true;
-}
-
-/** What lies at a path, without following a link; absent if nothing does. */
-export function statIfThere(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }

@@ -68,6 +68,7 @@ export class PluginWorld implements AsyncDisposable {
       readInput: () => Promise.resolve(input),
       host: () => ({
         delegates: {
+          folders: ["/opt/cni/bin"],
           find: (type) => {
             if (this.installed.includes(type)) return `/opt/cni/bin/${type}`;
             throw new CniError(999, `failed to find plugin "${type}" in path [/opt/cni/bin]`);
