@@ -7,7 +7,7 @@ const TESTS = new URL("./", import.meta.url);
 const FLOORS: readonly (readonly string[])[] = [
   ["model", "log"],
   ["core", "netlink", "cloud", "config"],
-  ["lease", "underlay", "backend", "masquerade"],
+  ["lease", "underlay", "backend", "masquerade", "host"],
   ["reconcile"],
   ["status", "doctor", "cni"],
   ["cli", "lab"],

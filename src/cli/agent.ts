@@ -12,7 +12,7 @@ import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { FolderWatch } from "../netlink/folder_watch.ts";
 import { queryLink } from "../netlink/link.ts";
-import { NotificationSocket, RouteSocket } from "../netlink/socket.ts";
+import { NetlinkSocket, NotificationSocket } from "../netlink/socket.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import { Observer } from "../reconcile/observe.ts";
 import { reconcileForever } from "../reconcile/reconciler.ts";
@@ -53,7 +53,7 @@ interface Workplace {
   readonly options: Options;
   readonly deps: AgentDeps;
   readonly libc: Libc;
-  readonly transport: RouteSocket;
+  readonly transport: NetlinkSocket;
   readonly client: NetlinkClient;
   readonly folders: FolderWatch | undefined;
   readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
@@ -100,7 +100,7 @@ async function run(
   const lock = orNothing("agent lock not held", log, () => holdAgentLock(options.subnetFilePath));
   if (lock !== undefined) stack.use(lock);
   const libc = stack.use(new Libc());
-  const transport = stack.use(RouteSocket.open(libc));
+  const transport = stack.use(NetlinkSocket.open(libc));
   const client = new NetlinkClient(transport);
   requirePrivilege(client);
   dropStaleConflist(options, { client, log });

@@ -1,7 +1,7 @@
 import { parseOptions } from "../config/options.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
-import { RouteSocket } from "../netlink/socket.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
 import { cleanupHelp, type CleanupOptions, readCleanupOptions } from "./cleanup_flags.ts";
 import { cleanUpStale } from "./cleanup_stale.ts";
 import { hostFacts } from "./host_facts.ts";
@@ -35,7 +35,7 @@ export async function runCleanup(
     return EXIT.done;
   }
   using libc = new Libc();
-  using transport = RouteSocket.open(libc);
+  using transport = NetlinkSocket.open(libc);
   const client = new NetlinkClient(transport);
   if (!options.isDryRun) requirePrivilege(client);
   const write = (text: string) => io.write(text);

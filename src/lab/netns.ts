@@ -1,7 +1,7 @@
 import { NetlinkClient } from "../netlink/client.ts";
 import { ENOENT, isErrno } from "../netlink/errno.ts";
 import { Libc } from "../netlink/ffi.ts";
-import { RouteSocket } from "../netlink/socket.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
 import { type CommandResult, mustRunIp, runIp } from "./command.ts";
 import { NETNS_FOLDER } from "./names.ts";
 import { waitUntil } from "./wait.ts";
@@ -16,13 +16,13 @@ const KILL_DEADLINE_MS = 5000;
 /** A network namespace of a lab, loopback up. Disposal ends the processes in it and deletes it. */
 export class Netns implements AsyncDisposable {
   readonly #libc: Libc;
-  readonly #socket: RouteSocket;
+  readonly #socket: NetlinkSocket;
   readonly #signal: AbortSignal;
   #isDeleted = false;
   /** Speaks with the kernel about this namespace, from outside of it. */
   readonly client: NetlinkClient;
 
-  private constructor(libc: Libc, readonly name: string, socket: RouteSocket, signal: AbortSignal) {
+  private constructor(libc: Libc, readonly name: string, socket: NetlinkSocket, signal: AbortSignal) {
     this.#libc = libc;
     this.#socket = socket;
     this.#signal = signal;
@@ -38,7 +38,7 @@ export class Netns implements AsyncDisposable {
   static async create(libc: Libc, name: string, options: { signal: AbortSignal }): Promise<Netns> {
     await mustRunIp(["netns", "add", name]);
     try {
-      const socket = libc.inNetns(pathOf(name), () => RouteSocket.open(libc));
+      const socket = libc.inNetns(pathOf(name), () => NetlinkSocket.open(libc));
       try {
         const netns = new Netns(libc, name, socket, options.signal);
         changeLink(netns.client, LOOPBACK, { isUp: true });

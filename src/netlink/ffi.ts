@@ -7,6 +7,8 @@ const SYMBOLS = {
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int connect(int fd, const struct sockaddr *addr, socklen_t addrlen)
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int ioctl(int fd, unsigned long request, void *argument)
+  ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   // int getsockname(int fd, struct sockaddr *addr, socklen_t *addrlen)
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // int setsockopt(int fd, int level, int name, const void *value, socklen_t length)

@@ -5,7 +5,6 @@ import { ReadableWait } from "./poll.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
-const NETLINK_ROUTE = 0;
 const MSG_DONTWAIT = 0x40;
 
 const SOL_SOCKET = 1;
@@ -22,6 +21,18 @@ const SOCKET_ADDRESS_BYTES = 12;
 
 /** What a burst of changes on a large host needs: 5,000 unread notifications fit (measured on Linux 6.18). */
 const BUFFER_BYTES = 16 * 1024 * 1024;
+
+/** The families of netlink(7) that are spoken here. */
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+export const NETLINK_GENERIC = 16;
+
+/** Which netlink a socket speaks, and how much may wait in it. */
+export interface SocketOptions {
+  /** `NETLINK_ROUTE` where absent. */
+  readonly protocol?: number;
+  readonly bufferBytes?: number;
+}
 
 /** Multicast groups of rtnetlink(7), as `RTNLGRP_*` numbers them. */
 export const NOTIFICATION_GROUPS = {
@@ -53,8 +64,8 @@ export interface NetlinkTransport extends Disposable {
   receive(buffer: Uint8Array<ArrayBuffer>): number;
 }
 
-/** A route socket: requests go out, their replies come back before `send()` returns. */
-export class RouteSocket implements NetlinkTransport {
+/** A netlink socket: requests go out, their replies come back before `send()` returns. */
+export class NetlinkSocket implements NetlinkTransport {
   readonly #libc: Libc;
   readonly #resources: DisposableStack;
   readonly fd: number;
@@ -72,18 +83,19 @@ export class RouteSocket implements NetlinkTransport {
    *
    * @throws {NetlinkError} If the kernel has no more sockets to give.
    */
-  static open(libc: Libc, bufferBytes = BUFFER_BYTES): RouteSocket {
+  static open(libc: Libc, options: SocketOptions = {}): NetlinkSocket {
+    const { protocol = NETLINK_ROUTE, bufferBytes = BUFFER_BYTES } = options;
     using stack = new DisposableStack();
     const { call } = libc;
-    const fd = libc.checked("open route socket", call.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE));
+    const fd = libc.checked("open netlink socket", call.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol));
     stack.defer(() => void call.close(fd));
     const address = new Uint8Array(SOCKET_ADDRESS_BYTES);
     const view = new DataView(address.buffer);
     view.setUint16(0, AF_NETLINK, LITTLE_ENDIAN);
-    libc.checked("bind route socket", call.bind(fd, address, address.length));
+    libc.checked("bind netlink socket", call.bind(fd, address, address.length));
     const length = new Uint8Array(new Uint32Array([SOCKET_ADDRESS_BYTES]).buffer);
-    libc.checked("name route socket", call.getsockname(fd, address, length));
-    const socket = new RouteSocket(libc, fd, view.getUint32(4, LITTLE_ENDIAN), stack.move());
+    libc.checked("name netlink socket", call.getsockname(fd, address, length));
+    const socket = new NetlinkSocket(libc, fd, view.getUint32(4, LITTLE_ENDIAN), stack.move());
     // Each is an improvement that an old kernel or a lack of privilege may refuse; all work without.
     socket.option(SOL_SOCKET, SO_SNDBUFFORCE, bufferBytes);
     socket.option(SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes);
@@ -123,26 +135,30 @@ export class RouteSocket implements NetlinkTransport {
 
 /** Where the kernel says that something changed. */
 export class NotificationSocket implements AsyncDisposable {
-  readonly #socket: RouteSocket;
+  readonly #socket: NetlinkSocket;
   readonly #readable: ReadableWait;
   readonly #resources: AsyncDisposableStack;
 
-  private constructor(socket: RouteSocket, readable: ReadableWait, resources: AsyncDisposableStack) {
+  private constructor(socket: NetlinkSocket, readable: ReadableWait, resources: AsyncDisposableStack) {
     this.#socket = socket;
     this.#readable = readable;
     this.#resources = resources;
   }
 
   /**
-   * Opens a socket that hears links, addresses, routes, neighbours and FDB entries, and next hops. A group that
-   * the kernel does not have is left out: the periodic pass sees its changes.
+   * Opens a socket that hears the given multicast groups: where none are given links, addresses, routes,
+   * neighbours and FDB entries, and next hops. A group that the kernel does not have is left out: the periodic
+   * pass sees its changes.
    *
    * @throws {NetlinkError} If no socket or wake-up descriptor can be had.
    */
-  static open(libc: Libc, bufferBytes = BUFFER_BYTES): NotificationSocket {
-    const socket = RouteSocket.open(libc, bufferBytes);
+  static open(
+    libc: Libc,
+    options: SocketOptions & { readonly groups?: readonly number[] } = {},
+  ): NotificationSocket {
+    const socket = NetlinkSocket.open(libc, options);
     try {
-      for (const group of Object.values(NOTIFICATION_GROUPS)) {
+      for (const group of options.groups ?? Object.values(NOTIFICATION_GROUPS)) {
         socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
       }
       const readable = new ReadableWait(libc, socket.fd);

@@ -1,5 +1,5 @@
 import type { Libc } from "../../src/netlink/ffi.ts";
-import { NotificationSocket, RouteSocket } from "../../src/netlink/socket.ts";
+import { NetlinkSocket, NotificationSocket, type SocketOptions } from "../../src/netlink/socket.ts";
 
 /** What a command that ran in a network namespace left behind. */
 export interface CommandResult {
@@ -66,13 +66,16 @@ export class TestNetns implements AsyncDisposable {
   }
 
   /** Opens a route socket that stays in the namespace. */
-  openTransport(libc: Libc): RouteSocket {
-    return libc.inNetns(this.path, () => RouteSocket.open(libc));
+  openTransport(libc: Libc, options: SocketOptions = {}): NetlinkSocket {
+    return libc.inNetns(this.path, () => NetlinkSocket.open(libc, options));
   }
 
   /** Opens a notification socket that stays in the namespace; a small buffer overflows soon. */
-  openNotifications(libc: Libc, bufferBytes?: number): NotificationSocket {
-    return libc.inNetns(this.path, () => NotificationSocket.open(libc, bufferBytes));
+  openNotifications(
+    libc: Libc,
+    options: SocketOptions & { readonly groups?: readonly number[] } = {},
+  ): NotificationSocket {
+    return libc.inNetns(this.path, () => NotificationSocket.open(libc, options));
   }
 
   /** Deletes the namespace. The kernel frees it once the last socket in it is closed. */

@@ -120,7 +120,7 @@ Deno.test("watchKernel() nudges when more happened than the socket could hold", 
   using libc = new Libc();
   await using host = await TestHost.open(libc);
   host.reconcile([]);
-  await using notifications = host.netns.openNotifications(libc, SMALL_BUFFER_BYTES);
+  await using notifications = host.netns.openNotifications(libc, { bufferBytes: SMALL_BUFFER_BYTES });
   // None of it is of our links, so that only the loss can be what tells.
   await host.netns.run("sh", "-c", "for n in $(seq 1 99); do ip link set lo mtu $((60000 + n)); done");
   await withWatch(host, notifications, host.transport.portId, async (watch) => {

@@ -12,7 +12,7 @@ import { type MessageWriter } from "../../src/netlink/message.ts";
 import { encodeFdbEntry, encodeNeighbour } from "../../src/netlink/neighbour.ts";
 import { decodeNextHop, encodeNextHop, encodeNextHopDump } from "../../src/netlink/next_hop.ts";
 import { encodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";
-import { RouteSocket } from "../../src/netlink/socket.ts";
+import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { counting, interrupting, losing, refusing } from "../double/refusing.ts";
 import { fdbTable, neighbourTable, nextHopTable, routeTable } from "../netlink/golden.ts";
 import { Host, lines } from "./netlink_host.ts";
@@ -275,7 +275,10 @@ Deno.test("a lost answer is ENOBUFS, and the next request gets its own", async (
 
 Deno.test("a batch whose refusals overflow the socket leaves no request behind unreported", async () => {
   await using host = await Host.open();
-  using transport = host.libc.inNetns(host.netns.path, () => RouteSocket.open(host.libc, 4096));
+  using transport = host.libc.inNetns(
+    host.netns.path,
+    () => NetlinkSocket.open(host.libc, { bufferBytes: 4096 }),
+  );
   const client = new NetlinkClient(transport);
   const table = manyNeighbours(1000);
   const refused = new Set(setNeighbours(client, table, [9999]).map(([row]) => row));

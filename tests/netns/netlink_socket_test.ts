@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLess, assertNotEquals, assertRejects, asser
 import { ENOENT, NetlinkError } from "../../src/netlink/errno.ts";
 import { Libc } from "../../src/netlink/ffi.ts";
 import { MessageReader } from "../../src/netlink/message.ts";
-import { NotificationSocket, RouteSocket } from "../../src/netlink/socket.ts";
+import { NetlinkSocket, NotificationSocket } from "../../src/netlink/socket.ts";
 import { TestNetns } from "../double/netns.ts";
 import { Host } from "./netlink_host.ts";
 
@@ -123,7 +123,7 @@ Deno.test("a notification socket that is disposed ends its wait", async () => {
 
 Deno.test("receive() says -1 when notifications were lost, and goes on", async () => {
   await using host = await Host.open();
-  await using socket = host.netns.openNotifications(host.libc, 4096);
+  await using socket = host.netns.openNotifications(host.libc, { bufferBytes: 4096 });
   await settle(socket);
   for (let index = 0; index < 40; index++) {
     await host.netns.ip("route", "add", `10.9.${index}.0/24`, "via", "192.0.2.7");
@@ -180,7 +180,7 @@ Deno.test("sockets, namespaces and sysctls give back every descriptor", async ()
     const waiting = socket.wait({ signal: stop.signal });
     stop.abort();
     await assertRejects(() => waiting, DOMException);
-    assertThrows(() => libc.inNetns(`${netns.path}-missing`, () => RouteSocket.open(libc)), NetlinkError);
+    assertThrows(() => libc.inNetns(`${netns.path}-missing`, () => NetlinkSocket.open(libc)), NetlinkError);
     assertThrows(() => libc.readSysctl("/proc/sys/net/missing"), NetlinkError, "ENOENT");
     libc.inNetns(netns.path, () => libc.writeSysctl("/proc/sys/net/ipv4/ip_forward", "1"));
     assertEquals(libc.inNetns(netns.path, () => libc.readSysctl("/proc/sys/net/ipv4/ip_forward")), "1");
