@@ -1,24 +1,76 @@
+import { BackOff } from "../lease/back_off.ts";
+import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
-import { formatAddress } from "../model/address.ts";
-import type { Underlay } from "../model/underlay.ts";
+import { formatAddress, parsePrefix, prefixContains } from "../model/address.ts";
+import type { Underlay, UnderlayAddress } from "../model/underlay.ts";
+import { UnderlayError } from "../underlay/underlay.ts";
 import { errorText } from "./keep_running.ts";
 
-/** Keeps the choice of the underlay up to date: an address, MTU or link that has changed is built upon. */
+/** Between looks for an underlay that is not there yet: a link or an address can come at any time. */
+const FIRST_RETRY_MS = 200;
+const LAST_RETRY_MS = 5000;
+
+/** What an IPv6 link has even when it has lost its addresses. */
+const LINK_LOCAL = parsePrefix("fe80::/10");
+
+/** What a follower works with. */
+export interface UnderlayFollowerDeps {
+  /** Looks at the host and chooses. Throws `UnderlayError` while nothing fits. */
+  readonly choose: () => Underlay;
+  /** Called after another choice. */
+  readonly changed: () => void;
+  /** Milliseconds of a clock that never jumps. */
+  readonly elapsedMs: () => number;
+  readonly log: Log;
+}
+
+/** Keeps the choice of the underlay up to date: an address, MTU, link or route that has changed is built upon. */
 export class UnderlayFollower {
-  readonly #choose: () => Underlay;
-  readonly #deps: { readonly log: Log; readonly changed: () => void };
+  readonly #deps: UnderlayFollowerDeps;
+  readonly #maxAgeMs: number;
   #current: Underlay;
+  #lookedMs: number;
   #isStale = false;
-  #isLost = false;
+  #reason: string | undefined;
+
+  private constructor(deps: UnderlayFollowerDeps, current: Underlay, maxAgeMs: number) {
+    this.#deps = deps;
+    this.#current = current;
+    this.#maxAgeMs = maxAgeMs;
+    this.#lookedMs = deps.elapsedMs();
+  }
 
   /**
-   * @param choose Looks at the host and chooses; throws while nothing fits.
-   * @throws What `choose` throws: at start there must be an underlay.
+   * Waits until there is an underlay: at boot the network may come after the agent.
+   *
+   * @param options.waiting Told why there is none yet.
+   * @param options.maxAgeMs A choice is made anew after this long, whether or not something was heard.
+   * @throws What `choose` throws but `UnderlayError`, or the signal's reason.
    */
-  constructor(choose: () => Underlay, deps: { readonly log: Log; readonly changed: () => void }) {
-    this.#choose = choose;
-    this.#deps = deps;
-    this.#current = choose();
+  static async open(
+    deps: UnderlayFollowerDeps,
+    options: {
+      readonly waiting: (reason: string) => void;
+      readonly maxAgeMs: number;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<UnderlayFollower> {
+    const { waiting, maxAgeMs, signal } = options;
+    const backOff = new BackOff({ firstMs: FIRST_RETRY_MS, lastMs: LAST_RETRY_MS, random: Math.random });
+    let last: string | undefined;
+    for (;;) {
+      try {
+        return new UnderlayFollower(deps, deps.choose(), maxAgeMs);
+      } catch (error) {
+        if (!(error instanceof UnderlayError)) throw error;
+        const reason = errorText(error);
+        if (reason !== last) deps.log.write("warn", "underlay not found", { reason });
+        last = reason;
+        waiting(reason);
+      }
+      await pause(backOff.next(), { signal });
+      signal.throwIfAborted();
+    }
   }
 
   /** The last choice; keeps its identity while nothing changes. */
@@ -28,42 +80,66 @@ export class UnderlayFollower {
 
   /** The kernel's index of the chosen link; 0 while no link fits. */
   get linkIndex(): number {
-    return this.#isLost ? 0 : this.#current.linkIndex;
+    return this.#reason === undefined ? this.#current.linkIndex : 0;
   }
 
-  /** Says that the host's links or addresses may have changed. */
+  /** Why no link fits any more, as a sentence; `undefined` while one does. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  /** Says that the host's links, addresses or routes may have changed. */
   nudge(): void {
     this.#isStale = true;
   }
 
   /** Chooses anew after a nudge. While nothing fits, the last choice stays: working state is never given up. */
   follow(): void {
-    if (!this.#isStale) return;
-    const { log, changed } = this.#deps;
+    const { log, choose, changed, elapsedMs } = this.#deps;
+    const nowMs = elapsedMs();
+    if (!this.#isStale && nowMs - this.#lookedMs < this.#maxAgeMs) return;
+    this.#lookedMs = nowMs;
     try {
-      const chosen = this.#choose();
+      const chosen = keepLostFamilies(choose(), this.#current);
       this.#isStale = false;
-      this.#isLost = false;
+      this.#reason = undefined;
       if (text(chosen) === text(this.#current)) return;
       this.#current = chosen;
       log.write("info", "underlay changed", this.facts());
       changed();
     } catch (error) {
-      this.#isLost = true;
-      log.write("warn", "underlay not found", { reason: errorText(error) });
+      const reason = errorText(error);
+      if (reason !== this.#reason) log.write("warn", "underlay not found", { reason });
+      this.#reason = reason;
     }
   }
 
   /** The choice as fields of a log line. */
   facts(): Record<string, unknown> {
-    const { linkName, mtuBytes, addresses } = this.#current;
+    const { linkName, mtuBytes, addresses, shortfalls } = this.#current;
     return {
       underlayLink: linkName,
       underlayMtuBytes: mtuBytes,
       underlayAddresses: addresses.map(({ address }) => formatAddress(address)),
       advertisedAddresses: addresses.map(({ advertised }) => formatAddress(advertised)),
+      ...shortfalls !== undefined && { shortfalls },
     };
   }
+}
+
+/** A family that has lost its address keeps the last one: what is built stays, and the other family goes on. */
+function keepLostFamilies(chosen: Underlay, last: Underlay): Underlay {
+  const isLost = ({ family, address }: UnderlayAddress) => {
+    const now = chosen.addresses.find((other) => other.family === family);
+    if (now === undefined) return true;
+    return prefixContains(LINK_LOCAL, now.address) && !prefixContains(LINK_LOCAL, address);
+  };
+  const lost = last.addresses.filter(isLost);
+  if (lost.length === 0) return chosen;
+  const kept = chosen.addresses.filter(({ family }) => !lost.some((old) => old.family === family));
+  const shortfalls = chosen.shortfalls ??
+    lost.map(({ address }) => `link ${chosen.linkName} has lost ${formatAddress(address)}`);
+  return { ...chosen, addresses: [...kept, ...lost].sort((a, b) => a.family - b.family), shortfalls };
 }
 
 function text(underlay: Underlay): string {

@@ -87,9 +87,17 @@ function findAllOwn(
 export async function takeEtcdLease(
   client: EtcdClient,
   request: LeaseRequest,
-  taker: EtcdTaker,
+  host: EtcdTaker,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Taken> {
+  const families = host.families.filter((family) => askedPart(family, request) !== undefined);
+  const taker = { ...host, families };
+  if (families.length === 0) {
+    throw new RegistryError(
+      `take a lease under ${taker.folder}`,
+      "no underlay address of a family in use was given",
+    );
+  }
   const writer = new EtcdWriter(client, taker);
   const random = () => Number(taker.random() % 1_000_000n) / 1_000_000;
   const backOff = new BackOff({ firstMs: FIRST_PAUSE_MS, lastMs: LAST_PAUSE_MS, random });
@@ -124,7 +132,7 @@ async function tryOnce(
   taker: EtcdTaker,
   options: { readonly signal: AbortSignal },
 ): Promise<Taken | undefined> {
-  const asked = taker.families.map((family) => askedPart(family, request, taker));
+  const asked = taker.families.map((family) => askedPart(family, request)!);
   const all = findAllOwn(seen.entries, asked[0]!.underlayAddress, taker);
   const own = all.find(({ lease }) => isKept(lease, taker));
   const stale = all.filter(({ lease }) => !isKept(lease, taker));
@@ -154,18 +162,15 @@ async function giveUp(
   }
 }
 
+/** What is asked for in `family`; `undefined` where that family can't leave this host now. */
 function askedPart(
   family: FamilySubnets,
   { parts }: LeaseRequest,
-  { folder }: EtcdTaker,
-): Omit<LeasePart, "subnet"> {
-  const asked = parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family.family);
-  if (asked !== undefined) return asked;
-  const missing = `no underlay address for a subnet of ${formatPrefix(family.network)} was given`;
-  throw new RegistryError(`take a lease under ${folder}`, missing);
+): Omit<LeasePart, "subnet"> | undefined {
+  return parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family.family);
 }
 
-/** Whether a lease has what the configuration asks for: a subnet of each family, and no other. */
+/** Whether a lease has what is asked for: a subnet of each family, and no other. */
 function isKept({ parts }: Lease, { families }: Pick<EtcdTaker, "families">): boolean {
   return parts.length === families.length && families.every((family, at) => {
     const subnet = parts[at]!.subnet;
@@ -182,7 +187,7 @@ async function renew(
   options: { readonly signal: AbortSignal },
 ): Promise<Taken | undefined> {
   const parts = lease.parts.map(({ subnet }, at): LeasePart => ({
-    ...askedPart(taker.families[at]!, request, taker),
+    ...askedPart(taker.families[at]!, request)!,
     subnet,
   }));
   const renewed = { host: lease.host, backendType: request.backendType, parts };

@@ -81,6 +81,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
   readonly #feed: NodeFeed;
   #nodeName: string | undefined;
   #ownNode: KubeNode | undefined;
+  #shortfalls: readonly string[] = [];
 
   constructor(deps: KubeRegistryDeps, options: KubeRegistryOptions) {
     this.#deps = deps;
@@ -108,6 +109,10 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
 
   get contact(): RegistryContact {
     return this.#contact;
+  }
+
+  get shortfalls(): readonly string[] {
+    return this.#shortfalls;
   }
 
   /** The way to the API server, for what is said there besides leases. */
@@ -144,10 +149,11 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
    */
   async acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease> {
     const node = await this.#readOwn(options);
-    const { lease, annotations } = claimLease(node, request, {
+    const { lease, annotations, shortfalls } = claimLease(node, request, {
       keys: this.#keys,
       networks: this.#options.networks,
     });
+    this.#shortfalls = shortfalls;
     if (Object.keys(annotations).length === 0) return lease;
     const { name } = node.metadata;
     // The watch may show it before the answer does.

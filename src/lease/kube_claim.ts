@@ -9,15 +9,18 @@ import { RegistryError } from "./registry_error.ts";
 export interface Claim {
   readonly lease: Lease;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Why the lease has no part in a family in use, one sentence each. */
+  readonly shortfalls: readonly string[];
 }
 
 /**
  * What this host's node must say so that others reach it. Pure.
  *
- * The subnet is what the cluster gave the node. Where an operator overwrote the address, that one is published.
+ * The subnet is what the cluster gave the node. Where an operator overwrote the address, that one is published. A
+ * family that can't be had does not keep the other from its part; flannel takes both or none.
  *
  * @param networks The cluster network of each family in use.
- * @throws {RegistryError} If the node can't have a lease, and what must be done so that it can.
+ * @throws {RegistryError} If the node can't have a part in any family, and what must be done so that it can.
  */
 export function claimLease(
   node: KubeNode,
@@ -27,27 +30,46 @@ export function claimLease(
   const { name } = node.metadata;
   const action = `take the lease of node ${name}`;
   const parts: LeasePart[] = [];
+  const faults: Error[] = [];
   const wanted: Record<string, string> = { [keys.managed]: "true", [keys.backendType]: request.backendType };
   for (const network of networks) {
     const family = familyOf(network.address);
-    const asked = request.parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family);
-    if (asked === undefined) {
-      throw new RegistryError(
-        action,
-        `no underlay address for a subnet of ${formatPrefix(network)} was given`,
-      );
+    try {
+      const part = claimPart(node, request, { network, overwriteKey: keys.overwrite[family], action });
+      parts.push(part);
+      wanted[keys.address[family]] = formatAddress(part.underlayAddress);
+      wanted[keys.data[family]] = JSON.stringify(part.backendData ?? null);
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      faults.push(error);
     }
-    const subnet = ownSubnet(node, network, action);
-    const overwrite = overwritten(node, keys.overwrite[family], family, action);
-    const underlayAddress = overwrite ?? asked.underlayAddress;
-    parts.push({ subnet, underlayAddress, backendData: asked.backendData });
-    wanted[keys.address[family]] = formatAddress(underlayAddress);
-    wanted[keys.data[family]] = JSON.stringify(asked.backendData ?? null);
   }
+  if (parts.length === 0) throw faults[0];
   const annotations = Object.fromEntries(
     Object.entries(wanted).filter(([key, value]) => annotationOf(node, key) !== value),
   );
-  return { lease: { host: name, backendType: request.backendType, parts }, annotations };
+  const lease = { host: name, backendType: request.backendType, parts };
+  return { lease, annotations, shortfalls: faults.map(({ message }) => message) };
+}
+
+function claimPart(
+  node: KubeNode,
+  request: LeaseRequest,
+  place: { readonly network: Prefix; readonly overwriteKey: string; readonly action: string },
+): LeasePart {
+  const { network, overwriteKey, action } = place;
+  const family = familyOf(network.address);
+  const asked = request.parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family);
+  if (asked === undefined) {
+    throw new RegistryError(action, `no underlay address for a subnet of ${formatPrefix(network)} was given`);
+  }
+  const subnet = ownSubnet(node, network, action);
+  const overwrite = overwritten(node, overwriteKey, family, action);
+  return {
+    subnet,
+    underlayAddress: overwrite ?? asked.underlayAddress,
+    backendData: asked.backendData,
+  };
 }
 
 /** The subnet that the cluster gave the node in the family of `network`. */

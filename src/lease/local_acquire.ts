@@ -36,14 +36,15 @@ export function takeLease(file: LocalFile, request: LeaseRequest, taker: Taker):
   const action = `take a lease in ${file.path}`;
   return file.transaction("IMMEDIATE", action, () => {
     const own = readOwn(file, taker.host);
-    const parts = taker.families.map((family): LeasePart => {
+    // A family that can't leave the host is not asked for, and the other is had without it.
+    const parts = taker.families.flatMap((family): LeasePart[] => {
       const asked = request.parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family.family);
-      if (asked === undefined) {
-        const missing = `no underlay address for a subnet of ${formatPrefix(family.network)} was given`;
-        throw new RegistryError(action, missing);
-      }
-      return { ...asked, subnet: keptSubnet(family, own, taker) ?? freeSubnet(file, family, taker) };
+      if (asked === undefined) return [];
+      return [{ ...asked, subnet: keptSubnet(family, own, taker) ?? freeSubnet(file, family, taker) }];
     });
+    if (parts.length === 0) {
+      throw new RegistryError(action, "no underlay address of a family in use was given");
+    }
     // A lease without an end is a reservation that somebody made by hand, and stays one.
     const isReserved = own !== undefined && own.expiresAtMs === undefined;
     const lease = { host: taker.host, backendType: request.backendType, parts };

@@ -23,6 +23,8 @@ export interface LeaseRegistry {
   /** Hosts whose entries can't be read, and why. */
   readonly faults: readonly LeaseFault[];
   readonly contact: RegistryContact;
+  /** Why the lease that was taken last lacks a family in use, one sentence each. */
+  readonly shortfalls?: readonly string[];
   /** The lease that this host held last, if the registry still knows it. */
   previous(options: { signal: AbortSignal }): Promise<Lease | undefined>;
   /** Takes a subnet of each family for this host, or renews those that it holds. */

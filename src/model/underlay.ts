@@ -19,6 +19,8 @@ export interface Underlay {
   readonly linkName: string;
   /** MTU of the link itself. */
   readonly mtuBytes: number;
-  /** One for each family in use, IPv4 first. */
+  /** One for each family in use that can leave this host, IPv4 first; never empty. */
   readonly addresses: readonly UnderlayAddress[];
+  /** Why the other families in use can't, one clause each; absent where there are none. */
+  readonly shortfalls?: readonly string[];
 }

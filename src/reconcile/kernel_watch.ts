@@ -82,7 +82,12 @@ function classify(
       return;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-      if (isOver(message, attributes, 12, RTA_OIF, linkIndexes)) deps.trigger.nudge();
+      message.requireHeader(12);
+      if (message.view.getUint8(message.start + 1) === 0) {
+        // A default route: the underlay may be another one now.
+        deps.underlayNudged();
+        deps.trigger.nudge();
+      } else if (isOver(message, attributes, 12, RTA_OIF, linkIndexes)) deps.trigger.nudge();
       return;
     case RTM_NEWNEXTHOP:
     case RTM_DELNEXTHOP:

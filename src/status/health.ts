@@ -7,6 +7,10 @@ export interface HealthFacts {
   readonly lastPass: PassReport | undefined;
   /** The own lease, or why there is none. */
   readonly lease: { readonly own: Lease | undefined; readonly reason: string | undefined };
+  /** Why no link carries the overlay any more. */
+  readonly underlay: { readonly reason: string | undefined };
+  /** Why one of two families is not as the configuration asks. */
+  readonly shortfalls: readonly string[];
   /** Why what pods are started with is not in place, and what may keep the runtime from using it. */
   readonly podFiles: { readonly fault: string | undefined; readonly note: string | undefined };
   /** Whether it is known who is in the overlay. There is no pass before it is. */
@@ -26,7 +30,7 @@ export interface Readiness {
 
 /** Judges whether the overlay is as desired: that it once was does not count. */
 export function readiness(facts: HealthFacts): Readiness {
-  const { lastPass, lease, podFiles, hasSnapshot, contact } = facts;
+  const { lastPass, lease, underlay, shortfalls, podFiles, hasSnapshot, contact } = facts;
   const cause = (reason: string | undefined) => reason === undefined ? "" : `: ${reason}`;
   const unready = (...reasons: string[]) => ({ isReady: false, reasons, notes: [] });
   // Without these there is nothing else to judge.
@@ -36,6 +40,7 @@ export function readiness(facts: HealthFacts): Readiness {
   }
   if (lastPass === undefined) return unready("no pass was made yet");
   const reasons: string[] = [];
+  if (underlay.reason !== undefined) reasons.push(underlay.reason);
   if (!lastPass.isForwarding) reasons.push("the links of the overlay are not as they must be");
   const { failureCount, planned, failures } = lastPass;
   if (failureCount > 0) {
@@ -44,6 +49,7 @@ export function readiness(facts: HealthFacts): Readiness {
   if (podFiles.fault !== undefined) reasons.push(podFiles.fault);
   // What is built stays, so these do not make a host unready.
   const notes: string[] = [];
+  for (const shortfall of shortfalls) notes.push(`${shortfall}; the other family goes on without it`);
   if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
   if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
   if (podFiles.note !== undefined) notes.push(podFiles.note);

@@ -67,7 +67,8 @@ class NoChoice extends Error {}
  * Chooses the link, the addresses and the MTU that carry the overlay, by flannel's rules: each `iface`, each
  * `ifaceRegex`, `ifaceCanReach`; without any, the link of the public address, else that of the default route.
  *
- * Families that `options` does not name are ignored, a public address of theirs too.
+ * Families that `options` does not name are ignored, a public address of theirs too. One family that can't leave by
+ * the link is a shortfall; flannel does not start then.
  *
  * @throws {UnderlayError} If nothing fits.
  * @throws {UsageError} If a regular expression is not one.
@@ -143,16 +144,20 @@ function withPublicIpv6(host: HostNetwork, options: UnderlayOptions, choice: Cho
 
 function byRegex(host: HostNetwork, options: UnderlayOptions, text: string, regex: RegExp): Choice {
   if (text === "") return byDefaultRoute(host, options);
+  let partial: Choice | undefined;
   for (const link of host.links) {
-    // One link must match in each family. flannel keeps an IPv4 address from one link while it looks at the next.
+    // One link that matches in each family is best. flannel keeps an IPv4 address from one link while it looks at
+    // the next.
     const addresses = options.families.map((family) =>
       usableAddresses(host.addresses, link, family).find((address) => regex.test(formatAddress(address)))
     ).filter((address) => address !== undefined);
     if (addresses.length === options.families.length) return { link, addresses };
+    if (addresses.length > 0) partial ??= { link, addresses };
   }
   const link = host.links.find(({ name }) => regex.test(name));
-  if (link === undefined) throw new NoChoice("no address or name matches");
-  return { link, addresses: [] };
+  if (link !== undefined) return { link, addresses: [] };
+  if (partial !== undefined) return partial;
+  throw new NoChoice("no address or name matches");
 }
 
 function byReach(host: HostNetwork, address: Address): Choice {
@@ -182,14 +187,18 @@ function defaultRoute(host: HostNetwork, family: Family, linkIndex?: number): De
 }
 
 function byDefaultRoute(host: HostNetwork, options: UnderlayOptions): Choice {
-  const links = options.families.map((family) => {
-    const name = nameOf(family);
+  const links = options.families.flatMap((family) => {
     const route = defaultRoute(host, family);
-    if (route === undefined) throw new NoChoice(`there is no ${name} default route; name a link with -iface`);
+    if (route === undefined) return [];
     const link = host.links.find(({ linkIndex }) => linkIndex === route.linkIndex);
     if (link !== undefined) return link;
-    throw new NoChoice(`the ${name} default route has no single link; name one with -iface`);
+    throw new NoChoice(`the ${nameOf(family)} default route has no single link; name one with -iface`);
   });
+  if (links.length === 0) {
+    const names = options.families.map(nameOf).join(" or ");
+    throw new NoChoice(`there is no ${names} default route; name a link with -iface`);
+  }
+  // One family's route is enough: the other may have addresses on the same link.
   const other = links.find((link) => link.linkIndex !== links[0]!.linkIndex);
   if (other === undefined) return { link: links[0]!, addresses: [] };
   const where = `${links[0]!.name} and ${other.name}`;
@@ -200,31 +209,36 @@ function nameOf(family: Family): string {
   return family === AF_INET ? "IPv4" : "IPv6";
 }
 
-/** Settles the address and the MTU of each family. */
+/** Settles the address and the MTU of each family; one that has none does not keep the other from its own. */
 function fill(host: HostNetwork, options: UnderlayOptions, { link, addresses, reachMtu }: Choice): Underlay {
   if (link.mtuBytes === 0) throw new NoChoice(`link ${link.name} has no MTU`);
-  const families = FAMILIES.filter((family) => options.families.includes(family));
+  const settled: UnderlayAddress[] = [];
+  const shortfalls: string[] = [];
+  for (const family of FAMILIES.filter((family) => options.families.includes(family))) {
+    const address = addresses.find((address) => familyOf(address) === family) ??
+      usableAddresses(host.addresses, link, family)[0];
+    if (address === undefined) {
+      shortfalls.push(`link ${link.name} has no usable ${nameOf(family)} address`);
+      continue;
+    }
+    const routeMtu = reachMtu?.family === family
+      ? reachMtu.mtuBytes
+      : defaultRoute(host, family, link.linkIndex)?.mtuBytes;
+    settled.push({
+      family,
+      address,
+      advertised: publicAddress(options, family) ?? address,
+      // flannel knows the link's MTU only.
+      mtuBytes: Math.min(link.mtuBytes, routeMtu || link.mtuBytes),
+      segments: segmentsOf(host.addresses, link, family),
+    });
+  }
+  if (settled.length === 0) throw new NoChoice(shortfalls.join(", "));
   return {
     linkIndex: link.linkIndex,
     linkName: link.name,
     mtuBytes: link.mtuBytes,
-    addresses: families.map((family): UnderlayAddress => {
-      const address = addresses.find((address) => familyOf(address) === family) ??
-        usableAddresses(host.addresses, link, family)[0];
-      if (address === undefined) {
-        throw new NoChoice(`link ${link.name} has no usable ${nameOf(family)} address`);
-      }
-      const routeMtu = reachMtu?.family === family
-        ? reachMtu.mtuBytes
-        : defaultRoute(host, family, link.linkIndex)?.mtuBytes;
-      return {
-        family,
-        address,
-        advertised: publicAddress(options, family) ?? address,
-        // flannel knows the link's MTU only.
-        mtuBytes: Math.min(link.mtuBytes, routeMtu || link.mtuBytes),
-        segments: segmentsOf(host.addresses, link, family),
-      };
-    }),
+    addresses: settled,
+    ...shortfalls.length > 0 && { shortfalls },
   };
 }

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { claimLease } from "../../src/lease/kube_claim.ts";
 import { annotationKeys, type KubeNode } from "../../src/lease/kube_node.ts";
 import type { LeaseRequest } from "../../src/lease/registry.ts";
@@ -87,6 +87,50 @@ Deno.test("claimLease() leaves the annotations of others alone", () => {
   assertEquals(annotations, {});
 });
 
+const halves: [
+  name: string,
+  podCIDRs: string[],
+  request: LeaseRequest,
+  subnet: string,
+  shortfall: string,
+][] = [
+  [
+    "the cluster gave IPv4 only",
+    ["10.244.7.0/24"],
+    REQUEST,
+    "10.244.7.0/24",
+    "node n7 has no podCIDR of IPv6, only 10.244.7.0/24: the controller manager gives it one",
+  ],
+  [
+    "the IPv4 subnet is of another network",
+    ["10.42.7.0/24", "fd00:10:244:7::/64"],
+    REQUEST,
+    "fd00:10:244:7::/64",
+    "podCIDR 10.42.7.0/24 of node n7 is not in Network 10.244.0.0/16",
+  ],
+  [
+    "IPv6 can't leave the host",
+    ["10.244.7.0/24", "fd00:10:244:7::/64"],
+    { ...REQUEST, parts: REQUEST.parts.slice(0, 1) },
+    "10.244.7.0/24",
+    "no underlay address for a subnet of fd00:10:244::/56 was given",
+  ],
+];
+
+for (const [name, podCIDRs, request, subnet, shortfall] of halves) {
+  Deno.test(`claimLease() takes ${subnet} alone when ${name}, and says so`, () => {
+    const { lease, annotations, shortfalls } = claimLease(node({}, podCIDRs), request, {
+      keys: KEYS,
+      networks: NETWORKS,
+    });
+    assertEquals(lease.parts.map((part) => formatPrefix(part.subnet)), [subnet]);
+    assertEquals(Object.hasOwn(annotations, `${PREFIX}public-ipv6`), subnet.includes(":"));
+    assertEquals(Object.hasOwn(annotations, `${PREFIX}public-ip`), !subnet.includes(":"));
+    assertEquals(shortfalls.length, 1);
+    assertStringIncludes(shortfalls[0]!, shortfall);
+  });
+}
+
 const refused: [
   name: string,
   annotations: Record<string, string>,
@@ -101,13 +145,6 @@ const refused: [
     1,
     "Cannot take the lease of node n7: node n7 has no podCIDR: the controller manager gives it one if it runs with " +
     "--allocate-node-cidrs=true and a --cluster-cidr that has 10.244.0.0/16 (kubeadm: --pod-network-cidr)",
-  ],
-  [
-    "a podCIDR of the other family only",
-    {},
-    ["10.244.7.0/24"],
-    2,
-    "node n7 has no podCIDR of IPv6, only 10.244.7.0/24: the controller manager gives it one",
   ],
   [
     "a podCIDR outside of the network",

@@ -118,15 +118,6 @@ const cases: readonly BadInput[] = [
       "writable, or name another with -log-file",
   },
   {
-    why: "the link is not there",
-    flags: ["-iface=nope"],
-    // Else the link has a link-local address too, which differs from run to run.
-    spoil: ({ netns }) => netns.ip("-6", "address", "flush", "dev", "eth0"),
-    code: 1,
-    line:
-      "Cannot choose the underlay link: -iface nope: no link has that name; the links are eth0: [192.0.2.1]",
-  },
-  {
     why: "the process may not program the network",
     wrapper: ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"],
     code: 1,

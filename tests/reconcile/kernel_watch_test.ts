@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { MessageWriter } from "../../src/netlink/message.ts";
+import { MESSAGE_HEADER_BYTES, MessageWriter } from "../../src/netlink/message.ts";
 import { RTM_DELLINK, RTM_NEWLINK } from "../../src/netlink/link.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../../src/netlink/address.ts";
 import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/netlink/neighbour.ts";
@@ -34,7 +34,8 @@ function notification(
 ): Uint8Array {
   const writer = new MessageWriter();
   writer.begin(type, 0, 0);
-  for (let at = 0; at < headerBytes; at += 4) writer.u32(at === 4 ? linkIndex : 0);
+  // The first word of a route's header has its prefix length.
+  for (let at = 0; at < headerBytes; at += 4) writer.u32([24 << 8, linkIndex][at / 4] ?? 0);
   attributes(writer);
   writer.end();
   const bytes = writer.bytes.slice();
@@ -47,6 +48,11 @@ const address = (type: number, linkIndex: number) => notification(type, 8, linkI
 const neighbour = (type: number, linkIndex: number) => notification(type, 12, linkIndex);
 const route = (type: number, linkIndex: number) =>
   notification(type, 12, 0, (writer) => writer.attributeU32(RTA_OIF, linkIndex));
+const defaultRoute = (type: number, linkIndex: number) => {
+  const bytes = route(type, linkIndex);
+  bytes[MESSAGE_HEADER_BYTES + 1] = 0;
+  return bytes;
+};
 const nextHop = (type: number, linkIndex: number) =>
   notification(type, 8, 0, (writer) => writer.attributeU32(NHA_OIF, linkIndex));
 
@@ -115,6 +121,8 @@ const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: 
     1,
     0,
   ],
+  ["there is another default route, by whatever link", defaultRoute(RTM_NEWROUTE, THEIRS), 1, 1],
+  ["a default route is gone", defaultRoute(RTM_DELROUTE, THEIRS), 1, 1],
   ["a next hop on our link is new", nextHop(RTM_NEWNEXTHOP, OURS), 1, 0],
   ["a next hop on our link is gone", nextHop(RTM_DELNEXTHOP, OURS), 1, 0],
   ["a next hop on somebody else's link is gone", nextHop(RTM_DELNEXTHOP, THEIRS), 0, 0],

@@ -74,6 +74,8 @@ Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next 
     readiness({
       lastPass,
       lease,
+      underlay: { reason: undefined },
+      shortfalls: [],
       podFiles: { fault: undefined, note: undefined },
       hasSnapshot: true,
       contact: { reason: undefined },

@@ -5,6 +5,8 @@ import { OWN, pass } from "./facts.ts";
 const ready: HealthFacts = {
   lastPass: pass(),
   lease: { own: OWN, reason: undefined },
+  underlay: { reason: undefined },
+  shortfalls: [],
   podFiles: { fault: undefined, note: undefined },
   hasSnapshot: true,
   contact: { reason: undefined },
@@ -40,6 +42,7 @@ const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = 
     "no route",
     "no link",
   ]],
+  ["the underlay is gone", { underlay: { reason: "no link fits" } }, ["no link fits"]],
   ["the links are down", { lastPass: pass({ isForwarding: false }) }, [
     "the links of the overlay are not as they must be",
   ]],
@@ -67,6 +70,11 @@ const noted: [name: string, facts: Partial<HealthFacts>, note: string][] = [
     "the registry is away",
     { contact: { reason: "nobody answers" } },
     "the registry can't be followed: nobody answers",
+  ],
+  [
+    "one family has no underlay",
+    { shortfalls: ["link eth0 has no usable IPv6 address"] },
+    "link eth0 has no usable IPv6 address; the other family goes on without it",
   ],
   [
     "the peers are remembered",

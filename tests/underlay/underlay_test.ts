@@ -90,6 +90,12 @@ const chosen: [families: Family[], asked: Asked, underlay: string, why: string][
   [V4, { ifaceRegex: ["th1"] }, "eth1 9000, 198.51.100.10 mtu 4000", "a name matches, anywhere in it"],
   [V4, { ifaceRegex: ["(?i)^ETH1$"] }, "eth1 9000, 198.51.100.10 mtu 4000", "RE2 has flags at the head"],
   [
+    DUAL,
+    { ifaceRegex: ["^192"] },
+    "eth0 1500, 192.0.2.10 mtu 1400, 2001:db8:1::10 mtu 1500",
+    "an address of one family is enough",
+  ],
+  [
     V4,
     { ifaceRegex: ["^127", "1$"] },
     "eth0 1500, 192.0.2.11 mtu 1400",
@@ -197,17 +203,10 @@ const refused: [families: Family[], asked: Asked, host: HostNetwork, reason: str
   [V4, { iface: ["tun0"] }, HOST, "-iface tun0: link tun0 has no MTU", "nothing can be sent"],
   [
     DUAL,
-    { iface: ["tun0"] },
-    { ...HOST, links: [link(4, "tun0")] },
-    "-iface tun0: link tun0 has no usable IPv6 address; the links are tun0: [203.0.113.1]",
-    "one family is missing",
-  ],
-  [
-    DUAL,
-    { ifaceRegex: ["^192"] },
+    { iface: ["empty"] },
     HOST,
-    "-iface-regex ^192: no address or name matches",
-    "only one family matches",
+    "-iface empty: link empty has no usable IPv4 address, link empty has no usable IPv6 address",
+    "both families are missing",
   ],
   [
     V4,
@@ -234,9 +233,9 @@ const refused: [families: Family[], asked: Asked, host: HostNetwork, reason: str
   [
     DUAL,
     {},
-    { ...HOST, defaultRoutes: [route(AF_INET, 2, 0)] },
-    "there is no IPv6 default route",
-    "one is missing",
+    { ...HOST, defaultRoutes: [] },
+    "there is no IPv4 or IPv6 default route",
+    "both are missing",
   ],
   [
     DUAL,
@@ -262,6 +261,18 @@ for (const [families, asked, host, reason, why] of refused) {
     if (host === HOST) assertEquals(error.message.endsWith(`; ${LINKS}`), true, error.message);
   });
 }
+
+Deno.test("chooseUnderlay() goes on with one family where the other has no address, and says so", () => {
+  const host = { ...HOST, links: [link(4, "tun0")] };
+  const { addresses, shortfalls } = chooseUnderlay(host, { iface: ["tun0"], ifaceRegex: [], families: DUAL });
+  assertEquals(addresses.map(({ address }) => formatAddress(address)), ["203.0.113.1"]);
+  assertEquals(shortfalls, ["link tun0 has no usable IPv6 address"]);
+});
+
+Deno.test("chooseUnderlay() takes the addresses of both families where only one has a default route", () => {
+  const host = { ...HOST, defaultRoutes: [route(AF_INET, 2, 0)] };
+  assertEquals(choose(DUAL, {}, host), "eth0 1500, 192.0.2.10 mtu 1500, 2001:db8:1::10 mtu 1500");
+});
 
 Deno.test("chooseUnderlay() refuses a wrong regular expression even where a name fits", () => {
   assertThrows(

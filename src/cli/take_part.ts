@@ -1,0 +1,232 @@
+import { dirname } from "node:path";
+import type { Backend } from "../backend/backend.ts";
+import { vxlanBackend } from "../backend/vxlan.ts";
+import { formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
+import type { NetworkConfig } from "../config/network.ts";
+import type { Options } from "../config/options.ts";
+import type { Log } from "../log/log.ts";
+import type { LeaseRequest } from "../lease/registry.ts";
+import { type Family, familyOf } from "../model/address.ts";
+import type { Lease } from "../model/lease.ts";
+import { LeaseSet } from "../lease/lease_set.ts";
+import { Membership } from "../lease/membership.ts";
+import { NetlinkClient } from "../netlink/client.ts";
+import { Libc } from "../netlink/ffi.ts";
+import { FolderWatch } from "../netlink/folder_watch.ts";
+import { queryLink } from "../netlink/link.ts";
+import { NetlinkSocket, NotificationSocket } from "../netlink/socket.ts";
+import { watchKernel } from "../reconcile/kernel_watch.ts";
+import { Observer } from "../reconcile/observe.ts";
+import { reconcileForever } from "../reconcile/reconciler.ts";
+import type { PassReport } from "../reconcile/report.ts";
+import { Trigger } from "../reconcile/trigger.ts";
+import { wantedState } from "../reconcile/wanted.ts";
+import type { StatusDeps } from "../status/app.ts";
+import { readiness } from "../status/health.ts";
+import { observeHostNetwork } from "../underlay/host_network.ts";
+import { chooseUnderlay } from "../underlay/underlay.ts";
+import { MemoryKeeper, PassTotals, tellOfNewFaults } from "./after_pass.ts";
+import { refuseRouterAdvertisements } from "./best_effort.ts";
+import { hostFacts } from "./host_facts.ts";
+import { keepRunning } from "./keep_running.ts";
+import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
+import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
+import { hasNextHopObjects, randomMac } from "./preflight.ts";
+import { PodFiles } from "./pod_files.ts";
+import { type RegistryPlace } from "./registry_place.ts";
+import { notifyReady } from "./sd_notify.ts";
+import { UnderlayFollower } from "./underlay_follower.ts";
+
+/** What the agent needs of the process that it runs in. */
+export interface AgentDeps {
+  readonly log: Log;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** What a member of the overlay works with, opened and checked. */
+export interface Workplace {
+  readonly options: Options;
+  readonly deps: AgentDeps;
+  readonly libc: Libc;
+  readonly transport: NetlinkSocket;
+  readonly client: NetlinkClient;
+  readonly folders: FolderWatch | undefined;
+  readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
+  readonly place: RegistryPlace;
+  readonly memory: MemoryKeeper;
+  readonly totals: PassTotals;
+  readonly cacheKeeper: LeaseCacheKeeper | undefined;
+  /** Puts what the status endpoints answer from in place of what they had before. */
+  readonly show: (status: StatusDeps) => void;
+  /** Told why there is nothing to show yet. */
+  readonly waiting: (reason: string) => void;
+}
+
+/** Holds this host's place in the overlay until `signal` aborts. */
+export async function takePart(
+  workplace: Workplace,
+  known: { config: NetworkConfig; text: string | undefined; cache: ReturnType<LeaseCacheKeeper["read"]> },
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const { options, deps, libc, transport, client, folders, watchFiles, place, cacheKeeper } = workplace;
+  const { config, cache } = known;
+  const { log } = deps;
+  await using stack = new AsyncDisposableStack();
+  const networks = config.families.map(({ network }) => network);
+  const families = config.families.map(({ family }) => family);
+  let opened: ReturnType<RegistryPlace["open"]> | undefined;
+  const underlay = await UnderlayFollower.open({
+    choose: () => {
+      const stronger = opened?.publicAddresses?.();
+      return chooseUnderlay(observeHostNetwork(client), { ...options, ...stronger, families });
+    },
+    changed: () => membership.refresh(),
+    elapsedMs: () => performance.now(),
+    log,
+  }, { waiting: workplace.waiting, maxAgeMs: options.resyncMs, signal });
+  const features = { hasNextHopObjects: hasNextHopObjects(client) };
+  const backend: Backend = vxlanBackend(config.backend, { networks, ...features });
+  const { registry, announce } = opened = stack.use(place.open({
+    families: config.families,
+    ownAddresses: () => underlay.current.addresses.map(({ advertised }) => advertised),
+    previousSubnets: await previousSubnets(options.subnetFilePath),
+    ownChanged: () => {
+      underlay.nudge();
+      membership.refresh();
+    },
+  }));
+
+  const trigger = new Trigger();
+  const leases = new LeaseSet();
+  if (cache !== undefined) leases.remember(cache.leases);
+  const seed = { existingMac: (name: string) => queryLink(client, name)?.mac, randomMac: randomMac() };
+  const membership: Membership = new Membership({
+    registry,
+    leases,
+    remembered: cache?.own,
+    request: (previous) => {
+      underlay.follow();
+      const parts = backend.advertise(underlay.current, previous, seed);
+      return { backendType: backend.type, parts: withLostFamilies(parts, previous, families) };
+    },
+    changed: () => trigger.nudge(),
+    now: () => Date.now(),
+    log,
+  }, { renewMarginMs: options.leaseRenewMarginMs });
+
+  const podFiles = new PodFiles(options, { log, environment: deps.environment, program: Deno.execPath() });
+  for (const path of podFiles.paths) watchFiles(path, () => trigger.nudge());
+  const leftovers = new LeftoverKeeper(USUAL_FOLDERS, {
+    host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
+    network: () => podFiles.network,
+    log,
+    isReleasing: options.isReleasingStale,
+  });
+  let lastPass: PassReport | undefined;
+  const health = () => {
+    const { contact } = registry;
+    const shortfalls = underlay.current.shortfalls ?? registry.shortfalls ?? [];
+    const hasSnapshot = leases.isKnown;
+    return readiness({ lastPass, lease: membership, underlay, shortfalls, podFiles, contact, hasSnapshot });
+  };
+  workplace.show({
+    health,
+    lastPass: () => lastPass,
+    underlay: () => underlay.current,
+    ownLease: () => membership.own,
+    registry: () => ({
+      name: place.name,
+      heardAtMs: registry.contact.heardAtMs,
+      reason: registry.contact.reason,
+    }),
+    totals: () => workplace.totals,
+    pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
+  });
+
+  const wanted = wantedState({
+    backend,
+    underlay: () => underlay.current,
+    own: () => membership.own,
+    remote: (own) => leases.remote(own, networks),
+    unreadable: () => registry.faults,
+  });
+  const notifications = stack.use(NotificationSocket.open(libc));
+  let isServiceManagerTold = false;
+  const tellFaults = tellOfNewFaults(log);
+  const reconciler = {
+    client,
+    observer: new Observer(client, features),
+    desire: () => {
+      underlay.follow();
+      return wanted();
+    },
+    linkCreated: (name: string) => refuseRouterAdvertisements(libc, name, log),
+    report: (report: PassReport) => {
+      lastPass = report;
+      workplace.memory.passed(report);
+      workplace.totals.count(report);
+      tellFaults(report);
+      const own = membership.own;
+      if (!report.isForwarding || own === undefined) return;
+      if (!report.isRemembered) {
+        cacheKeeper?.keep(
+          `${leases.version} ${JSON.stringify(own.parts.map(({ backendData }) => backendData))}`,
+          () => {
+            const { own } = membership;
+            const all = leases.all;
+            return own && all && { registry: place.name, networkConfig: known.text, own, leases: all };
+          },
+        );
+      }
+      const { masquerade } = options;
+      const mtuBytes = backend.overlayMtuBytes(underlay.current);
+      podFiles.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
+      if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.environment["NOTIFY_SOCKET"]);
+    },
+    now: () => new Date(),
+    elapsedMs: () => performance.now(),
+    log,
+  };
+
+  log.write("info", "agent started", {
+    backend: backend.type,
+    registry: place.name,
+    ...underlay.facts(),
+    ...features,
+  });
+  const loop = (name: string, run: (options: { signal: AbortSignal }) => Promise<void>) =>
+    keepRunning(name, run, { signal, log });
+  await Promise.all([
+    loop("lease", (options) => membership.hold(options)),
+    loop("registry watch", (options) => membership.follow(options)),
+    announce && loop("announcer", (options) => announce(health, options)),
+    loop("kernel watch", (options) =>
+      watchKernel({
+        notifications,
+        trigger,
+        ownPortId: transport.portId,
+        linkIndexes: () => reconciler.observer.linkIndexes,
+        underlayLinkIndex: () => underlay.linkIndex,
+        underlayNudged: () => underlay.nudge(),
+      }, options)),
+    loop("leftovers", (options) => leftovers.watch(options)),
+    folders && loop("file watch", (options) => folders.run(options)),
+    loop(
+      "reconciler",
+      (loopOptions) => reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, ...loopOptions }),
+    ),
+  ]);
+}
+
+/** Adds what was published of a family that can't leave this host now: the subnet stays this host's. */
+function withLostFamilies(
+  parts: LeaseRequest["parts"],
+  previous: Lease | undefined,
+  families: readonly Family[],
+): LeaseRequest["parts"] {
+  return families.flatMap((family) => {
+    const isOfFamily = ({ underlayAddress }: LeaseRequest["parts"][number]) =>
+      familyOf(underlayAddress) === family;
+    return parts.find(isOfFamily) ?? previous?.parts.find(isOfFamily) ?? [];
+  });
+}
