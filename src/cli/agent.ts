@@ -2,7 +2,6 @@ import { basename, dirname } from "node:path";
 import { holdAgentLock } from "../cni/agent_lock.ts";
 import { checkSubnetFile } from "../cni/subnet_file.ts";
 import type { Options } from "../config/options.ts";
-import type { Log } from "../log/log.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { FolderWatch } from "../netlink/folder_watch.ts";

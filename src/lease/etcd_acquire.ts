@@ -1,5 +1,5 @@
 import type { Log } from "../log/log.ts";
-import { type Address, AF_INET, familyOf, formatPrefix, maskAddress } from "../model/address.ts";
+import { type Address, AF_INET, familyOf, maskAddress } from "../model/address.ts";
 import { type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
 import { BackOff } from "./back_off.ts";
