@@ -1,6 +1,8 @@
-import type { Mac, Prefix } from "../model/address.ts";
+import { type Family, familyOf, type Mac, type Prefix } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
-import type { DesiredState } from "../model/state.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
+import type { DesiredState, StateTables } from "../model/state.ts";
+import { Table } from "../model/table.ts";
 import type { Underlay } from "../model/underlay.ts";
 
 /** A remote lease, or half of one, that this backend left out, and why. */
@@ -25,11 +27,17 @@ export interface HostSeed {
 
 /** How one kind of overlay turns its members into state on this host. Pure. */
 export interface Backend {
-  /** The `Type` of `net-conf.json`: `vxlan`, `host-gw`. */
+  /** The `Type` of `net-conf.json`: `vxlan`, `auto`, `host-gw`, `alloc`. */
   readonly type: string;
+  /** What this host's lease says: flannel's word for what others need to do to reach it. */
+  readonly leaseType: string;
   /** The largest packet that a pod may send. */
   overlayMtuBytes(underlay: Underlay): number;
-  /** What this host publishes in its lease, so that others reach it: one entry a family of `underlay`. */
+  /**
+   * What this host publishes in its lease, so that others reach it: one entry a family of `underlay`.
+   *
+   * @throws {Error} If nobody could reach it: one sentence that says why and what to do.
+   */
   advertise(
     underlay: Underlay,
     previous: Lease | undefined,
@@ -45,4 +53,24 @@ export interface BackendContext {
   readonly networks: readonly Prefix[];
   /** Whether the kernel has next-hop objects (Linux 5.3). */
   readonly hasNextHopObjects: boolean;
+}
+
+/** The half of a lease that is of one family. */
+export function partOf(lease: Lease | undefined, family: Family): LeasePart | undefined {
+  return lease?.parts.find(({ subnet }) => familyOf(subnet.address) === family);
+}
+
+/** Those of the cluster networks that are of one of `families`: nothing of the others is touched. */
+export function networksOf({ networks }: BackendContext, families: readonly Family[]): readonly Prefix[] {
+  return networks.filter(({ address }) => families.includes(familyOf(address)));
+}
+
+/** Empty tables with room for `peers`. */
+export function emptyTables(peers: number): StateTables {
+  return {
+    neighbours: new Table(NEIGHBOUR, peers),
+    fdb: new Table(FDB, peers),
+    nextHops: new Table(NEXT_HOP, peers),
+    routes: new Table(ROUTE, peers),
+  };
 }

@@ -3,31 +3,26 @@ import {
   AF_INET6,
   bitsOf,
   type Family,
-  familyOf,
   formatMac,
   isUnicastMac,
   type Mac,
-  maskAddress,
   parseMac,
-  prefixContains,
 } from "../model/address.ts";
-import type { Lease, LeasePart } from "../model/lease.ts";
-import {
-  FDB,
-  NEIGHBOUR,
-  NEXT_HOP,
-  ROUTE,
-  ROUTE_ONLINK,
-  writeAddress,
-  writeFamilyAddress,
-  writeMac,
-} from "../model/rows.ts";
+import type { LeasePart } from "../model/lease.ts";
+import { FDB, NEIGHBOUR, writeFamilyAddress, writeMac } from "../model/rows.ts";
 import type { DesiredAddress, DesiredLink, StateTables } from "../model/state.ts";
-import { Table } from "../model/table.ts";
 import type { UnderlayAddress } from "../model/underlay.ts";
 import { NUD_PERMANENT } from "../netlink/neighbour.ts";
-import { RTPROT_LODEN } from "../netlink/route.ts";
-import type { Backend, BackendContext, PeerFault } from "./backend.ts";
+import {
+  type Backend,
+  type BackendContext,
+  emptyTables,
+  networksOf,
+  partOf,
+  type PeerFault,
+} from "./backend.ts";
+import { gatewayFault, isOnSegment, pushDirectRoute } from "./direct_route.ts";
+import { pushRoute } from "./push_route.ts";
 
 /** The vxlan keys of `net-conf.json`. */
 export interface VxlanOptions {
@@ -42,10 +37,8 @@ export interface VxlanOptions {
   readonly macPrefix?: number | undefined;
 }
 
-/** `RTN_UNICAST` and `RT_SCOPE_UNIVERSE`, where a route row keeps them. */
-const UNICAST_ROUTE = 1 << 16;
-/** `IP6_RT_PRIO_USER`: what the kernel makes of an IPv6 route without a metric. */
-const IPV6_METRIC = 1024;
+/** What the leases of flannel's vxlan say. */
+const LEASE_TYPE = "vxlan";
 
 /** Outer Ethernet, IP, UDP and VXLAN headers (RFC 7348 section 5), by the family of the underlay. */
 const OVERHEAD_BYTES: Readonly<Record<Family, number>> = { [AF_INET]: 50, [AF_INET6]: 70 };
@@ -65,14 +58,15 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
 
   return {
     type: "vxlan",
+    leaseType: LEASE_TYPE,
 
     overlayMtuBytes: (underlay) => Math.min(...underlay.addresses.map(mtuBytes)),
 
     advertise: (underlay, previous, seed) =>
       underlay.addresses.map((address) => {
         const { family, advertised } = address;
-        const published = previous?.parts.find(({ subnet }) => familyOf(subnet.address) === family);
-        const mac = publishedMac(published) ?? seed.existingMac(vtepName(family, options.vni)) ??
+        const mac = publishedMac(partOf(previous, family)) ??
+          seed.existingMac(vtepName(family, options.vni)) ??
           prefixedMac(options, address) ?? seed.randomMac;
         return {
           underlayAddress: advertised,
@@ -83,21 +77,16 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
     desire(underlay, own, remote) {
       const links: DesiredLink[] = [];
       const addresses: DesiredAddress[] = [];
-      const tables: StateTables = {
-        neighbours: new Table(NEIGHBOUR, remote.length + 1),
-        fdb: new Table(FDB, remote.length + 1),
-        nextHops: new Table(NEXT_HOP, context.hasNextHopObjects ? remote.length + 1 : 1),
-        routes: new Table(ROUTE, remote.length + 1),
-      };
-      const faults: PeerFault[] = [];
+      const vteps: Vtep[] = [];
       for (const address of underlay.addresses) {
-        const part = partOf(own, address.family);
+        const { family } = address;
+        const part = partOf(own, family);
         const mac = publishedMac(part);
         if (part === undefined || mac === undefined) continue;
         const slot = links.length;
         links.push({
           kind: "vxlan",
-          name: vtepName(address.family, options.vni),
+          name: vtepName(family, options.vni),
           vni: options.vni,
           port: options.port,
           mtuBytes: mtuBytes(address),
@@ -107,29 +96,24 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
           learning: options.learning,
           gbp: options.gbp,
         });
-        addresses.push({
-          slot,
-          prefix: { address: part.subnet.address, length: bitsOf(address.family) },
-        });
+        addresses.push({ slot, prefix: { address: part.subnet.address, length: bitsOf(family) } });
+        vteps.push({ slot, mac, address });
       }
       const underlaySlot = links.length;
       if (options.directRouting) {
         links.push({ kind: "underlay", name: underlay.linkName, linkIndex: underlay.linkIndex });
       }
-      const vteps = addresses.map(({ slot }) => links[slot]!);
-      for (const [slot, vtep] of vteps.entries()) {
-        if (vtep.kind !== "vxlan") continue;
-        const family = familyOf(vtep.local);
-        const macs = new Map<Mac, string>([[vtep.mac, own.host]]);
-        const segments = options.directRouting
-          ? underlay.addresses.find((address) => address.family === family)!.segments
-          : [];
+      const tables = emptyTables(remote.length);
+      const faults: PeerFault[] = [];
+      for (const { slot, mac: ownMac, address } of vteps) {
+        const macs = new Map<Mac, string>([[ownMac, own.host]]);
         for (const lease of remote) {
-          if (lease.backendType !== "vxlan") continue;
-          const part = partOf(lease, family);
+          const part = lease.backendType === LEASE_TYPE ? partOf(lease, address.family) : undefined;
           if (part === undefined) continue;
-          if (segments.some((segment) => prefixContains(segment, part.underlayAddress))) {
-            pushDirectRoute(tables, underlaySlot, part);
+          if (options.directRouting && isOnSegment(address, part.underlayAddress)) {
+            const reason = gatewayFault(address, part.underlayAddress);
+            if (reason === undefined) pushDirectRoute(tables, underlaySlot, part, context);
+            else faults.push({ host: lease.host, reason });
             continue;
           }
           const peer = checkPeer(part, options.vni, macs);
@@ -138,16 +122,20 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
             continue;
           }
           macs.set(peer, lease.host);
-          pushPeer(tables, slot, part, peer, context.hasNextHopObjects);
+          pushPeer(tables, slot, part, peer, context);
         }
       }
-      return { state: { links, addresses, networks: context.networks, ...tables }, faults };
+      const networks = networksOf(context, vteps.map(({ address }) => address.family));
+      return { state: { links, addresses, networks, ...tables }, faults };
     },
   };
 }
 
-function partOf(lease: Lease, family: Family): LeasePart | undefined {
-  return lease.parts.find(({ subnet }) => familyOf(subnet.address) === family);
+/** The VTEP of one family, and where its packets leave. */
+interface Vtep {
+  readonly slot: number;
+  readonly mac: Mac;
+  readonly address: UnderlayAddress;
 }
 
 /** The MAC in backend data, if that is what flannel writes; anybody may have written it. */
@@ -180,9 +168,16 @@ function checkPeer(part: LeasePart, vni: number, macs: ReadonlyMap<Mac, string>)
   return mac;
 }
 
-function pushPeer(tables: StateTables, slot: number, part: LeasePart, mac: Mac, hasNextHops: boolean): void {
-  const gateway = part.subnet.address;
-  const { neighbours, fdb, nextHops, routes } = tables;
+function pushPeer(
+  tables: StateTables,
+  slot: number,
+  part: LeasePart,
+  mac: Mac,
+  context: BackendContext,
+): void {
+  const { subnet, underlayAddress } = part;
+  const gateway = subnet.address;
+  const { neighbours, fdb } = tables;
 
   const neighbour = neighbours.push();
   neighbours.storage[neighbour] = slot;
@@ -193,42 +188,8 @@ function pushPeer(tables: StateTables, slot: number, part: LeasePart, mac: Mac, 
   const entry = fdb.push();
   fdb.storage[entry] = slot;
   writeMac(fdb.storage, entry + FDB.mac, mac);
-  writeFamilyAddress(fdb.storage, entry + FDB.family, part.underlayAddress);
+  writeFamilyAddress(fdb.storage, entry + FDB.family, underlayAddress);
   fdb.storage[entry + FDB.state] = NUD_PERMANENT;
 
-  // IPv4 only: there the kernel searches all routes of a link for one with the same gateway, so that without
-  // next-hop objects the time grows with the square of the peers. IPv6 has no such search.
-  const nextHopId = hasNextHops && typeof gateway === "number" ? gateway : 0;
-  if (nextHopId !== 0) {
-    const nextHop = nextHops.push();
-    nextHops.storage[nextHop] = nextHopId;
-    nextHops.storage[nextHop + NEXT_HOP.slot] = slot;
-    writeFamilyAddress(nextHops.storage, nextHop + NEXT_HOP.family, gateway);
-    nextHops.storage[nextHop + NEXT_HOP.traits] = RTPROT_LODEN | ROUTE_ONLINK;
-  }
-
-  const route = pushRoute(routes, slot, part);
-  if (nextHopId !== 0) {
-    routes.storage[route + ROUTE.nextHopId] = nextHopId;
-  } else {
-    writeAddress(routes.storage, route + ROUTE.gateway, gateway);
-    routes.storage[route + ROUTE.traits]! |= ROUTE_ONLINK;
-  }
-}
-
-/** A route that needs no encapsulation: the peer is on the segment of the underlay. */
-function pushDirectRoute({ routes }: StateTables, slot: number, part: LeasePart): void {
-  const route = pushRoute(routes, slot, part);
-  writeAddress(routes.storage, route + ROUTE.gateway, part.underlayAddress);
-}
-
-function pushRoute(routes: Table, slot: number, { subnet }: LeasePart): number {
-  const route = routes.push();
-  const words = routes.storage;
-  writeFamilyAddress(words, route, maskAddress(subnet.address, subnet.length));
-  words[route + ROUTE.length] = subnet.length;
-  words[route + ROUTE.metric] = typeof subnet.address === "number" ? 0 : IPV6_METRIC;
-  words[route + ROUTE.slot] = slot;
-  words[route + ROUTE.traits] = RTPROT_LODEN | UNICAST_ROUTE;
-  return route;
+  pushRoute(tables, subnet, { slot, gateway, isOnlink: true }, context);
 }

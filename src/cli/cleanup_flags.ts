@@ -8,7 +8,7 @@ import { FLAGS } from "../config/flags.ts";
 import { readFlags } from "../config/parse_flags.ts";
 import { UsageError } from "../config/usage_error.ts";
 
-const group = FLAG_GROUPS[2];
+const group = FLAG_GROUPS[3];
 
 /** The flags of `loden cleanup` that no agent has. */
 const CLEANUP_FLAGS = [

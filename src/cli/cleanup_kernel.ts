@@ -47,8 +47,8 @@ export function planKernel(client: NetlinkClient): CleanupPlan {
     };
     steps.push({ ...step, run });
   }
-  const others = links.filter((link) => !isOurVtep(link) && link !== bridge);
-  return { steps: [...steps, ...routeSteps(client, others), ...nextHopSteps(client, others)], kept };
+  const going = links.filter((link) => isOurVtep(link) || link === bridge);
+  return { steps: [...steps, ...tableSteps(client, links, going)], kept };
 }
 
 /**
@@ -75,51 +75,62 @@ function linkStep(client: NetlinkClient, { linkIndex, name }: HostLink): Cleanup
   };
 }
 
-function routeSteps(client: NetlinkClient, links: readonly HostLink[]): CleanupStep[] {
+/** Our routes and next hops, but for those that go with one of `going`. */
+function tableSteps(
+  client: NetlinkClient,
+  links: readonly HostLink[],
+  going: readonly HostLink[],
+): CleanupStep[] {
   const linkIndexes = links.map(({ linkIndex }) => linkIndex);
-  const slots = new LinkSlots(linkIndexes);
-  return links.flatMap(({ linkIndex, name }, slot) =>
-    ([AF_INET, AF_INET6] as const).flatMap((family) => {
-      const routes = dumpTable(
-        client,
-        new Table(ROUTE),
-        (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex),
-        (message, attributes, table) => decodeRoute(message, attributes, slots, slot, table),
-      );
-      return rowsOf(routes, ROUTE.traits).map((at): CleanupStep => {
-        const address = readAddress(routes.words, at + ROUTE.destination, family);
-        const prefix = formatPrefix({ address, length: routes.words[at + ROUTE.length]! });
-        const write: WriteRequest = (writer, sequence) =>
-          encodeRouteDeletion(writer, sequence, routes.words, at, linkIndexes);
-        return {
-          verb: "delete",
-          object: `route ${prefix} on ${name}`,
-          run: () => remove(client, write),
-        };
-      });
-    })
-  );
+  const nextHops = readNextHops(client, new LinkSlots(linkIndexes));
+  const slots = new LinkSlots(linkIndexes, nextHops);
+  const isStaying = (table: Table, slotWord: number) => (at: number) =>
+    !going.includes(links[table.words[at + slotWord]!]!);
+  const on = (slot: number) => links[slot] === undefined ? "" : ` on ${links[slot].name}`;
+  const routes = ([AF_INET, AF_INET6] as const).flatMap((family) => {
+    const table = dumpTable(
+      client,
+      new Table(ROUTE),
+      (writer, sequence) => encodeRouteDump(writer, sequence, family, 0, RTPROT_LODEN),
+      (message, attributes, table) => decodeRoute(message, attributes, slots, RTPROT_LODEN, table),
+    );
+    const { words } = table;
+    return rowsOf(table, ROUTE.traits).filter(isStaying(table, ROUTE.slot)).map((at): CleanupStep => {
+      const address = readAddress(words, at + ROUTE.destination, family);
+      const prefix = formatPrefix({ address, length: words[at + ROUTE.length]! });
+      const write: WriteRequest = (writer, sequence) =>
+        encodeRouteDeletion(writer, sequence, words, at, linkIndexes);
+      return {
+        verb: "delete",
+        object: `route ${prefix}${on(words[at + ROUTE.slot]!)}`,
+        run: () => remove(client, write),
+      };
+    });
+  });
+  const { words } = nextHops;
+  const steps = rowsOf(nextHops, NEXT_HOP.traits).filter(isStaying(nextHops, NEXT_HOP.slot));
+  return [
+    ...routes,
+    ...steps.map((at): CleanupStep => {
+      const gateway = readAddress(words, at + NEXT_HOP.gateway, words[at + NEXT_HOP.family] as Family);
+      return {
+        verb: "delete",
+        object: `next hop ${formatAddress(gateway)}${on(words[at + NEXT_HOP.slot]!)}`,
+        run: () => remove(client, (writer, sequence) => encodeNextHopDeletion(writer, sequence, words, at)),
+      };
+    }),
+  ];
 }
 
-function nextHopSteps(client: NetlinkClient, links: readonly HostLink[]): CleanupStep[] {
-  if (!hasNextHopObjects(client)) return [];
-  const slots = new LinkSlots(links.map(({ linkIndex }) => linkIndex));
-  const nextHops = dumpTable(
+function readNextHops(client: NetlinkClient, slots: LinkSlots): Table {
+  const table = new Table(NEXT_HOP);
+  if (!hasNextHopObjects(client)) return table;
+  return dumpTable(
     client,
-    new Table(NEXT_HOP),
+    table,
     (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
     (message, attributes, table) => decodeNextHop(message, attributes, slots, table),
   );
-  return rowsOf(nextHops, NEXT_HOP.traits).map((at): CleanupStep => {
-    const { words } = nextHops;
-    const gateway = readAddress(words, at + NEXT_HOP.gateway, words[at + NEXT_HOP.family] as Family);
-    const { name } = links[words[at + NEXT_HOP.slot]!]!;
-    return {
-      verb: "delete",
-      object: `next hop ${formatAddress(gateway)} on ${name}`,
-      run: () => remove(client, (writer, sequence) => encodeNextHopDeletion(writer, sequence, words, at)),
-    };
-  });
 }
 
 function dumpTable(

@@ -83,7 +83,8 @@ export async function readRegistryConfig(
 }
 
 function parse(text: string, source: string, options: Options, log: Log): NetworkConfig {
-  const { config, warnings } = parseNetworkConfig(text, { source, overrides: options.backendOverrides });
+  const { backendOverrides: overrides, masqueradeExclude } = options;
+  const { config, warnings } = parseNetworkConfig(text, { source, overrides, masqueradeExclude });
   for (const reason of warnings) log.write("warn", "configuration doubted", { reason });
   return config;
 }

@@ -1,6 +1,5 @@
 import { dirname } from "node:path";
-import type { Backend } from "../backend/backend.ts";
-import { vxlanBackend } from "../backend/vxlan.ts";
+import { makeBackend } from "../backend/make_backend.ts";
 import { formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
@@ -85,7 +84,8 @@ export async function takePart(
     log,
   }, { waiting: workplace.waiting, maxAgeMs: options.resyncMs, signal });
   const features = { hasNextHopObjects: hasNextHopObjects(client) };
-  const backend: Backend = vxlanBackend(config.backend, { networks, ...features });
+  const { hasBlackholeRoute } = options;
+  const backend = makeBackend(config.backend, { networks, hasBlackholeRoute, ...features });
   const { registry, announce } = opened = stack.use(place.open({
     families: config.families,
     ownAddresses: () => underlay.current.addresses.map(({ advertised }) => advertised),
@@ -107,7 +107,7 @@ export async function takePart(
     request: (previous) => {
       underlay.follow();
       const parts = backend.advertise(underlay.current, previous, seed);
-      return { backendType: backend.type, parts: withLostFamilies(parts, previous, families) };
+      return { backendType: backend.leaseType, parts: withLostFamilies(parts, previous, families) };
     },
     changed: () => trigger.nudge(),
     now: () => Date.now(),

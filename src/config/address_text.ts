@@ -42,6 +42,17 @@ export function parseIpv6Text(text: string): Ipv6 {
 }
 
 /**
+ * Parses `ADDRESS/LENGTH` without host bits.
+ *
+ * @throws {SyntaxError} If `text` is anything else.
+ */
+export function parseExactPrefix(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (parseAddress(text.split("/")[0]!) === prefix.address) return prefix;
+  throw new SyntaxError(`Cannot parse prefix "${text}"`);
+}
+
+/**
  * Parses `ADDRESS/LENGTH`; host bits are cleared, and IPv4-mapped text is an IPv4 prefix.
  *
  * @throws {SyntaxError} If `text` is not a prefix.

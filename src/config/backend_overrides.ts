@@ -12,18 +12,19 @@ export interface BackendOverride {
   readonly source: FlagSource;
   /** The backend that it asks for, lower case. */
   readonly type?: string;
-  /** The only backend that `keys` are for; without it they are for any. */
-  readonly onlyFor?: string;
+  /** The only backends that `keys` are for; without it they are for any. */
+  readonly onlyFor?: readonly string[];
   readonly keys: Readonly<Record<string, JsonValue>>;
 }
 
-const VXLAN_KEYS = {
-  "vxlan-vni": "VNI",
-  "vxlan-port": "Port",
-  "vxlan-gbp": "GBP",
-  "vxlan-learning": "Learning",
-  "vxlan-direct-routing": "DirectRouting",
-} as const satisfies Partial<Record<FlagName, string>>;
+/** The key that a flag stands for, and the backends that have it to choose. */
+const KEY_FLAGS = {
+  "vxlan-vni": ["VNI", ["vxlan", "auto"]],
+  "vxlan-port": ["Port", ["vxlan", "auto"]],
+  "vxlan-gbp": ["GBP", ["vxlan", "auto"]],
+  "vxlan-learning": ["Learning", ["vxlan", "auto"]],
+  "vxlan-direct-routing": ["DirectRouting", ["vxlan"]],
+} as const satisfies Partial<Record<FlagName, readonly [key: string, backends: readonly string[]]>>;
 
 /**
  * What flags and variables say about `Backend`, weakest first: the environment, then the command line; in each
@@ -104,10 +105,11 @@ function keyOverrides(source: FlagSource, { values, given }: FlagReading): Backe
   if (given.get("mtu") === source && mtuBytes !== 0) {
     overrides.push({ where: whereIs("mtu", source), source, keys: { MTU: mtuBytes } });
   }
-  for (const [name, key] of Object.entries(VXLAN_KEYS) as [keyof typeof VXLAN_KEYS, string][]) {
+  for (const name of Object.keys(KEY_FLAGS) as (keyof typeof KEY_FLAGS)[]) {
     if (given.get(name) !== source) continue;
+    const [key, onlyFor] = KEY_FLAGS[name];
     const value = values.get(name) as number | boolean;
-    overrides.push({ where: whereIs(name, source), source, onlyFor: "vxlan", keys: { [key]: value } });
+    overrides.push({ where: whereIs(name, source), source, onlyFor, keys: { [key]: value } });
   }
   return overrides;
 }

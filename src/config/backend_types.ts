@@ -1,10 +1,11 @@
-/** What flannel, at any version, calls a backend; and whether this version of Loden has it. */
+/** What flannel, at any version, or Loden calls a backend; and whether this version has it. */
 const BACKENDS: Readonly<Record<string, "here" | "later" | "never">> = {
   "vxlan": "here",
-  "host-gw": "later",
+  "auto": "here",
+  "host-gw": "here",
+  "alloc": "here",
   "wireguard": "later",
   "ipip": "later",
-  "alloc": "later",
   "aws-vpc": "later",
   "extension": "later",
   "udp": "never",

@@ -5,6 +5,7 @@ export type FlagValue = string | number | boolean | readonly string[];
 export const FLAG_GROUPS = [
   "Underlay",
   "Overlay, over what net-conf.json says",
+  "Rules, routes and links of this host",
   "Registry and files",
   "Status and log",
   "Accepted for flannel, not in this version",

@@ -1,8 +1,9 @@
 import { type Flag, FLAG_GROUPS } from "./flag.ts";
+import { HOST_FLAGS } from "./host_flags.ts";
 import { LATER_FLAGS } from "./later_flags.ts";
 import { REGISTRY_FLAGS } from "./registry_flags.ts";
 
-const [UNDERLAY, OVERLAY, FILES, STATUS] = FLAG_GROUPS;
+const [UNDERLAY, OVERLAY, , FILES, STATUS] = FLAG_GROUPS;
 
 /** The flags that this version heeds. */
 const FLAGS_HERE = [
@@ -98,14 +99,6 @@ const FLAGS_HERE = [
     group: OVERLAY,
     isNew: true,
     help: "Backend.DirectRouting",
-  },
-  {
-    name: "ip-masq",
-    kind: "boolean",
-    group: OVERLAY,
-    default: false,
-    help: "written to the subnet file; the rules come in a later version",
-    later: "is only written to the subnet file: masquerade rules come in a later version",
   },
   {
     name: "net-config-path",
@@ -242,6 +235,7 @@ const FLAGS_HERE = [
  */
 export const FLAGS = [
   ...FLAGS_HERE,
+  ...HOST_FLAGS,
   ...REGISTRY_FLAGS,
   ...LATER_FLAGS,
 ] as const satisfies readonly Flag[];

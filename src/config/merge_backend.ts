@@ -1,12 +1,15 @@
 import type { BackendOverride } from "./backend_overrides.ts";
+import { BACKEND_KEYS, type BackendConfig, isBackendType } from "./backend_schema.ts";
 import { BACKEND_TYPES, backendTypeFault } from "./backend_types.ts";
 import type { ConfigFault } from "./config_error.ts";
 import { foldKeys, isObject } from "./fold_keys.ts";
 import type { JsonValue } from "./json.ts";
-import { mustBe, VXLAN_KEYS } from "./network_schema.ts";
+import { mustBe } from "./schema_parts.ts";
 
 /** `Backend` after flags and variables have had their say. */
 export interface MergedBackend {
+  /** The default one where what was asked for is a fault. */
+  readonly type: BackendConfig["type"];
   readonly members: Readonly<Record<string, JsonValue>>;
   /** Where each member comes from. */
   readonly origins: ReadonlyMap<string, string>;
@@ -32,8 +35,12 @@ export function mergeBackend(
   const origins = new Map<string, string>();
   const faults: ConfigFault[] = [];
   const warnings: string[] = [];
+  const chooser = overrides.findLast((override) => override.type !== undefined);
+  const file = readType(raw, source, chooser !== undefined);
+  const type = chooser?.type ?? file.type;
+  const used = isBackendType(type) ? type : DEFAULT_TYPE;
   const lay = (where: string, keys: Readonly<Record<string, JsonValue>>, prefix: string) => {
-    const folded = foldKeys(keys, VXLAN_KEYS);
+    const folded = foldKeys(keys, BACKEND_KEYS[used]);
     for (const [key, value] of Object.entries(folded.members)) {
       // As in Go, null says nothing.
       if (value === null) continue;
@@ -43,10 +50,10 @@ export function mergeBackend(
     for (const { key, near } of folded.typos) {
       warnings.push(`${where}: ${prefix}${key} is ignored: did you mean ${near}?`);
     }
+    for (const key of Object.keys(keys).filter((key) => isOfOther(key, used))) {
+      warnings.push(`${where}: ${prefix}${key} is ignored: backend ${used} has no such key`);
+    }
   };
-  const chooser = overrides.findLast((override) => override.type !== undefined);
-  const file = readType(raw, source, chooser !== undefined);
-  const type = chooser?.type ?? file.type;
   if (type !== undefined && file.type !== undefined && type !== file.type) {
     const what = `Backend of type ${
       JSON.stringify(file.type)
@@ -61,10 +68,16 @@ export function mergeBackend(
   }
   for (const override of overrides) {
     if (override.type !== undefined && override.type !== type) continue;
-    if (override.onlyFor !== undefined && override.onlyFor !== type) continue;
+    if (override.onlyFor !== undefined && !override.onlyFor.includes(used)) continue;
     lay(override.where, override.keys, "");
   }
-  return { members, origins, faults, warnings };
+  return { type: used, members, origins, faults, warnings };
+}
+
+/** Reports whether `key`, in any case, is one of other backends only. */
+function isOfOther(key: string, type: BackendConfig["type"]): boolean {
+  const isIn = (keys: readonly string[]) => keys.some((known) => known.toLowerCase() === key.toLowerCase());
+  return !isIn(BACKEND_KEYS[type]) && Object.values(BACKEND_KEYS).some(isIn);
 }
 
 interface FileBackend {

@@ -4,8 +4,9 @@ import { mergeBackend } from "./merge_backend.ts";
 import { ConfigError, type ConfigFault } from "./config_error.ts";
 import { JsonSyntaxError, type JsonValue, parseJson } from "./json.ts";
 import { foldKeys, isObject } from "./fold_keys.ts";
-import { mustBe, NETWORK_KEYS, networkSchema } from "./network_schema.ts";
-import { VXLAN_KEYS, type VxlanConfig, vxlanIpv6Schema, vxlanSchema } from "./network_schema.ts";
+import { BACKEND_KEYS, type BackendConfig, backendSchema } from "./backend_schema.ts";
+import { NETWORK_KEYS, networkSchema } from "./network_schema.ts";
+import { mustBe } from "./schema_parts.ts";
 import { deriveSubnets, type FamilyNetwork } from "./subnets.ts";
 
 /** What net-conf.json says about the overlay, the same on every host. */
@@ -14,7 +15,9 @@ export interface NetworkConfig {
   readonly families: readonly FamilyNetwork[];
   /** `EnableNFTables`: rules are made with nftables rather than iptables. */
   readonly enableNftables: boolean;
-  readonly backend: VxlanConfig;
+  readonly backend: BackendConfig;
+  /** Packets from pods to these keep their source: they are never masqueraded. */
+  readonly masqueradeExclude: readonly Prefix[];
 }
 
 /** A configuration, and what to say about it. */
@@ -35,12 +38,17 @@ const MAX_TEXT_BYTES = 64 * 1024;
  * A missing `Backend` is vxlan, as flannel documents it; flannel's code makes it udp.
  *
  * @param options.source The file's name, for messages.
- * @param options.overrides What flags and variables say, weakest first.
+ * @param options.overrides What flags and variables say of `Backend`, weakest first.
+ * @param options.masqueradeExclude What stands in for the file's; the file's counts where absent.
  * @throws {ConfigError} With every fault, if there is any.
  */
 export function parseNetworkConfig(
   text: string,
-  options: { readonly source: string; readonly overrides?: readonly BackendOverride[] },
+  options: {
+    readonly source: string;
+    readonly overrides?: readonly BackendOverride[];
+    readonly masqueradeExclude?: readonly Prefix[] | undefined;
+  },
 ): NetworkReading {
   const { source, overrides = [] } = options;
   const file = foldKeys(parseFile(text, source), NETWORK_KEYS);
@@ -52,14 +60,14 @@ export function parseNetworkConfig(
   }));
   const hasIpv6 = file.members["EnableIPv6"] === true;
   const backend = mergeBackend(file.members["Backend"], { source, overrides });
-  const vxlan = (hasIpv6 ? vxlanIpv6Schema : vxlanSchema).safeParse(backend.members);
-  for (const { path, message } of vxlan.error?.issues ?? []) {
+  const chosen = backendSchema(backend.type, { hasIpv6 }).safeParse(backend.members);
+  for (const { path, message } of chosen.error?.issues ?? []) {
     const where = backend.origins.get(String(path[0])) ?? source;
     backend.faults.push({ where, path: `Backend.${path.join(".")}`, message });
   }
   const families = network.success ? familiesOf(network.data, source, faults) : [];
   faults.push(...backend.faults);
-  if (faults.length > 0 || !network.success || !vxlan.success) {
+  if (faults.length > 0 || !network.success || !chosen.success) {
     // A key that was mistyped may be the one that is missing.
     const typos = file.typos.map(({ key, near }) => ({
       where: source,
@@ -68,9 +76,16 @@ export function parseNetworkConfig(
     }));
     throw new ConfigError([...faults, ...typos]);
   }
-  const origins = new Map(VXLAN_KEYS.map((key) => [key, backend.origins.get(key) ?? "default"]));
+  const origins = new Map(
+    BACKEND_KEYS[backend.type].map((key) => [key, backend.origins.get(key) ?? "default"]),
+  );
   return {
-    config: { families, enableNftables: network.data.enableNftables, backend: vxlan.data },
+    config: {
+      families,
+      enableNftables: network.data.enableNftables,
+      backend: chosen.data,
+      masqueradeExclude: options.masqueradeExclude ?? network.data.masqueradeExclude ?? [],
+    },
     warnings: [
       ...file.typos.map(({ key, near }) => `${source}: ${key} is ignored: did you mean ${near}?`),
       ...backend.warnings,

@@ -1,10 +1,11 @@
-import { type Address, formatAddress, type Ipv4, type Ipv6 } from "../model/address.ts";
-import { parseAnyAddress, parseIpv4Text, parseIpv6Text } from "./address_text.ts";
+import { type Address, formatAddress, type Ipv4, type Ipv6, type Prefix } from "../model/address.ts";
+import { parseAnyAddress, parseExactPrefix, parseIpv4Text, parseIpv6Text } from "./address_text.ts";
 import { type BackendOverride, backendOverrides } from "./backend_overrides.ts";
 import { FLAG_GROUPS, type FlagValue } from "./flag.ts";
 import { type Flag, variableOf } from "./flag.ts";
 import { type FlagName, FLAGS } from "./flags.ts";
 import { type Environment, type FlagReading, type FlagSource, readFlags } from "./parse_flags.ts";
+import { exactHint, MAX_MASQUERADE_EXCLUDES } from "./network_schema.ts";
 import { registryOf, type RegistryOptions } from "./registry_flags.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -18,8 +19,20 @@ export interface Options {
   readonly publicIpv6?: Ipv6;
   /** What flags and variables say about `Backend`, weakest first. */
   readonly backendOverrides: readonly BackendOverride[];
-  /** `-ip-masq`: whether the subnet file says that this host masquerades. */
+  /** Whether what pods send to the outside is masqueraded, and the subnet file says so. */
   readonly masquerade: boolean;
+  /** Whether masqueraded packets get random source ports. */
+  readonly isFullyRandom: boolean;
+  /** What stands in for `MasqueradeExclude` of net-conf.json; absent where that counts. */
+  readonly masqueradeExclude?: readonly Prefix[];
+  /** Whether forwarded packets of pods are accepted. */
+  readonly forwardRules: boolean;
+  /** Between looks at the rules when nothing happens. */
+  readonly rulesResyncMs: number;
+  readonly hasBlackholeRoute: boolean;
+  readonly vxlanTxChecksum: "auto" | "on" | "off";
+  /** Whether files keep other network managers away from the overlay's links. */
+  readonly writesUnmanagedFiles: boolean;
   readonly networkConfigPath: string;
   readonly subnetFilePath: string;
   /** The runtime's conflist, and what it is made of; absent where none is written. */
@@ -82,10 +95,12 @@ function whereGiven(name: string, { given }: FlagReading): string {
 function optionsOf(reading: FlagReading): Options {
   const text = (name: FlagName<"string">) => reading.values.get(name) as string;
   const integer = (name: FlagName<"integer">) => reading.values.get(name) as number;
+  const truth = (name: FlagName<"boolean">) => reading.values.get(name) as boolean;
   const list = (name: FlagName<"list">) => reading.values.get(name) as readonly string[];
   const port = integer("healthz-port");
   const ifaceCanReach = addressOf("iface-can-reach", parseAnyAddress, "an address", reading);
   const publicIp = addressOf("public-ip", parseIpv4Text, "an IPv4 address", reading);
+  const masqueradeExclude = excludesOf(reading);
   const publicIpv6 = addressOf("public-ipv6", parseIpv6Text, "an IPv6 address", reading);
   return {
     iface: list("iface"),
@@ -94,7 +109,14 @@ function optionsOf(reading: FlagReading): Options {
     ...publicIp !== undefined && { publicIp },
     ...publicIpv6 !== undefined && { publicIpv6 },
     backendOverrides: backendOverrides(reading),
-    masquerade: reading.values.get("ip-masq") as boolean,
+    masquerade: truth("ip-masq"),
+    isFullyRandom: !truth("ip-masq-fully-random-disable"),
+    ...masqueradeExclude !== undefined && { masqueradeExclude },
+    forwardRules: truth("iptables-forward-rules"),
+    rulesResyncMs: integer("iptables-resync") * 1000,
+    hasBlackholeRoute: truth("ip-blackhole-route"),
+    vxlanTxChecksum: text("vxlan-tx-checksum") as Options["vxlanTxChecksum"],
+    writesUnmanagedFiles: truth("unmanaged-files"),
     networkConfigPath: text("net-config-path"),
     subnetFilePath: text("subnet-file"),
     ...text("cni-conf") !== "" && {
@@ -102,11 +124,11 @@ function optionsOf(reading: FlagReading): Options {
         path: text("cni-conf"),
         sourcePath: text("cni-conf-from"),
         isSourceOptional: !reading.given.has("cni-conf-from"),
-        isRendered: reading.values.get("cni-conf-render") as boolean,
+        isRendered: truth("cni-conf-render"),
       },
     },
     ...text("cni-bin-dir") !== "" && { pluginFolder: text("cni-bin-dir") },
-    isReleasingStale: reading.values.get("cni-release-stale") as boolean,
+    isReleasingStale: truth("cni-release-stale"),
     registry: registryOf(reading),
     ...text("lease-cache") !== "" && { leaseCachePath: text("lease-cache") },
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
@@ -134,6 +156,27 @@ function addressOf<A extends Address>(
     const where = whereGiven(name, reading);
     throw new UsageError(`Cannot read ${where}: must be ${what}, is ${JSON.stringify(text)}${hint}`);
   }
+}
+
+/** The prefixes that are not masqueraded; absent where no flag or variable names them. */
+function excludesOf(reading: FlagReading): readonly Prefix[] | undefined {
+  const values = reading.values.get("masquerade-exclude") as readonly string[] | undefined;
+  const texts = values?.flatMap((value) => value.split(",")).map((text) => text.trim());
+  const where = whereGiven("masquerade-exclude", reading);
+  if (texts !== undefined && texts.length > MAX_MASQUERADE_EXCLUDES) {
+    throw new UsageError(`Cannot read ${where}: must be at most ${MAX_MASQUERADE_EXCLUDES} prefixes`);
+  }
+  return texts?.filter((text) => text !== "").map((text) => {
+    try {
+      return parseExactPrefix(text);
+    } catch {
+      throw new UsageError(
+        `Cannot read ${where}: must be a prefix as 192.0.2.0/24, is ${JSON.stringify(text)}${
+          exactHint(text)
+        }`,
+      );
+    }
+  });
 }
 
 function otherFamilyHint(name: string, text: string): string {

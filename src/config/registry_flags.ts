@@ -3,7 +3,7 @@ import { type Flag, FLAG_GROUPS, variableOf } from "./flag.ts";
 import type { FlagReading } from "./parse_flags.ts";
 import { UsageError } from "./usage_error.ts";
 
-const group = FLAG_GROUPS[2];
+const group = FLAG_GROUPS[3];
 
 /** The flags that say where leases are agreed on. */
 export const REGISTRY_FLAGS = [

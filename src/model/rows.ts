@@ -5,6 +5,9 @@ import type { RowLayout } from "./table.ts";
 // network order, an IPv4 address the first of them and three zeros. `slot` is a position in the list of links
 // of the desired state (`DesiredState.links`), never a kernel link index.
 
+/** In `slot`: over a link that is not in the desired state, or over none. */
+export const NO_SLOT = 0xffff_ffff;
+
 /**
  * A route of the main table.
  *

@@ -1,5 +1,5 @@
 import { AF_INET, type Family } from "../model/address.ts";
-import { FDB, FDB_FOREIGN_TRAIT, NEIGHBOUR } from "../model/rows.ts";
+import { FDB, FDB_FOREIGN_TRAIT, NEIGHBOUR, NO_SLOT } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
 import type { AttributeReader } from "./attribute.ts";
@@ -171,7 +171,7 @@ export function decodeNeighbour(
   const family = view.getUint8(start);
   const slot = slots.slotOf(view.getInt32(start + 4, LITTLE_ENDIAN));
   const state = view.getUint16(start + 8, LITTLE_ENDIAN);
-  if (slot < 0 || !(state & NUD_PERMANENT) || (family !== AF_INET && family !== AF_INET6)) return;
+  if (slot === NO_SLOT || !(state & NUD_PERMANENT) || (family !== AF_INET && family !== AF_INET6)) return;
   const at = table.push();
   const words = table.storage;
   words[at] = slot;
@@ -205,7 +205,7 @@ export function decodeFdbEntry(
   const slot = slots.slotOf(view.getInt32(start + 4, LITTLE_ENDIAN));
   const state = view.getUint16(start + 8, LITTLE_ENDIAN);
   const isOurs = view.getUint8(start) === AF_BRIDGE && (view.getUint8(start + 10) & NTF_SELF) !== 0;
-  if (slot < 0 || !isOurs || !(state & (NUD_PERMANENT | NUD_NOARP))) return;
+  if (slot === NO_SLOT || !isOurs || !(state & (NUD_PERMANENT | NUD_NOARP))) return;
   const at = table.push();
   const words = table.storage;
   let isForeign = false;

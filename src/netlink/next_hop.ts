@@ -87,7 +87,7 @@ export function encodeNextHopDeletion(
 }
 
 /**
- * Appends the next hop of one dump message as a row, unless it does not leave by one of `slots`.
+ * Appends the next hop of one dump message as a row, unless it leaves by no link: groups and black holes.
  *
  * @param attributes A reader over the message's buffer, to be reused between messages.
  * @throws {SyntaxError} If the message is malformed.
@@ -104,7 +104,7 @@ export function decodeNextHop(
   const at = table.push();
   const words = table.storage;
   const flags = view.getUint32(start + 4, LITTLE_ENDIAN);
-  let slot = -1;
+  let slot: number | undefined;
   let isForeign = (flags & RTNH_COMPARE_MASK & ~RTNH_F_ONLINK) !== 0;
   words[at + NEXT_HOP.family] = view.getUint8(start);
   attributes.reset(start + NEXT_HOP_HEADER_BYTES, end);
@@ -123,7 +123,7 @@ export function decodeNextHop(
         isForeign = true;
     }
   }
-  if (slot < 0) {
+  if (slot === undefined) {
     table.pop();
     return;
   }

@@ -1,5 +1,5 @@
 import { AF_INET, type Family } from "../model/address.ts";
-import { ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
+import { NO_SLOT, ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
 import { AttributeReader } from "./attribute.ts";
@@ -9,7 +9,6 @@ import {
   type MessageWriter,
   NLM_F_CREATE,
   NLM_F_DUMP,
-  NLM_F_DUMP_FILTERED,
   NLM_F_REPLACE,
 } from "./message.ts";
 
@@ -39,6 +38,11 @@ const RT_SCOPE_NOWHERE = 255;
 const RTNH_F_ONLINK = 4;
 const RTM_F_CLONED = 0x200;
 
+/** `RTN_UNICAST` of rtnetlink(7): a route over a link. */
+export const RTN_UNICAST = 1;
+/** `RTN_BLACKHOLE`: drops what it matches, without a word. */
+export const RTN_BLACKHOLE = 6;
+
 /** `RTPROT_BOOT`: what flannel's routes say. */
 export const RTPROT_BOOT = 3;
 /** `RTPROT_KERNEL`: routes that the kernel makes for addresses; never ours. */
@@ -47,7 +51,8 @@ export const RTPROT_KERNEL = 2;
 export const RTPROT_LODEN = 76;
 
 /**
- * Writes the request for the routes of `family` in the main table that leave by one link.
+ * Writes the request for the routes of `family` in the main table that leave by one link, or by any and none where
+ * `linkIndex` is 0, and of one protocol, or of any where that is 0. Before Linux 4.20 the kernel answers with all.
  *
  * Source: `struct rtmsg`, rtnetlink(7); Documentation/netlink/specs/rt-route.yaml.
  */
@@ -56,10 +61,11 @@ export function encodeRouteDump(
   sequence: number,
   family: Family,
   linkIndex: number,
+  protocol = 0,
 ): void {
   writer.begin(RTM_GETROUTE, NLM_F_DUMP, sequence);
   writer.u32(family);
-  writer.u32(0);
+  writer.u32(protocol << 8);
   writer.u32(0);
   writer.attributeU32(RTA_TABLE, RT_TABLE_MAIN);
   if (linkIndex !== 0) writer.attributeU32(RTA_OIF, linkIndex);
@@ -158,7 +164,8 @@ function encodeSelectors(
   if (!isZero(words, at + ROUTE.gateway)) {
     writer.attributeAddress(RTA_GATEWAY, words, at + ROUTE.gateway, addressBytes);
   }
-  writer.attributeU32(RTA_OIF, linkIndexes[words[at + ROUTE.slot]!]!);
+  const linkIndex = linkIndexes[words[at + ROUTE.slot]!];
+  if (linkIndex !== undefined) writer.attributeU32(RTA_OIF, linkIndex);
 }
 
 function isZero(words: Uint32Array, at: number): boolean {
@@ -166,10 +173,10 @@ function isZero(words: Uint32Array, at: number): boolean {
 }
 
 /**
- * Appends the route of one dump message as a row, unless it is not of the main table, not over the link of
- * `slotOfDump`, a cached copy, or the kernel's own. One over several links counts as of the first. Routes for one
- * TOS or source are left out: both identify a route, and Loden never sets them. Any other attribute that Loden
- * never sets is kept as `ROUTE_FOREIGN_TRAIT`.
+ * Appends the route of one dump message as a row, unless it is of another table or protocol (0 is any), a
+ * cached copy, or the kernel's own. One over several links counts as of the first. Routes for one TOS or source are
+ * left out: both identify a route, and Loden never sets them. Any other attribute that Loden never sets is kept as
+ * `ROUTE_FOREIGN_TRAIT`.
  *
  * @param attributes A reader over the message's buffer, to be reused between messages.
  * @throws {SyntaxError} If the message is malformed.
@@ -178,7 +185,7 @@ export function decodeRoute(
   message: MessageReader,
   attributes: AttributeReader,
   slots: LinkSlots,
-  slotOfDump: number,
+  wantedProtocol: number,
   table: Table,
 ): void {
   if (message.type !== RTM_NEWROUTE) return;
@@ -189,6 +196,7 @@ export function decodeRoute(
   if (view.getUint8(start + 4) !== RT_TABLE_MAIN || flags & RTM_F_CLONED || protocol === RTPROT_KERNEL) {
     return;
   }
+  if (wantedProtocol !== 0 && protocol !== wantedProtocol) return;
   if (view.getUint16(start + 2) !== 0) return;
   const at = table.push();
   const words = table.storage;
@@ -229,21 +237,15 @@ export function decodeRoute(
         isForeign = true;
     }
   }
-  if (slot === undefined && words[at + ROUTE.nextHopId] !== 0 && message.flags & NLM_F_DUMP_FILTERED) {
-    // With the sysctl nexthop_compat_mode off only the next hop knows the link, and the kernel looked there.
-    slot = slotOfDump;
-  }
-  if (slot !== slotOfDump) {
-    table.pop();
-    return;
-  }
-  words[at + ROUTE.slot] = slot;
   let onlink = flags & RTNH_F_ONLINK ? ROUTE_ONLINK : 0;
   if (words[at + ROUTE.nextHopId] !== 0) {
+    // With the sysctl nexthop_compat_mode off only the next hop knows the link.
+    slot ??= slots.slotOfNextHop(words[at + ROUTE.nextHopId]!);
     // The kernel repeats what the next-hop object says; the object is the one to compare.
     words.fill(0, at + ROUTE.gateway, at + ROUTE.gateway + 4);
     onlink = 0;
   }
+  words[at + ROUTE.slot] = slot ?? NO_SLOT;
   words[at + ROUTE.traits] = protocol | view.getUint8(start + 6) << 8 | view.getUint8(start + 7) << 16 |
     onlink |
     (isForeign ? ROUTE_FOREIGN_TRAIT : 0);

@@ -19,7 +19,7 @@ import {
   encodeNeighbourDeletion,
 } from "../netlink/neighbour.ts";
 import { encodeNextHop, encodeNextHopDeletion } from "../netlink/next_hop.ts";
-import { encodeRoute, encodeRouteDeletion } from "../netlink/route.ts";
+import { encodeRoute, encodeRouteDeletion, RTN_BLACKHOLE } from "../netlink/route.ts";
 import type { LinkStep, TableName, TableStep } from "./plan.ts";
 import type { Failures } from "./report.ts";
 
@@ -138,24 +138,30 @@ export function describeRow(
 ): string {
   const address = (family: number, offset: number) =>
     formatAddress(readAddress(words, at + offset, words[at + family] as Family));
+  const device = (offset: number) => {
+    const link = links[words[at + offset]!];
+    return link === undefined ? "" : ` dev ${link.name}`;
+  };
   switch (table) {
     case "neighbours": {
       const mac = formatMac(readMac(words, at + NEIGHBOUR.mac));
-      const link = links[words[at + NEIGHBOUR.slot]!]!.name;
-      return `neighbour ${address(NEIGHBOUR.family, NEIGHBOUR.address)} lladdr ${mac} dev ${link}`;
+      return `neighbour ${address(NEIGHBOUR.family, NEIGHBOUR.address)} lladdr ${mac}${
+        device(NEIGHBOUR.slot)
+      }`;
     }
     case "fdb": {
       const mac = formatMac(readMac(words, at + FDB.mac));
       const to = words[at + FDB.family] === 0 ? "none" : address(FDB.family, FDB.underlayAddress);
-      return `FDB entry ${mac} dst ${to} dev ${links[words[at + FDB.slot]!]!.name}`;
+      return `FDB entry ${mac} dst ${to}${device(FDB.slot)}`;
     }
-    case "nextHops":
-      return `next hop id ${words[at]} via ${address(NEXT_HOP.family, NEXT_HOP.gateway)} dev ${
-        links[words[at + NEXT_HOP.slot]!]!.name
-      }`;
-    case "routes":
-      return `route ${address(ROUTE.family, ROUTE.destination)}/${words[at + ROUTE.length]} dev ${
-        links[words[at + ROUTE.slot]!]!.name
-      }`;
+    case "nextHops": {
+      const via = address(NEXT_HOP.family, NEXT_HOP.gateway);
+      return `next hop id ${words[at]} via ${via}${device(NEXT_HOP.slot)}`;
+    }
+    case "routes": {
+      const isBlackhole = (words[at + ROUTE.traits]! >>> 16 & 0xff) === RTN_BLACKHOLE;
+      const to = `${address(ROUTE.family, ROUTE.destination)}/${words[at + ROUTE.length]}`;
+      return `route ${isBlackhole ? "blackhole " : ""}${to}${device(ROUTE.slot)}`;
+    }
   }
 }

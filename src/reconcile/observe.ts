@@ -1,11 +1,11 @@
-import { AF_INET, AF_INET6, type Family, familyOf } from "../model/address.ts";
+import { AF_INET, type Family, familyOf } from "../model/address.ts";
 import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
 import type {
   DesiredLink,
+  DesiredState,
   ObservedAddress,
   ObservedLink,
   StateTables,
-  UnderlayLink,
   VxlanLink,
 } from "../model/state.ts";
 import { Table } from "../model/table.ts";
@@ -17,7 +17,7 @@ import { AttributeReader } from "../netlink/attribute.ts";
 import { type MessageReader } from "../netlink/message.ts";
 import { decodeFdbEntry, decodeNeighbour, encodeFdbDump, encodeNeighbourDump } from "../netlink/neighbour.ts";
 import { decodeNextHop, encodeNextHopDump } from "../netlink/next_hop.ts";
-import { decodeRoute, encodeRouteDump } from "../netlink/route.ts";
+import { decodeRoute, encodeRouteDump, RTPROT_BOOT, RTPROT_LODEN } from "../netlink/route.ts";
 
 /** Reads what this host holds of ours. Nothing is remembered but the memory to read into. */
 export class Observer {
@@ -51,26 +51,40 @@ export class Observer {
   }
 
   /**
-   * The four tables, as far as they are about the given links. Valid until the next call.
+   * The four tables, as far as they can be ours: what hangs on the VTEPs, flannel's routes over these, and, over any
+   * link or none, routes and next hops with our protocol. Valid until the next call.
    *
    * @param linkIndexes The kernel's link index of each slot.
    * @throws {NetlinkError} If the kernel refused a dump.
    */
-  tables(wanted: readonly DesiredLink[], linkIndexes: readonly number[]): StateTables {
-    const slots = new LinkSlots(linkIndexes);
+  tables(
+    { links, networks }: Pick<DesiredState, "links" | "networks">,
+    linkIndexes: readonly number[],
+  ): StateTables {
+    const { nextHops } = this.#tables;
+    const slots = new LinkSlots(linkIndexes, nextHops);
+    const families = networks.map(({ address }) => familyOf(address));
     for (const table of Object.values(this.#tables) as Table[]) table.clear();
-    for (const [slot, link] of wanted.entries()) {
+    // Routes come behind the next hops, which may be all that knows their links.
+    if (this.#hasNextHopObjects && families.includes(AF_INET)) {
+      this.#dump(
+        "read next hops",
+        nextHops,
+        (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
+        (message, attributes) => decodeNextHop(message, attributes, slots, nextHops),
+      );
+    }
+    for (const family of families) this.#routes("read routes", family, 0, slots, RTPROT_LODEN);
+    for (const [slot, link] of links.entries()) {
       const linkIndex = linkIndexes[slot]!;
-      if (linkIndex === 0) continue;
-      if (link.kind === "vxlan") this.#vtep(link, linkIndex, slots, slot);
-      else this.#underlay(link, linkIndex, slots, slot);
+      if (link.kind === "vxlan" && linkIndex !== 0) this.#vtep(link, linkIndex, slots);
     }
     return this.#tables;
   }
 
-  #vtep(link: VxlanLink, linkIndex: number, slots: LinkSlots, slot: number): void {
+  #vtep(link: VxlanLink, linkIndex: number, slots: LinkSlots): void {
     const family = familyOf(link.local);
-    const { neighbours, fdb, nextHops } = this.#tables;
+    const { neighbours, fdb } = this.#tables;
     this.#dump(
       `read neighbours of ${link.name}`,
       neighbours,
@@ -83,30 +97,16 @@ export class Observer {
       (writer, sequence) => encodeFdbDump(writer, sequence, linkIndex),
       (message, attributes) => decodeFdbEntry(message, attributes, slots, fdb),
     );
-    if (this.#hasNextHopObjects && family === AF_INET) {
-      this.#dump(
-        `read next hops of ${link.name}`,
-        nextHops,
-        (writer, sequence) => encodeNextHopDump(writer, sequence, linkIndex),
-        (message, attributes) => decodeNextHop(message, attributes, slots, nextHops),
-      );
-    }
-    this.#routes(link.name, family, linkIndex, slots, slot);
+    this.#routes(`read routes of ${link.name}`, family, linkIndex, slots, RTPROT_BOOT);
   }
 
-  #underlay(link: UnderlayLink, linkIndex: number, slots: LinkSlots, slot: number): void {
-    for (const family of [AF_INET, AF_INET6] as const) {
-      this.#routes(link.name, family, linkIndex, slots, slot);
-    }
-  }
-
-  #routes(name: string, family: Family, linkIndex: number, slots: LinkSlots, slot: number): void {
+  #routes(action: string, family: Family, linkIndex: number, slots: LinkSlots, protocol: number): void {
     const { routes } = this.#tables;
     this.#dump(
-      `read routes of ${name}`,
+      action,
       routes,
-      (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex),
-      (message, attributes) => decodeRoute(message, attributes, slots, slot, routes),
+      (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex, protocol),
+      (message, attributes) => decodeRoute(message, attributes, slots, protocol, routes),
     );
   }
 

@@ -1,11 +1,13 @@
 import { diffTables } from "../core/table.ts";
 import {
+  type Address,
   AF_INET6,
   type Family,
   familyOf,
   formatAddress,
   formatMac,
   formatPrefix,
+  type Ipv4,
   type Prefix,
   prefixContains,
   prefixEquals,
@@ -183,20 +185,24 @@ export function planTables(desired: DesiredState, observed: StateTables): TableS
 }
 
 /**
- * Reports whether an observed row may be deleted. On a VTEP everything that is permanent is ours, and so are
- * flannel's and our routes to the cluster networks; on the underlay link only routes with our protocol.
+ * Reports whether an observed row may be deleted. On a VTEP everything that is permanent is ours. Routes to the
+ * cluster networks are ours with our protocol, wherever they lead, and with flannel's on a VTEP; next hops with our
+ * protocol, and an id that is an address of the cluster network.
  */
 function isOurs(table: TableName, rows: Table, row: number, desired: DesiredState): boolean {
   const at = row * rows.layout.words;
   const { words } = rows;
-  if (table === "nextHops") return (words[at + NEXT_HOP.traits]! & 0xff) === RTPROT_LODEN;
+  const isInNetworks = (address: Address, length: number) =>
+    desired.networks.some((network) => network.length <= length && prefixContains(network, address));
+  if (table === "nextHops") {
+    return (words[at + NEXT_HOP.traits]! & 0xff) === RTPROT_LODEN && isInNetworks(words[at] as Ipv4, 32);
+  }
   if (table !== "routes") return true;
   const protocol = words[at + ROUTE.traits]! & 0xff;
-  const link: DesiredLink = desired.links[words[at + ROUTE.slot]!]!;
-  if (protocol !== RTPROT_LODEN && !(protocol === RTPROT_BOOT && link.kind === "vxlan")) return false;
+  const link: DesiredLink | undefined = desired.links[words[at + ROUTE.slot]!];
+  if (protocol !== RTPROT_LODEN && !(protocol === RTPROT_BOOT && link?.kind === "vxlan")) return false;
   const destination = readAddress(words, at + ROUTE.destination, words[at] as Family);
-  const length = words[at + ROUTE.length]!;
-  return desired.networks.some((network) => network.length <= length && prefixContains(network, destination));
+  return isInNetworks(destination, words[at + ROUTE.length]!);
 }
 
 /** Says what a step on a link does, as a verb phrase. */

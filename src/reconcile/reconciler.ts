@@ -58,7 +58,7 @@ export function observeDrift(deps: Pick<ReconcilerDeps, "observer">, state: Desi
   const linkIndexes = links.map((link) => link?.linkIndex ?? 0);
   return {
     links: planLinks(state, links, deps.observer.addresses(vteps(state, links))),
-    tables: planTables(state, deps.observer.tables(state.links, linkIndexes)),
+    tables: planTables(state, deps.observer.tables(state, linkIndexes)),
   };
 }
 
@@ -129,7 +129,7 @@ function vteps(
 function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, failures: Failures): number {
   const linkIndexes = deps.observer.links(state.links).map((link) => link?.linkIndex ?? 0);
   let planned = 0;
-  for (const whole of planTables(state, deps.observer.tables(state.links, linkIndexes))) {
+  for (const whole of planTables(state, deps.observer.tables(state, linkIndexes))) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     if (isRemembered && whole.operation !== "add") continue;
     const step = onPresentLinks(whole, linkIndexes);

@@ -1,51 +1,19 @@
 import { assertEquals } from "@std/assert";
 import { vxlanBackend, type VxlanOptions } from "../../src/backend/vxlan.ts";
-import { formatMac, type Mac, parseAddress, parseMac, parsePrefix } from "../../src/model/address.ts";
+import { formatMac, type Mac, parseAddress, parseMac } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
-import type { StateTables } from "../../src/model/state.ts";
-import type { Underlay, UnderlayAddress } from "../../src/model/underlay.ts";
-import { describeRow } from "../../src/reconcile/apply.ts";
+import type { UnderlayAddress } from "../../src/model/underlay.ts";
+import { leaseOf, lines, NETWORKS, underlay, underlayAddress } from "./values.ts";
 
-const NETWORKS = [parsePrefix("10.244.0.0/16"), parsePrefix("fd00:10:244::/56")];
 const DEFAULTS: VxlanOptions = { vni: 1, port: 8472, gbp: false, learning: false, directRouting: false };
 
-function underlayAddress(text: string, overrides: Partial<UnderlayAddress> = {}): UnderlayAddress {
-  const address = parseAddress(text);
-  const family = typeof address === "number" ? 2 : 10;
-  const segments = [parsePrefix(family === 2 ? `${text}/24` : `${text}/64`)];
-  return { family, address, advertised: address, mtuBytes: 1500, segments, ...overrides };
-}
-
-function underlay(...addresses: UnderlayAddress[]): Underlay {
-  return { linkIndex: 2, linkName: "eth0", mtuBytes: 1500, addresses };
-}
-
 function lease(host: string, ...parts: [subnet: string, underlay: string, data: unknown][]): Lease {
-  return {
-    host,
-    backendType: "vxlan",
-    parts: parts.map(([subnet, address, backendData]) => ({
-      subnet: parsePrefix(subnet),
-      underlayAddress: parseAddress(address),
-      backendData,
-    })),
-  };
+  return leaseOf("vxlan", host, ...parts);
 }
 
 const data = (mac: string, VNI: unknown = 1) => ({ VNI, VtepMAC: mac });
 const OWN = lease("a", ["10.244.1.0/24", "192.0.2.1", data("0e:2a:00:00:00:01")]);
 const PEER = lease("b", ["10.244.2.0/24", "192.0.2.2", data("0e:2a:00:00:00:02")]);
-
-/** Every row of the tables as a line, in the order of the tables. */
-function lines(state: StateTables & { links: readonly { name: string }[] }): string[] {
-  return (["neighbours", "fdb", "nextHops", "routes"] as const).flatMap((name) => {
-    const table = state[name];
-    return Array.from(
-      { length: table.count },
-      (_, row) => describeRow(name, table.words, row * table.layout.words, state.links as never),
-    );
-  });
-}
 
 function backend(options: Partial<VxlanOptions> = {}, hasNextHopObjects = true) {
   return vxlanBackend({ ...DEFAULTS, ...options }, { networks: NETWORKS, hasNextHopObjects });
@@ -166,6 +134,7 @@ Deno.test("desire() routes directly to a peer on the segment, and encapsulates t
   assertEquals(lines(state), [
     "neighbour 10.244.3.0 lladdr 0e:2a:00:00:00:03 dev flannel.1",
     "FDB entry 0e:2a:00:00:00:03 dst 198.51.100.3 dev flannel.1",
+    `next hop id ${0x0af40200} via 192.0.2.2 dev eth0`,
     `next hop id ${0x0af40300} via 10.244.3.0 dev flannel.1`,
     "route 10.244.2.0/24 dev eth0",
     "route 10.244.3.0/24 dev flannel.1",

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { type NetworkReading, parseNetworkConfig } from "../../src/config/network.ts";
@@ -73,6 +73,15 @@ const laid: [file: unknown, argv: string[], environment: Environment, backend: B
   ],
   [vxlan({ VNI: 2 }), ["-backend=", "-backend-config="], {}, { vni: 2 }, "nothing is asked"],
   [vxlan({ VNI: 2 }), ['-backend-config={"VNI":null}'], {}, { vni: 2 }, "null says nothing"],
+  [{ Type: "auto" }, ["-vxlan-vni=9"], {}, { type: "auto", vni: 9 }, "auto has a VTEP too"],
+  [
+    { Type: "auto" },
+    ["-vxlan-direct-routing=false"],
+    {},
+    { directRouting: true },
+    "auto has no choice, and a manifest is for both",
+  ],
+  [{ Type: "host-gw" }, ["-vxlan-vni=9", "-mtu=1400"], {}, { type: "host-gw", mtuBytes: 1400 }, "no VTEP"],
 ];
 
 for (const [file, argv, environment, backend, why] of laid) {
@@ -93,11 +102,16 @@ Deno.test("parseNetworkConfig() says that another type discards the file's Backe
 });
 
 const refused: [argv: string[], environment: Environment, message: string, why: string][] = [
-  [["-backend=vxlam"], {}, 'Cannot use -backend: must be one of vxlan, is "vxlam"', "there is none"],
+  [
+    ["-backend=vxlam"],
+    {},
+    'Cannot use -backend: must be one of vxlan, auto, host-gw, alloc, is "vxlam"',
+    "there is none",
+  ],
   [
     [],
-    { FLANNELD_BACKEND: "host-gw" },
-    'FLANNELD_BACKEND: backend "host-gw" is not in this version',
+    { FLANNELD_BACKEND: "wireguard" },
+    'FLANNELD_BACKEND: backend "wireguard" is not in this version',
     "later",
   ],
   [
@@ -160,6 +174,7 @@ Deno.test("backend keys come from the flag, else the variable, else the file, el
       [file, "net-conf.json"],
       [1, "default"],
     ] as const).find(([value]) => value !== undefined)!;
+    assert(config.backend.type === "vxlan");
     assertEquals([config.backend.vni, origins.get("VNI")] as unknown, [...strongest]);
   }));
 });

@@ -1,7 +1,14 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { type NetworkConfig, parseNetworkConfig } from "../../src/config/network.ts";
-import { AF_INET, AF_INET6, formatAddress, formatPrefix } from "../../src/model/address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  formatAddress,
+  formatPrefix,
+  parsePrefix,
+  type Prefix,
+} from "../../src/model/address.ts";
 
 const source = "net-conf.json";
 
@@ -108,6 +115,10 @@ const backends: [keys: object, read: Partial<NetworkConfig["backend"]>, why: str
   }, "all three are on"],
   [{ Type: "vxlan", MacPrefix: "0E-2A" }, { macPrefix: 0x0e2a }, "it is how Windows has it"],
   [{ Type: "vxlan", MacPrefix: "0e:2a" }, { macPrefix: 0x0e2a }, "it is how Linux has it"],
+  [{ Type: "auto", VNI: 9 }, { type: "auto", vni: 9, directRouting: true }, "it is vxlan where it must be"],
+  [{ Type: "Host-GW" }, { type: "host-gw", mtuBytes: undefined }, "there is nothing to say"],
+  [{ Type: "host-gw", MTU: 1400 }, { mtuBytes: 1400 }, "pods may be told another MTU than the link's"],
+  [{ Type: "alloc" }, { type: "alloc" }, "somebody else connects the hosts"],
 ];
 
 for (const [Backend, expected, why] of backends) {
@@ -160,29 +171,29 @@ const refused: [file: unknown, faults: string[], why: string][] = [
   [{ Network, EnableNFTables: "yes" }, ['EnableNFTables: must be true or false, is "yes"'], "it is text"],
   [
     { Network, Backend: {} },
-    ["Backend.Type: is missing; it must be one of vxlan"],
+    ["Backend.Type: is missing; it must be one of vxlan, auto, host-gw, alloc"],
     "flannel exits on it too",
   ],
   [
     { Network, Backend: null },
-    ["Backend.Type: is missing; it must be one of vxlan"],
+    ["Backend.Type: is missing; it must be one of vxlan, auto, host-gw, alloc"],
     "null is an empty object",
   ],
   [{ Network, Backend: "vxlan" }, ['Backend: must be an object, is "vxlan"'], "it is the type alone"],
   [{ Network, Backend: { Type: 1 } }, ["Backend.Type: must be text, is 1"], "it is a number"],
   [{ Network, Backend: { Type: "WireGuard", VNI: -1 } }, [
-    'Backend.Type: backend "wireguard" is not in this version; use vxlan',
+    'Backend.Type: backend "wireguard" is not in this version; use vxlan, auto, host-gw, alloc',
   ], "it comes later, and its keys are not judged"],
   [{ Network, Backend: { Type: "gce" } }, [
-    'Backend.Type: backend "gce" of flannel is not in Loden; use vxlan',
+    'Backend.Type: backend "gce" of flannel is not in Loden; use vxlan, auto, host-gw, alloc',
   ], "flannel itself dropped it"],
   [
     { Network, Backend: { Type: "vxlam" } },
-    ['Backend.Type: must be one of vxlan, is "vxlam"'],
+    ['Backend.Type: must be one of vxlan, auto, host-gw, alloc, is "vxlam"'],
     "it is nobody's",
   ],
   [{ Network, Backend: { Type: "constructor" } }, [
-    'Backend.Type: must be one of vxlan, is "constructor"',
+    'Backend.Type: must be one of vxlan, auto, host-gw, alloc, is "constructor"',
   ], "an object has more names than ours"],
   [{ Network, Backend: { Type: "vxlan", VNI: 99999999 } }, [
     "Backend.VNI: must be 1 to 16777215, is 99999999",
@@ -202,6 +213,23 @@ const refused: [file: unknown, faults: string[], why: string][] = [
     ["Backend.MTU: must be 0 or 576 to 65535, is 575"],
     "RFC 791",
   ],
+  [{ ...DUAL, Backend: { Type: "host-gw", MTU: 1279 } }, [
+    "Backend.MTU: must be 0 or 1280 to 65535 (an IPv6 overlay needs them), is 1279",
+  ], "nothing is around the packets of pods"],
+  [{ Network, Backend: { Type: "auto", DirectRouting: false } }, [
+    "Backend.DirectRouting: must be true, is false; without it auto is vxlan",
+  ], "it says the opposite"],
+  [{ Network, MasqueradeExclude: "10.0.0.0/8" }, [
+    'MasqueradeExclude: must be a list of prefixes, is "10.0.0.0/8"',
+  ], "one prefix is no list"],
+  [{ Network, MasqueradeExclude: ["10.0.0.0/8", "10.1.2.3/16", "172.16.0.0", 7] }, [
+    'MasqueradeExclude.1: must be a prefix as 192.0.2.0/24, is "10.1.2.3/16"; write "10.1.0.0/16"',
+    'MasqueradeExclude.2: must be a prefix as 192.0.2.0/24, is "172.16.0.0"; the prefix length is missing',
+    "MasqueradeExclude.3: must be a prefix as 192.0.2.0/24, is 7",
+  ], "each prefix is judged"],
+  [{ Network, MasqueradeExclude: Array(257).fill("10.0.0.0/8") }, [
+    "MasqueradeExclude: must be at most 256 prefixes",
+  ], "each costs something"],
   [{ ...DUAL, Backend: { Type: "vxlan", MTU: 1349 } }, [
     "Backend.MTU: must be 0 or 1350 to 65535 (an IPv6 overlay needs them), is 1349",
   ], "pods need 1280 of it for IPv6"],
@@ -236,7 +264,7 @@ Deno.test("parseNetworkConfig() says one fault in one line, and several in a lis
   assertEquals(
     assertThrows(() => read({ Network, SubnetLen: -1, Backend: {} }), ConfigError).message,
     "2 faults:\n  net-conf.json: SubnetLen: must be 0 to 30, is -1\n" +
-      "  net-conf.json: Backend.Type: is missing; it must be one of vxlan",
+      "  net-conf.json: Backend.Type: is missing; it must be one of vxlan, auto, host-gw, alloc",
   );
 });
 
@@ -279,4 +307,23 @@ Deno.test("parseNetworkConfig() warns of keys that look mistyped, and of no othe
     "net-conf.json: SubnetLenght is ignored: did you mean SubnetLen?",
     "net-conf.json: Backend.Prot is ignored: did you mean Port?",
   ]);
+});
+
+Deno.test("parseNetworkConfig() warns of keys that only another backend has", () => {
+  const file = { Network, Backend: { Type: "host-gw", VNI: 1, directrouting: true, Comment: "hello" } };
+  const { warnings, origins } = parseNetworkConfig(JSON.stringify(file), { source });
+  assertEquals(warnings, [
+    "net-conf.json: Backend.VNI is ignored: backend host-gw has no such key",
+    "net-conf.json: Backend.directrouting is ignored: backend host-gw has no such key",
+  ]);
+  assertEquals([...origins], [["MTU", "default"]]);
+});
+
+Deno.test("parseNetworkConfig() reads what is not masqueraded from the file, unless a flag says it", () => {
+  const text = JSON.stringify({ Network, masqueradeExclude: ["10.0.0.0/8", "fd00::/8"] });
+  const excluded = (masqueradeExclude?: readonly Prefix[]) =>
+    parseNetworkConfig(text, { source, masqueradeExclude }).config.masqueradeExclude.map(formatPrefix);
+  assertEquals(excluded(), ["10.0.0.0/8", "fd00::/8"]);
+  assertEquals(excluded([parsePrefix("192.0.2.0/24")]), ["192.0.2.0/24"]);
+  assertEquals(excluded([]), []);
 });

@@ -4,7 +4,7 @@ import { FLAGS } from "../../src/config/flags.ts";
 import { helpText, type Options, parseOptions } from "../../src/config/options.ts";
 import type { Environment } from "../../src/config/parse_flags.ts";
 import { UsageError } from "../../src/config/usage_error.ts";
-import { parseIpv4, parseIpv6 } from "../../src/model/address.ts";
+import { formatPrefix, parseIpv4, parseIpv6 } from "../../src/model/address.ts";
 
 function run(
   argv: readonly string[],
@@ -77,6 +77,12 @@ Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing 
       ifaceRegex: [],
       backendOverrides: [],
       masquerade: false,
+      isFullyRandom: true,
+      forwardRules: true,
+      rulesResyncMs: 5000,
+      hasBlackholeRoute: false,
+      vxlanTxChecksum: "auto",
+      writesUnmanagedFiles: true,
       networkConfigPath: "/etc/kube-flannel/net-conf.json",
       subnetFilePath: "/run/flannel/subnet.env",
       registry: {
@@ -171,6 +177,26 @@ const refused: [argv: string[], environment: Environment, message: string, why: 
   ],
   [["-subnet-lease-renew-margin=1440"], {}, "must be 1 to 1439", "a lease lasts a day"],
   [["-resync=0"], {}, "must be 1 to 3600", "a loop must rest"],
+  [["-iptables-resync=0"], {}, "must be 1 to 3600", "flannel would never rest"],
+  [["-vxlan-tx-checksum=maybe"], {}, "must be one of auto, on, off", "it is no word of it"],
+  [
+    ["-masquerade-exclude=10.1.0.0/8"],
+    {},
+    'Cannot read -masquerade-exclude: must be a prefix as 192.0.2.0/24, is "10.1.0.0/8"; write "10.0.0.0/8"',
+    "one of the two is mistaken",
+  ],
+  [
+    [],
+    { FLANNELD_MASQUERADE_EXCLUDE: "10.0.0.1" },
+    'FLANNELD_MASQUERADE_EXCLUDE: must be a prefix as 192.0.2.0/24, is "10.0.0.1"; the prefix length is missing',
+    "it is an address",
+  ],
+  [
+    [`-masquerade-exclude=${Array(257).fill("10.0.0.0/8").join()}`],
+    {},
+    "Cannot read -masquerade-exclude: must be at most 256 prefixes",
+    "there are too many",
+  ],
   [
     [],
     { FLANNELD_LOG_FORMAT: "xml" },
@@ -187,14 +213,12 @@ for (const [argv, environment, message, why] of refused) {
 }
 
 const later: [argv: string[], environment: Environment, warnings: number, why: string][] = [
-  [["-ip-masq"], {}, 1, "the rules are missing"],
-  [["-ip-masq=false"], {}, 0, "there are no rules anyway"],
-  [["-ip-masq", "-ip-blackhole-route"], {}, 2, "each flag has a line"],
-  [[], { FLANNELD_IP_MASQ: "true" }, 1, "a variable asks too"],
+  [["-vmodule=a=1"], {}, 1, "flannel's log library is not here"],
+  [["-vmodule=a=1", "-log_backtrace_at=b:2"], {}, 2, "each flag has a line"],
+  [[], { FLANNELD_VMODULE: "a=1" }, 1, "a variable asks too"],
+  [["-vmodule="], {}, 0, "nothing is asked"],
   [["-kube-subnet-mgr", "-etcd-prefix=/net"], {}, 0, "this version has both registries"],
-  [["-iptables-forward-rules=false"], {}, 0, "there are no rules anyway"],
-  [["-iptables-forward-rules"], {}, 1, "the rules are missing, though it is flannel's default"],
-  [["-iptables-resync=5"], {}, 0, "it is the default"],
+  [["-ip-masq", "-ip-blackhole-route", "-iptables-resync=9"], {}, 0, "this version does that"],
   [["-subnet-lease-renew-margin=5", "-v=2"], {}, 0, "this version does that"],
 ];
 
@@ -205,11 +229,49 @@ for (const [argv, environment, warnings, why] of later) {
   });
 }
 
-Deno.test("parseOptions() names the variable that asks for a later feature", () => {
-  assertEquals(run([], { FLANNELD_IP_BLACKHOLE_ROUTE: "true" }).warnings, [
-    "FLANNELD_IP_BLACKHOLE_ROUTE has no effect: the blackhole route of the own subnet comes in a later version",
+Deno.test("parseOptions() names the variable that asks for what is not here", () => {
+  assertEquals(run([], { FLANNELD_VMODULE: "a=1" }).warnings, [
+    "FLANNELD_VMODULE has no effect: it belongs to flannel's log library",
   ]);
 });
+
+const ruled: [argv: string[], environment: Environment, read: Partial<Options>, why: string][] = [
+  [["-ip-masq"], {}, { masquerade: true, isFullyRandom: true }, "ports are random unless somebody minds"],
+  [["-ip-masq-fully-random-disable"], {}, { isFullyRandom: false }, "somebody minds"],
+  [["-iptables-forward-rules=false"], {}, { forwardRules: false }, "the default can be turned off"],
+  [["-iptables-resync=7"], {}, { rulesResyncMs: 7000 }, "it is in seconds"],
+  [[], { FLANNELD_IP_BLACKHOLE_ROUTE: "1" }, { hasBlackholeRoute: true }, "each flag is a variable"],
+  [[], { FLANNELD_VXLAN_TX_CHECKSUM: "off" }, { vxlanTxChecksum: "off" }, "a new flag is one too"],
+  [["-unmanaged-files=false"], {}, { writesUnmanagedFiles: false }, "the default can be turned off"],
+];
+
+for (const [argv, environment, read, why] of ruled) {
+  const given = [...argv, ...Object.entries(environment).map((pair) => pair.join("="))].join(" ");
+  Deno.test(`parseOptions() reads \`${given}\`: ${why}`, () => {
+    const { options } = run(argv, environment);
+    for (const [key, value] of Object.entries(read)) {
+      assertEquals(options[key as keyof Options] as unknown, value, key);
+    }
+  });
+}
+
+const excludes: [argv: string[], environment: Environment, read: string[] | undefined, why: string][] = [
+  [[], {}, undefined, "net-conf.json says it"],
+  [["-masquerade-exclude=10.0.0.0/8,fd00::/8"], {}, ["10.0.0.0/8", "fd00::/8"], "commas part prefixes"],
+  [["-masquerade-exclude=10.0.0.0/8", "-masquerade-exclude", "172.16.0.0/12"], {}, [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+  ], "it can be repeated"],
+  [[], { FLANNELD_MASQUERADE_EXCLUDE: "10.0.0.0/8, 192.0.2.7/32" }, ["10.0.0.0/8", "192.0.2.7/32"], "blanks"],
+  [["-masquerade-exclude="], {}, [], "the file's are taken back"],
+];
+
+for (const [argv, environment, read, why] of excludes) {
+  const given = [...argv, ...Object.entries(environment).map((pair) => pair.join("="))].join(" ");
+  Deno.test(`parseOptions() reads excluded prefixes of \`${given}\`: ${why}`, () => {
+    assertEquals(run(argv, environment).options.masqueradeExclude?.map(formatPrefix), read);
+  });
+}
 
 Deno.test("helpText() lists every flag once, in lines that fit", () => {
   const lines = helpText().split("\n");

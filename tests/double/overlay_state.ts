@@ -1,5 +1,6 @@
 import { hasNextHopObjects } from "../../src/cli/preflight.ts";
 import { type Family, familyOf, formatAddress, formatMac, formatPrefix } from "../../src/model/address.ts";
+import { parsePrefix, type Prefix } from "../../src/model/address.ts";
 import type { ObservedAddress, ObservedLink, StateTables, VxlanLink } from "../../src/model/state.ts";
 import type { NetlinkClient } from "../../src/netlink/client.ts";
 import { queryLink } from "../../src/netlink/link.ts";
@@ -37,7 +38,10 @@ export class KernelView {
     return {
       links,
       addresses: this.#observer.addresses(links).filter(({ scope }) => scope !== RT_SCOPE_LINK),
-      tables: this.#observer.tables(this.vteps, links.map((link) => link?.linkIndex ?? 0)),
+      tables: this.#observer.tables(
+        { links: this.vteps, networks: this.vteps.map(({ local }) => everything(familyOf(local))) },
+        links.map((link) => link?.linkIndex ?? 0),
+      ),
     };
   }
 
@@ -77,6 +81,10 @@ export class KernelView {
     }
     return parts.join("\n");
   }
+}
+
+function everything(family: Family): Prefix {
+  return parsePrefix(family === 2 ? "0.0.0.0/0" : "::/0");
 }
 
 function linkText(link: ObservedLink | undefined): string {

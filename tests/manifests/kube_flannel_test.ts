@@ -96,7 +96,8 @@ Deno.test("net-conf.json is accepted without a warning, and means flannel's netw
   assertEquals(warnings, []);
   assertEquals(config.families.map(({ network }) => formatPrefix(network)), ["10.244.0.0/16"]);
   assertEquals(config.families.map(({ family }) => family), [AF_INET]);
-  assertEquals([config.backend.type, config.backend.vni, config.backend.port], ["vxlan", 1, 8472]);
+  assert(config.backend.type === "vxlan");
+  assertEquals([config.backend.vni, config.backend.port], [1, 8472]);
 });
 
 Deno.test("cni-conf.json is flannel's chain, and the agent can resolve it", () => {

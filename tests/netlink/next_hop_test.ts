@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { NEXT_HOP } from "../../src/model/rows.ts";
+import { NEXT_HOP, NO_SLOT } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import { LinkSlots } from "../../src/netlink/link_slots.ts";
 import {
@@ -94,12 +94,19 @@ Deno.test("decodeNextHop() leaves out of `ip nexthop show` what has no link: bla
   assertEquals(table.words, nextHopTable(expected).words);
 });
 
-Deno.test("decodeNextHop() leaves out links that are in no slot", () => {
+Deno.test("decodeNextHop() says of links that are in no slot that they are elsewhere", () => {
   const table = new Table(NEXT_HOP);
   const slots = new LinkSlots([0, 5]);
   eachMessage(
     fromHex(CAPTURES.nextHops),
     (message, attributes) => decodeNextHop(message, attributes, slots, table),
   );
-  assertEquals(table.words, nextHopTable([{ ...overlay, slot: 1 }, { ...overlayV6, slot: 1 }]).words);
+  const expected: NextHopText[] = [
+    { id: 8, slot: NO_SLOT },
+    { id: 10, via: "192.0.2.9", slot: NO_SLOT, protocol: 0 },
+    { ...overlay, slot: 1 },
+    { ...overlayV6, slot: 1 },
+    { ...direct, slot: NO_SLOT },
+  ];
+  assertEquals(table.words, nextHopTable(expected).words);
 });

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { ROUTE } from "../../src/model/rows.ts";
+import { NO_SLOT, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import { LinkSlots } from "../../src/netlink/link_slots.ts";
 import type { MessageWriter } from "../../src/netlink/message.ts";
@@ -8,6 +8,7 @@ import {
   encodeRoute,
   encodeRouteDeletion,
   encodeRouteDump,
+  RTN_BLACKHOLE,
   RTPROT_BOOT,
   RTPROT_LODEN,
 } from "../../src/netlink/route.ts";
@@ -15,6 +16,7 @@ import { CAPTURES } from "./captures.ts";
 import {
   eachMessage,
   fromHex,
+  nextHopTable,
   type RequestCase,
   routeTable,
   type RouteText,
@@ -27,6 +29,8 @@ const NEXT_HOP_4 = 1275068417;
 const NEXT_HOP_6 = 1275068418;
 /** `RT_SCOPE_LINK`. */
 const LINK = 253;
+
+const BLACKHOLE: RouteText = { to: "10.244.1.0/24", slot: NO_SLOT, metric: 0xffff_ffff, type: RTN_BLACKHOLE };
 
 type Encode = typeof encodeRoute;
 
@@ -159,26 +163,49 @@ const requests: RequestCase[] = [
     wire: "240000001a000103edd7036b000000000a000000000000000000000008000f00fe000000",
     write: (writer, sequence) => encodeRouteDump(writer, sequence, 10, 0),
   },
+  {
+    command: "ip route show proto 76",
+    wire: "240000001a0001033d5c046b0000000002000000004c00000000000008000f00fe000000",
+    write: (writer, sequence) => encodeRouteDump(writer, sequence, 2, 0, RTPROT_LODEN),
+  },
+  {
+    command: "ip route replace blackhole 10.244.1.0/24 proto 76 metric 4294967295",
+    wire: "2c000000180005053d5c046b0000000002180000fe4c000600000000080001000af4010008000600ffffffff",
+    write: written(encodeRoute, BLACKHOLE),
+  },
+  {
+    command: "ip -6 route replace blackhole fd00:10:244:1::/64 proto 76 metric 4294967295",
+    wire:
+      "38000000180005053d5c046b000000000a400000fe4c00060000000014000100fd00001002440001000000000000000008000600ffffffff",
+    write: written(encodeRoute, { ...BLACKHOLE, to: "fd00:10:244:1::/64" }),
+  },
+  {
+    command: "ip route del blackhole 10.244.1.0/24 proto 76 metric 4294967295",
+    wire: "2c000000190005003d5c046b0000000002180000fe4cff0600000000080001000af4010008000600ffffffff",
+    write: written(encodeRouteDeletion, BLACKHOLE),
+  },
 ];
 
 testRequests("route", requests);
 
-/** The capture's routes that leave by `slot`; the order is the kernel's. */
-const decoded: [capture: keyof typeof CAPTURES, slot: number, why: string, rows: RouteText[]][] = [
+const ROW_4: RouteText = { to: "10.244.4.0/24", via: "192.0.2.7", slot: 1, metric: 100, mtuBytes: 1400 };
+
+/** The capture's routes of one protocol, or of any where that is 0; the order is the kernel's. */
+const decoded: [capture: keyof typeof CAPTURES, protocol: number, why: string, rows: RouteText[]][] = [
   ["ipv4RoutesOfOneLink", 0, "the kernel left out other links", [
     { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
     { to: "10.244.3.0/24", via: "10.244.3.0", onlink: true, protocol: RTPROT_BOOT },
     { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 },
     { to: "10.244.6.0/24", scope: LINK, protocol: RTPROT_BOOT, isForeign: true },
   ]],
-  ["ipv4Routes", 0, "routes over other links, over none, and the kernel's own are left out", [
+  ["ipv4Routes", RTPROT_LODEN, "over whichever link", [
     { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
-    { to: "10.244.3.0/24", via: "10.244.3.0", onlink: true, protocol: RTPROT_BOOT },
+    ROW_4,
     { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 },
-    { to: "10.244.6.0/24", scope: LINK, protocol: RTPROT_BOOT, isForeign: true },
   ]],
-  ["ipv4Routes", 1, "an unknown metric or several next hops make a route foreign", [
-    { to: "10.244.4.0/24", via: "192.0.2.7", slot: 1, metric: 100, mtuBytes: 1400 },
+  ["ipv4Routes", RTPROT_BOOT, "a metric that Loden never sets or several next hops make a route foreign", [
+    { to: "10.244.3.0/24", via: "10.244.3.0", onlink: true, protocol: RTPROT_BOOT },
+    { to: "10.244.6.0/24", scope: LINK, protocol: RTPROT_BOOT, isForeign: true },
     {
       to: "10.244.7.0/24",
       via: "192.0.2.7",
@@ -187,28 +214,47 @@ const decoded: [capture: keyof typeof CAPTURES, slot: number, why: string, rows:
       protocol: RTPROT_BOOT,
       isForeign: true,
     },
+    { to: "10.244.8.0/24", slot: NO_SLOT, type: RTN_BLACKHOLE, protocol: RTPROT_BOOT },
     { to: "10.244.9.0/24", slot: 1, protocol: RTPROT_BOOT, isForeign: true },
   ]],
-  ["ipv6Routes", 0, "the kernel gives IPv6 routes metric 1024 where none was asked for", [
+  ["ipv6Routes", RTPROT_LODEN, "metric 1024 is the kernel's, and preference and cache are nothing foreign", [
     { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", onlink: true, metric: 1024 },
-    { to: "fd00:10:244:5::/64", nextHopId: NEXT_HOP_6, metric: 1024 },
-  ]],
-  ["ipv6Routes", 1, "preference and cache statistics do not make a route foreign", [
     { to: "fd00:10:244:4::/64", via: "2001:db8::7", slot: 1, metric: 100, mtuBytes: 1400 },
+    { to: "fd00:10:244:5::/64", nextHopId: NEXT_HOP_6, metric: 1024 },
   ]],
 ];
 
-for (const [capture, slot, why, rows] of decoded) {
-  Deno.test(`decodeRoute() reads the routes of slot ${slot} from capture ${capture}: ${why}`, () => {
+for (const [capture, protocol, why, rows] of decoded) {
+  Deno.test(`decodeRoute() reads the routes of protocol ${protocol} from capture ${capture}: ${why}`, () => {
     const table = new Table(ROUTE, 1);
     const slots = new LinkSlots(LINK_INDEXES);
     eachMessage(
       fromHex(CAPTURES[capture]),
-      (message, attributes) => decodeRoute(message, attributes, slots, slot, table),
+      (message, attributes) => decodeRoute(message, attributes, slots, protocol, table),
     );
     assertEquals(table.words, routeTable(rows).words);
   });
 }
+
+Deno.test("decodeRoute() finds the link of a route where only its next hop knows it", () => {
+  // Without RTA_GATEWAY and RTA_OIF, as with the sysctl nexthop_compat_mode off.
+  const route =
+    "3400000018000200ecd7036b0000000002180000fe4c00010000000008000f00fe000000080001000af4050008001e000100004c";
+  for (
+    const [nextHops, slot] of [
+      [[{ id: NEXT_HOP_4, via: "192.0.2.7", slot: 1 }], 1],
+      [[{ id: 8, via: "192.0.2.7", slot: 1 }], NO_SLOT],
+    ] as const
+  ) {
+    const table = new Table(ROUTE, 1);
+    const slots = new LinkSlots(LINK_INDEXES, nextHopTable(nextHops));
+    eachMessage(
+      fromHex(route),
+      (message, attributes) => decodeRoute(message, attributes, slots, RTPROT_LODEN, table),
+    );
+    assertEquals(table.words, routeTable([{ to: "10.244.5.0/24", nextHopId: NEXT_HOP_4, slot }]).words);
+  }
+});
 
 Deno.test("RTPROT_LODEN is what the captures call protocol 76", () => {
   assertEquals(RTPROT_LODEN, 76);

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
+import { NO_SLOT } from "../../src/model/rows.ts";
 import { encodeRouteDeletion, RTPROT_BOOT } from "../../src/netlink/route.ts";
 import { routeTable, type RouteText } from "../netlink/golden.ts";
 import { Host } from "./netlink_host.ts";
@@ -21,7 +22,10 @@ const foreignRoutes: [options: string, why: string, ...rows: RouteText[]][] = [
     metric: 1024,
   }],
   ["fd00::/64 dev flannel.1 src 2001:db8::1", "a source address", { to: "fd00::/64", metric: 1024 }],
-  ["10.244.2.0/24 nexthop dev eth0 nexthop dev flannel.1", "not ours: another link comes first"],
+  ["10.244.2.0/24 nexthop dev eth0 nexthop dev flannel.1", "another link comes first", {
+    to: "10.244.2.0/24",
+    slot: NO_SLOT,
+  }],
   ["10.244.2.0/24 dev flannel.1 tos 0x10", "not ours: for one TOS"],
   ["fd00::/64 from 2001:db8::/32 dev flannel.1", "not ours: for one source"],
   ["10.244.2.0/24 via inet6 fe80::1 dev flannel.1", "a gateway of the other family", { to: "10.244.2.0/24" }],

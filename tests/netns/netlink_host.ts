@@ -102,7 +102,7 @@ export class Host implements AsyncDisposable {
   }
 
   routes(family: Family, linkIndex: number): Table {
-    const slots = new LinkSlots([linkIndex]);
+    const slots = new LinkSlots([linkIndex], this.nextHops(linkIndex));
     return this.#table(
       ROUTE,
       (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex),

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import { type Ipv4, type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, NO_SLOT, ROUTE } from "../../src/model/rows.ts";
 import type {
   DesiredLink,
   DesiredState,
@@ -356,6 +356,17 @@ const pruneCases: [route: RouteText, isDeleted: boolean, why: string][] = [
   [{ to: "10.244.9.0/24", protocol: RTPROT_KERNEL }, false, "the kernel made it for an address"],
   [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_LODEN }, true, "it is a direct route of ours"],
   [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_BOOT }, false, "on the underlay anybody says `boot`"],
+  [
+    { to: "10.244.9.0/24", slot: NO_SLOT, protocol: RTPROT_LODEN },
+    true,
+    "a former backend or underlay left it",
+  ],
+  [{ to: "10.244.9.0/24", slot: NO_SLOT, protocol: RTPROT_BOOT }, false, "anybody may have made it"],
+  [
+    { to: "10.244.1.0/24", slot: NO_SLOT, metric: 0xffff_ffff, type: 6, protocol: RTPROT_LODEN },
+    true,
+    "it is a blackhole that nobody asks for any more",
+  ],
   [{ to: "203.0.113.0/24", protocol: RTPROT_LODEN }, false, "it is outside the cluster networks"],
   [{ to: "10.244.0.0/15", protocol: RTPROT_LODEN }, false, "it is wider than the cluster network"],
   [{ to: "10.244.0.0/16", protocol: RTPROT_BOOT }, true, "it takes the whole cluster network"],
@@ -365,20 +376,28 @@ const pruneCases: [route: RouteText, isDeleted: boolean, why: string][] = [
 
 for (const [route, isDeleted, why] of pruneCases) {
   const { to, slot = 0, protocol } = route;
-  const where = `proto ${protocol} on ${slot === 0 ? "the VTEP" : "the underlay"}`;
+  const where = `proto ${protocol} on ${["the VTEP", "the underlay"][slot] ?? "something else"}`;
   Deno.test(`planTables() ${isDeleted ? "deletes" : "keeps"} a route to ${to} ${where}: ${why}`, () => {
     const found = { ...noTables(), routes: routeTable([route]) };
     assertEquals(steps(desired(VTEP, OWN), found), isDeleted ? ["delete routes observed 0"] : []);
   });
 }
 
-Deno.test("planTables() keeps next hops of others, which may stand on our link", () => {
-  const nextHops = nextHopTable([
-    { id: 7, via: "10.244.9.0", onlink: true, protocol: RTPROT_STATIC },
-    { id: 8, via: "10.244.8.0", onlink: true, protocol: RTPROT_LODEN },
-  ]);
-  assertEquals(steps(desired(VTEP, OWN), { ...noTables(), nextHops }), ["delete nextHops observed 1"]);
-});
+const nextHopCases: [id: string, protocol: number, slot: number, isDeleted: boolean, why: string][] = [
+  ["10.244.8.0", RTPROT_LODEN, 0, true, "its peer has left"],
+  ["10.244.8.0", RTPROT_LODEN, NO_SLOT, true, "it is of a backend or underlay that was given up"],
+  ["10.244.8.0", RTPROT_STATIC, 0, false, "others may stand on our link"],
+  ["0.0.0.7", RTPROT_LODEN, 1, false, "its id is not of this cluster network, so perhaps of another's agent"],
+];
+
+for (const [id, protocol, slot, isDeleted, why] of nextHopCases) {
+  const name = `next hop ${id} proto ${protocol} over ${slot === NO_SLOT ? "another link" : `link ${slot}`}`;
+  Deno.test(`planTables() ${isDeleted ? "deletes" : "keeps"} ${name}: ${why}`, () => {
+    const nextHops = nextHopTable([{ id: parseAddress(id) as Ipv4, via: "192.0.2.9", slot, protocol }]);
+    const found = { ...noTables(), nextHops };
+    assertEquals(steps(desired(VTEP, OWN), found), isDeleted ? ["delete nextHops observed 0"] : []);
+  });
+}
 
 const linkSteps: [step: LinkStep, text: string][] = [
   [{ kind: "create link", link: VTEP }, "create link flannel.1"],

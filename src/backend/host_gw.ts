@@ -1,0 +1,84 @@
+import { formatAddress, formatPrefix } from "../model/address.ts";
+import type { Lease } from "../model/lease.ts";
+import type { UnderlayAddress } from "../model/underlay.ts";
+import {
+  type Backend,
+  type BackendContext,
+  emptyTables,
+  networksOf,
+  partOf,
+  type PeerFault,
+} from "./backend.ts";
+import { gatewayFault, isOnSegment, pushDirectRoute } from "./direct_route.ts";
+
+/** The keys of `net-conf.json` for backends that encapsulate nothing. */
+export interface PlainOptions {
+  /** Largest packet of a pod; the underlay's MTU where absent. */
+  readonly mtuBytes?: number | undefined;
+}
+
+/** What the leases of flannel's host-gw say. */
+const LEASE_TYPE = "host-gw";
+
+/** Routes through the other hosts themselves: no encapsulation, and all hosts on one segment. */
+export function hostGwBackend(options: PlainOptions, context: BackendContext): Backend {
+  return {
+    type: "host-gw",
+    leaseType: LEASE_TYPE,
+    overlayMtuBytes: (underlay) => plainMtuBytes(options, underlay.addresses),
+    advertise: (underlay) => underlay.addresses.map(advertisedPart),
+
+    desire(underlay, own, remote) {
+      const tables = emptyTables(remote.length);
+      const faults: PeerFault[] = [];
+      const addresses = underlay.addresses.filter(({ family }) => partOf(own, family) !== undefined);
+      for (const address of addresses) {
+        for (const lease of remote) {
+          const part = lease.backendType === LEASE_TYPE ? partOf(lease, address.family) : undefined;
+          if (part === undefined) continue;
+          const reason = isOnSegment(address, part.underlayAddress)
+            ? gatewayFault(address, part.underlayAddress)
+            : offSegment(address, part.underlayAddress, underlay.linkName);
+          if (reason === undefined) pushDirectRoute(tables, 0, part, context);
+          else faults.push({ host: lease.host, reason });
+        }
+      }
+      return {
+        state: {
+          links: [{ kind: "underlay", name: underlay.linkName, linkIndex: underlay.linkIndex }],
+          addresses: [],
+          networks: networksOf(context, addresses.map(({ family }) => family)),
+          ...tables,
+        },
+        faults,
+      };
+    },
+  };
+}
+
+/** The MTU of pods whose packets leave the host as they are. */
+export function plainMtuBytes(options: PlainOptions, addresses: readonly UnderlayAddress[]): number {
+  return options.mtuBytes ?? Math.min(...addresses.map(({ mtuBytes }) => mtuBytes));
+}
+
+/** What this host publishes of one family. flannel writes no data either. */
+function advertisedPart(address: UnderlayAddress): ReturnType<Backend["advertise"]>[number] {
+  if (!isOnSegment(address, address.advertised)) {
+    const [advertised, found] = [address.advertised, address.address].map(formatAddress);
+    throw new Error(
+      `Cannot advertise ${advertised}: host-gw needs an address on the segment of the link, which has ${found}; ` +
+        "advertise that one, or use backend vxlan",
+    );
+  }
+  return { underlayAddress: address.advertised, backendData: null };
+}
+
+function offSegment(
+  { segments }: UnderlayAddress,
+  address: Lease["parts"][number]["underlayAddress"],
+  link: string,
+): string {
+  const where = segments.length === 0 ? "none" : segments.map(formatPrefix).join(", ");
+  return `its underlay address ${formatAddress(address)} is not on the segment of ${link} (${where}), ` +
+    "as host-gw needs; use backend vxlan or auto";
+}
