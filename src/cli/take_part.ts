@@ -206,6 +206,7 @@ export async function takePart(
         trigger,
         ownPortId: transport.portId,
         linkIndexes: () => reconciler.observer.linkIndexes,
+        networks,
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
       }, options)),

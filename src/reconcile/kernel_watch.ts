@@ -1,3 +1,5 @@
+import { type Family, type Prefix, prefixContains } from "../model/address.ts";
+import { readAddress } from "../model/rows.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import { LITTLE_ENDIAN, MessageReader } from "../netlink/message.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../netlink/address.ts";
@@ -9,6 +11,7 @@ import type { NotificationSocket } from "../netlink/socket.ts";
 import type { Trigger } from "./trigger.ts";
 
 const RECEIVE_BYTES = 64 * 1024;
+const RTA_DST = 1;
 const RTA_OIF = 4;
 const NHA_OIF = 5;
 
@@ -18,6 +21,8 @@ export interface KernelWatchDeps {
   readonly trigger: Trigger;
   /** Kernel link indexes of our links and of the underlay's. */
   readonly linkIndexes: () => readonly number[];
+  /** The cluster networks: a route to one of these is news over whichever link. */
+  readonly networks: readonly Prefix[];
   /** The port ID of the socket that our own changes go through: they are no news. */
   readonly ownPortId: number;
   /** Kernel link index of the underlay; 0 while it is lost, and then every link is news. */
@@ -87,13 +92,28 @@ function classify(
         // A default route: the underlay may be another one now.
         deps.underlayNudged();
         deps.trigger.nudge();
-      } else if (isOver(message, attributes, 12, RTA_OIF, linkIndexes)) deps.trigger.nudge();
+      } else if (
+        isOver(message, attributes, 12, RTA_OIF, linkIndexes) || isTo(message, attributes, deps.networks)
+      ) deps.trigger.nudge();
       return;
     case RTM_NEWNEXTHOP:
     case RTM_DELNEXTHOP:
       if (isOver(message, attributes, 8, NHA_OIF, linkIndexes)) deps.trigger.nudge();
       return;
   }
+}
+
+/** Reports whether a route's destination lies in one of `networks`. */
+function isTo(message: MessageReader, attributes: AttributeReader, networks: readonly Prefix[]): boolean {
+  const family = message.view.getUint8(message.start) as Family;
+  const words = new Uint32Array(4);
+  attributes.reset(message.start + 12, message.end);
+  while (attributes.next()) {
+    if (attributes.type !== RTA_DST) continue;
+    attributes.addressWords(words, 0);
+    return networks.some((network) => prefixContains(network, readAddress(words, 0, family)));
+  }
+  return false;
 }
 
 /** Reports whether a route or next hop leaves by one of the links, or does not say by which. */

@@ -56,6 +56,7 @@ async function withWatch(
     notifications,
     trigger,
     linkIndexes: () => [vtep],
+    networks: [],
     ownPortId,
     underlayLinkIndex: () => host.underlay.linkIndex,
     underlayNudged: () => {

@@ -60,6 +60,7 @@ Deno.test("watchKernel() nudges for what others change on our links, and for not
     notifications,
     trigger,
     linkIndexes: () => [ours],
+    networks: [],
     underlayLinkIndex: () => underlay,
     ownPortId: transport.portId,
     underlayNudged: () => underlayNudges++,

@@ -5,14 +5,18 @@ import { RTM_DELADDR, RTM_NEWADDR } from "../../src/netlink/address.ts";
 import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/netlink/neighbour.ts";
 import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP } from "../../src/netlink/next_hop.ts";
 import { RTM_DELROUTE, RTM_NEWROUTE } from "../../src/netlink/route.ts";
+import { routeTable } from "../netlink/golden.ts";
 import type { NotificationSocket } from "../../src/netlink/socket.ts";
 import { type KernelWatchDeps, watchKernel } from "../../src/reconcile/kernel_watch.ts";
+import { ROUTE } from "../../src/model/rows.ts";
+import { parsePrefix } from "../../src/model/address.ts";
 import { Trigger } from "../../src/reconcile/trigger.ts";
 
 const OURS = 7;
 const UNDERLAY = 2;
 const THEIRS = 9;
 const OWN_PORT_ID = 4711;
+const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_MULTIPATH = 9;
 const NHA_OIF = 5;
@@ -48,6 +52,16 @@ const address = (type: number, linkIndex: number) => notification(type, 8, linkI
 const neighbour = (type: number, linkIndex: number) => notification(type, 12, linkIndex);
 const route = (type: number, linkIndex: number) =>
   notification(type, 12, 0, (writer) => writer.attributeU32(RTA_OIF, linkIndex));
+const routeTo = (address: string, linkIndex: number) => {
+  const table = routeTable([{ to: address }]);
+  const isIpv4 = table.words[0] === 2;
+  const bytes = notification(RTM_NEWROUTE, 12, 0, (writer) => {
+    writer.attributeAddress(RTA_DST, table.words, ROUTE.destination, isIpv4 ? 4 : 16);
+    writer.attributeU32(RTA_OIF, linkIndex);
+  });
+  bytes[MESSAGE_HEADER_BYTES] = table.words[0]!;
+  return bytes;
+};
 const defaultRoute = (type: number, linkIndex: number) => {
   const bytes = route(type, linkIndex);
   bytes[MESSAGE_HEADER_BYTES + 1] = 0;
@@ -90,6 +104,7 @@ function watch(datagrams: Datagram[], overrides: Partial<KernelWatchDeps> = {}) 
       notifications: scripted(datagrams, controller),
       trigger,
       linkIndexes: () => [OURS, UNDERLAY],
+      networks: [parsePrefix("10.244.0.0/16"), parsePrefix("fd00:10:244::/48")],
       ownPortId: OWN_PORT_ID,
       underlayLinkIndex: () => UNDERLAY,
       underlayNudged: () => void heard.underlayNudges++,
@@ -103,6 +118,10 @@ const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: 
   ["our link is gone", link(RTM_DELLINK, OURS), 1, 0],
   ["the underlay changed", link(RTM_NEWLINK, UNDERLAY), 1, 1],
   ["the underlay is gone", link(RTM_DELLINK, UNDERLAY), 1, 1],
+  ["a route to a peer's subnet goes over somebody else's link", routeTo("10.244.2.0/24", THEIRS), 1, 0],
+  ["such a route in IPv6", routeTo("fd00:10:244:2::/64", THEIRS), 1, 0],
+  ["a route to elsewhere goes over somebody else's link", routeTo("203.0.113.0/24", THEIRS), 0, 0],
+  ["such a route in IPv6", routeTo("2001:db8:7::/64", THEIRS), 0, 0],
   ["somebody else's link changed", link(RTM_NEWLINK, THEIRS), 0, 0],
   ["our link got an address", address(RTM_NEWADDR, OURS), 1, 0],
   ["our link lost an address", address(RTM_DELADDR, OURS), 1, 0],
@@ -190,6 +209,7 @@ Deno.test("watchKernel() asks anew which links are ours, since a link that was m
     notifications: inBursts as NotificationSocket,
     trigger,
     linkIndexes: () => [linkIndex],
+    networks: [],
     ownPortId: OWN_PORT_ID,
     underlayLinkIndex: () => UNDERLAY,
     underlayNudged: () => {},
