@@ -268,10 +268,28 @@ const rows: readonly Row[] = [
     expected: { Type: "udp", Port: 8285 },
   },
   {
-    name: "another backend has a type alone",
-    values: { flannel: { backend: "host-gw", backendPort: 1 } },
+    name: "host-gw has an MTU",
+    values: { flannel: { backend: "host-gw", backendPort: 1, mtu: 1400 } },
     look: (objects) => netConfOf(objects).Backend,
-    expected: { Type: "host-gw" },
+    expected: { Type: "host-gw", MTU: 1400 },
+  },
+  {
+    name: "auto has the keys of vxlan",
+    values: { flannel: { backend: "auto", vni: 7, backendPort: 4789 } },
+    look: (objects) => netConfOf(objects).Backend,
+    expected: { Type: "auto", VNI: 7, Port: 4789 },
+  },
+  {
+    name: "another backend has a type alone",
+    values: { flannel: { backend: "ipip", backendPort: 1 } },
+    look: (objects) => netConfOf(objects).Backend,
+    expected: { Type: "ipip" },
+  },
+  {
+    name: "flannel.masqueradeExclude is what pods reach with their own addresses",
+    values: { flannel: { masqueradeExclude: ["192.0.2.0/24", "2001:db8::/32"] } },
+    look: (objects) => netConfOf(objects).MasqueradeExclude,
+    expected: ["192.0.2.0/24", "2001:db8::/32"],
   },
   {
     name: "flannel.cniConf is what the conflist is made of",

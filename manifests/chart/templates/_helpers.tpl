@@ -34,12 +34,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The backend in net-conf.json: its type, and the keys of that type which are set. */}}
 {{- define "loden.backend" -}}
 {{- $keys := dict -}}
-{{- if eq .backend "vxlan" -}}
+{{- if or (eq .backend "vxlan") (eq .backend "auto") -}}
 {{- $keys = dict "Port" "backendPort" "MTU" "mtu" "VNI" "vni" "GBP" "GBP" "DirectRouting" "directRouting" "MacPrefix" "macPrefix" -}}
 {{- else if eq .backend "wireguard" -}}
 {{- $keys = dict "ListenPort" "backendPort" "ListenPortV6" "backendPortv6" "MTU" "mtu" "PSK" "psk" "Mode" "tunnelMode" "PersistentKeepaliveInterval" "keepaliveInterval" -}}
 {{- else if eq .backend "udp" -}}
 {{- $keys = dict "Port" "backendPort" -}}
+{{- else if or (eq .backend "host-gw") (eq .backend "alloc") -}}
+{{- $keys = dict "MTU" "mtu" -}}
 {{- end -}}
 {{- $backend := dict "Type" .backend -}}
 {{- range $key, $name := $keys -}}
@@ -66,6 +68,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.podCidrv6 -}}
 {{- $_ := set $conf "EnableIPv6" true -}}
 {{- $_ := set $conf "IPv6Network" .Values.podCidrv6 -}}
+{{- end -}}
+{{- with .Values.flannel.masqueradeExclude -}}
+{{- $_ := set $conf "MasqueradeExclude" . -}}
 {{- end -}}
 {{- toPrettyJson $conf -}}
 {{- end }}
