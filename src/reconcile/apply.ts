@@ -1,9 +1,9 @@
-import { type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, readAddress, readMac, ROUTE } from "../model/rows.ts";
+import { AF_INET6, type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, readAddress, readMac, ROUTE, ROUTE_ONLINK } from "../model/rows.ts";
 import type { DesiredLink } from "../model/state.ts";
 import { encodeAddress, encodeAddressDeletion } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH, NetlinkError } from "../netlink/errno.ts";
+import { EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ESRCH, NetlinkError } from "../netlink/errno.ts";
 import {
   encodeLinkChange,
   encodeLinkDeletion,
@@ -45,6 +45,7 @@ const ENCODE: Readonly<Record<TableName, { set: EncodeRow; delete: EncodeRow }>>
  * Carries out one step on a link.
  *
  * @throws {NetlinkError} If the kernel refused.
+ * @throws {Error} If a link is needed that is somebody else's.
  */
 export function applyLinkStep(client: NetlinkClient, step: LinkStep): void {
   switch (step.kind) {
@@ -78,6 +79,8 @@ export function applyLinkStep(client: NetlinkClient, step: LinkStep): void {
         `change link ${step.name}`,
         (writer, sequence) => encodeLinkChange(writer, sequence, step.linkIndex, step.change),
       );
+    case "need link":
+      throw new Error(`Cannot route over link ${step.name}: ${step.why}`);
     default: {
       const { linkIndex } = presentLink(client, step.name);
       const value = { linkIndex, ...step.prefix };
@@ -118,15 +121,53 @@ export function applyTableStep(
   const encode = ENCODE[step.table][operation === "delete" ? "delete" : "set"];
   const { words } = rows;
   const rowWords = rows.layout.words;
+  const misled: number[] = [];
   client.batch(
     indices.length,
     (index, writer, sequence) => encode(writer, sequence, words, indices[index]! * rowWords, linkIndexes),
     (index, errno, extack) => {
       if (operation === "delete" && ALREADY_GONE.has(errno)) return;
-      const action = `${operation} ${describeRow(step.table, words, indices[index]! * rowWords, links)}`;
+      const at = indices[index]! * rowWords;
+      if (step.table === "routes" && errno === EINVAL && isUnseenIpv6(words, at)) {
+        misled.push(at);
+        return;
+      }
+      const action = `${operation} ${describeRow(step.table, words, at, links)}`;
       failures.add(new NetlinkError(action, errno, extack).message);
     },
   );
+  for (const at of misled) {
+    const action = `${operation} ${describeRow("routes", words, at, links)}`;
+    try {
+      setInTwoSteps(client, action, words.subarray(at, at + rowWords), linkIndexes);
+    } catch (error) {
+      failures.add(error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+
+function isUnseenIpv6(words: Uint32Array, at: number): boolean {
+  return words[at] === AF_INET6 && (words[at + ROUTE.traits]! & ROUTE_ONLINK) !== 0;
+}
+
+/**
+ * Sets an IPv6 route whose gateway lies in its own destination while another route leads there by another link, as
+ * one to the same destination may: the kernel refuses the gateway then (`ip6_route_check_nh_onlink()`, EINVAL), though
+ * it is not to be looked up. A route without the gateway takes the destination over first.
+ *
+ * @throws {NetlinkError} If the kernel refused.
+ */
+function setInTwoSteps(
+  client: NetlinkClient,
+  action: string,
+  route: Uint32Array,
+  linkIndexes: readonly number[],
+): void {
+  const bare = route.slice().fill(0, ROUTE.gateway, ROUTE.gateway + 4);
+  bare[ROUTE.traits]! &= ~ROUTE_ONLINK;
+  for (const row of [bare, route]) {
+    client.request(action, (writer, sequence) => encodeRoute(writer, sequence, row, 0, linkIndexes));
+  }
 }
 
 /** Says what a row is, as iproute2 prints it. */

@@ -19,6 +19,7 @@ import type {
   ObservedAddress,
   ObservedLink,
   StateTables,
+  UnderlayLink,
   VxlanLink,
 } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
@@ -42,6 +43,7 @@ export type LinkStep =
     readonly change: LinkChange;
     readonly why: string;
   }
+  | { readonly kind: "need link"; readonly name: string; readonly why: string }
   | { readonly kind: "add address"; readonly name: string; readonly prefix: Prefix }
   | { readonly kind: "delete address"; readonly name: string; readonly prefix: Prefix };
 
@@ -68,10 +70,16 @@ export function planLinks(
   addresses: readonly ObservedAddress[],
 ): LinkStep[] {
   return desired.links.flatMap((link, slot) => {
-    if (link.kind === "underlay") return [];
+    if (link.kind === "underlay") return needLink(link, links[slot]);
     const wanted = desired.addresses.filter((address) => address.slot === slot).map(({ prefix }) => prefix);
     return planLink(link, links[slot], addresses, wanted, desired.networks);
   });
+}
+
+/** The underlay's link is somebody else's to make and to set up; without it no route over it can be made. */
+function needLink({ name }: UnderlayLink, found: ObservedLink | undefined): LinkStep[] {
+  if (found?.isUp) return [];
+  return [{ kind: "need link", name, why: found === undefined ? "it does not exist" : "it is down" }];
 }
 
 function planLink(
@@ -216,6 +224,8 @@ export function describeLinkStep(step: LinkStep): string {
       return `repair link ${step.link.name}`;
     case "change link":
       return `change link ${step.name}`;
+    case "need link":
+      return `route over link ${step.name}`;
     default:
       return `${step.kind} ${formatPrefix(step.prefix)} on ${step.name}`;
   }

@@ -55,7 +55,7 @@ export interface Drift {
  */
 export function observeDrift(deps: Pick<ReconcilerDeps, "observer">, state: DesiredState): Drift {
   const links = deps.observer.links(state.links);
-  const linkIndexes = links.map((link) => link?.linkIndex ?? 0);
+  const linkIndexes = usableIndexes(links);
   return {
     links: planLinks(state, links, deps.observer.addresses(vteps(state, links))),
     tables: planTables(state, deps.observer.tables(state, linkIndexes)),
@@ -117,6 +117,11 @@ function reconcileLinks(deps: ReconcilerDeps, state: DesiredState, failures: Fai
   return steps.length;
 }
 
+/** The kernel's index of each link; 0 where none can carry a route, as while it is down. */
+function usableIndexes(links: readonly (ObservedLink | undefined)[]): number[] {
+  return links.map((link) => link?.isUp ? link.linkIndex : 0);
+}
+
 /** Only links of our own are looked at closely. */
 function vteps(
   state: DesiredState,
@@ -127,7 +132,7 @@ function vteps(
 
 /** Brings the tables to their desired state; returns how many rows that changed. */
 function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, failures: Failures): number {
-  const linkIndexes = deps.observer.links(state.links).map((link) => link?.linkIndex ?? 0);
+  const linkIndexes = usableIndexes(deps.observer.links(state.links));
   let planned = 0;
   for (const whole of planTables(state, deps.observer.tables(state, linkIndexes))) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
@@ -141,7 +146,7 @@ function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, 
   return planned;
 }
 
-/** The step without the rows of links that could not be created; why they could not is a failure already. */
+/** The step without the rows of links that are not there or down; why they are is a failure already. */
 function onPresentLinks(step: TableStep, linkIndexes: readonly number[]): TableStep {
   if (!linkIndexes.includes(0)) return step;
   const { words, layout } = step.rows;

@@ -1,3 +1,4 @@
+import type { Backend, BackendContext } from "../../src/backend/backend.ts";
 import { vxlanBackend, type VxlanOptions } from "../../src/backend/vxlan.ts";
 import type { Log } from "../../src/log/log.ts";
 import type { Family, Prefix } from "../../src/model/address.ts";
@@ -21,6 +22,8 @@ import { createUnderlayLink, TestNetns } from "./netns.ts";
 export interface TestHostOptions {
   readonly family?: Family;
   readonly vxlan?: Partial<VxlanOptions>;
+  /** Makes another backend than vxlan. */
+  readonly backend?: (context: BackendContext) => Backend;
   readonly hasNextHopObjects?: boolean;
 }
 
@@ -45,10 +48,11 @@ export class TestHost implements AsyncDisposable {
   readonly netns: TestNetns;
   readonly family: Family;
   readonly transport: NetlinkTransport;
-  readonly underlay: Underlay;
-  readonly own: Lease;
+  underlay: Underlay;
+  own: Lease;
   readonly networks: readonly Prefix[];
-  readonly #options: TestHostOptions;
+  /** May change between passes, as after a restart with another configuration. */
+  options: TestHostOptions;
   readonly #stack: AsyncDisposableStack;
 
   private constructor(
@@ -64,7 +68,7 @@ export class TestHost implements AsyncDisposable {
     this.family = options.family ?? 2;
     this.networks = [parsePrefix(FAMILY[this.family].network)];
     this.own = leaseOf("own", FAMILY[this.family].own, FAMILY[this.family].address, OWN_MAC);
-    this.#options = options;
+    this.options = options;
     this.#stack = stack;
   }
 
@@ -96,10 +100,12 @@ export class TestHost implements AsyncDisposable {
   /** What a pass for `remote` needs, over `transport` in place of the host's own where one is given. */
   deps(remote: readonly Lease[], transport: NetlinkTransport = this.transport): ReconcilerDeps {
     const client = new NetlinkClient(transport);
-    const hasNextHopObjects = this.#options.hasNextHopObjects ?? true;
-    const backend = vxlanBackend(
-      { vni: 1, port: 8472, gbp: false, learning: false, directRouting: false, ...this.#options.vxlan },
-      { networks: this.networks, hasNextHopObjects },
+    const hasNextHopObjects = this.options.hasNextHopObjects ?? true;
+    const { backend: make, vxlan } = this.options;
+    const context = { networks: this.networks, hasNextHopObjects };
+    const backend = make?.(context) ?? vxlanBackend(
+      { vni: 1, port: 8472, gbp: false, learning: false, directRouting: false, ...vxlan },
+      context,
     );
     return {
       client,

@@ -11,7 +11,7 @@ const FAMILIES: readonly (readonly [name: string, family: Family])[] = [["IPv4",
 const WALK_STEPS = 60;
 
 /** Mended while the peer is there; once it has left, a route over another link is nobody's business here. */
-const TAKEN_OVER = "a route is taken over by another link";
+const TAKEN_OVER = "a route is taken over by";
 
 /** What somebody else may do to the overlay's kernel state, as arguments of ip(8) or bridge(8). */
 function faults(family: Family): readonly (readonly [name: string, commands: readonly string[][]])[] {
@@ -31,7 +31,8 @@ function faults(family: Family): readonly (readonly [name: string, commands: rea
     ["a route loses its gateway", [
       ["ip", version, "route", "replace", `${peer}/${length}`, "dev", link],
     ]],
-    [TAKEN_OVER, [["ip", version, "route", "replace", `${peer}/${length}`, "dev", "lo"]]],
+    [`${TAKEN_OVER} the loopback`, [["ip", version, "route", "replace", `${peer}/${length}`, "dev", "lo"]]],
+    [`${TAKEN_OVER} the underlay`, [["ip", version, "route", "replace", `${peer}/${length}`, "dev", "eth0"]]],
     [
       "all routes are deleted",
       peers.map((subnet) => ["ip", version, "route", "delete", `${subnet}/${length}`]),
@@ -118,7 +119,7 @@ for (const [name, family] of FAMILIES) {
     using libc = new Libc();
     await using host = await TestHost.open(libc, { family });
     const random = seededRandom(SEED + family);
-    const mendable = faults(family).filter(([fault]) => fault !== TAKEN_OVER);
+    const mendable = faults(family).filter(([fault]) => !fault.startsWith(TAKEN_OVER));
     for (let step = 1; step <= WALK_STEPS; step++) {
       const scenario = pick(random, all);
       const [fault, commands] = random() < 0.5 ? pick(random, mendable) : ["nothing", []];
@@ -147,7 +148,11 @@ for (const [name, family] of FAMILIES) {
       for (let step = 0; step < steps; step++) {
         await using host = await TestHost.open(libc, { family });
         const report = host.reconcile(busy.remote, refusing(host.transport, step, errno));
-        assertEquals(report.failureCount > 0, true, `step ${step} was refused without a word`);
+        if (report.failureCount === 0) {
+          // IPv6 routes that the kernel finds invalid are set in two steps, at once.
+          assertEquals([errno, family], [22, 10], `step ${step} was refused without a word`);
+          assertEquals(await host.show(), [...busy.kernel], `step ${step}`);
+        }
         assertEquals(host.reconcile(busy.remote).failures, [], `step ${step}`);
         assertEquals(await host.show(), [...busy.kernel], `step ${step}`);
       }

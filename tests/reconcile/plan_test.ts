@@ -40,6 +40,15 @@ const VTEP6: VxlanLink = {
   local: parseAddress("2001:db8::1"),
 };
 const UNDERLAY: DesiredLink = { kind: "underlay", name: "eth0", linkIndex: 2 };
+const ETH0: ObservedLink = {
+  linkIndex: 2,
+  name: "eth0",
+  isUp: true,
+  mtuBytes: 1500,
+  mac: undefined,
+  kind: "veth",
+  vxlan: undefined,
+};
 const OWN = "10.244.1.0/32";
 const OWN6 = "fd00:10:244:1::/128";
 
@@ -276,14 +285,14 @@ for (const { why, link = VTEP, found, addresses, steps } of linkCases) {
   const own = link === VTEP6 ? OWN6 : OWN;
   const name = steps.length === 0 ? "nothing" : `"${steps.join(", ")}"`;
   Deno.test(`planLinks() plans ${name}, since ${why}`, () => {
-    const plan = planLinks(desired(link, own), [found, undefined], addresses ?? [address(own)]);
+    const plan = planLinks(desired(link, own), [found, ETH0], addresses ?? [address(own)]);
     assertEquals(said(plan), [...steps]);
   });
 }
 
 Deno.test("planLinks() says in each step what the kernel must be told", () => {
   const found = observed(VTEP, { local: parseAddress("192.0.2.99") }, { mtuBytes: 1280, isUp: false });
-  assertEquals(planLinks(desired(VTEP, OWN), [found, undefined], [address(OWN)]), [
+  assertEquals(planLinks(desired(VTEP, OWN), [found, ETH0], [address(OWN)]), [
     { kind: "repair vxlan", linkIndex: 7, link: VTEP, why: "local address 192.0.2.99" },
     {
       kind: "change link",
@@ -295,10 +304,19 @@ Deno.test("planLinks() says in each step what the kernel must be told", () => {
   ]);
 });
 
-Deno.test("planLinks() leaves the underlay alone, even where it is away", () => {
-  const state = { ...desired(VTEP, OWN), links: [UNDERLAY], addresses: [] };
-  assertEquals(planLinks(state, [undefined], [address("10.244.77.0/32", RT_SCOPE_UNIVERSE, 2)]), []);
-});
+const underlays: [found: ObservedLink | undefined, steps: string[], why: string][] = [
+  [ETH0, [], "it is there, with whatever addresses"],
+  [{ ...ETH0, isUp: false }, ["route over link eth0: it is down"], "it is not ours to set up"],
+  [undefined, ["route over link eth0: it does not exist"], "it is not ours to make"],
+];
+
+for (const [found, steps, why] of underlays) {
+  Deno.test(`planLinks() ${steps.length === 0 ? "leaves the underlay alone" : "needs the underlay"}: ${why}`, () => {
+    const state = { ...desired(VTEP, OWN), links: [UNDERLAY], addresses: [] };
+    const foreign = address("10.244.77.0/32", RT_SCOPE_UNIVERSE, 2);
+    assertEquals(said(planLinks(state, [found], [foreign])), steps);
+  });
+}
 
 /** What one peer takes, `third` in the third octet of its subnet. */
 function peer(third: number, mac: string): StateTables {
@@ -402,6 +420,7 @@ for (const [id, protocol, slot, isDeleted, why] of nextHopCases) {
 const linkSteps: [step: LinkStep, text: string][] = [
   [{ kind: "create link", link: VTEP }, "create link flannel.1"],
   [{ kind: "delete link", linkIndex: 7, name: "flannel.1", why: "it is" }, "delete link flannel.1"],
+  [{ kind: "need link", name: "eth0", why: "it is down" }, "route over link eth0"],
   [{ kind: "repair vxlan", linkIndex: 7, link: VTEP, why: "it drifted" }, "repair link flannel.1"],
   [
     { kind: "change link", linkIndex: 7, name: "flannel.1", change: { isUp: true }, why: "down" },
