@@ -2,6 +2,8 @@ import { assertEquals } from "@std/assert";
 import { withBlackholes } from "../../src/backend/blackhole.ts";
 import { hostGwBackend } from "../../src/backend/host_gw.ts";
 import type { Family } from "../../src/model/address.ts";
+import { NetlinkClient } from "../../src/netlink/client.ts";
+import { planKernel } from "../../src/cli/cleanup_kernel.ts";
 import { Libc } from "../../src/netlink/ffi.ts";
 import { TestHost, type TestHostOptions } from "../double/test_host.ts";
 
@@ -80,5 +82,15 @@ for (const [name, { family, version, subnet, gateway, gone, route }] of Object.e
     host.options = { family: family as Family, ...PLAIN };
     assertEquals(host.reconcile([]).failures, []);
     assertEquals(await host.show(), flannels);
+  });
+
+  Deno.test(`cleanup takes a blackhole route away, ${name}`, async () => {
+    using libc = new Libc();
+    await using host = await open(libc, BLACKHOLE);
+    host.reconcile([]);
+    const { steps, kept } = planKernel(new NetlinkClient(host.transport));
+    assertEquals([steps.map(({ object }) => object.split(" on ")[0]), kept], [[`route ${subnet}`], []]);
+    for (const step of steps) await step.run();
+    assertEquals(await host.show(), []);
   });
 }
