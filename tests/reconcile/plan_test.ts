@@ -1,45 +1,11 @@
 import { assertEquals } from "@std/assert";
-import { type Ipv4, type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, NO_SLOT, ROUTE } from "../../src/model/rows.ts";
-import type {
-  DesiredLink,
-  DesiredState,
-  ObservedAddress,
-  ObservedLink,
-  ObservedVxlan,
-  StateTables,
-  VxlanLink,
-} from "../../src/model/state.ts";
-import { Table } from "../../src/model/table.ts";
-import { describeLinkStep, type LinkStep, planLinks, planTables } from "../../src/reconcile/plan.ts";
-import { fdbTable, neighbourTable, nextHopTable, routeTable, type RouteText } from "../netlink/golden.ts";
+import { type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import type { ObservedAddress, ObservedLink, ObservedVxlan, VxlanLink } from "../../src/model/state.ts";
+import { describeLinkStep, type LinkStep, planLinks } from "../../src/reconcile/plan.ts";
+import { desired, OWN, OWN6, UNDERLAY, VTEP, VTEP6 } from "./desired.ts";
 
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
-const RTPROT_KERNEL = 2;
-const RTPROT_BOOT = 3;
-const RTPROT_STATIC = 4;
-const RTPROT_LODEN = 76;
-
-const VTEP: VxlanLink = {
-  kind: "vxlan",
-  name: "flannel.1",
-  vni: 1,
-  port: 8472,
-  mtuBytes: 1450,
-  mac: 0x0e2a00000001 as Mac,
-  local: parseAddress("192.0.2.1"),
-  underlayLinkIndex: 2,
-  learning: false,
-  gbp: false,
-};
-const VTEP6: VxlanLink = {
-  ...VTEP,
-  name: "flannel-v6.1",
-  mtuBytes: 1430,
-  local: parseAddress("2001:db8::1"),
-};
-const UNDERLAY: DesiredLink = { kind: "underlay", name: "eth0", linkIndex: 2 };
 const ETH0: ObservedLink = {
   linkIndex: 2,
   name: "eth0",
@@ -49,27 +15,6 @@ const ETH0: ObservedLink = {
   kind: "veth",
   vxlan: undefined,
 };
-const OWN = "10.244.1.0/32";
-const OWN6 = "fd00:10:244:1::/128";
-
-function noTables(): StateTables {
-  return {
-    neighbours: new Table(NEIGHBOUR),
-    fdb: new Table(FDB),
-    nextHops: new Table(NEXT_HOP),
-    routes: new Table(ROUTE),
-  };
-}
-
-function desired(link: DesiredLink, own: string, tables: Partial<StateTables> = {}): DesiredState {
-  return {
-    links: [link, UNDERLAY],
-    addresses: [{ slot: 0, prefix: parsePrefix(own) }],
-    networks: [parsePrefix("10.244.0.0/16"), parsePrefix("fd00:10:244::/48")],
-    ...noTables(),
-    ...tables,
-  };
-}
 
 /** The link as the kernel has it once it is settled, but for what differs. */
 function observed(link: VxlanLink, vxlan: Partial<ObservedVxlan> = {}, rest: Partial<ObservedLink> = {}) {
@@ -315,105 +260,6 @@ for (const [found, steps, why] of underlays) {
     const state = { ...desired(VTEP, OWN), links: [UNDERLAY], addresses: [] };
     const foreign = address("10.244.77.0/32", RT_SCOPE_UNIVERSE, 2);
     assertEquals(said(planLinks(state, [found], [foreign])), steps);
-  });
-}
-
-/** What one peer takes, `third` in the third octet of its subnet. */
-function peer(third: number, mac: string): StateTables {
-  const gateway = `10.244.${third}.0`;
-  return {
-    neighbours: neighbourTable([{ address: gateway, mac }]),
-    fdb: fdbTable([{ mac, to: `192.0.2.${third}` }]),
-    nextHops: nextHopTable([{ id: 0x0af40000 + third * 256, via: gateway, onlink: true }]),
-    routes: routeTable([{ to: `${gateway}/24`, nextHopId: 0x0af40000 + third * 256 }]),
-  };
-}
-
-function steps(state: DesiredState, found: StateTables): string[] {
-  return planTables(state, found).map(({ table, operation, rows, indices }) => {
-    const side = rows === state[table] ? "desired" : rows === found[table] ? "observed" : "neither";
-    return `${operation} ${table} ${side} ${[...indices]}`;
-  });
-}
-
-Deno.test("planTables() adds what a route needs before it, and deletes the other way round behind all additions", () => {
-  const wanted = desired(VTEP, OWN, peer(2, "0e:2a:00:00:00:0a"));
-  assertEquals(steps(wanted, peer(3, "0e:2a:00:00:00:0b")), [
-    "add neighbours desired 0",
-    "add fdb desired 0",
-    "add nextHops desired 0",
-    "add routes desired 0",
-    "delete routes observed 0",
-    "delete nextHops observed 0",
-    "delete fdb observed 0",
-    "delete neighbours observed 0",
-  ]);
-});
-
-Deno.test("planTables() replaces in place what has another value, and never deletes it first", () => {
-  const wanted = desired(VTEP, OWN, {
-    ...peer(2, "0e:2a:00:00:00:0a"),
-    fdb: fdbTable([{ mac: "0e:2a:00:00:00:0a", to: "192.0.2.77" }]),
-    routes: routeTable([{ to: "10.244.2.0/24", via: "10.244.2.0", onlink: true }]),
-  });
-  assertEquals(steps(wanted, peer(2, "0e:2a:00:00:00:0a")), [
-    "replace fdb desired 0",
-    "replace routes desired 0",
-  ]);
-});
-
-Deno.test("planTables() plans nothing for a settled kernel", () => {
-  const settled = peer(2, "0e:2a:00:00:00:0a");
-  assertEquals(steps(desired(VTEP, OWN, settled), peer(2, "0e:2a:00:00:00:0a")), []);
-});
-
-const pruneCases: [route: RouteText, isDeleted: boolean, why: string][] = [
-  [{ to: "10.244.9.0/24", protocol: RTPROT_LODEN }, true, "it is ours, and its peer has left"],
-  [{ to: "10.244.9.0/24", protocol: RTPROT_BOOT }, true, "flanneld left it on the VTEP"],
-  [{ to: "10.244.9.0/24", protocol: RTPROT_STATIC }, false, "an administrator set it"],
-  [{ to: "10.244.9.0/24", protocol: RTPROT_KERNEL }, false, "the kernel made it for an address"],
-  [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_LODEN }, true, "it is a direct route of ours"],
-  [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_BOOT }, false, "on the underlay anybody says `boot`"],
-  [
-    { to: "10.244.9.0/24", slot: NO_SLOT, protocol: RTPROT_LODEN },
-    true,
-    "a former backend or underlay left it",
-  ],
-  [{ to: "10.244.9.0/24", slot: NO_SLOT, protocol: RTPROT_BOOT }, false, "anybody may have made it"],
-  [
-    { to: "10.244.1.0/24", slot: NO_SLOT, metric: 0xffff_ffff, type: 6, protocol: RTPROT_LODEN },
-    true,
-    "it is a blackhole that nobody asks for any more",
-  ],
-  [{ to: "203.0.113.0/24", protocol: RTPROT_LODEN }, false, "it is outside the cluster networks"],
-  [{ to: "10.244.0.0/15", protocol: RTPROT_LODEN }, false, "it is wider than the cluster network"],
-  [{ to: "10.244.0.0/16", protocol: RTPROT_BOOT }, true, "it takes the whole cluster network"],
-  [{ to: "fd00:10:244:9::/64", metric: 1024, protocol: RTPROT_LODEN }, true, "IPv6 is no different"],
-  [{ to: "fd00:10:999::/64", metric: 1024, protocol: RTPROT_LODEN }, false, "it is outside in IPv6, too"],
-];
-
-for (const [route, isDeleted, why] of pruneCases) {
-  const { to, slot = 0, protocol } = route;
-  const where = `proto ${protocol} on ${["the VTEP", "the underlay"][slot] ?? "something else"}`;
-  Deno.test(`planTables() ${isDeleted ? "deletes" : "keeps"} a route to ${to} ${where}: ${why}`, () => {
-    const found = { ...noTables(), routes: routeTable([route]) };
-    assertEquals(steps(desired(VTEP, OWN), found), isDeleted ? ["delete routes observed 0"] : []);
-  });
-}
-
-const nextHopCases: [id: string, protocol: number, slot: number, isDeleted: boolean, why: string][] = [
-  ["10.244.8.0", RTPROT_LODEN, 0, true, "its peer has left"],
-  ["10.244.8.0", RTPROT_LODEN, NO_SLOT, true, "it is of a backend or underlay that was given up"],
-  ["10.244.8.0", RTPROT_STATIC, 0, false, "others may stand on our link"],
-  ["0.0.0.7", RTPROT_LODEN, 1, false, "its id is not of this cluster network, so perhaps of another's agent"],
-];
-
-for (const [id, protocol, slot, isDeleted, why] of nextHopCases) {
-  const name = `next hop ${id} proto ${protocol} over ${slot === NO_SLOT ? "another link" : `link ${slot}`}`;
-  Deno.test(`planTables() ${isDeleted ? "deletes" : "keeps"} ${name}: ${why}`, () => {
-    const nextHops = nextHopTable([{ id: parseAddress(id) as Ipv4, via: "192.0.2.9", slot, protocol }]);
-    const found = { ...noTables(), nextHops };
-    assertEquals(steps(desired(VTEP, OWN), found), isDeleted ? ["delete nextHops observed 0"] : []);
   });
 }
 
