@@ -145,7 +145,7 @@ export async function takePart(
 
   const wanted = wantedState({
     backend,
-    underlay: () => underlay.current,
+    underlay: () => underlay.usable,
     own: () => membership.own,
     remote: (own) => leases.remote(own, networks),
     unreadable: () => registry.faults,

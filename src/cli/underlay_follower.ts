@@ -29,6 +29,7 @@ export class UnderlayFollower {
   readonly #deps: UnderlayFollowerDeps;
   readonly #maxAgeMs: number;
   #current: Underlay;
+  #usable: Underlay;
   #lookedMs: number;
   #isStale = false;
   #reason: string | undefined;
@@ -36,6 +37,7 @@ export class UnderlayFollower {
   private constructor(deps: UnderlayFollowerDeps, current: Underlay, maxAgeMs: number) {
     this.#deps = deps;
     this.#current = current;
+    this.#usable = current;
     this.#maxAgeMs = maxAgeMs;
     this.#lookedMs = deps.elapsedMs();
   }
@@ -73,9 +75,14 @@ export class UnderlayFollower {
     }
   }
 
-  /** The last choice; keeps its identity while nothing changes. */
+  /** The last choice, and of a family that has lost its address the last one: what others were told stays true. */
   get current(): Underlay {
     return this.#current;
+  }
+
+  /** Without the families that have lost their address: what is built of those is left as it is. */
+  get usable(): Underlay {
+    return this.#usable;
   }
 
   /** The kernel's index of the chosen link; 0 while no link fits. */
@@ -100,11 +107,15 @@ export class UnderlayFollower {
     if (!this.#isStale && nowMs - this.#lookedMs < this.#maxAgeMs) return;
     this.#lookedMs = nowMs;
     try {
-      const chosen = keepLostFamilies(choose(), this.#current);
+      const chosen = choose();
       this.#isStale = false;
       this.#reason = undefined;
-      if (text(chosen) === text(this.#current)) return;
-      this.#current = chosen;
+      const lost = lostAddresses(chosen, this.#current);
+      const isLost = ({ family }: UnderlayAddress) => lost.some((old) => old.family === family);
+      const current = withLost(chosen, lost);
+      if (text(current) === text(this.#current)) return;
+      this.#current = current;
+      this.#usable = { ...chosen, addresses: chosen.addresses.filter((address) => !isLost(address)) };
       log.write("info", "underlay changed", this.facts());
       changed();
     } catch (error) {
@@ -127,19 +138,24 @@ export class UnderlayFollower {
   }
 }
 
-/** A family that has lost its address keeps the last one: what is built stays, and the other family goes on. */
-function keepLostFamilies(chosen: Underlay, last: Underlay): Underlay {
-  const isLost = ({ family, address }: UnderlayAddress) => {
+/** Addresses of `last` in whose family `chosen` has none that is as good. */
+function lostAddresses(chosen: Underlay, last: Underlay): readonly UnderlayAddress[] {
+  return last.addresses.filter(({ family, address }) => {
     const now = chosen.addresses.find((other) => other.family === family);
     if (now === undefined) return true;
     return prefixContains(LINK_LOCAL, now.address) && !prefixContains(LINK_LOCAL, address);
-  };
-  const lost = last.addresses.filter(isLost);
+  });
+}
+
+/** Puts lost addresses back into a choice, and says that they are lost. */
+function withLost(chosen: Underlay, lost: readonly UnderlayAddress[]): Underlay {
   if (lost.length === 0) return chosen;
   const kept = chosen.addresses.filter(({ family }) => !lost.some((old) => old.family === family));
-  const shortfalls = chosen.shortfalls ??
-    lost.map(({ address }) => `link ${chosen.linkName} has lost ${formatAddress(address)}`);
-  return { ...chosen, addresses: [...kept, ...lost].sort((a, b) => a.family - b.family), shortfalls };
+  return {
+    ...chosen,
+    addresses: [...kept, ...lost].sort((a, b) => a.family - b.family),
+    shortfalls: lost.map(({ address }) => `link ${chosen.linkName} has lost ${formatAddress(address)}`),
+  };
 }
 
 function text(underlay: Underlay): string {

@@ -93,6 +93,7 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
     isForwarding,
     faults: desire.faults,
     remoteLeases: desire.remoteLeases,
+    otherBackends: desire.otherBackends,
     isRemembered: desire.isRemembered,
   };
   logPass(deps.log, report);

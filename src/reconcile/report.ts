@@ -19,6 +19,8 @@ export interface PassReport {
   readonly faults: readonly PeerFault[];
   /** Remote leases that the pass was made for. */
   readonly remoteLeases: number;
+  /** Hosts that this backend does not reach, as they have another one, one phrase a backend. */
+  readonly otherBackends: readonly string[];
   /** Whether they are what an earlier process knew, and the registry has not been heard since. */
   readonly isRemembered: boolean;
 }

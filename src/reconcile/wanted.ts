@@ -24,6 +24,8 @@ export interface WantedDeps {
 /** What a pass is made for. */
 export type Wanted = Desire & {
   readonly remoteLeases: number;
+  /** Hosts that this backend does not reach, as they have another one: `2 hosts of backend host-gw`. */
+  readonly otherBackends: readonly string[];
   /** Whether others' leases are remembered only: then what is missing is added, and nothing replaced or deleted. */
   readonly isRemembered: boolean;
 };
@@ -44,10 +46,23 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
         state,
         faults: [...unreadable, ...remote.faults, ...faults],
         remoteLeases: remote.leases.length,
+        otherBackends: otherBackends(deps.backend, remote.leases),
         isRemembered: remote.isRemembered,
       };
       last = { key, wanted };
     }
     return last.wanted;
   };
+}
+
+/** Counts the hosts of other backends, by backend. */
+function otherBackends({ leaseType }: Backend, leases: readonly Lease[]): readonly string[] {
+  const counts = new Map<string, number>();
+  // A backend that publishes nothing reaches nobody.
+  for (const { backendType } of leaseType === "" ? [] : leases) {
+    if (backendType !== leaseType) counts.set(backendType, (counts.get(backendType) ?? 0) + 1);
+  }
+  return [...counts].map(([type, count]) =>
+    `${count === 1 ? "1 host" : `${count} hosts`} of backend ${type || "alloc"}`
+  );
 }

@@ -53,6 +53,7 @@ export function readiness(facts: HealthFacts): Readiness {
   if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
   if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
   if (podFiles.note !== undefined) notes.push(podFiles.note);
+  for (const hosts of lastPass.otherBackends) notes.push(`${hosts}: this one does not reach them`);
   if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");
   return { isReady: reasons.length === 0, reasons, notes };
 }

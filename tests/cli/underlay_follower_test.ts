@@ -144,11 +144,13 @@ for (const [now, kept, shortfalls, why] of lost) {
     host.now = underlay(now);
     look();
     assertEquals([shown(follower.current), follower.current.shortfalls], [kept, shortfalls]);
+    assertEquals(shown(follower.usable), now.replace(" fe80::1", ""), "only these are built upon");
     host.now = underlay("192.0.2.1 2001:db8::1");
     look();
     assertEquals([shown(follower.current), follower.current.shortfalls], [
       "192.0.2.1 2001:db8::1",
       undefined,
     ]);
+    assertEquals(shown(follower.usable), "192.0.2.1 2001:db8::1");
   });
 }

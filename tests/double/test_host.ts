@@ -113,6 +113,7 @@ export class TestHost implements AsyncDisposable {
       desire: () => ({
         ...backend.desire(this.underlay, this.own, remote),
         remoteLeases: remote.length,
+        otherBackends: [],
         isRemembered: false,
       }),
       linkCreated: () => {},

@@ -59,6 +59,7 @@ function desire(remote: readonly Lease[]) {
   return {
     ...backend.desire(underlay, dualLease(1), remote),
     remoteLeases: remote.length,
+    otherBackends: [],
     isRemembered: false,
   };
 }
@@ -163,6 +164,7 @@ Deno.test("reconcileOnce() reports a pass that found all in place, and says so o
     isForwarding: true,
     faults: [],
     remoteLeases: 0,
+    otherBackends: [],
     isRemembered: false,
   });
   assertEquals(said.map(([level, event]) => [level, event]), [["debug", "pass ended"]]);

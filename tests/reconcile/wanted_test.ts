@@ -14,6 +14,7 @@ const PEER = leaseOf("peer", "10.244.2.0/24", "192.0.2.2", "0e:2a:00:00:00:02");
 function world() {
   const backend = {
     asked: 0,
+    leaseType: "vxlan",
     desire() {
       this.asked++;
       const tables = {
@@ -84,4 +85,16 @@ Deno.test("wantedState() names every peer that was left out, whoever left it out
   const { wanted } = world();
   assertEquals(wanted()?.faults.map(({ host }) => host), ["a", "b", "c"]);
   assertEquals(wanted()?.remoteLeases, 1);
+});
+
+Deno.test("wantedState() counts the hosts that its backend does not reach, by backend", () => {
+  const { backend, state, wanted } = world();
+  const others = [["b", "host-gw"], ["c", "host-gw"], ["d", "wireguard"], ["e", "vxlan"]].map(
+    ([host, backendType]) => ({ ...PEER, host: host!, backendType: backendType! }),
+  );
+  state.remote = { leases: others, faults: [], isRemembered: false };
+  assertEquals(wanted()?.otherBackends, ["2 hosts of backend host-gw", "1 host of backend wireguard"]);
+  backend.leaseType = "";
+  state.remote = { ...state.remote };
+  assertEquals(wanted()?.otherBackends, [], "alloc reaches nobody");
 });

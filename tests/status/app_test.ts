@@ -96,6 +96,7 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
     failures: ["Cannot add route"],
     faults: [{ host: "b", reason: "subnet overlaps" }],
     remoteLeases: 7,
+    otherBackends: [],
     isRemembered: false,
   });
   const response = await statusApp(() => ({ ...ready, lastPass: () => report })).request("/status");

@@ -39,6 +39,7 @@ export function pass(changes: Partial<PassReport> = {}): PassReport {
     isForwarding: true,
     faults: [],
     remoteLeases: 0,
+    otherBackends: [],
     isRemembered: false,
     ...changes,
   };

@@ -77,6 +77,11 @@ const noted: [name: string, facts: Partial<HealthFacts>, note: string][] = [
     "link eth0 has no usable IPv6 address; the other family goes on without it",
   ],
   [
+    "some hosts have another backend",
+    { lastPass: pass({ otherBackends: ["2 hosts of backend host-gw"] }) },
+    "2 hosts of backend host-gw: this one does not reach them",
+  ],
+  [
     "the peers are remembered",
     { lastPass: pass({ isRemembered: true }) },
     "the peers are those that were known before the agent started",
