@@ -20,6 +20,7 @@ const FOR_TESTS: readonly Program[] = [
   ...FOR_DEMO,
   ...FOR_IMAGE,
   ["bridge", "iproute2"],
+  ["ethtool", "ethtool"],
   ["openssl", "openssl"],
   ["etcd", "etcd-server"],
   ["/usr/lib/cni/bridge", "containernetworking-plugins"],

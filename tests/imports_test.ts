@@ -80,6 +80,9 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/overlay_restart_test.ts": ["cli/agent.ts", "cli/take_part.ts"],
   "netns/cni_agent_test.ts": ["cli/stale_conflist.ts"],
   "netns/cni_plugin_test.ts": ["cni/delegate.ts", "netlink/file_identity.ts"],
+  "netns/host_prerequisites_test.ts": ["host/kernel_features.ts", "host/prerequisites.ts"],
+  "netns/host_probe_test.ts": ["netlink/udp_socket.ts"],
+  "netns/host_tx_checksum_test.ts": ["netlink/ethtool.ts"],
   "netns/kernel_watch_test.ts": ["cli/preflight.ts", "reconcile/kernel_watch.ts", "underlay/host_network.ts"],
   "netns/lab_demo_test.ts": ["lab/demo.ts"],
   "netns/lab_test.ts": [

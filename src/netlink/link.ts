@@ -80,12 +80,12 @@ export function encodeLinkDump(writer: MessageWriter, sequence: number): void {
   writer.end();
 }
 
-/** Writes the request for the link called `name`. */
-export function encodeLinkQuery(writer: MessageWriter, sequence: number, name: string): void {
+/** Writes the request for one link, by name or by index. */
+export function encodeLinkQuery(writer: MessageWriter, sequence: number, link: string | number): void {
   writer.begin(RTM_GETLINK, 0, sequence);
-  encodeHeader(writer, 0);
+  encodeHeader(writer, typeof link === "number" ? link : 0);
   writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-  writer.attributeText(IFLA_IFNAME, name);
+  if (typeof link === "string") writer.attributeText(IFLA_IFNAME, link);
   writer.end();
 }
 

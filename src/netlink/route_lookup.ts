@@ -36,6 +36,8 @@ export interface RouteLookup {
   readonly source: Address | undefined;
   /** The route's own MTU; 0 for none. */
   readonly mtuBytes: number;
+  /** Who made the route, `RTPROT_*`. */
+  readonly protocol: number;
 }
 
 /** Writes the request for the routes of `family` in the main table. */
@@ -93,7 +95,7 @@ export function decodeRouteLookup(message: MessageReader): RouteLookup | undefin
   const family = familyAt(message);
   if (family === undefined) return undefined;
   const { linkIndex, source, mtuBytes } = decodeAttributes(message, family);
-  return { linkIndex, source, mtuBytes };
+  return { linkIndex, source, mtuBytes, protocol: message.view.getUint8(message.start + 5) };
 }
 
 function familyAt({ view, start }: MessageReader): Family | undefined {
@@ -104,7 +106,7 @@ function familyAt({ view, start }: MessageReader): Family | undefined {
 function decodeAttributes(
   { view, start, end }: MessageReader,
   family: Family,
-): RouteLookup & { readonly metric: number } {
+): Omit<RouteLookup, "protocol"> & { readonly metric: number } {
   let linkIndex = 0;
   let metric = 0;
   let mtuBytes = 0;

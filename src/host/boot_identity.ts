@@ -1,0 +1,143 @@
+import { dirname, join } from "node:path";
+import { fileReason } from "../log/file_reason.ts";
+import { formatMac, isUnicastMac, type Mac, parseMac } from "../model/address.ts";
+
+/** Where the kernel says which boot this is: another text each time (random(4)). */
+export const BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id";
+
+const BOOT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const FILE_MODE = 0o644;
+/** Larger files are not ours. */
+const MAX_BYTES = 64 * 1024;
+/** Links that are read at most: a host has a VTEP a family. */
+const MAX_VTEPS = 16;
+
+/** A link, as it is told from another of the same name. */
+export interface LinkIdentity {
+  readonly linkName: string;
+  readonly mac: Mac;
+}
+
+/** Which boot of which machine this is, and what its VTEPs are called. */
+export interface BootIdentity {
+  readonly bootId: string;
+  /** `undefined` where the underlay's link has no MAC. */
+  readonly underlay: LinkIdentity | undefined;
+  readonly vteps: readonly LinkIdentity[];
+}
+
+/**
+ * What has happened since the identity was written.
+ *
+ * - `unknown`: it is a first start, or the file is gone, as all of /run is after a reboot. VTEPs get the MACs that
+ *   the kernel or the lease has, else new ones.
+ * - `same boot`: only the agent was restarted. Links and routes are there, and the data path was not interrupted.
+ * - `rebooted`: nothing is there any more. VTEPs get the MACs that they had, also if the registry has forgotten the
+ *   lease, so that what peers know stays right; the lease is announced again, and readiness waits for the data path.
+ * - `other host`: the file was copied with the disk of another machine, or the network card was replaced. Its MACs
+ *   are not used: two hosts with one MAC would take each other's packets.
+ */
+export type BootAnswer = {
+  readonly kind: "unknown" | "same boot" | "rebooted" | "other host";
+  /** Why, one clause for the log. */
+  readonly reason: string;
+  /** The MACs that VTEPs may have again, by link name; empty where they may not. */
+  readonly vtepMacs: ReadonlyMap<string, Mac>;
+};
+
+/** Tells what has happened between `previous` and `current`, whose VTEPs do not count. */
+export function compareBoots(
+  previous: BootIdentity | string,
+  current: Pick<BootIdentity, "bootId" | "underlay">,
+): BootAnswer {
+  const none = new Map<string, Mac>();
+  if (typeof previous === "string") return { kind: "unknown", reason: previous, vtepMacs: none };
+  const vtepMacs = new Map(previous.vteps.map(({ linkName, mac }) => [linkName, mac]));
+  if (previous.bootId === current.bootId) {
+    return { kind: "same boot", reason: "the boot id is the same", vtepMacs };
+  }
+  const [was, is] = [previous.underlay, current.underlay];
+  // The link may be called otherwise after a reboot, or another one be chosen: only the MAC tells machines apart.
+  if (was !== undefined && is !== undefined && was.mac !== is.mac) {
+    const reason = `link ${is.linkName} has the MAC ${formatMac(is.mac)}, and ${was.linkName} had ${
+      formatMac(was.mac)
+    }`;
+    return { kind: "other host", reason, vtepMacs: none };
+  }
+  return { kind: "rebooted", reason: "the boot id is another one", vtepMacs };
+}
+
+/** Where the identity is kept: beside the subnet file. */
+export function bootIdentityPath(subnetFilePath: string): string {
+  return join(dirname(subnetFilePath), "boot.json");
+}
+
+/** What was kept last; the reason, one clause, if there is nothing to go by. Never throws. */
+export function readBootIdentity(path: string): BootIdentity | string {
+  try {
+    const text = readText(path);
+    if (text === undefined) return `there is no ${path}`;
+    return parseBootIdentity(text) ?? `${path} holds no boot identity`;
+  } catch (error) {
+    return `${path} can't be read: ${fileReason(error)}`;
+  }
+}
+
+/**
+ * Sees to it that the file says `identity`. Reports whether it had to be written.
+ *
+ * @param replaceFile Puts a file in place of another, whole or not at all.
+ * @throws What the file system says.
+ */
+export function keepBootIdentity(
+  path: string,
+  identity: BootIdentity,
+  replaceFile: (path: string, text: Iterable<string>, mode: number) => void,
+): boolean {
+  const text = formatBootIdentity(identity);
+  if (readText(path) === text) return false;
+  replaceFile(path, [text], FILE_MODE);
+  return true;
+}
+
+/** The text of the file; `undefined` if nothing is there, empty if it is not a file of ours for certain. */
+function readText(path: string): string | undefined {
+  try {
+    const { isFile, size } = Deno.lstatSync(path);
+    return isFile && size <= MAX_BYTES ? Deno.readTextFileSync(path) : "";
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** The text of the file, JSON. */
+export function formatBootIdentity({ bootId, underlay, vteps }: BootIdentity): string {
+  const link = ({ linkName, mac }: LinkIdentity) => ({ name: linkName, mac: formatMac(mac) });
+  return JSON.stringify({ bootId, underlay: underlay && link(underlay), vteps: vteps.map(link) }) + "\n";
+}
+
+/** Reads the text of the file; `undefined` if it is anything else, whoever wrote it. */
+export function parseBootIdentity(text: string): BootIdentity | undefined {
+  try {
+    const { bootId, underlay, vteps } = JSON.parse(text);
+    if (typeof bootId !== "string" || !BOOT_ID.test(bootId)) return undefined;
+    if (!Array.isArray(vteps) || vteps.length > MAX_VTEPS) return undefined;
+    return {
+      bootId,
+      underlay: underlay === undefined ? undefined : parseLink(underlay),
+      vteps: vteps.map(parseLink),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function parseLink(value: { readonly name: unknown; readonly mac: unknown }): LinkIdentity {
+  const { name, mac } = value;
+  // `IFNAMSIZ` of linux/if.h.
+  if (typeof name !== "string" || name === "" || name.length > 15) throw new SyntaxError("no link name");
+  const parsed = parseMac(String(mac));
+  if (!isUnicastMac(parsed)) throw new SyntaxError("no unicast MAC");
+  return { linkName: name, mac: parsed };
+}

@@ -1,0 +1,136 @@
+import { AF_INET, AF_INET6, type Family } from "../model/address.ts";
+
+/** What the configuration asks of the host's kernel. */
+export interface HostNeeds {
+  /** The families in use. */
+  readonly families: readonly Family[];
+  /** The links of ours that are there, by name. */
+  readonly ownLinks: readonly string[];
+  /** The link that carries the overlay, by name. */
+  readonly underlayLink: string;
+  /** Whether packets of pods cross the underlay's link as they are: host-gw, DirectRouting, auto. */
+  readonly hasDirectRoutes: boolean;
+  /** Whether there is no overlay without VXLAN, or only some hosts can't be reached. */
+  readonly vxlan: "needed" | "useful" | "unused";
+  /** Whether there are rules to make: masquerade or forward. */
+  readonly hasRules: boolean;
+  /** Whether pods reach each other through Kubernetes' Services. */
+  readonly hasServices: boolean;
+}
+
+/** One sysctl that the overlay depends on, as data. */
+export interface SysctlCheck {
+  /** Below /proc/sys. */
+  readonly path: string;
+  /** The greater of this one and `path` is what counts: `rp_filter` works so (ip-sysctl of the kernel). */
+  readonly orGreater?: string;
+  readonly isGood: (value: number) => boolean;
+  /** What is good. */
+  readonly wanted: number;
+  /** Whether it may be set here; else a person is told. */
+  readonly isOurs: boolean;
+  /** What happens while it is not good, a clause. */
+  readonly otherwise: string;
+  /** What its absence means, a clause; where absent that means nothing. */
+  readonly absent?: string;
+}
+
+/** `rp_filter`: a packet must come in over the link that its source is reached by. 2 is any link. */
+const STRICT = 1;
+/** `accept_ra`: listen to routers unless forwarding is on. 2 is also then. */
+const UNLESS_FORWARDING = 1;
+
+const isOne = (value: number) => value === 1;
+
+/**
+ * The sysctls that count for `needs`, in the order in which they must be set.
+ *
+ * Ours to set is what is on links of ours, and that the host forwards at all, as flannel's users expect. That a link
+ * or a bridge of somebody else is otherwise may have been decided by a person, so it is told and left alone.
+ *
+ * @param routerLedLink The link of the IPv6 default route, if that comes from router advertisements: a host that
+ * forwards listens to them only where it is told to.
+ */
+export function sysctlChecks(needs: HostNeeds, routerLedLink: string | undefined): SysctlCheck[] {
+  const { families, underlayLink, ownLinks, hasDirectRoutes, hasServices } = needs;
+  const checks: SysctlCheck[] = [];
+  if (families.includes(AF_INET)) {
+    // Before the links' own: this one sets them all. It is the same as net.ipv4.conf.all.forwarding.
+    checks.push({
+      path: "net/ipv4/ip_forward",
+      isGood: isOne,
+      wanted: 1,
+      isOurs: true,
+      otherwise: "no IPv4 packet gets into or out of a pod",
+    });
+    for (const link of [...ownLinks, underlayLink]) {
+      const isOurs = link !== underlayLink;
+      checks.push({
+        path: `net/ipv4/conf/${link}/forwarding`,
+        isGood: isOne,
+        wanted: 1,
+        isOurs,
+        otherwise: `IPv4 packets that come in over ${link} get to no pod`,
+      });
+      if (!isOurs && !hasDirectRoutes) continue;
+      checks.push({
+        path: `net/ipv4/conf/${link}/rp_filter`,
+        orGreater: "net/ipv4/conf/all/rp_filter",
+        isGood: (value) => value !== STRICT,
+        wanted: 2,
+        isOurs,
+        otherwise:
+          `packets of pods and hosts that come in over ${link}, but are answered over another link, ` +
+          "are dropped without a word",
+      });
+    }
+    if (hasServices) checks.push(bridgeCheck("iptables", "IPv4"));
+  }
+  if (families.includes(AF_INET6)) {
+    if (routerLedLink !== undefined) {
+      checks.push({
+        path: `net/ipv6/conf/${routerLedLink}/accept_ra`,
+        isGood: (value) => value !== UNLESS_FORWARDING,
+        wanted: 2,
+        isOurs: true,
+        otherwise: "this host loses its IPv6 default route when it forwards",
+      });
+    }
+    checks.push({
+      path: "net/ipv6/conf/all/forwarding",
+      isGood: isOne,
+      wanted: 1,
+      isOurs: true,
+      otherwise: "no IPv6 packet gets into or out of a pod",
+      absent: "this kernel has no IPv6",
+    });
+    if (hasServices) checks.push(bridgeCheck("ip6tables", "IPv6"));
+  }
+  for (const link of ownLinks) {
+    checks.push({
+      path: `net/ipv6/conf/${link}/accept_ra`,
+      isGood: (value) => value === 0,
+      wanted: 0,
+      isOurs: true,
+      otherwise: "a pod can change this host's IPv6 routes by a router advertisement",
+    });
+  }
+  return checks;
+}
+
+/** Not ours to set: virtual machines on other bridges would be filtered too. */
+function bridgeCheck(program: "iptables" | "ip6tables", family: string): SysctlCheck {
+  return {
+    path: `net/bridge/bridge-nf-call-${program}`,
+    isGood: isOne,
+    wanted: 1,
+    isOurs: false,
+    otherwise: `a pod that calls an ${family} Service whose pod is on this host too may get no answer`,
+    absent: "the module br_netfilter is not loaded",
+  };
+}
+
+/** The name that sysctl(8) has for a path: a dot stands for a slash, and a slash for a dot in a link's name. */
+export function sysctlName(path: string): string {
+  return path.replace(/[./]/g, (sign) => sign === "/" ? "." : "/");
+}

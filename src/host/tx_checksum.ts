@@ -1,0 +1,165 @@
+import type { Log } from "../log/log.ts";
+import type { Ethtool } from "../netlink/ethtool.ts";
+import { NetlinkError } from "../netlink/errno.ts";
+import { formatKernelVersion, type KernelVersion, parseKernelVersion } from "./kernel_version.ts";
+
+/** What `-vxlan-tx-checksum` may say. */
+export type TxChecksumMode = "auto" | "on" | "off";
+
+/** What `auto` decides by. */
+export interface TxChecksumFacts {
+  /** The drivers of the underlay's link, and of all links below it. */
+  readonly drivers: readonly string[];
+  readonly kernel: KernelVersion | undefined;
+  /** Whether others reach this host at another address than its link has. */
+  readonly isBehindNat: boolean;
+}
+
+/** Whether a VXLAN link leaves inner checksums to later, and why. */
+export interface TxChecksumChoice {
+  /** `undefined`: it stays as it is found, on if nobody has turned it off. */
+  readonly isOn: boolean | undefined;
+  /** One clause. */
+  readonly reason: string;
+}
+
+/** What became of it on one link. */
+export interface TxChecksumState extends TxChecksumChoice {
+  readonly linkName: string;
+  /** What the kernel has; `undefined` while it can't be asked. */
+  readonly observed: boolean | undefined;
+  /** Why the link is not as chosen, one sentence. */
+  readonly fault?: string;
+}
+
+/**
+ * Drivers whose hardware spoils checksums inside of VXLAN. VMware's takes packets to any port but 4789 for plain UDP
+ * before ESXi 8.0 Update 3 (knowledge.broadcom.com/external/article/432932); flannel's port is 8472.
+ */
+const BROKEN_DRIVERS: readonly string[] = ["vmxnet3"];
+
+/** From here on source translation leaves the checksum 0 of an outer header alone; kernels since 5.7 do. */
+const MENDED_KERNELS: readonly KernelVersion[] = [[4, 14, 181], [4, 19, 123], [5, 4, 41], [5, 6, 13]];
+const ALL_MENDED_SINCE: KernelVersion = [5, 7, 0];
+
+/**
+ * Decides whether a VXLAN link leaves inner checksums to later.
+ *
+ * `auto` turns off only what is known to be broken, since the work costs throughput, and otherwise leaves the link as
+ * it is: who has turned it off by hand, as flannel's documentation advises, had a reason.
+ *
+ * What no fact tells: also in Linux 6.18 an outer packet is spoilt when this host itself translates its source, as
+ * kube-proxy before 1.18 does to packets for a Service (flannel-io/flannel#1279). `off` is the cure then.
+ */
+export function chooseTxChecksum(mode: TxChecksumMode, facts: TxChecksumFacts): TxChecksumChoice {
+  if (mode !== "auto") return { isOn: mode === "on", reason: `-vxlan-tx-checksum=${mode} asks for it` };
+  const { drivers, kernel, isBehindNat } = facts;
+  const driver = drivers.find((name) => BROKEN_DRIVERS.includes(name));
+  if (driver !== undefined) {
+    return { isOn: false, reason: `the driver ${driver} spoils checksums inside of VXLAN` };
+  }
+  if (kernel !== undefined && !isMended(kernel)) {
+    const version = formatKernelVersion(kernel);
+    const reason = `Linux ${version} can spoil the checksum of an outer packet whose source is translated; ` +
+      `if your distribution has mended it, -vxlan-tx-checksum=on saves work`;
+    return { isOn: false, reason };
+  }
+  if (isBehindNat) {
+    return { isOn: false, reason: "a NAT in front of this host may spoil checksums that are left to it" };
+  }
+  return { isOn: undefined, reason: "neither the driver nor the kernel is known to spoil checksums" };
+}
+
+function isMended(kernel: KernelVersion): boolean {
+  if (compare(kernel, ALL_MENDED_SINCE) >= 0) return true;
+  return MENDED_KERNELS.some((since) =>
+    kernel[0] === since[0] && kernel[1] === since[1] && compare(kernel, since) >= 0
+  );
+}
+
+function compare(a: KernelVersion, b: KernelVersion): number {
+  return a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
+}
+
+/** What a keeper works with. */
+export interface TxChecksumDeps {
+  readonly mode: TxChecksumMode;
+  readonly ethtool: Ethtool;
+  /** The text of a file; empty if it can't be read. */
+  readonly readFile: (path: string) => string;
+  /** The links directly below one, as `/sys/class/net/NAME/lower_*` names them. */
+  readonly lowerLinks: (linkName: string) => readonly string[];
+  readonly log: Log;
+}
+
+/** Keeps checksum offload of the VXLAN links as chosen: also of one made anew, or that somebody has changed. */
+export class TxChecksumKeeper {
+  readonly #deps: TxChecksumDeps;
+  /** The last fault of each link, so that it is told once. */
+  readonly #told = new Map<string, string>();
+
+  constructor(deps: TxChecksumDeps) {
+    this.#deps = deps;
+  }
+
+  /** Looks at every link, and changes what is not as chosen. What the kernel refuses is in the state. */
+  keep(
+    linkNames: readonly string[],
+    underlay: { readonly linkName: string; readonly isBehindNat: boolean },
+  ): readonly TxChecksumState[] {
+    const choice = this.#choose(underlay);
+    return linkNames.map((linkName) => this.#keepOne(linkName, choice));
+  }
+
+  #choose(underlay: { readonly linkName: string; readonly isBehindNat: boolean }): TxChecksumChoice {
+    const { mode, readFile } = this.#deps;
+    return chooseTxChecksum(mode, {
+      drivers: mode === "auto" ? [...this.#drivers(underlay.linkName)] : [],
+      kernel: parseKernelVersion(readFile("/proc/version"), readFile("/proc/version_signature")),
+      isBehindNat: underlay.isBehindNat,
+    });
+  }
+
+  /** A VLAN or bond does not show the hardware's driver, the links below it do. */
+  *#drivers(linkName: string): Generator<string> {
+    const { ethtool, lowerLinks } = this.#deps;
+    const links = new Set([linkName]);
+    for (const link of links) {
+      for (const lower of lowerLinks(link)) links.add(lower);
+      const driver = orUndefined(() => ethtool.driver(link));
+      if (driver !== undefined) yield driver;
+    }
+  }
+
+  #keepOne(linkName: string, choice: TxChecksumChoice): TxChecksumState {
+    const { ethtool, log } = this.#deps;
+    const { isOn, reason } = choice;
+    let observed: boolean | undefined;
+    try {
+      observed = ethtool.hasTxChecksum(linkName);
+      if (isOn !== undefined && observed !== isOn) {
+        ethtool.setTxChecksum(linkName, isOn);
+        observed = ethtool.hasTxChecksum(linkName);
+        log.write("info", "checksum offload set", { link: linkName, isOn, reason });
+      }
+      this.#told.delete(linkName);
+      return { linkName, observed, ...choice };
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error);
+      if (this.#told.get(linkName) !== fault) {
+        log.write("warn", "checksum offload not set", { reason: fault });
+      }
+      this.#told.set(linkName, fault);
+      return { linkName, observed, ...choice, fault };
+    }
+  }
+}
+
+function orUndefined<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof NetlinkError) return undefined;
+    throw error;
+  }
+}
