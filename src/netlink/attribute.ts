@@ -18,8 +18,10 @@ export class AttributeReader {
   /** Offset of the payload, and of the byte behind it. */
   start = 0;
   end = 0;
+  /** Offset of the first attribute, and of the byte behind the last one. */
+  rangeStart = 0;
+  rangeEnd = 0;
   #next = 0;
-  #limit = 0;
 
   constructor(readonly view: DataView, start = 0, end = 0) {
     this.reset(start, end);
@@ -27,8 +29,9 @@ export class AttributeReader {
 
   /** Starts over between two offsets. */
   reset(start: number, end: number): void {
+    this.rangeStart = start;
+    this.rangeEnd = end;
     this.#next = start;
-    this.#limit = end;
   }
 
   /**
@@ -38,7 +41,7 @@ export class AttributeReader {
    */
   next(): boolean {
     const at = this.#next;
-    const left = this.#limit - at;
+    const left = this.rangeEnd - at;
     if (left <= 0) return false;
     const length = left < ATTRIBUTE_HEADER_BYTES ? 0 : this.view.getUint16(at, LITTLE_ENDIAN);
     if (length < ATTRIBUTE_HEADER_BYTES || length > left) {
@@ -70,6 +73,27 @@ export class AttributeReader {
   u16be(): number {
     this.#require(2);
     return this.view.getUint16(this.start);
+  }
+
+  /** A 32-bit number in network order, as netfilter has them. */
+  u32be(): number {
+    this.#require(4);
+    return this.view.getUint32(this.start);
+  }
+
+  u64be(): bigint {
+    this.#require(8);
+    return this.view.getBigUint64(this.start);
+  }
+
+  /** A copy of the payload. */
+  bytes(): Uint8Array {
+    return new Uint8Array(this.view.buffer, this.view.byteOffset + this.start, this.length).slice();
+  }
+
+  /** A reader of the attributes inside of this one. */
+  nested(): AttributeReader {
+    return new AttributeReader(this.view, this.start, this.end);
   }
 
   u32(): number {

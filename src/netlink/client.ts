@@ -142,6 +142,32 @@ export class NetlinkClient {
     }
   }
 
+  /**
+   * Sends several messages of which the kernel carries out all or none, as nf_tables does with a batch, and asks for
+   * no ack: it answers what it refuses.
+   *
+   * @param write Writes the messages, each with the next sequence number.
+   * @throws {NetlinkError} If the kernel refused: with its first answer.
+   */
+  transaction(action: string, write: (writer: MessageWriter, next: () => number) => void): void {
+    this.#writer.clear();
+    write(this.#writer, () => this.#nextSequence());
+    this.#send(action);
+    let refusal: NetlinkError | undefined;
+    for (;;) {
+      const length = this.#transport.receive(this.#buffer);
+      if (length === 0) break;
+      this.#reader.reset(length);
+      while (this.#reader.next()) {
+        if (this.#reader.type !== NLMSG_ERROR) continue;
+        const errno = this.#errno();
+        if (errno !== 0) refusal ??= new NetlinkError(action, errno, this.#extack());
+      }
+    }
+    this.#isUnread = false;
+    if (refusal !== undefined) throw refusal;
+  }
+
   #batchReplies(
     first: number,
     next: number,

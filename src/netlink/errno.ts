@@ -20,6 +20,7 @@ const NAMES: Readonly<Record<number, string>> = {
   28: "ENOSPC",
   30: "EROFS",
   34: "ERANGE",
+  85: "ERESTART",
   90: "EMSGSIZE",
   93: "EPROTONOSUPPORT",
   95: "EOPNOTSUPP",
@@ -42,6 +43,7 @@ export const EACCES = 13;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ERESTART = 85;
 export const EOPNOTSUPP = 95;
 export const EADDRNOTAVAIL = 99;
 export const ENOBUFS = 105;

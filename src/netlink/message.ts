@@ -187,6 +187,21 @@ export class MessageWriter {
     this.#pad();
   }
 
+  /** A 32-bit number in network order, as netfilter has them. */
+  attributeU32be(type: number, value: number): void {
+    this.#attribute(type, 4);
+    this.#reserve(4);
+    this.#view.setUint32(this.#length, value);
+    this.#length += 4;
+  }
+
+  attributeU64be(type: number, value: bigint): void {
+    this.#attribute(type, 8);
+    this.#reserve(8);
+    this.#view.setBigUint64(this.#length, value);
+    this.#length += 8;
+  }
+
   attributeU32(type: number, value: number): void {
     this.#attribute(type, 4);
     this.u32(value);

@@ -1,0 +1,88 @@
+import { type Family, familyOf, parsePrefix, type Prefix } from "../model/address.ts";
+import { HOOK, type NftChain, type NftRuleText, POLICY } from "../netlink/nft.ts";
+import type { NftExpression } from "../netlink/nft_expression.ts";
+
+/** What is wanted of the packet filter, as flags and configuration say it. */
+export interface RuleWishes {
+  /** The cluster network and this host's subnet of each family in use. */
+  readonly families: readonly { readonly network: Prefix; readonly subnet: Prefix }[];
+  /** `-ip-masq` */
+  readonly isMasquerading: boolean;
+  /** Off with `-ip-masq-fully-random-disable`. */
+  readonly isFullyRandom: boolean;
+  /** `-iptables-forward-rules` */
+  readonly isForwarding: boolean;
+  /** Where pods go with their own addresses, of either family: `MasqueradeExclude`. */
+  readonly excluded: readonly Prefix[];
+}
+
+/** The table of each family that is ours alone. */
+export const OWN_TABLE = "loden";
+/** flannel's chain of accepted packets, and the comment of its rules. */
+export const FORWARD_CHAIN = "FLANNEL-FWD";
+const FORWARD_COMMENT = "flanneld forward";
+
+/** The mark by which kube-proxy says that it masquerades a packet itself. */
+const KUBE_MARK = { kind: "mark", value: 0x4000, mask: 0x4000 } as const;
+const MULTICAST: Readonly<Record<Family, Prefix>> = {
+  2: parsePrefix("224.0.0.0/4"),
+  10: parsePrefix("ff00::/8"),
+};
+/** `NF_IP_PRI_NAT_SRC`, which nft(8) calls `srcnat`. */
+const SRCNAT = 100;
+
+/** The one chain of our table. */
+export function ownChain(family: Family): NftChain {
+  const base = { type: "nat", hook: HOOK.postrouting, priority: SRCNAT, policy: POLICY.accept };
+  return { family, table: OWN_TABLE, chain: "postrouting", base };
+}
+
+/**
+ * Which packets take this host's address, in their order: what flannel says to iptables. What it says to nftables
+ * differs by accident: its fourth rule is about the network in place of the subnet, so that the last one is never
+ * reached.
+ *
+ * Source: flannel pkg/trafficmngr/iptables.
+ */
+export function masqueradeRules(
+  { network, subnet }: { readonly network: Prefix; readonly subnet: Prefix },
+  { isFullyRandom, excluded }: RuleWishes,
+): NftRuleText[] {
+  const family = familyOf(network.address);
+  const from = (prefix: Prefix, isNot = false) => ({ kind: "source", prefix, isNot }) as const;
+  const to = (prefix: Prefix, isNot = false) => ({ kind: "destination", prefix, isNot }) as const;
+  const keep: NftExpression = { kind: "verdict", verdict: "return" };
+  const masquerade: NftExpression = { kind: "masquerade", isFullyRandom };
+  const rule = (comment: string, ...expressions: NftExpression[]) => ({ expressions, comment });
+  return [
+    rule("kube-proxy sees to it", KUBE_MARK, keep),
+    rule("own pods to pods", from(subnet), to(network), keep),
+    rule("pods to own pods", from(network), to(subnet), keep),
+    rule("others to own pods", from(network, true), to(subnet), keep),
+    ...excluded.filter(({ address }) => familyOf(address) === family)
+      .map((prefix) => rule("MasqueradeExclude", from(network), to(prefix), keep)),
+    rule("pods to the outside", from(network), to(MULTICAST[family], true), masquerade),
+    rule("this host and others to pods elsewhere", from(network, true), to(network), masquerade),
+  ];
+}
+
+/** What flannel's chain says, as iptables writes it. */
+export function forwardRules(network: Prefix): NftRuleText[] {
+  return (["source", "destination"] as const).map((kind) => ({
+    expressions: [
+      { kind, prefix: network, isNot: false },
+      { kind: "comment", text: FORWARD_COMMENT },
+      { kind: "counter" },
+      { kind: "verdict", verdict: "accept" },
+    ],
+  }));
+}
+
+/** The rule that leads there. */
+export const FORWARD_JUMP: NftRuleText = {
+  expressions: [
+    { kind: "comment", text: FORWARD_COMMENT },
+    { kind: "counter" },
+    { kind: "verdict", verdict: "jump", chain: FORWARD_CHAIN },
+  ],
+};

@@ -1,0 +1,139 @@
+import type { Log } from "../log/log.ts";
+import { AF_INET, AF_INET6, type Family, familyOf, formatPrefix } from "../model/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { EINTR, ERESTART, isErrno } from "../netlink/errno.ts";
+import { changeRules } from "../netlink/nft.ts";
+import { readGeneration } from "../netlink/nft_dump.ts";
+import { forwardWarnings, planForward, planMasquerade, type RulePlan } from "./plan.ts";
+import { observeRules, type RuleSet } from "./rule_set.ts";
+import type { RuleWishes } from "./rules.ts";
+
+/** Looks at rules that change while they are looked at, before it is left to the next time. */
+const ATTEMPTS = 5;
+const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
+const NAMES: Readonly<Record<Family, string>> = { 2: "IPv4", 10: "IPv6" };
+
+/** What one look at the packet filter found and did. */
+export interface RulesReport {
+  /** Transactions that changed something. */
+  readonly changed: number;
+  /** What could not be made, one sentence each. */
+  readonly failures: readonly string[];
+  /** What else may swallow packets of pods, one sentence each. */
+  readonly warnings: readonly string[];
+  /** What holds now, in words. */
+  readonly effective: readonly string[];
+}
+
+/** Keeps the packet filter as wished, with transactions of nf_tables: no program is started for it. */
+export class TrafficRules {
+  readonly #client: NetlinkClient;
+  readonly #log: Log;
+  #settled:
+    | { readonly wishes: RuleWishes; readonly generation: number; readonly report: RulesReport }
+    | undefined;
+
+  /** @param client Over a socket of `NETLINK_NETFILTER`. */
+  constructor(client: NetlinkClient, deps: { readonly log: Log }) {
+    this.#client = client;
+    this.#log = deps.log;
+  }
+
+  /**
+   * Makes the rules what they should be. Costs one question to the kernel while nobody has changed any rule since.
+   * What fails is in the report, and does not keep the rest from being done.
+   */
+  keep(wishes: RuleWishes): RulesReport {
+    const settled = this.#settled;
+    try {
+      const generation = readGeneration(this.#client);
+      if (settled?.wishes === wishes && settled.generation === generation) {
+        return { ...settled.report, changed: 0 };
+      }
+      return this.#keep(wishes, generation);
+    } catch (error) {
+      this.#settled = undefined;
+      return { changed: 0, failures: [textOf(error)], warnings: [], effective: [] };
+    }
+  }
+
+  #keep(wishes: RuleWishes, first: number): RulesReport {
+    let generation = first;
+    let changed = 0;
+    for (let attempt = 1;; attempt++) {
+      const set = observeRules(this.#client);
+      const failures: string[] = [];
+      let isOvertaken = false;
+      for (const plan of plansOf(wishes, set)) {
+        try {
+          changeRules(this.#client, plan.actions.join(", "), generation, plan.changes);
+          changed++;
+          this.#log.write("info", "rules changed", { actions: plan.actions });
+          // One further each time: what else happened meanwhile makes the next transaction fail.
+          generation = generation + 1 >>> 0;
+        } catch (error) {
+          isOvertaken = isErrno(error, ERESTART) || isErrno(error, EINTR);
+          if (isOvertaken && attempt < ATTEMPTS) break;
+          failures.push(textOf(error));
+        }
+      }
+      if (isOvertaken && attempt < ATTEMPTS) {
+        generation = readGeneration(this.#client);
+        continue;
+      }
+      const report = {
+        changed,
+        failures,
+        warnings: forwardWarnings(wishes, set),
+        effective: effectOf(wishes),
+      };
+      // A socket buffer that lost the answer must not make a refusal look like a success.
+      const isSettled = failures.length === 0 && readGeneration(this.#client) === generation;
+      this.#settled = isSettled ? { wishes, generation, report } : undefined;
+      return report;
+    }
+  }
+}
+
+/** The plans that change something: one transaction for each purpose and family, as each may fail by itself. */
+function plansOf(wishes: RuleWishes, set: RuleSet): readonly RulePlan[] {
+  return FAMILIES.flatMap((family) => [planMasquerade(wishes, family, set), planForward(wishes, family, set)])
+    .filter(({ changes }) => changes.length > 0);
+}
+
+function effectOf({ families, isMasquerading, isForwarding, excluded }: RuleWishes): string[] {
+  return families.flatMap(({ network }) => {
+    const family = familyOf(network.address);
+    const but = excluded.filter(({ address }) => familyOf(address) === family).map(formatPrefix);
+    const except = but.length === 0 ? "" : `, but not to ${but.join(", ")}`;
+    return [
+      ...isMasquerading
+        ? [
+          `${NAMES[family]}: what pods send out of ${formatPrefix(network)} has this host's address${except}`,
+        ]
+        : [],
+      ...isForwarding ? [`${NAMES[family]}: forwarded packets of ${formatPrefix(network)} are accepted`] : [],
+    ];
+  });
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Removes our rules, and flannel's, from a host that leaves the overlay. */
+export function removeRules(client: NetlinkClient): void {
+  const nothing = {
+    families: [],
+    isMasquerading: false,
+    isFullyRandom: false,
+    isForwarding: false,
+    excluded: [],
+  };
+  const set = observeRules(client);
+  let generation = readGeneration(client);
+  for (const { actions, changes } of plansOf(nothing, set)) {
+    changeRules(client, actions.join(", "), generation, changes);
+    generation = generation + 1 >>> 0;
+  }
+}
