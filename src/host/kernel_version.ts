@@ -22,3 +22,16 @@ export function parseKernelVersion(procVersion: string, signature = ""): KernelV
 export function formatKernelVersion(version: KernelVersion): string {
   return version.join(".");
 }
+
+/** The version of the kernel that runs; `undefined` if nothing tells. */
+export function runningKernel(): KernelVersion | undefined {
+  return parseKernelVersion(readOrEmpty("/proc/version"), readOrEmpty("/proc/version_signature"));
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}

@@ -93,7 +93,7 @@ export class Prerequisites {
       }
       const other = orGreater === undefined ? undefined : this.#read(orGreater);
       const value = Math.max(own, other ?? own);
-      if (check.isGood(value)) return this.#good(path, value);
+      if (check.isGood(value)) return this.#good(check, value);
       const state = value === own ? `${name} is ${own}` : `${name} is ${value} by ${sysctlName(orGreater!)}`;
       if (!isOurs) return { verdict: "degraded", detail: `${state}, so ${otherwise}; ${command}` };
       try {
@@ -104,21 +104,20 @@ export class Prerequisites {
         return { verdict: "degraded", detail: `${state} ${refused}, so ${otherwise}; ${command}` };
       }
       this.#set.set(path, { times: (this.#set.get(path)?.times ?? 0) + 1, was: value });
-      return this.#good(path, wanted);
+      return this.#good(check, wanted);
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
       return { verdict: "degraded", detail: `${name} can't be read: ${errnoName(error.errno)}` };
     }
   }
 
-  #good(path: string, value: number): Omit<Prerequisite, "name"> {
+  #good({ path, isLasting }: SysctlCheck, value: number): Omit<Prerequisite, "name"> {
     const set = this.#set.get(path);
     const name = sysctlName(path);
     if (set === undefined) return { verdict: "ok", detail: `${name} is ${value}` };
     const times = set.times === 1 ? "" : `, ${set.times} times since the agent started`;
-    const detail =
-      `${name} was ${set.was} and was set to ${value}${times}; a file in /etc/sysctl.d keeps it so`;
-    return { verdict: "fixed", detail };
+    const advice = isLasting ? `; the line \`${name} = ${value}\` in /etc/sysctl.d sets it at boot` : "";
+    return { verdict: "fixed", detail: `${name} was ${set.was} and was set to ${value}${times}${advice}` };
   }
 
   /** `undefined` if there is none. */

@@ -29,6 +29,8 @@ export interface SysctlCheck {
   readonly wanted: number;
   /** Whether it may be set here; else a person is told. */
   readonly isOurs: boolean;
+  /** Whether a person can have it set at boot; not on a link that the agent makes. */
+  readonly isLasting: boolean;
   /** What happens while it is not good, a clause. */
   readonly otherwise: string;
   /** What its absence means, a clause; where absent that means nothing. */
@@ -61,6 +63,7 @@ export function sysctlChecks(needs: HostNeeds, routerLedLink: string | undefined
       isGood: isOne,
       wanted: 1,
       isOurs: true,
+      isLasting: true,
       otherwise: "no IPv4 packet gets into or out of a pod",
     });
     for (const link of [...ownLinks, underlayLink]) {
@@ -70,6 +73,7 @@ export function sysctlChecks(needs: HostNeeds, routerLedLink: string | undefined
         isGood: isOne,
         wanted: 1,
         isOurs,
+        isLasting: !isOurs,
         otherwise: `IPv4 packets that come in over ${link} get to no pod`,
       });
       if (!isOurs && !hasDirectRoutes) continue;
@@ -79,6 +83,7 @@ export function sysctlChecks(needs: HostNeeds, routerLedLink: string | undefined
         isGood: (value) => value !== STRICT,
         wanted: 2,
         isOurs,
+        isLasting: !isOurs,
         otherwise:
           `packets of pods and hosts that come in over ${link}, but are answered over another link, ` +
           "are dropped without a word",
@@ -93,6 +98,7 @@ export function sysctlChecks(needs: HostNeeds, routerLedLink: string | undefined
         isGood: (value) => value !== UNLESS_FORWARDING,
         wanted: 2,
         isOurs: true,
+        isLasting: true,
         otherwise: "this host loses its IPv6 default route when it forwards",
       });
     }
@@ -101,6 +107,7 @@ export function sysctlChecks(needs: HostNeeds, routerLedLink: string | undefined
       isGood: isOne,
       wanted: 1,
       isOurs: true,
+      isLasting: true,
       otherwise: "no IPv6 packet gets into or out of a pod",
       absent: "this kernel has no IPv6",
     });
@@ -112,6 +119,7 @@ export function sysctlChecks(needs: HostNeeds, routerLedLink: string | undefined
       isGood: (value) => value === 0,
       wanted: 0,
       isOurs: true,
+      isLasting: false,
       otherwise: "a pod can change this host's IPv6 routes by a router advertisement",
     });
   }
@@ -125,6 +133,7 @@ function bridgeCheck(program: "iptables" | "ip6tables", family: string): SysctlC
     isGood: isOne,
     wanted: 1,
     isOurs: false,
+    isLasting: true,
     otherwise: `a pod that calls an ${family} Service whose pod is on this host too may get no answer`,
     absent: "the module br_netfilter is not loaded",
   };

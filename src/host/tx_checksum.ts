@@ -1,7 +1,7 @@
 import type { Log } from "../log/log.ts";
 import type { Ethtool } from "../netlink/ethtool.ts";
 import { NetlinkError } from "../netlink/errno.ts";
-import { formatKernelVersion, type KernelVersion, parseKernelVersion } from "./kernel_version.ts";
+import { formatKernelVersion, type KernelVersion } from "./kernel_version.ts";
 
 /** What `-vxlan-tx-checksum` may say. */
 export type TxChecksumMode = "auto" | "on" | "off";
@@ -85,9 +85,8 @@ function compare(a: KernelVersion, b: KernelVersion): number {
 export interface TxChecksumDeps {
   readonly mode: TxChecksumMode;
   readonly ethtool: Ethtool;
-  /** The text of a file; empty if it can't be read. */
-  readonly readFile: (path: string) => string;
-  /** The links directly below one, as `/sys/class/net/NAME/lower_*` names them. */
+  readonly kernel: KernelVersion | undefined;
+  /** The links directly below one, by name. */
   readonly lowerLinks: (linkName: string) => readonly string[];
   readonly log: Log;
 }
@@ -112,10 +111,10 @@ export class TxChecksumKeeper {
   }
 
   #choose(underlay: { readonly linkName: string; readonly isBehindNat: boolean }): TxChecksumChoice {
-    const { mode, readFile } = this.#deps;
+    const { mode, kernel } = this.#deps;
     return chooseTxChecksum(mode, {
       drivers: mode === "auto" ? [...this.#drivers(underlay.linkName)] : [],
-      kernel: parseKernelVersion(readFile("/proc/version"), readFile("/proc/version_signature")),
+      kernel,
       isBehindNat: underlay.isBehindNat,
     });
   }
@@ -152,6 +151,21 @@ export class TxChecksumKeeper {
       this.#told.set(linkName, fault);
       return { linkName, observed, ...choice, fault };
     }
+  }
+}
+
+/**
+ * The links directly below one: of a VLAN its hardware, of a bond its members.
+ *
+ * @param folder Where sysfs(5) has links; it shows those of the network namespace that it was mounted in.
+ */
+export function lowerLinks(linkName: string, folder = "/sys/class/net"): string[] {
+  const prefix = "lower_";
+  try {
+    return Array.from(Deno.readDirSync(`${folder}/${linkName}`), ({ name }) => name)
+      .filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  } catch {
+    return [];
   }
 }
 

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { formatKernelVersion, parseKernelVersion } from "../../src/host/kernel_version.ts";
+import { formatKernelVersion, parseKernelVersion, runningKernel } from "../../src/host/kernel_version.ts";
 
 const versions: [version: string | undefined, procVersion: string, signature: string, why: string][] = [
   [
@@ -45,3 +45,8 @@ for (const [version, procVersion, signature, why] of versions) {
     assertEquals(parsed && formatKernelVersion(parsed), version);
   });
 }
+
+Deno.test("runningKernel() agrees with uname(2) about the first two numbers", () => {
+  const release = Deno.osRelease().split(".").slice(0, 2).map(Number.parseFloat);
+  assertEquals<readonly number[] | undefined>(runningKernel()?.slice(0, 2), release);
+});

@@ -114,6 +114,10 @@ Deno.test("links of ours are set, the underlay's is told of and left alone", asy
   assertEquals(values, [["1", "2"], ["0", "1"]]);
   assertEquals(checked.sysctl("net/ipv6/conf/flannel.1/accept_ra"), "0");
   assertEquals(
+    checked.detail("net.ipv6.conf.flannel/1.accept_ra", needs),
+    "net.ipv6.conf.flannel/1.accept_ra was 1 and was set to 0",
+  );
+  assertEquals(
     checked.detail("net.ipv4.conf.eth0.forwarding", needs),
     "net.ipv4.conf.eth0.forwarding is 0, so IPv4 packets that come in over eth0 get to no pod; " +
       "run `sysctl -w net.ipv4.conf.eth0.forwarding=1` on the host",

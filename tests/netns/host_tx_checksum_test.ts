@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { type TxChecksumDeps, TxChecksumKeeper } from "../../src/host/tx_checksum.ts";
+import { lowerLinks, type TxChecksumDeps, TxChecksumKeeper } from "../../src/host/tx_checksum.ts";
 import { NetlinkError } from "../../src/netlink/errno.ts";
 import { Ethtool } from "../../src/netlink/ethtool.ts";
 import type { NetlinkSocket } from "../../src/netlink/socket.ts";
@@ -7,7 +7,6 @@ import { RecordedLog } from "../double/recorded_log.ts";
 import { Host } from "./netlink_host.ts";
 
 const UNDERLAY = { linkName: "eth0", isBehindNat: false };
-const GOOD_KERNEL = "Linux version 6.1.0 (root@host) #1 SMP";
 
 /** A host with a VTEP, asked from outside of its namespace. */
 class ChecksumHost implements AsyncDisposable {
@@ -26,7 +25,7 @@ class ChecksumHost implements AsyncDisposable {
     return new TxChecksumKeeper({
       mode: "auto",
       ethtool,
-      readFile: (path) => path === "/proc/version" ? GOOD_KERNEL : "",
+      kernel: [6, 1, 0],
       lowerLinks: () => [],
       log,
       ...deps,
@@ -123,7 +122,7 @@ Deno.test("a keeper that decides itself leaves alone what a person has turned of
 const broken: [why: string, deps: Partial<TxChecksumDeps>, underlay: typeof UNDERLAY, reason: RegExp][] = [
   [
     "the kernel is old",
-    { readFile: () => "Linux version 4.19.100 (root@host)" },
+    { kernel: [4, 19, 100] },
     UNDERLAY,
     /^Linux 4\.19\.100 can spoil/,
   ],
@@ -157,6 +156,24 @@ Deno.test("a keeper finds the driver of the link below the underlay's, however t
   assertEquals(asked, ["br0 bridge", "eth0 veth"]);
   assertEquals([state!.isOn, state!.observed], [false, false]);
   assertMatch(state!.reason, /vmxnet3/);
+});
+
+Deno.test("lowerLinks() finds the ports of a bridge as sysfs names them, and nothing of a link that has gone", async () => {
+  await using host = await Host.open();
+  const { netns } = host;
+  await netns.ip("link", "add", "br0", "type", "bridge");
+  for (const port of ["eth0", "eth0-p"]) await netns.ip("link", "set", port, "master", "br0");
+  // sysfs shows the namespace that it was mounted in, so its names are taken out of there.
+  const { stdout } = await netns.run("ls", "/sys/class/net/br0");
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.mkdir(`${folder}/br0`);
+    for (const name of stdout.trim().split("\n")) await Deno.writeTextFile(`${folder}/br0/${name}`, "");
+    assertEquals(lowerLinks("br0", folder).toSorted(), ["eth0", "eth0-p"]);
+    assertEquals(lowerLinks("gone0", folder), []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("a link that is not there yet is a fault in a sentence, told once", async () => {
