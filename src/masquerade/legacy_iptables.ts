@@ -1,0 +1,111 @@
+import type { Log } from "../log/log.ts";
+import { AF_INET, AF_INET6, type Family, familyOf } from "../model/address.ts";
+import type { LegacyTable } from "../netlink/legacy_tables.ts";
+import { parseLegacyListing, planLegacyForward, planLegacyNat } from "./legacy_rules.ts";
+import type { RuleWishes } from "./rules.ts";
+
+/** Between readings of the rules when neither their number nor their size has changed. */
+const REREAD_MS = 60_000;
+/** How a program is called, by family. */
+const PREFIX: Readonly<Record<Family, string>> = { 2: "iptables-legacy", 10: "ip6tables-legacy" };
+const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
+
+/** What a program has printed. */
+export interface ProgramEnd {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What is needed of the host. */
+export interface LegacyDeps {
+  /** The legacy tables of a family that are in use. */
+  readonly tables: (family: Family) => readonly string[];
+  /** Looks at the table `filter`. */
+  readonly filter: (family: Family) => LegacyTable;
+  /** Where a program is; `undefined` where there is none. */
+  readonly find: (name: string) => string | undefined;
+  /** Runs a program with `input`, and ends it when it takes too long. */
+  readonly run: (path: string, args: readonly string[], input: string) => Promise<ProgramEnd>;
+  readonly elapsedMs: () => number;
+  readonly log: Log;
+}
+
+/** What is not as wished, one sentence each. */
+export interface LegacyReport {
+  readonly failures: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * The same for a host whose firewall is legacy iptables: only its own program can change it. It is started when
+ * something has changed, or to look again after a minute.
+ */
+export class LegacyIptables {
+  readonly #deps: LegacyDeps;
+  readonly #settled = new Map<Family, { wishes: RuleWishes; shape: string; atMs: number }>();
+
+  constructor(deps: LegacyDeps) {
+    this.#deps = deps;
+  }
+
+  async keep(wishes: RuleWishes): Promise<LegacyReport> {
+    const report = { failures: [] as string[], warnings: [] as string[] };
+    for (const family of FAMILIES) {
+      try {
+        await this.#keep(wishes, family, report.warnings);
+      } catch (error) {
+        this.#settled.delete(family);
+        report.failures.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    return report;
+  }
+
+  async #keep(wishes: RuleWishes, family: Family, warnings: string[]): Promise<void> {
+    const { tables, filter, find, elapsedMs } = this.#deps;
+    const names = tables(family);
+    if (!names.includes("filter") && !names.includes("nat")) return;
+    const before = names.includes("filter") ? filter(family) : undefined;
+    const shape = `${before?.shape} ${names.includes("nat")}`;
+    const settled = this.#settled.get(family);
+    const nowMs = elapsedMs();
+    if (settled?.wishes === wishes && settled.shape === shape && nowMs - settled.atMs < REREAD_MS) return;
+    const half = wishes.families.find(({ network }) => familyOf(network.address) === family);
+    const save = find(`${PREFIX[family]}-save`);
+    const restore = find(`${PREFIX[family]}-restore`);
+    if (save === undefined || restore === undefined) {
+      if (wishes.isForwarding && half !== undefined && before?.filtersForward === true) {
+        warnings.push(
+          `legacy iptables filters forwarded packets on this host, and there is no ${
+            PREFIX[family]
+          }-restore to have ` +
+            `those of pods accepted: install iptables here, or have its FORWARD chain accept them`,
+        );
+      }
+      return;
+    }
+    const list = async (table: string) =>
+      parseLegacyListing((await this.#run(save, ["-t", table], "")).stdout);
+    const inputs: (string | undefined)[] = [];
+    if (before !== undefined) {
+      const network = wishes.isForwarding ? half?.network : undefined;
+      inputs.push(planLegacyForward(await list("filter"), network));
+    }
+    if (names.includes("nat")) inputs.push(planLegacyNat(await list("nat"), family, half));
+    for (const input of inputs) {
+      if (input === undefined) continue;
+      await this.#run(restore, ["--noflush", "--wait"], input);
+      this.#deps.log.write("info", "rules changed", { actions: [`${PREFIX[family]}-restore`] });
+    }
+    const after = before === undefined ? undefined : filter(family).shape;
+    this.#settled.set(family, { wishes, shape: `${after} ${names.includes("nat")}`, atMs: nowMs });
+  }
+
+  async #run(path: string, args: readonly string[], input: string): Promise<ProgramEnd> {
+    const end = await this.#deps.run(path, args, input);
+    if (end.code === 0) return end;
+    const [line = ""] = end.stderr.trim().split("\n");
+    throw new Error(`Cannot run ${path} ${args.join(" ")}: it ended with ${end.code}, "${line}"`);
+  }
+}
