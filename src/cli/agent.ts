@@ -4,6 +4,8 @@ import { checkSubnetFile } from "../cni/subnet_file.ts";
 import type { Options } from "../config/options.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
+import { legacyTableNames } from "../netlink/legacy_tables.ts";
+import { AF_INET, AF_INET6 } from "../model/address.ts";
 import { FolderWatch } from "../netlink/folder_watch.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import type { StatusDeps } from "../status/app.ts";
@@ -57,6 +59,7 @@ async function run(
   const lock = orNothing("agent lock not held", log, () => holdAgentLock(options.subnetFilePath));
   if (lock !== undefined) stack.use(lock);
   const libc = stack.use(new Libc());
+  giveUpPrograms(libc);
   const transport = stack.use(NetlinkSocket.open(libc));
   const client = new NetlinkClient(transport);
   requirePrivilege(client);
@@ -77,6 +80,7 @@ async function run(
     registry: () => ({ name: place.name, heardAtMs: undefined, reason: waitingFor }),
     totals: () => totals,
     pools: () => [],
+    rules: () => undefined,
   };
   stack.use(word.follow(() => status.health().reasons));
   if (options.health !== undefined) {
@@ -114,4 +118,10 @@ async function run(
   };
   await takePart(workplace, { config, text, cache }, { signal });
   log.write("info", "agent ended, the data path stays", {});
+}
+
+/** An agent starts no program, whatever somebody may make it do; but legacy iptables can't be changed otherwise. */
+function giveUpPrograms(libc: Libc): void {
+  const isLegacy = ([AF_INET, AF_INET6] as const).some((family) => legacyTableNames(libc, family).length > 0);
+  if (!isLegacy) Deno.permissions.revokeSync({ name: "run" });
 }

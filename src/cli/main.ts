@@ -92,8 +92,6 @@ async function agent(args: readonly string[], signal: AbortSignal): Promise<numb
   }
   const log = openLog(outcome.options, stack);
   for (const reason of outcome.warnings) log.write("warn", "option doubted", { reason });
-  // An agent starts no program, whatever somebody may make it do.
-  Deno.permissions.revokeSync({ name: "run" });
   const { runAgent } = await import("./agent.ts");
   try {
     await runAgent(outcome.options, { log, environment: Deno.env.toObject() }, { signal });

@@ -31,6 +31,7 @@ import { keepRunning } from "./keep_running.ts";
 import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { hasNextHopObjects, randomMac } from "./preflight.ts";
+import { openRules } from "./open_rules.ts";
 import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
@@ -109,7 +110,10 @@ export async function takePart(
       const parts = backend.advertise(underlay.current, previous, seed);
       return { backendType: backend.leaseType, parts: withLostFamilies(parts, previous, families) };
     },
-    changed: () => trigger.nudge(),
+    changed: () => {
+      trigger.nudge();
+      filter.keeper.nudge();
+    },
     now: () => Date.now(),
     log,
   }, { renewMarginMs: options.leaseRenewMarginMs });
@@ -122,12 +126,23 @@ export async function takePart(
     log,
     isReleasing: options.isReleasingStale,
   });
+  const filter = openRules(stack, { options, config, own: () => membership.own, libc, log });
   let lastPass: PassReport | undefined;
   const health = () => {
     const { contact } = registry;
     const shortfalls = underlay.current.shortfalls ?? registry.shortfalls ?? [];
     const hasSnapshot = leases.isKnown;
-    return readiness({ lastPass, lease: membership, underlay, shortfalls, podFiles, contact, hasSnapshot });
+    const rules = filter.keeper.facts;
+    return readiness({
+      lastPass,
+      lease: membership,
+      underlay,
+      shortfalls,
+      podFiles,
+      rules,
+      contact,
+      hasSnapshot,
+    });
   };
   workplace.show({
     health,
@@ -140,6 +155,7 @@ export async function takePart(
       reason: registry.contact.reason,
     }),
     totals: () => workplace.totals,
+    rules: () => filter.keeper.facts,
     pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
   });
 
@@ -210,6 +226,8 @@ export async function takePart(
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
       }, options)),
+    loop("rules", filter.keep),
+    filter.watch && loop("rule watch", filter.watch),
     loop("leftovers", (options) => leftovers.watch(options)),
     folders && loop("file watch", (options) => folders.run(options)),
     loop(

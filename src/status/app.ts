@@ -24,6 +24,21 @@ export interface StatusDeps {
   readonly totals: () => Totals;
   /** How much of the own subnets is in use. */
   readonly pools: () => readonly Pool[];
+  /** The packet filter at the last look; `undefined` before the first. */
+  readonly rules: () => RuleFacts | undefined;
+}
+
+/** The rules of the packet filter, as far as they are ours to keep. */
+export interface RuleFacts {
+  /** Transactions that changed something, since the start. */
+  readonly changes: number;
+  readonly isMasquerading: boolean;
+  /** What holds, in words. */
+  readonly effective: readonly string[];
+  /** What could not be made, one sentence each. */
+  readonly failures: readonly string[];
+  /** What else may swallow packets of pods, one sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /** How much of a subnet is in use. */
@@ -82,8 +97,15 @@ function statusReport(deps: StatusDeps) {
     lease: describeLease(deps.ownLease()),
     underlay: describeUnderlay(deps.underlay()),
     pools: deps.pools().map(({ leftovers, ...pool }) => ({ ...pool, leftovers: leftovers ?? null })),
+    rules: describeRules(deps.rules()),
     pass: describePass(deps.lastPass()),
   };
+}
+
+function describeRules(facts: RuleFacts | undefined) {
+  if (facts === undefined) return null;
+  const { effective, failures, warnings, changes } = facts;
+  return { effective, failures: failures.map(oneLine), warnings: warnings.map(oneLine), changes };
 }
 
 function describeRegistry({ name, heardAtMs, reason }: RegistryFacts) {

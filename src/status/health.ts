@@ -1,4 +1,5 @@
 import type { Lease } from "../model/lease.ts";
+import type { RuleFacts } from "./app.ts";
 import type { PassReport } from "../reconcile/report.ts";
 
 /** What readiness is judged by. */
@@ -13,6 +14,8 @@ export interface HealthFacts {
   readonly shortfalls: readonly string[];
   /** Why what pods are started with is not in place, and what may keep the runtime from using it. */
   readonly podFiles: { readonly fault: string | undefined; readonly note: string | undefined };
+  /** The packet filter; `undefined` before the first look. */
+  readonly rules: RuleFacts | undefined;
   /** Whether it is known who is in the overlay. There is no pass before it is. */
   readonly hasSnapshot: boolean;
   /** Why the registry can't be followed now; `undefined` while it can. */
@@ -30,7 +33,7 @@ export interface Readiness {
 
 /** Judges whether the overlay is as desired: that it once was does not count. */
 export function readiness(facts: HealthFacts): Readiness {
-  const { lastPass, lease, underlay, shortfalls, podFiles, hasSnapshot, contact } = facts;
+  const { lastPass, lease, underlay, shortfalls, podFiles, rules, hasSnapshot, contact } = facts;
   const cause = (reason: string | undefined) => reason === undefined ? "" : `: ${reason}`;
   const unready = (...reasons: string[]) => ({ isReady: false, reasons, notes: [] });
   // Without these there is nothing else to judge.
@@ -46,12 +49,17 @@ export function readiness(facts: HealthFacts): Readiness {
   if (failureCount > 0) {
     reasons.push(`${failureCount} of ${planned} changes failed in the last pass`, ...failures);
   }
+  // Without masquerading pods don't reach the outside; without the rest of the rules most hosts work.
+  if (rules?.isMasquerading) reasons.push(...rules.failures);
   if (podFiles.fault !== undefined) reasons.push(podFiles.fault);
   // What is built stays, so these do not make a host unready.
   const notes: string[] = [];
   for (const shortfall of shortfalls) notes.push(`${shortfall}; the other family goes on without it`);
   if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
   if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
+  if (rules !== undefined) {
+    notes.push(...rules.isMasquerading ? [] : rules.failures, ...rules.warnings);
+  }
   if (podFiles.note !== undefined) notes.push(podFiles.note);
   for (const hosts of lastPass.otherBackends) notes.push(`${hosts}: this one does not reach them`);
   if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");

@@ -45,6 +45,11 @@ const GAUGES:
       "1 if the registry is heard now, else 0.",
       ({ registry }) => Number(registry().reason === undefined),
     ],
+    [
+      "loden_rule_failures",
+      "What of the packet filter is not as it must be.",
+      ({ rules }) => rules()?.failures.length,
+    ],
   ];
 
 const COUNTERS: readonly (readonly [name: string, help: string, read: (totals: Totals) => number])[] = [

@@ -11,6 +11,7 @@ const ready: StatusDeps = {
   ownLease: () => OWN,
   registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
   totals: () => ({ passes: 1, planned: 0, failed: 0 }),
+  rules: () => undefined,
   pools: () => [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
 };
 
@@ -77,6 +78,7 @@ Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next 
       underlay: { reason: undefined },
       shortfalls: [],
       podFiles: { fault: undefined, note: undefined },
+      rules: undefined,
       hasSnapshot: true,
       contact: { reason: undefined },
     });

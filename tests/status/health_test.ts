@@ -8,6 +8,7 @@ const ready: HealthFacts = {
   underlay: { reason: undefined },
   shortfalls: [],
   podFiles: { fault: undefined, note: undefined },
+  rules: undefined,
   hasSnapshot: true,
   contact: { reason: undefined },
 };
@@ -43,6 +44,9 @@ const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = 
     "no link",
   ]],
   ["the underlay is gone", { underlay: { reason: "no link fits" } }, ["no link fits"]],
+  ["pods don't reach the outside", {
+    rules: { changes: 0, isMasquerading: true, effective: [], failures: ["no table"], warnings: [] },
+  }, ["no table"]],
   ["the links are down", { lastPass: pass({ isForwarding: false }) }, [
     "the links of the overlay are not as they must be",
   ]],
@@ -80,6 +84,16 @@ const noted: [name: string, facts: Partial<HealthFacts>, note: string][] = [
     "some hosts have another backend",
     { lastPass: pass({ otherBackends: ["2 hosts of backend host-gw"] }) },
     "2 hosts of backend host-gw: this one does not reach them",
+  ],
+  [
+    "the rules fail, and nothing is masqueraded",
+    { rules: { changes: 0, isMasquerading: false, effective: [], failures: ["no table"], warnings: [] } },
+    "no table",
+  ],
+  [
+    "somebody else's chain drops packets of pods",
+    { rules: { changes: 0, isMasquerading: true, effective: [], failures: [], warnings: ["a chain drops"] } },
+    "a chain drops",
   ],
   [
     "the peers are remembered",

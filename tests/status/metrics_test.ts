@@ -10,6 +10,10 @@ function deps(lastPass: ReturnType<typeof pass> | undefined, reason: string | un
     ownLease: () => OWN,
     registry: () => ({ name: "etcd", heardAtMs: reason === undefined ? 1000 : undefined, reason }),
     totals: () => ({ passes: 7, planned: 40, failed: 2 }),
+    rules: () =>
+      lastPass === undefined
+        ? undefined
+        : { changes: 2, isMasquerading: true, effective: [], failures: ["no table"], warnings: [] },
     pools: () =>
       lastPass === undefined
         ? []
@@ -34,6 +38,7 @@ Deno.test("metricsText() tells each figure once, with its unit in its name", asy
     "loden_last_pass_timestamp_seconds 1767225600",
     "loden_registry_heard_timestamp_seconds 1",
     "loden_registry_followed 1",
+    "loden_rule_failures 1",
     'loden_pool_addresses{network="cbr0",subnet="10.244.1.0/24"} 253',
     'loden_pool_used_addresses{network="cbr0",subnet="10.244.1.0/24"} 3',
     'loden_pool_leftover_addresses{network="cbr0",subnet="10.244.1.0/24"} 1',
