@@ -43,6 +43,11 @@ const LEASE_TYPE = "vxlan";
 /** Outer Ethernet, IP, UDP and VXLAN headers (RFC 7348 section 5), by the family of the underlay. */
 const OVERHEAD_BYTES: Readonly<Record<Family, number>> = { [AF_INET]: 50, [AF_INET6]: 70 };
 
+/** The VTEPs that a host can have, by name. */
+export function vtepNames(vni: number): readonly string[] {
+  return [AF_INET, AF_INET6].map((family) => vtepName(family as Family, vni));
+}
+
 /** The VTEP of one family: flannel's names. */
 function vtepName(family: Family, vni: number): string {
   return family === AF_INET ? `flannel.${vni}` : `flannel-v6.${vni}`;

@@ -81,6 +81,7 @@ async function run(
     totals: () => totals,
     pools: () => [],
     rules: () => undefined,
+    host: () => undefined,
   };
   stack.use(word.follow(() => status.health().reasons));
   if (options.health !== undefined) {

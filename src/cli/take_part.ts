@@ -12,7 +12,6 @@ import { Membership } from "../lease/membership.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { FolderWatch } from "../netlink/folder_watch.ts";
-import { queryLink } from "../netlink/link.ts";
 import { NetlinkSocket, NotificationSocket } from "../netlink/socket.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import { Observer } from "../reconcile/observe.ts";
@@ -31,6 +30,7 @@ import { keepRunning } from "./keep_running.ts";
 import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { hasNextHopObjects, randomMac } from "./preflight.ts";
+import { HostKeeper } from "./host_keeper.ts";
 import { openRules } from "./open_rules.ts";
 import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace } from "./registry_place.ts";
@@ -100,7 +100,20 @@ export async function takePart(
   const trigger = new Trigger();
   const leases = new LeaseSet();
   if (cache !== undefined) leases.remember(cache.leases);
-  const seed = { existingMac: (name: string) => queryLink(client, name)?.mac, randomMac: randomMac() };
+  const host: HostKeeper = new HostKeeper({
+    libc,
+    client,
+    socketFd: transport.fd,
+    options,
+    backend: config.backend,
+    families,
+    underlay: () => underlay.current,
+    own: () => membership.own,
+    remote: (own) => leases.remote(own, networks)?.leases ?? [],
+    log,
+  });
+  host.keepManagersAway();
+  const seed = { existingMac: (name: string) => host.knownMac(name), randomMac: randomMac() };
   const membership: Membership = new Membership({
     registry,
     leases,
@@ -132,14 +145,14 @@ export async function takePart(
     const { contact } = registry;
     const shortfalls = underlay.current.shortfalls ?? registry.shortfalls ?? [];
     const hasSnapshot = leases.isKnown;
-    const rules = filter.keeper.facts;
     return readiness({
       lastPass,
       lease: membership,
       underlay,
       shortfalls,
       podFiles,
-      rules,
+      host: host.report,
+      rules: filter.keeper.facts,
       contact,
       hasSnapshot,
     });
@@ -156,6 +169,7 @@ export async function takePart(
     }),
     totals: () => workplace.totals,
     rules: () => filter.keeper.facts,
+    host: () => host.report,
     pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
   });
 
@@ -174,6 +188,7 @@ export async function takePart(
     observer: new Observer(client, features),
     desire: () => {
       underlay.follow();
+      host.check();
       return wanted();
     },
     linkCreated: (name: string) => refuseRouterAdvertisements(libc, name, log),
@@ -182,6 +197,7 @@ export async function takePart(
       workplace.memory.passed(report);
       workplace.totals.count(report);
       tellFaults(report);
+      host.passed(report);
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
       if (!report.isRemembered) {
@@ -226,6 +242,7 @@ export async function takePart(
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
       }, options)),
+    host.prove({ signal }),
     loop("rules", filter.keep),
     filter.watch && loop("rule watch", filter.watch),
     loop("leftovers", (options) => leftovers.watch(options)),

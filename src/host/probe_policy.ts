@@ -34,7 +34,7 @@ export interface ProbeResult {
 /** Peers that are asked at a time, of each family. */
 const SAMPLE = 3;
 /** Without an answer for this long nobody waits for one any more: all peers may be dead. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 10_000;
 /** The kernel of a peer answers each host once a second (`net.ipv4.icmp_ratelimit`, `net.ipv6.icmp.ratelimit`). */
 const FIRST_INTERVAL_MS = 1000;
 const LATER_INTERVAL_MS = 10_000;

@@ -181,6 +181,8 @@ export class LabHost implements AsyncDisposable {
         `-iface=${UPLINK}`,
         `-healthz-ip=${healthIp}`,
         `-healthz-port=${healthPort}`,
+        // The host's /etc is this machine's.
+        "-unmanaged-files=false",
         "-log-format=json",
         ...extraFlags,
       ],

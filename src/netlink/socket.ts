@@ -42,6 +42,8 @@ export const NOTIFICATION_GROUPS = {
   ipv4Route: 7,
   ipv6Address: 9,
   ipv6Route: 11,
+  ipv4Netconf: 24,
+  ipv6Netconf: 25,
   nextHop: 32,
 } as const;
 

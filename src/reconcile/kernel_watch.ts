@@ -14,6 +14,10 @@ const RECEIVE_BYTES = 64 * 1024;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const NHA_OIF = 5;
+/** `RTM_NEWNETCONF`: a setting such as forwarding has changed, of one link or of all. */
+const RTM_NEWNETCONF = 80;
+const NETCONFA_IFINDEX = 1;
+const NETCONFA_IFINDEX_ALL = -1;
 
 /** What the watch must know to tell our business from everybody else's. */
 export interface KernelWatchDeps {
@@ -96,6 +100,16 @@ function classify(
         isOver(message, attributes, 12, RTA_OIF, linkIndexes) || isTo(message, attributes, deps.networks)
       ) deps.trigger.nudge();
       return;
+    case RTM_NEWNETCONF: {
+      message.requireHeader(4);
+      attributes.reset(message.start + 4, message.end);
+      while (attributes.next()) {
+        if (attributes.type !== NETCONFA_IFINDEX) continue;
+        const linkIndex = attributes.u32() | 0;
+        if (linkIndex === NETCONFA_IFINDEX_ALL || linkIndexes.includes(linkIndex)) deps.trigger.nudge();
+      }
+      return;
+    }
     case RTM_NEWNEXTHOP:
     case RTM_DELNEXTHOP:
       if (isOver(message, attributes, 8, NHA_OIF, linkIndexes)) deps.trigger.nudge();

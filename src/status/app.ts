@@ -26,6 +26,37 @@ export interface StatusDeps {
   readonly pools: () => readonly Pool[];
   /** The packet filter at the last look; `undefined` before the first. */
   readonly rules: () => RuleFacts | undefined;
+  /** The host beside links, routes and rules; `undefined` before it was looked at. */
+  readonly host: () => HostReport | undefined;
+}
+
+/** The host beside links, routes and rules. */
+export interface HostReport {
+  /** What has happened since the agent ran last: `same boot`, `rebooted`. */
+  readonly boot: string;
+  /** What the overlay needs of the kernel. */
+  readonly prerequisites: readonly {
+    readonly name: string;
+    readonly verdict: "ok" | "fixed" | "degraded" | "fatal";
+    readonly detail: string;
+  }[];
+  /** Checksum offload of each VTEP. */
+  readonly checksums: readonly {
+    readonly linkName: string;
+    readonly observed: boolean | undefined;
+    readonly reason: string;
+    readonly fault?: string;
+  }[];
+  /** Whether packets have come back from a peer. */
+  readonly dataPath: {
+    readonly state: "waiting" | "proved" | "unanswered";
+    /** Whether a host with this state is not ready for it. */
+    readonly isAwaited: boolean;
+    /** Who was asked, and what came of it. */
+    readonly peers: readonly string[];
+    /** What a person is told, if there is something to tell. */
+    readonly note: string | undefined;
+  };
 }
 
 /** The rules of the packet filter, as far as they are ours to keep. */
@@ -98,7 +129,23 @@ function statusReport(deps: StatusDeps) {
     underlay: describeUnderlay(deps.underlay()),
     pools: deps.pools().map(({ leftovers, ...pool }) => ({ ...pool, leftovers: leftovers ?? null })),
     rules: describeRules(deps.rules()),
+    host: describeHost(deps.host()),
     pass: describePass(deps.lastPass()),
+  };
+}
+
+function describeHost(host: HostReport | undefined) {
+  if (host === undefined) return null;
+  const { boot, prerequisites, checksums, dataPath } = host;
+  return {
+    boot,
+    prerequisites,
+    txChecksums: checksums.map(({ linkName, observed, reason, fault }) => ({
+      link: linkName,
+      on: observed ?? null,
+      reason: oneLine(fault ?? reason),
+    })),
+    dataPath: { state: dataPath.state, peers: dataPath.peers.map(oneLine) },
   };
 }
 

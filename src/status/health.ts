@@ -1,5 +1,5 @@
 import type { Lease } from "../model/lease.ts";
-import type { RuleFacts } from "./app.ts";
+import type { HostReport, RuleFacts } from "./app.ts";
 import type { PassReport } from "../reconcile/report.ts";
 
 /** What readiness is judged by. */
@@ -14,6 +14,8 @@ export interface HealthFacts {
   readonly shortfalls: readonly string[];
   /** Why what pods are started with is not in place, and what may keep the runtime from using it. */
   readonly podFiles: { readonly fault: string | undefined; readonly note: string | undefined };
+  /** The host beside links, routes and rules. */
+  readonly host: HostReport;
   /** The packet filter; `undefined` before the first look. */
   readonly rules: RuleFacts | undefined;
   /** Whether it is known who is in the overlay. There is no pass before it is. */
@@ -33,7 +35,7 @@ export interface Readiness {
 
 /** Judges whether the overlay is as desired: that it once was does not count. */
 export function readiness(facts: HealthFacts): Readiness {
-  const { lastPass, lease, underlay, shortfalls, podFiles, rules, hasSnapshot, contact } = facts;
+  const { lastPass, lease, underlay, shortfalls, podFiles, host, rules, hasSnapshot, contact } = facts;
   const cause = (reason: string | undefined) => reason === undefined ? "" : `: ${reason}`;
   const unready = (...reasons: string[]) => ({ isReady: false, reasons, notes: [] });
   // Without these there is nothing else to judge.
@@ -49,6 +51,15 @@ export function readiness(facts: HealthFacts): Readiness {
   if (failureCount > 0) {
     reasons.push(`${failureCount} of ${planned} changes failed in the last pass`, ...failures);
   }
+  const { prerequisites, dataPath } = host;
+  const verdicts = (verdict: string) =>
+    prerequisites.filter((one) => one.verdict === verdict).map(({ detail }) => detail);
+  reasons.push(...verdicts("fatal"));
+  if (dataPath.isAwaited && lastPass.isForwarding) {
+    reasons.push(
+      `no packet has come back over the overlay yet${cause(dataPath.peers.join(", ") || undefined)}`,
+    );
+  }
   // Without masquerading pods don't reach the outside; without the rest of the rules most hosts work.
   if (rules?.isMasquerading) reasons.push(...rules.failures);
   if (podFiles.fault !== undefined) reasons.push(podFiles.fault);
@@ -57,6 +68,8 @@ export function readiness(facts: HealthFacts): Readiness {
   for (const shortfall of shortfalls) notes.push(`${shortfall}; the other family goes on without it`);
   if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
   if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
+  notes.push(...verdicts("degraded"));
+  if (dataPath.note !== undefined) notes.push(dataPath.note);
   if (rules !== undefined) {
     notes.push(...rules.isMasquerading ? [] : rules.failures, ...rules.warnings);
   }

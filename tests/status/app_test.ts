@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { PassReport } from "../../src/reconcile/report.ts";
 import { statusApp, type StatusDeps } from "../../src/status/app.ts";
 import { readiness } from "../../src/status/health.ts";
-import { OWN, pass, UNDERLAY } from "./facts.ts";
+import { HOST, OWN, pass, UNDERLAY } from "./facts.ts";
 
 const ready: StatusDeps = {
   health: () => ({ isReady: true, reasons: [], notes: [] }),
@@ -11,6 +11,7 @@ const ready: StatusDeps = {
   ownLease: () => OWN,
   registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
   totals: () => ({ passes: 1, planned: 0, failed: 0 }),
+  host: () => undefined,
   rules: () => undefined,
   pools: () => [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
 };
@@ -78,6 +79,7 @@ Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next 
       underlay: { reason: undefined },
       shortfalls: [],
       podFiles: { fault: undefined, note: undefined },
+      host: HOST,
       rules: undefined,
       hasSnapshot: true,
       contact: { reason: undefined },
@@ -101,7 +103,20 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
     otherBackends: [],
     isRemembered: false,
   });
-  const response = await statusApp(() => ({ ...ready, lastPass: () => report })).request("/status");
+  const rules = {
+    changes: 2,
+    isMasquerading: true,
+    effective: ["masqueraded"],
+    failures: [],
+    warnings: ["a chain drops"],
+  };
+  const host = {
+    ...HOST,
+    checksums: [{ linkName: "flannel.1", observed: false, reason: "the driver vmxnet3 spoils them" }],
+    dataPath: { ...HOST.dataPath, peers: ["b at 10.244.2.0: answered"] },
+  };
+  const deps = { ...ready, lastPass: () => report, rules: () => rules, host: () => host };
+  const response = await statusApp(() => deps).request("/status");
   assertEquals(response.headers.get("content-type"), "application/json");
   const text = await response.text();
   assert(!text.includes("not to be told"));
@@ -123,6 +138,13 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
       addresses: [{ family: "ipv4", address: "192.0.2.1", advertised: "198.51.100.1", mtuBytes: 1500 }],
     },
     pools: [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
+    rules: { effective: ["masqueraded"], failures: [], warnings: ["a chain drops"], changes: 2 },
+    host: {
+      boot: "same boot",
+      prerequisites: [{ name: "vxlan", verdict: "ok", detail: "the kernel makes VXLAN links" }],
+      txChecksums: [{ link: "flannel.1", on: false, reason: "the driver vmxnet3 spoils them" }],
+      dataPath: { state: "proved", peers: ["b at 10.244.2.0: answered"] },
+    },
     pass: {
       startedAt: "2026-01-01T00:00:00.000Z",
       durationMs: 1.5,

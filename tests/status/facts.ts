@@ -1,6 +1,7 @@
 import { AF_INET, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
+import type { HostReport } from "../../src/status/app.ts";
 import type { PassReport } from "../../src/reconcile/report.ts";
 
 /** The lease of the host that the endpoints speak for. */
@@ -44,3 +45,11 @@ export function pass(changes: Partial<PassReport> = {}): PassReport {
     ...changes,
   };
 }
+
+/** A host that is as it should be. */
+export const HOST: HostReport = {
+  boot: "same boot",
+  prerequisites: [{ name: "vxlan", verdict: "ok", detail: "the kernel makes VXLAN links" }],
+  checksums: [],
+  dataPath: { state: "proved", isAwaited: false, peers: [], note: undefined },
+};

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { type HealthFacts, readiness } from "../../src/status/health.ts";
-import { OWN, pass } from "./facts.ts";
+import { HOST, OWN, pass } from "./facts.ts";
 
 const ready: HealthFacts = {
   lastPass: pass(),
@@ -8,6 +8,7 @@ const ready: HealthFacts = {
   underlay: { reason: undefined },
   shortfalls: [],
   podFiles: { fault: undefined, note: undefined },
+  host: HOST,
   rules: undefined,
   hasSnapshot: true,
   contact: { reason: undefined },
@@ -44,6 +45,12 @@ const cases: [name: string, facts: Partial<HealthFacts>, reasons: string[]][] = 
     "no link",
   ]],
   ["the underlay is gone", { underlay: { reason: "no link fits" } }, ["no link fits"]],
+  ["nothing can work", {
+    host: { ...HOST, prerequisites: [{ name: "vxlan", verdict: "fatal", detail: "no VXLAN" }] },
+  }, ["no VXLAN"]],
+  ["packets have not come back since the boot", {
+    host: { ...HOST, dataPath: { state: "waiting", isAwaited: true, peers: ["b: silent"], note: undefined } },
+  }, ["no packet has come back over the overlay yet: b: silent"]],
   ["pods don't reach the outside", {
     rules: { changes: 0, isMasquerading: true, effective: [], failures: ["no table"], warnings: [] },
   }, ["no table"]],
@@ -84,6 +91,18 @@ const noted: [name: string, facts: Partial<HealthFacts>, note: string][] = [
     "some hosts have another backend",
     { lastPass: pass({ otherBackends: ["2 hosts of backend host-gw"] }) },
     "2 hosts of backend host-gw: this one does not reach them",
+  ],
+  [
+    "something works less well",
+    {
+      host: { ...HOST, prerequisites: [{ name: "rp_filter", verdict: "degraded", detail: "it is strict" }] },
+    },
+    "it is strict",
+  ],
+  [
+    "no peer answers",
+    { host: { ...HOST, dataPath: { ...HOST.dataPath, state: "unanswered", note: "nobody answers" } } },
+    "nobody answers",
   ],
   [
     "the rules fail, and nothing is masqueraded",

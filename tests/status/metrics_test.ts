@@ -10,6 +10,7 @@ function deps(lastPass: ReturnType<typeof pass> | undefined, reason: string | un
     ownLease: () => OWN,
     registry: () => ({ name: "etcd", heardAtMs: reason === undefined ? 1000 : undefined, reason }),
     totals: () => ({ passes: 7, planned: 40, failed: 2 }),
+    host: () => undefined,
     rules: () =>
       lastPass === undefined
         ? undefined
@@ -63,5 +64,5 @@ Deno.test("metricsText() says of each figure what it is, once", async () => {
   const names = (word: string) =>
     lines.filter((line) => line.startsWith(`# ${word} `)).map((line) => line.split(" ")[2]);
   assertEquals(names("HELP"), names("TYPE"));
-  assertEquals(new Set(names("HELP")).size, 13);
+  assertEquals(new Set(names("HELP")).size, 14);
 });

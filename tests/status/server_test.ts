@@ -9,6 +9,7 @@ const deps = {
   ownLease: () => OWN,
   registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
   totals: () => ({ passes: 1, planned: 0, failed: 0 }),
+  host: () => undefined,
   rules: () => undefined,
   pools: () => [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
 };

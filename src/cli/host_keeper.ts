@@ -1,0 +1,188 @@
+import { keepBootIdentity, readBootIdentity } from "../host/boot_identity.ts";
+import { BOOT_ID_PATH, type BootAnswer, bootIdentityPath, compareBoots } from "../host/boot_identity.ts";
+import { Prerequisites } from "../host/prerequisites.ts";
+import { DataPathProbe } from "../host/probe.ts";
+import { probeNote, probeTargets } from "../host/probe_policy.ts";
+import type { HostNeeds } from "../host/sysctl_checks.ts";
+import { runningKernel } from "../host/kernel_version.ts";
+import { lowerLinks, TxChecksumKeeper, type TxChecksumState } from "../host/tx_checksum.ts";
+import { dhcpcdAdvice, writeUnmanagedFiles } from "../host/unmanaged_files.ts";
+import { replaceFile } from "../cni/replace_file.ts";
+import type { BackendConfig } from "../config/backend_schema.ts";
+import type { Options } from "../config/options.ts";
+import type { Log } from "../log/log.ts";
+import { type Family, formatAddress, type Mac } from "../model/address.ts";
+import type { Lease } from "../model/lease.ts";
+import type { Underlay } from "../model/underlay.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { Ethtool } from "../netlink/ethtool.ts";
+import type { Libc } from "../netlink/ffi.ts";
+import { queryLink } from "../netlink/link.ts";
+import { UdpSocket } from "../netlink/udp_socket.ts";
+import type { PassReport } from "../reconcile/report.ts";
+import type { HostReport } from "../status/app.ts";
+import { orNothing } from "./best_effort.ts";
+import { vtepNames } from "../backend/vxlan.ts";
+
+/** What the keeper works with. */
+export interface HostKeeperDeps {
+  readonly libc: Libc;
+  readonly client: NetlinkClient;
+  /** Any socket of this network namespace. */
+  readonly socketFd: number;
+  readonly options: Options;
+  readonly backend: BackendConfig;
+  readonly families: readonly Family[];
+  readonly underlay: () => Underlay;
+  readonly own: () => Lease | undefined;
+  /** Everybody else. */
+  readonly remote: (own: Lease) => readonly Lease[];
+  readonly log: Log;
+}
+
+/** Where this host's own files are. */
+const ROOT = "/";
+
+/** Sees to what the overlay needs of the host beside links, routes and rules, and knows how it is. */
+export class HostKeeper {
+  readonly #deps: HostKeeperDeps;
+  readonly #prerequisites: Prerequisites;
+  readonly #checksum: TxChecksumKeeper;
+  readonly #probe: DataPathProbe;
+  readonly #boot: BootAnswer;
+  readonly #bootId: string;
+  readonly #forwarding = Promise.withResolvers<void>();
+  #checksums: readonly TxChecksumState[] = [];
+
+  constructor(deps: HostKeeperDeps) {
+    const { libc, client, socketFd, options, log } = deps;
+    this.#deps = deps;
+    this.#prerequisites = new Prerequisites({ libc, client, log });
+    this.#checksum = new TxChecksumKeeper({
+      mode: options.vxlanTxChecksum,
+      ethtool: new Ethtool(libc, socketFd),
+      kernel: runningKernel(),
+      lowerLinks,
+      log,
+    });
+    this.#probe = new DataPathProbe({
+      targets: () => {
+        const own = deps.own();
+        return own === undefined ? [] : probeTargets(own, deps.remote(own), deps.underlay());
+      },
+      open: (path) => UdpSocket.open(libc, path),
+      random: Math.random,
+      elapsedMs: () => performance.now(),
+      log,
+    });
+    this.#bootId = libc.readSysctl(BOOT_ID_PATH);
+    this.#boot = compareBoots(readBootIdentity(this.#bootPath), {
+      bootId: this.#bootId,
+      underlay: this.#card(),
+    });
+    log.write("info", "boot looked up", { boot: this.#boot.kind, reason: this.#boot.reason });
+  }
+
+  get #bootPath(): string {
+    return bootIdentityPath(this.#deps.options.subnetFilePath);
+  }
+
+  /** The underlay's link, by which a machine is told from another. */
+  #card() {
+    const { client, underlay } = this.#deps;
+    const { linkName } = underlay();
+    const mac = queryLink(client, linkName)?.mac;
+    return mac === undefined ? undefined : { linkName, mac };
+  }
+
+  /** The VTEPs that are there. */
+  #vteps(): { readonly linkName: string; readonly mac: Mac | undefined }[] {
+    const { client, backend } = this.#deps;
+    const names = backend.type === "vxlan" || backend.type === "auto" ? vtepNames(backend.vni) : [];
+    return names.flatMap((linkName) => {
+      const link = queryLink(client, linkName);
+      return link === undefined ? [] : [{ linkName, mac: link.mac }];
+    });
+  }
+
+  /** The MAC of a VTEP: of the one that is there, else of the one that was there before this host booted. */
+  knownMac(linkName: string): Mac | undefined {
+    return queryLink(this.#deps.client, linkName)?.mac ?? this.#boot.vtepMacs.get(linkName);
+  }
+
+  /** Keeps what manages the host's network away from the overlay's links; before they are made. */
+  keepManagersAway(): void {
+    const { options, log } = this.#deps;
+    if (!options.writesUnmanagedFiles) return;
+    for (const { detail } of writeUnmanagedFiles({ root: ROOT, replaceFile })) {
+      if (detail !== undefined) log.write("info", "network managers kept away", { detail });
+    }
+    const advice = dhcpcdAdvice(ROOT);
+    if (advice !== undefined) log.write("warn", "network managers kept away", { detail: advice });
+  }
+
+  /** Looks at the kernel's settings, and sets what may be set; before each pass. */
+  check(): void {
+    const { backend } = this.#deps;
+    if (backend.type !== "alloc") this.#prerequisites.check(this.#needs());
+  }
+
+  #needs(): HostNeeds {
+    const { options, backend, families, underlay } = this.#deps;
+    const { type } = backend;
+    return {
+      families,
+      ownLinks: this.#vteps().map(({ linkName }) => linkName),
+      underlayLink: underlay().linkName,
+      hasDirectRoutes: "directRouting" in backend ? backend.directRouting : type === "host-gw",
+      vxlan: type === "vxlan" ? "needed" : type === "auto" ? "useful" : "unused",
+      hasRules: options.masquerade || options.forwardRules,
+      hasServices: options.registry.kind === "kube",
+    };
+  }
+
+  /** Sees to what comes after a pass. */
+  passed({ isForwarding }: PassReport): void {
+    if (!isForwarding) return;
+    const { underlay, log } = this.#deps;
+    const vteps = this.#vteps();
+    const { linkName, addresses } = underlay();
+    const isBehindNat = addresses.some(({ address, advertised }) => address !== advertised);
+    this.#checksums = this.#checksum.keep(vteps.map(({ linkName }) => linkName), { linkName, isBehindNat });
+    const identity = {
+      bootId: this.#bootId,
+      underlay: this.#card(),
+      vteps: vteps.flatMap(({ linkName, mac }) => mac === undefined ? [] : [{ linkName, mac }]),
+    };
+    orNothing("boot not noted", log, () => keepBootIdentity(this.#bootPath, identity, replaceFile));
+    this.#forwarding.resolve();
+  }
+
+  /** Proves the data path, once packets can be forwarded; ends when it is proved. */
+  async prove({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const aborted = new Promise<void>((resolve) =>
+      signal.addEventListener("abort", () => resolve(), { once: true })
+    );
+    await Promise.race([this.#forwarding.promise, aborted]);
+    if (!signal.aborted) await this.#probe.run({ signal });
+  }
+
+  /** How the host is. */
+  get report(): HostReport {
+    const { backend } = this.#deps;
+    const { state, peers } = this.#probe.result;
+    const port = "port" in backend ? backend.port : undefined;
+    return {
+      boot: this.#boot.kind,
+      prerequisites: this.#prerequisites.last,
+      checksums: this.#checksums,
+      dataPath: {
+        state,
+        // An agent that was only restarted has interrupted nothing.
+        isAwaited: state === "waiting" && this.#boot.kind !== "same boot",
+        peers: peers.map(({ host, target, outcome }) => `${host} at ${formatAddress(target)}: ${outcome}`),
+        note: probeNote(this.#probe.result, port),
+      },
+    };
+  }
+}
