@@ -2,6 +2,7 @@ import { hasNextHopObjects } from "../../src/cli/preflight.ts";
 import { type Family, familyOf, formatAddress, formatMac, formatPrefix } from "../../src/model/address.ts";
 import { parsePrefix, type Prefix } from "../../src/model/address.ts";
 import type { ObservedAddress, ObservedLink, StateTables, VxlanLink } from "../../src/model/state.ts";
+import type { Table } from "../../src/model/table.ts";
 import type { NetlinkClient } from "../../src/netlink/client.ts";
 import { queryLink } from "../../src/netlink/link.ts";
 import { describeRow } from "../../src/reconcile/apply.ts";
@@ -9,7 +10,7 @@ import { Observer } from "../../src/reconcile/observe.ts";
 import type { TableName } from "../../src/reconcile/plan.ts";
 
 /** `RT_SCOPE_LINK`: the kernel makes fe80:: addresses by itself. */
-const RT_SCOPE_LINK = 253;
+export const RT_SCOPE_LINK = 253;
 
 /** All that a host's kernel holds of the overlay, at one moment. Valid until the next look. */
 export interface KernelLook {
@@ -66,28 +67,32 @@ export class KernelView {
   fingerprint({ links, addresses, tables }: KernelLook): string {
     const parts = links.map(linkText);
     parts.push(...addresses.map(({ address, length }) => `${address}/${length}`).sort());
-    for (const { words, layout, count } of Object.values(tables)) {
-      let sum = 0;
-      for (let at = 0; at < words.length; at += layout.words) {
-        let hash = 0x811c9dc5;
-        for (let word = at; word < at + layout.words; word++) {
-          hash = Math.imul(hash ^ words[word]!, 0x01000193);
-          hash ^= hash >>> 15;
-        }
-        // The order of a dump means nothing.
-        sum = sum + hash >>> 0;
-      }
-      parts.push(`${count} ${sum}`);
-    }
+    for (const table of Object.values(tables) as Table[]) parts.push(rowsHash(table));
     return parts.join("\n");
   }
 }
 
-function everything(family: Family): Prefix {
+/** A short text that differs, as good as always, where the rows of a table do; their order means nothing. */
+export function rowsHash({ words, layout, count }: Table): string {
+  let sum = 0;
+  for (let at = 0; at < words.length; at += layout.words) {
+    let hash = 0x811c9dc5;
+    for (let word = at; word < at + layout.words; word++) {
+      hash = Math.imul(hash ^ words[word]!, 0x01000193);
+      hash ^= hash >>> 15;
+    }
+    sum = sum + hash >>> 0;
+  }
+  return `${count} ${sum}`;
+}
+
+/** The whole address space of a family. */
+export function everything(family: Family): Prefix {
   return parsePrefix(family === 2 ? "0.0.0.0/0" : "::/0");
 }
 
-function linkText(link: ObservedLink | undefined): string {
+/** A link of the overlay as text, without its index. */
+export function linkText(link: ObservedLink | undefined): string {
   if (link === undefined) return "no link";
   const { name, isUp, mtuBytes, mac, vxlan } = link;
   const lladdr = mac === undefined ? "none" : formatMac(mac);
