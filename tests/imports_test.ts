@@ -67,6 +67,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/cleanup_node_test.ts": [
     "cli/cleanup_kernel.ts",
     "cli/cleanup_node.ts",
+    "cli/cleanup_rules.ts",
     "cli/cleanup_step.ts",
     "cni/agent_lock.ts",
   ],
@@ -78,6 +79,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],
   "netns/overlay_restart_test.ts": ["cli/agent.ts", "cli/take_part.ts"],
+  "netns/host_agent_test.ts": ["cli/host_keeper.ts", "masquerade/rule_watch.ts"],
+  "cli/rules_keeper_test.ts": ["cli/open_rules.ts"],
   "netns/cni_agent_test.ts": ["cli/stale_conflist.ts"],
   "netns/cni_plugin_test.ts": ["cni/delegate.ts", "netlink/file_identity.ts"],
   "netns/host_prerequisites_test.ts": ["host/kernel_features.ts", "host/prerequisites.ts"],

@@ -40,14 +40,14 @@ export async function runCleanup(
   if (!options.isDryRun) requirePrivilege(client);
   const write = (text: string) => io.write(text);
   const isDone = options.mode === "node"
-    ? await cleanNode(options, { client, write, environment: io.environment }, signal)
+    ? await cleanNode(options, { client, libc, write, environment: io.environment }, signal)
     : await cleanUpStale(options, { write, host: () => hostFacts(libc, client, RUN_FOLDER) }, { signal });
   return isDone ? EXIT.done : EXIT.failed;
 }
 
 async function cleanNode(
   options: CleanupOptions,
-  deps: CleanupIo & { readonly client: NetlinkClient },
+  deps: CleanupIo & { readonly client: NetlinkClient; readonly libc: Libc },
   signal: AbortSignal,
 ): Promise<boolean> {
   const outcome = parseOptions(options.agentArgs, deps.environment);

@@ -8,6 +8,8 @@ import { installPlaces, pluginIn, USUAL_CONFLIST_NAME } from "../cni/install_pla
 import { readStates } from "../cni/leftover_facts.ts";
 import { StateFolder } from "../cni/state.ts";
 import type { Options } from "../config/options.ts";
+import { bootIdentityPath } from "../host/boot_identity.ts";
+import { unmanagedFiles } from "../host/unmanaged_files.ts";
 import { fileReason } from "../log/file_reason.ts";
 import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
 
@@ -59,6 +61,8 @@ export function planOwnFiles({ options, dataDir, hasPods }: FilePlaces): Cleanup
     ["lease cache", leaseCachePath],
     ["agent's word", agentWordPath(subnetFilePath)],
     ["agent's lock", agentLockPath(subnetFilePath)],
+    ["boot identity", bootIdentityPath(subnetFilePath)],
+    ...unmanagedFiles("/").map((path): [string, string] => ["network manager's file", path]),
   ];
   const steps = files.flatMap(([what, path]): CleanupStep[] => {
     if (path === undefined) return [];

@@ -1,11 +1,13 @@
 import { dumpHostLinks } from "../cni/host_links.ts";
 import { isAgentLockHeld } from "../cni/agent_lock.ts";
 import type { Options } from "../config/options.ts";
+import type { Libc } from "../netlink/ffi.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { planOwnFiles, planPodFiles } from "./cleanup_files.ts";
 import type { CleanupOptions } from "./cleanup_flags.ts";
 import { bridgePorts, planKernel } from "./cleanup_kernel.ts";
 import { findOwnAddresses, planRegistry } from "./cleanup_registry.ts";
+import { planRules } from "./cleanup_rules.ts";
 import { type CleanupPlan, type CleanupStep, stepLine } from "./cleanup_step.ts";
 import { errorText } from "./keep_running.ts";
 
@@ -14,6 +16,7 @@ export interface NodeDeps {
   /** Writes one line. */
   readonly write: (text: string) => void;
   readonly client: NetlinkClient;
+  readonly libc: Libc;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** This program's own file; absent where it is no compiled binary. */
   readonly program: string | undefined;
@@ -24,7 +27,7 @@ const HEALTH_MS = 1000;
 
 /**
  * Removes all of Loden's and flannel's from a host that leaves the overlay: the conflist first, so that no pod is
- * started any more; links, routes and next hops; files; last the lease, until when no other host takes the subnet. A
+ * started any more; links, routes and next hops; rules; files; last the lease, until when no other host takes the subnet. A
  * step that fails is a line, and the others are done.
  *
  * @returns Whether nothing is left.
@@ -61,6 +64,7 @@ export async function cleanUpNode(
   const places = { options, environment, dataDir, program, hasPods };
   await plan("the conflist and the plugin", () => planPodFiles(places));
   await plan("links, routes and next hops", () => planKernel(client));
+  await plan("rules", () => planRules(deps.libc));
   await plan("the files of the agent", () => planOwnFiles(places));
   await plan("the lease", async () => {
     const registryDeps = { environment, ownAddresses, stack, signal };

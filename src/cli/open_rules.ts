@@ -40,14 +40,7 @@ export interface OpenRules {
 export function openRules(stack: AsyncDisposableStack, sources: RuleSources): OpenRules {
   const { options, libc, log } = sources;
   const elapsedMs = () => performance.now();
-  const legacy = new LegacyIptables({
-    tables: (family) => legacyTableNames(libc, family),
-    filter: (family) => readLegacyFilter(libc, family),
-    find: findProgram,
-    run: runProgram,
-    elapsedMs,
-    log,
-  });
+  const legacy = legacyIptables(libc, log);
   const socket = openOrReason(() => stack.use(NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER })));
   const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log });
   const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [] };
@@ -68,6 +61,18 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     watch: notifications && socket.opened &&
       (({ signal }) => watchRules({ notifications, ownPortId: socket.opened!.portId, nudge }, { signal })),
   };
+}
+
+/** Legacy iptables of this host. */
+export function legacyIptables(libc: Libc, log: Log): LegacyIptables {
+  return new LegacyIptables({
+    tables: (family) => legacyTableNames(libc, family),
+    filter: (family) => readLegacyFilter(libc, family),
+    find: findProgram,
+    run: runProgram,
+    elapsedMs: () => performance.now(),
+    log,
+  });
 }
 
 function openOrReason<T>(open: () => T): { opened?: T; reason?: string } {

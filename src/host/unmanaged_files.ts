@@ -83,6 +83,17 @@ export function writeUnmanagedFiles({ root, replaceFile }: UnmanagedDeps): Unman
   });
 }
 
+/** The files of ours that are there, by path. */
+export function unmanagedFiles(root: string): string[] {
+  return FILES.map(({ path }) => join(root, path)).filter((path) => {
+    try {
+      return isOurs(read(path) ?? "");
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** Removes the files that {@linkcode writeUnmanagedFiles} has written. Never throws. */
 export function removeUnmanagedFiles(root: string): UnmanagedOutcome[] {
   return FILES.map(({ path: below }) => {

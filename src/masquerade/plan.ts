@@ -1,4 +1,12 @@
-import { AF_INET, type Family, familyOf, formatPrefix, parsePrefix, type Prefix } from "../model/address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  type Family,
+  familyOf,
+  formatPrefix,
+  parsePrefix,
+  type Prefix,
+} from "../model/address.ts";
 import {
   addChain,
   addRule,
@@ -34,6 +42,7 @@ export interface RulePlan {
 const FLANNEL_TABLES: Readonly<Record<Family, string>> = { 2: "flannel-ipv4", 10: "flannel-ipv6" };
 /** Where flannel's iptables mode has its rules. */
 const FLANNEL_NAT_CHAIN = "FLANNEL-POSTRTG";
+const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
 /** `NFPROTO_INET`: tables of both families. */
 const INET = 1;
 const IP_NAME: Readonly<Record<number, string>> = { 1: "inet", 2: "ip", 10: "ip6" };
@@ -186,6 +195,12 @@ export function planForward(wishes: RuleWishes, family: Family, set: RuleSet): R
     );
   }
   return plan;
+}
+
+/** The plans that change something: one transaction for each purpose and family, as each may fail by itself. */
+export function plansOf(wishes: RuleWishes, set: RuleSet): readonly RulePlan[] {
+  return FAMILIES.flatMap((family) => [planMasquerade(wishes, family, set), planForward(wishes, family, set)])
+    .filter(({ changes }) => changes.length > 0);
 }
 
 /** What else may swallow forwarded packets of pods, and is not ours to change: one sentence each. */

@@ -16,6 +16,15 @@ export interface RuleWishes {
   readonly excluded: readonly Prefix[];
 }
 
+/** What is wished on a host that has left the overlay. */
+export const nothingWished: RuleWishes = {
+  families: [],
+  isMasquerading: false,
+  isFullyRandom: false,
+  isForwarding: false,
+  excluded: [],
+};
+
 /** The table of each family that is ours alone. */
 export const OWN_TABLE = "loden";
 /** flannel's chain of accepted packets, and the comment of its rules. */

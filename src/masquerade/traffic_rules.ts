@@ -1,16 +1,15 @@
 import type { Log } from "../log/log.ts";
-import { AF_INET, AF_INET6, type Family, familyOf, formatPrefix } from "../model/address.ts";
+import { type Family, familyOf, formatPrefix } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { EINTR, ERESTART, isErrno } from "../netlink/errno.ts";
 import { changeRules } from "../netlink/nft.ts";
 import { readGeneration } from "../netlink/nft_dump.ts";
-import { forwardWarnings, planForward, planMasquerade, type RulePlan } from "./plan.ts";
-import { observeRules, type RuleSet } from "./rule_set.ts";
-import type { RuleWishes } from "./rules.ts";
+import { forwardWarnings, plansOf } from "./plan.ts";
+import { observeRules } from "./rule_set.ts";
+import { nothingWished, type RuleWishes } from "./rules.ts";
 
 /** Looks at rules that change while they are looked at, before it is left to the next time. */
 const ATTEMPTS = 5;
-const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
 const NAMES: Readonly<Record<Family, string>> = { 2: "IPv4", 10: "IPv6" };
 
 /** What one look at the packet filter found and did. */
@@ -95,12 +94,6 @@ export class TrafficRules {
   }
 }
 
-/** The plans that change something: one transaction for each purpose and family, as each may fail by itself. */
-function plansOf(wishes: RuleWishes, set: RuleSet): readonly RulePlan[] {
-  return FAMILIES.flatMap((family) => [planMasquerade(wishes, family, set), planForward(wishes, family, set)])
-    .filter(({ changes }) => changes.length > 0);
-}
-
 function effectOf({ families, isMasquerading, isForwarding, excluded }: RuleWishes): string[] {
   return families.flatMap(({ network }) => {
     const family = familyOf(network.address);
@@ -123,16 +116,9 @@ function textOf(error: unknown): string {
 
 /** Removes our rules, and flannel's, from a host that leaves the overlay. */
 export function removeRules(client: NetlinkClient): void {
-  const nothing = {
-    families: [],
-    isMasquerading: false,
-    isFullyRandom: false,
-    isForwarding: false,
-    excluded: [],
-  };
   const set = observeRules(client);
   let generation = readGeneration(client);
-  for (const { actions, changes } of plansOf(nothing, set)) {
+  for (const { actions, changes } of plansOf(nothingWished, set)) {
     changeRules(client, actions.join(", "), generation, changes);
     generation = generation + 1 >>> 0;
   }

@@ -204,6 +204,7 @@ for (const { why, spoil, flags = [], env = {}, wrapper = [], code, line } of cas
           ? []
           : [`-subnet-file=${folder}/subnet.env`]),
         `-local-registry=${folder}/registry.db`,
+        "-unmanaged-files=false",
         "-log-format=json",
         ...iface,
         ...placed,

@@ -17,6 +17,7 @@ async function startAgent(
       `-lease-cache=${folder}/leases.json`,
       `-local-registry=${folder}/registry.db`,
       `-log-file=${folder}/agent.log`,
+      "-unmanaged-files=false",
       "-log-format=json",
     ],
     stdin: "null",
