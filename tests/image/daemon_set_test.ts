@@ -3,6 +3,7 @@ import { namesIn } from "../../src/lab/names.ts";
 import { formatAddress } from "../../src/model/address.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { until } from "../double/overlay_rig.ts";
+import { SERVER_ADDRESS } from "../double/overlay_servers.ts";
 import { kubectl } from "../manifests/kubectl.ts";
 import type { AttachedPod } from "./attached.ts";
 import { hasCgroups, memoryLimitOf } from "./container.ts";
@@ -86,6 +87,12 @@ Deno.test("the manifests make a network of three nodes, and replacing its pods o
       (await kubectl(["get", "nodes", `--output=jsonpath=${marks}`], cluster.server)).trim().split(" "),
       nodes.map(({ name }) => `${name}=False`),
     );
+
+    // Nothing there has a route to pods, so only what has a node's address is answered.
+    for (const pod of pods) {
+      const { code } = await pod.netns.exec("ping", "-c", "1", "-W", "2", SERVER_ADDRESS);
+      assertEquals(code, 0, `${pod.name} reaches what is outside of the cluster`);
+    }
 
     // What the new agents left in place serves new pods too.
     const more = await Promise.all(nodes.map((node) => attach(node, 2)));
