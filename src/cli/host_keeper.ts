@@ -61,7 +61,7 @@ export class HostKeeper {
     this.#checksum = new TxChecksumKeeper({
       mode: options.vxlanTxChecksum,
       ethtool: new Ethtool(libc, socketFd),
-      kernel: runningKernel(),
+      kernel: runningKernel((path) => libc.readSysctl(path)),
       lowerLinks,
       log,
     });

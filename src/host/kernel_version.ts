@@ -23,15 +23,18 @@ export function formatKernelVersion(version: KernelVersion): string {
   return version.join(".");
 }
 
-/** The version of the kernel that runs; `undefined` if nothing tells. */
-export function runningKernel(): KernelVersion | undefined {
-  return parseKernelVersion(readOrEmpty("/proc/version"), readOrEmpty("/proc/version_signature"));
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
+/**
+ * The version of the kernel that runs; `undefined` if nothing tells.
+ *
+ * @param read Reads a file of proc(5).
+ */
+export function runningKernel(read: (path: string) => string): KernelVersion | undefined {
+  const orEmpty = (path: string) => {
+    try {
+      return read(path);
+    } catch {
+      return "";
+    }
+  };
+  return parseKernelVersion(orEmpty("/proc/version"), orEmpty("/proc/version_signature"));
 }

@@ -48,5 +48,12 @@ for (const [version, procVersion, signature, why] of versions) {
 
 Deno.test("runningKernel() agrees with uname(2) about the first two numbers", () => {
   const release = Deno.osRelease().split(".").slice(0, 2).map(Number.parseFloat);
-  assertEquals<readonly number[] | undefined>(runningKernel()?.slice(0, 2), release);
+  assertEquals<readonly number[] | undefined>(runningKernel(Deno.readTextFileSync)?.slice(0, 2), release);
+});
+
+Deno.test("runningKernel() knows nothing where nothing can be read", () => {
+  const refuse = () => {
+    throw new Error("no");
+  };
+  assertEquals(runningKernel(refuse), undefined);
 });
