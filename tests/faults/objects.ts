@@ -1,0 +1,136 @@
+import { UPLINK } from "../../src/lab/host.ts";
+import { type Address, AF_INET, familyOf } from "../../src/model/address.ts";
+import { FDB, NEIGHBOUR, NEXT_HOP, readAddress, ROUTE } from "../../src/model/rows.ts";
+import type { Family } from "../../src/model/address.ts";
+import {
+  addAddress,
+  addDefaultRoute,
+  changeLink,
+  linkIndexOf,
+  makeVeth,
+  type Placement,
+} from "../../src/lab/wiring.ts";
+import { encodeAddressDeletion } from "../../src/netlink/address.ts";
+import { encodeLinkDeletion, type LinkChange } from "../../src/netlink/link.ts";
+import { encodeFdbDeletion, encodeNeighbourDeletion } from "../../src/netlink/neighbour.ts";
+import { encodeNextHopDeletion } from "../../src/netlink/next_hop.ts";
+import { encodeRouteDeletion } from "../../src/netlink/route.ts";
+import type { TableName } from "../../src/reconcile/plan.ts";
+import type { FaultSite } from "./site.ts";
+
+const DELETIONS = {
+  neighbours: encodeNeighbourDeletion,
+  fdb: encodeFdbDeletion,
+  nextHops: encodeNextHopDeletion,
+  routes: encodeRouteDeletion,
+} as const;
+
+/** Deletes the rows of one table that are of the site's family: the peer's, or all. */
+export function deleteRows(table: TableName, which: "peer" | "all"): (site: FaultSite) => void {
+  return (site) => {
+    const { tables, linkIndexes } = site.state.tables();
+    const { words, layout } = tables[table];
+    let deleted = 0;
+    for (let at = 0; at < words.length; at += layout.words) {
+      if (!isMeant(table, words, at, site, which)) continue;
+      site.host.client.request(`delete a row of ${table}`, (writer, sequence) => {
+        DELETIONS[table](writer, sequence, words, at, linkIndexes);
+      });
+      deleted++;
+    }
+    if (deleted === 0) throw new Error(`Cannot delete rows of ${table}: none is of the family and the peer`);
+  };
+}
+
+/** Reports whether a row is of the site's family and, where one peer is meant, the peer's. */
+function isMeant(
+  table: TableName,
+  words: Uint32Array,
+  at: number,
+  { peer, family, state }: FaultSite,
+  which: "peer" | "all",
+): boolean {
+  const index = peer.families.indexOf(family);
+  const subnet = peer.share.subnets[index]!.address;
+  const isFor = (offset: number, wanted: Address) =>
+    which === "all" || readAddress(words, at + offset, family) === wanted;
+  switch (table) {
+    case "routes":
+      return words[at + ROUTE.family] === family && isFor(ROUTE.destination, subnet);
+    case "neighbours":
+      return words[at + NEIGHBOUR.family] === family && isFor(NEIGHBOUR.address, subnet);
+    case "nextHops":
+      return family === AF_INET && (which === "all" || words[at + NEXT_HOP.id] === subnet);
+    case "fdb":
+      return words[at + FDB.slot] === state.vtepSlot(family) &&
+        isFor(FDB.underlayAddress, peer.underlayAddresses[index]!);
+  }
+}
+
+/** The VTEP of the site's family, as it is named. */
+export function vtepName({ state, family }: FaultSite): string {
+  return state.links[state.vtepSlot(family)!]!.name;
+}
+
+/** Changes the VTEP of the site's family, once for each of `changes`. */
+export function changeVtep(...changes: readonly LinkChange[]): (site: FaultSite) => void {
+  return (site) => {
+    const linkIndex = linkIndexOf(site.host.client, vtepName(site));
+    for (const change of changes) changeLink(site.host.client, linkIndex, change);
+  };
+}
+
+/** Changes the underlay link. */
+export function changeUplink(...changes: readonly LinkChange[]): (site: FaultSite) => void {
+  return ({ host }) => {
+    const linkIndex = linkIndexOf(host.client, UPLINK);
+    for (const change of changes) changeLink(host.client, linkIndex, change);
+  };
+}
+
+/** Deletes a link by name. */
+export function deleteLink({ host }: FaultSite, name: string): void {
+  const linkIndex = linkIndexOf(host.client, name);
+  host.client.request(`delete ${name}`, (writer, sequence) => {
+    encodeLinkDeletion(writer, sequence, linkIndex);
+  });
+}
+
+/** Takes an address off a link. */
+export function deleteAddress({ host }: FaultSite, name: string, { address, length }: Placement): void {
+  const linkIndex = linkIndexOf(host.client, name);
+  host.client.request(`delete an address of ${name}`, (writer, sequence) => {
+    encodeAddressDeletion(writer, sequence, { linkIndex, address, length });
+  });
+}
+
+/** The address of the underlay that is of the site's family. */
+export function placementOf({ host, family }: FaultSite): typeof host.placements[number] {
+  return host.placements.find(({ address }) => familyOf(address) === family)!;
+}
+
+/** Does what a network manager does when a link is up: the addresses of `families`, and the default routes. */
+export function configureUplink(host: FaultSite["host"], families: readonly Family[] = host.families): void {
+  const linkIndex = linkIndexOf(host.client, UPLINK);
+  for (const placement of host.placements) {
+    if (!families.includes(familyOf(placement.address))) continue;
+    addAddress(host.client, linkIndex, placement);
+    addDefaultRoute(host.client, linkIndex, placement.gateway);
+  }
+}
+
+/** Puts another network card into the host, its cable in the same switch, with the same addresses. */
+export function insertCard({ lab, libc, host }: FaultSite): void {
+  const [port] = makeVeth(
+    libc,
+    { netns: lab.underlay, name: host.name },
+    { netns: host.netns, name: UPLINK },
+  );
+  changeLink(lab.underlay.client, port, { master: linkIndexOf(lab.underlay.client, "switch") });
+  configureUplink(host);
+}
+
+/** Runs ip(8) on the host. */
+export async function ip({ host }: FaultSite, ...args: string[]): Promise<void> {
+  await host.netns.mustExec("ip", ...args);
+}
