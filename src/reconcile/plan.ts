@@ -72,7 +72,7 @@ export function planLinks(
   return desired.links.flatMap((link, slot) => {
     if (link.kind === "underlay") return needLink(link, links[slot]);
     const wanted = desired.addresses.filter((address) => address.slot === slot).map(({ prefix }) => prefix);
-    return planLink(link, links[slot], addresses, wanted, desired.networks);
+    return planLink(link, links[slot], addresses, wanted);
   });
 }
 
@@ -87,7 +87,6 @@ function planLink(
   found: ObservedLink | undefined,
   addresses: readonly ObservedAddress[],
   wanted: readonly Prefix[],
-  networks: readonly Prefix[],
 ): LinkStep[] {
   const { name } = link;
   const add = (prefix: Prefix): LinkStep => ({ kind: "add address", name, prefix });
@@ -110,7 +109,7 @@ function planLink(
   }
   if (why !== "") steps.push({ kind: "change link", linkIndex, name, change, why });
   for (const address of present) {
-    if (isForeignAddress(address, wanted, networks)) {
+    if (isForeignAddress(address, wanted)) {
       steps.push({ kind: "delete address", name, prefix: address });
     }
   }
@@ -161,15 +160,13 @@ function linkDrift(link: VxlanLink, found: ObservedLink): [change: LinkChange, w
   return [change, drift.join(", ")];
 }
 
-/** An address that must not be on a link of ours: packets would leave with it as their source. */
-function isForeignAddress(
-  address: ObservedAddress,
-  wanted: readonly Prefix[],
-  networks: readonly Prefix[],
-): boolean {
+/**
+ * An address that must not be on a link of ours, as a DHCP client puts one on whatever it finds: packets would leave
+ * with it as their source, or by the route that it brings. flannel leaves those outside of its network.
+ */
+function isForeignAddress(address: ObservedAddress, wanted: readonly Prefix[]): boolean {
   if (wanted.some((prefix) => prefixEquals(address, prefix))) return false;
-  if (address.family === AF_INET6) return address.scope !== RT_SCOPE_LINK;
-  return networks.some((network) => prefixContains(network, address.address));
+  return address.family !== AF_INET6 || address.scope !== RT_SCOPE_LINK;
 }
 
 /** Plans what brings the four tables to the desired state: additions, then deletions in the reverse order. */

@@ -199,10 +199,10 @@ const linkCases: {
     steps: ["add address 10.244.1.0/32 on flannel.1", "delete address 10.244.1.0/24 on flannel.1"],
   },
   {
-    why: "an IPv4 address outside the cluster network is somebody's with a purpose",
+    why: "a DHCP client's address brings a source and a route that nobody wants",
     found: observed(VTEP),
-    addresses: [address(OWN), address("203.0.113.9/32")],
-    steps: [],
+    addresses: [address(OWN), address("203.0.113.9/24")],
+    steps: ["delete address 203.0.113.9/24 on flannel.1"],
   },
   {
     why: "what is on another link proves nothing and is nobody's business here",
