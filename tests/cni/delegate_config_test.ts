@@ -151,7 +151,7 @@ Deno.test("a backend that does not exist is refused, wherever it is named, with 
     const error = assertThrows(() => build(conf, USUAL_ENV, variables), CniError);
     assertEquals(error.code, 7);
     assertStringIncludes(error.message, 'is unknown: "vxlam"');
-    assertStringIncludes(error.details!, "vxlan, host-gw");
+    assertStringIncludes(error.details!, "vxlan, auto, host-gw");
   }
 });
 
