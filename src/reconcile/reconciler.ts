@@ -134,6 +134,10 @@ function vteps(
 /** Brings the tables to their desired state; returns how many rows that changed. */
 function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, failures: Failures): number {
   const linkIndexes = usableIndexes(deps.observer.links(state.links));
+  if (failures.count === 0) {
+    const lost = state.links.filter((_, slot) => linkIndexes[slot] === 0);
+    for (const { name } of lost) failures.add(`Cannot route over link ${name}: it went away during the pass`);
+  }
   let planned = 0;
   for (const whole of planTables(state, deps.observer.tables(state, linkIndexes))) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
