@@ -16,14 +16,19 @@ export interface HttpAnswer {
 }
 
 /** Asks the agent in a network namespace, from outside of it; `undefined` if nobody listens. */
-export async function httpGet(libc: Libc, netns: Netns, path: string): Promise<HttpAnswer | undefined> {
+export async function httpGet(
+  libc: Libc,
+  netns: Netns,
+  path: string,
+  at = HEALTH_ADDRESS,
+): Promise<HttpAnswer | undefined> {
   using socket = NetnsSocket.tcp(libc, netns, AF_INET);
-  const [address, port] = HEALTH_ADDRESS.split(":") as [string, string];
+  const [address, port] = at.split(":") as [string, string];
   let text = "";
   try {
     socket.connect(parseAddress(address), Number(port));
     // Version 1.0: the answer is not cut into chunks, and ends with the connection.
-    socket.send(new TextEncoder().encode(`GET ${path} HTTP/1.0\r\nHost: ${HEALTH_ADDRESS}\r\n\r\n`));
+    socket.send(new TextEncoder().encode(`GET ${path} HTTP/1.0\r\nHost: ${at}\r\n\r\n`));
     const decoder = new TextDecoder();
     await waitUntil(`get ${path}`, () => {
       for (;;) {

@@ -9,6 +9,9 @@ import type { Address, Prefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import { registryName, until } from "./overlay_rig.ts";
 
+/** SQLite's files of one registry. */
+const REGISTRY_FILES = ["", "-wal", "-shm"];
+
 /** What a row of the registry is changed to; no check stands in the way. */
 export interface RowChange {
   readonly backendData?: string;
@@ -66,4 +69,37 @@ export async function forgeLease(lab: Lab, host: LabHost, change: RowChange): Pr
     const sql = `UPDATE lease SET ${assignments} revision = ? WHERE host = ?`;
     file.rows("forge a lease", sql, ...Object.values(values), nextRevision(file), registryName(host));
   });
+}
+
+/** Takes the registry away, as if somebody had deleted it. */
+export function takeRegistryAway(lab: Lab): void {
+  for (const suffix of REGISTRY_FILES) moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
+}
+
+/** Puts a folder in the place of the registry, at once: an agent that looks in between would make a new one. */
+export function blockRegistry(lab: Lab): void {
+  for (const suffix of REGISTRY_FILES) {
+    moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
+    if (suffix === "") Deno.mkdirSync(lab.registryPath);
+  }
+}
+
+/** Brings the registry back, its first file last: without it the others are not looked at. */
+export function unblockRegistry(lab: Lab): void {
+  for (const suffix of REGISTRY_FILES.toReversed()) {
+    if (suffix === "") Deno.removeSync(lab.registryPath);
+    moveIfThere(awayPath(lab, suffix), `${lab.registryPath}${suffix}`);
+  }
+}
+
+function awayPath(lab: Lab, suffix: string): string {
+  return `${lab.registryPath}.away${suffix}`;
+}
+
+function moveIfThere(from: string, to: string): void {
+  try {
+    Deno.renameSync(from, to);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }

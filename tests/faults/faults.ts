@@ -8,7 +8,11 @@ import {
   type Mac,
 } from "../../src/model/address.ts";
 import { addAddress, linkIndexOf, type Placement } from "../../src/lab/wiring.ts";
-import { untilReady } from "../double/overlay_rig.ts";
+import { AgentProcess } from "../../src/lab/agent_process.ts";
+import { httpGet } from "../double/overlay_http.ts";
+import { blockRegistry, unblockRegistry } from "../double/overlay_registry.ts";
+import { agentCommand, logSince, until, untilReady } from "../double/overlay_rig.ts";
+import { emptyFolder, fillFolder, freeFolder, moveIntoBallast } from "./disk.ts";
 import { vtepOf } from "../double/overlay_state.ts";
 import {
   changeUplink,
@@ -24,6 +28,8 @@ import {
 } from "./objects.ts";
 import type { Fault, FaultSite, Mode } from "./site.ts";
 
+/** Where a second agent answers. */
+const SECOND_HEALTH_ADDRESS = "127.0.0.1:8082";
 const ENCAPSULATING: readonly Mode[] = ["vxlan"];
 const WITH_VTEP: readonly Mode[] = ["vxlan", "vxlan + DirectRouting"];
 
@@ -151,7 +157,7 @@ const UNDERLAY_FAULTS: readonly Fault[] = [
     restore: ({ lab, host }) => lab.setConnected(host, true),
   },
   {
-    name: "the network card is replaced: another link of the same name",
+    name: "the network card goes, and comes back as another link of the same name",
     reach: "host",
     make: (site) => deleteLink(site, UPLINK),
     restore: insertCard,
@@ -201,9 +207,55 @@ const AGENT_FAULTS: readonly Fault[] = [
     restore: startAgent,
   },
   {
+    name: "a second agent is started on the host, and killed",
+    reach: "nobody",
+    shows: false,
+    make: async (site) => {
+      const second = startSecondAgent(site);
+      await until("see the second agent ready", async () => {
+        const answer = await httpGet(site.libc, site.host.netns, "/readyz", SECOND_HEALTH_ADDRESS);
+        return answer?.status === 200 ? true : undefined;
+      });
+      await second.stop("SIGKILL");
+    },
+  },
+];
+
+/** Faults of what the agent reads from, and writes to. */
+const FILE_FAULTS: readonly Fault[] = [
+  {
     name: "the subnet file is deleted",
     reach: "nobody",
     make: ({ host }) => Deno.remove(host.subnetFilePath),
+  },
+  {
+    name: "/run/flannel is emptied",
+    reach: "nobody",
+    make: ({ host }) => emptyFolder(host.directory),
+  },
+  {
+    name: "/run is full, and the subnet file is gone",
+    reach: "nobody",
+    follows: "host",
+    make: async ({ host }) => {
+      await fillFolder(host.directory);
+      await moveIntoBallast(host.subnetFilePath);
+    },
+    restore: ({ host }) => freeFolder(host.directory),
+  },
+  {
+    name: "the registry can't be read, and is back",
+    reach: "nobody",
+    shows: false,
+    make: async ({ lab, host }) => {
+      const firstLine = (await host.logLines()).length;
+      blockRegistry(lab);
+      await until("hear that the registry is away", async () => {
+        const lines = await logSince(host, firstLine);
+        return lines.some(({ event }) => event === "lease registry not read") ? true : undefined;
+      });
+    },
+    restore: ({ lab }) => unblockRegistry(lab),
   },
 ];
 
@@ -213,6 +265,7 @@ export const FAULTS: readonly Fault[] = [
   ...VTEP_FAULTS,
   ...UNDERLAY_FAULTS,
   ...AGENT_FAULTS,
+  ...FILE_FAULTS,
 ];
 
 async function startAgent({ host, libc, agentFlags }: FaultSite): Promise<void> {
@@ -232,6 +285,27 @@ function exchangeAddress(site: FaultSite, from: Placement, to: Placement): void 
   addAddress(site.host.client, linkIndex, to);
   deleteAddress(site, UPLINK, from);
   addAddress(site.host.client, linkIndex, to);
+}
+
+/** Starts another agent beside the host's own, as two releases of a chart would. */
+function startSecondAgent({ lab, host, agentFlags }: FaultSite): AgentProcess {
+  const [ip, port] = SECOND_HEALTH_ADDRESS.split(":");
+  return AgentProcess.start({
+    netns: host.netns.name,
+    logPath: `${lab.directory}/second.log`,
+    environment: {},
+    command: [
+      ...agentCommand,
+      `-local-registry=${lab.registryPath}`,
+      `-net-config-path=${lab.networkConfigPath}`,
+      `-subnet-file=${host.subnetFilePath}`,
+      `-lease-cache=${host.directory}/leases.json`,
+      `-iface=${UPLINK}`,
+      `-healthz-ip=${ip}`,
+      `-healthz-port=${port}`,
+      ...agentFlags,
+    ],
+  });
 }
 
 /** Sends the peer's pods to an address of the segment that nobody has. */

@@ -1,5 +1,5 @@
 import { UPLINK } from "../../src/lab/host.ts";
-import { type Address, AF_INET, familyOf } from "../../src/model/address.ts";
+import { type Address, AF_INET, familyOf, type Mac } from "../../src/model/address.ts";
 import { FDB, NEIGHBOUR, NEXT_HOP, readAddress, ROUTE } from "../../src/model/rows.ts";
 import type { Family } from "../../src/model/address.ts";
 import {
@@ -119,7 +119,13 @@ export function configureUplink(host: FaultSite["host"], families: readonly Fami
   }
 }
 
-/** Puts another network card into the host, its cable in the same switch, with the same addresses. */
+/** Gives a host's network card a MAC that the next one has too. */
+export function pinCardMac(host: FaultSite["host"]): void {
+  const mac = 0x020000000000 + Number(host.name.slice(1)) as Mac;
+  changeLink(host.client, linkIndexOf(host.client, UPLINK), { mac });
+}
+
+/** Brings the network card back, as when its driver is loaded again: another link of the same name and MAC. */
 export function insertCard({ lab, libc, host }: FaultSite): void {
   const [port] = makeVeth(
     libc,
@@ -127,6 +133,7 @@ export function insertCard({ lab, libc, host }: FaultSite): void {
     { netns: host.netns, name: UPLINK },
   );
   changeLink(lab.underlay.client, port, { master: linkIndexOf(lab.underlay.client, "switch") });
+  pinCardMac(host);
   configureUplink(host);
 }
 

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assertEquals, assertNotEquals } from "@std/assert";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { median } from "../bench/machine.ts";
 import { RunningPing } from "../double/overlay_ping.ts";
@@ -97,7 +97,8 @@ async function proveThatItShows(fault: Fault, site: FaultSite, expected: readonl
 
 /** Waits until a host holds something else than before, besides what the fault has changed itself. */
 async function untilFollowed(state: HostState, before: readonly string[]): Promise<void> {
-  const ofAgent = (lines: readonly string[]) => lines.filter((line) => !line.includes(` ${UPLINK}`)).join();
+  const own = new RegExp(`^link ${UPLINK} |^address .* dev ${UPLINK}$`);
+  const ofAgent = (lines: readonly string[]) => lines.filter((line) => !own.test(line)).join();
   await until("see the fault followed", () => ofAgent(state.lines()) !== ofAgent(before) ? true : undefined);
 }
 

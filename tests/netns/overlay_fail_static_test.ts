@@ -4,14 +4,12 @@ import type { Lab } from "../../src/lab/lab.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
-import { holders } from "../double/overlay_registry.ts";
+import { blockRegistry, holders, takeRegistryAway, unblockRegistry } from "../double/overlay_registry.ts";
 import { hostsOf, logSince, registryName, until, untilReachable } from "../double/overlay_rig.ts";
 import { untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { KernelView } from "../double/overlay_state.ts";
 
 const BOTH = [AF_INET, AF_INET6] as const;
-/** SQLite's files of one registry. */
-const REGISTRY_FILES = ["", "-wal", "-shm"];
 
 Deno.test("the subnet file comes back, as it was, when somebody removes or changes it", async () => {
   await withOverlay({ hosts: 1, families: BOTH }, async (lab, libc) => {
@@ -82,7 +80,7 @@ Deno.test("a registry that is gone is made anew, with the same leases, and no pa
   await withOverlay({ families: BOTH }, async (lab, libc) => {
     await untilSettled(lab, libc);
     await assertUntouched(lab, async () => {
-      for (const suffix of REGISTRY_FILES) moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
+      takeRegistryAway(lab);
       const all = lab.hosts.map(registryName).join();
       await until("see all hosts in the new registry", async () => {
         return (await holders(lab)).join() === all ? true : undefined;
@@ -116,33 +114,5 @@ async function untilLogged(hosts: readonly LabHost[], event: string): Promise<vo
     await until(`see "${event}" in the log of ${host.name}`, async () => {
       return (await logSince(host, 0)).some((line) => line["event"] === event) ? true : undefined;
     });
-  }
-}
-
-/** Puts a folder in the place of the registry, at once: an agent that looks in between would make a new one. */
-function blockRegistry(lab: Lab): void {
-  for (const suffix of REGISTRY_FILES) {
-    moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
-    if (suffix === "") Deno.mkdirSync(lab.registryPath);
-  }
-}
-
-/** Brings the registry back, its first file last: without it the others are not looked at. */
-function unblockRegistry(lab: Lab): void {
-  for (const suffix of REGISTRY_FILES.toReversed()) {
-    if (suffix === "") Deno.removeSync(lab.registryPath);
-    moveIfThere(awayPath(lab, suffix), `${lab.registryPath}${suffix}`);
-  }
-}
-
-function awayPath(lab: Lab, suffix: string): string {
-  return `${lab.registryPath}.away${suffix}`;
-}
-
-function moveIfThere(from: string, to: string): void {
-  try {
-    Deno.renameSync(from, to);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
