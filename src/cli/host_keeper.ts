@@ -1,10 +1,17 @@
-import { keepBootIdentity, readBootIdentity } from "../host/boot_identity.ts";
-import { BOOT_ID_PATH, type BootAnswer, bootIdentityPath, compareBoots } from "../host/boot_identity.ts";
+import { vtepNames } from "../backend/vxlan.ts";
+import {
+  BOOT_ID_PATH,
+  type BootAnswer,
+  bootIdentityPath,
+  compareBoots,
+  keepBootIdentity,
+  readBootIdentity,
+} from "../host/boot_identity.ts";
 import { Prerequisites } from "../host/prerequisites.ts";
 import { DataPathProbe } from "../host/probe.ts";
 import { probeNote, probeTargets } from "../host/probe_policy.ts";
-import type { HostNeeds } from "../host/sysctl_checks.ts";
 import { runningKernel } from "../host/kernel_version.ts";
+import type { HostNeeds } from "../host/sysctl_checks.ts";
 import { lowerLinks, TxChecksumKeeper, type TxChecksumState } from "../host/tx_checksum.ts";
 import { dhcpcdAdvice, writeUnmanagedFiles } from "../host/unmanaged_files.ts";
 import { replaceFile } from "../cni/replace_file.ts";
@@ -22,7 +29,7 @@ import { UdpSocket } from "../netlink/udp_socket.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { HostReport } from "../status/app.ts";
 import { orNothing } from "./best_effort.ts";
-import { vtepNames } from "../backend/vxlan.ts";
+import { errorText } from "./keep_running.ts";
 
 /** What the keeper works with. */
 export interface HostKeeperDeps {
@@ -75,7 +82,7 @@ export class HostKeeper {
       elapsedMs: () => performance.now(),
       log,
     });
-    this.#bootId = libc.readSysctl(BOOT_ID_PATH);
+    this.#bootId = orNothing("boot not looked up", log, () => libc.readSysctl(BOOT_ID_PATH)) ?? "";
     this.#boot = compareBoots(readBootIdentity(this.#bootPath), {
       bootId: this.#bootId,
       underlay: this.#card(),
@@ -164,7 +171,11 @@ export class HostKeeper {
       signal.addEventListener("abort", () => resolve(), { once: true })
     );
     await Promise.race([this.#forwarding.promise, aborted]);
-    if (!signal.aborted) await this.#probe.run({ signal });
+    try {
+      if (!signal.aborted) await this.#probe.run({ signal });
+    } catch (error) {
+      this.#deps.log.write("error", "data path not probed", { reason: errorText(error) });
+    }
   }
 
   /** How the host is. */
