@@ -64,6 +64,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "netlink/link_slots.ts",
     "netlink/message.ts",
   ],
+  "netlink/nft_test.ts": ["netlink/nft_dump.ts", "netlink/nft_expression.ts", "netlink/nft_value.ts"],
   "netns/cleanup_node_test.ts": [
     "cli/cleanup_kernel.ts",
     "cli/cleanup_node.ts",

@@ -70,7 +70,6 @@ export function legacyIptables(libc: Libc, log: Log): LegacyIptables {
     filter: (family) => readLegacyFilter(libc, family),
     find: findProgram,
     run: runProgram,
-    elapsedMs: () => performance.now(),
     log,
   });
 }

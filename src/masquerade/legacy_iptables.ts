@@ -4,8 +4,6 @@ import type { LegacyTable } from "../netlink/legacy_tables.ts";
 import { parseLegacyListing, planLegacyForward, planLegacyNat } from "./legacy_rules.ts";
 import type { RuleWishes } from "./rules.ts";
 
-/** Between readings of the rules when neither their number nor their size has changed. */
-const REREAD_MS = 60_000;
 /** How a program is called, by family. */
 const PREFIX: Readonly<Record<Family, string>> = { 2: "iptables-legacy", 10: "ip6tables-legacy" };
 const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
@@ -27,7 +25,6 @@ export interface LegacyDeps {
   readonly find: (name: string) => string | undefined;
   /** Runs a program with `input`, and ends it when it takes too long. */
   readonly run: (path: string, args: readonly string[], input: string) => Promise<ProgramEnd>;
-  readonly elapsedMs: () => number;
   readonly log: Log;
 }
 
@@ -39,11 +36,11 @@ export interface LegacyReport {
 
 /**
  * The same for a host whose firewall is legacy iptables: only its own program can change it. It is started when
- * something has changed, or to look again after a minute.
+ * something has changed.
  */
 export class LegacyIptables {
   readonly #deps: LegacyDeps;
-  readonly #settled = new Map<Family, { wishes: RuleWishes; shape: string; atMs: number }>();
+  readonly #settled = new Map<Family, { wishes: RuleWishes; shape: string }>();
 
   constructor(deps: LegacyDeps) {
     this.#deps = deps;
@@ -63,43 +60,45 @@ export class LegacyIptables {
   }
 
   async #keep(wishes: RuleWishes, family: Family, warnings: string[]): Promise<void> {
-    const { tables, filter, find, elapsedMs } = this.#deps;
+    const { tables, filter, find, log } = this.#deps;
     const names = tables(family);
-    if (!names.includes("filter") && !names.includes("nat")) return;
-    const before = names.includes("filter") ? filter(family) : undefined;
-    const shape = `${before?.shape} ${names.includes("nat")}`;
+    const table = names.includes("filter") ? filter(family) : undefined;
+    const hasNat = names.includes("nat");
+    if (table === undefined && !hasNat) return;
+    const shape = `${table?.shape} ${hasNat}`;
     const settled = this.#settled.get(family);
-    const nowMs = elapsedMs();
-    if (settled?.wishes === wishes && settled.shape === shape && nowMs - settled.atMs < REREAD_MS) return;
+    if (settled?.wishes === wishes && settled.shape === shape) return;
     const half = wishes.families.find(({ network }) => familyOf(network.address) === family);
+    const network = wishes.isForwarding ? half?.network : undefined;
+    const filters = table?.filtersForward === true;
     const save = find(`${PREFIX[family]}-save`);
     const restore = find(`${PREFIX[family]}-restore`);
     if (save === undefined || restore === undefined) {
-      if (wishes.isForwarding && half !== undefined && before?.filtersForward === true) {
+      if (network !== undefined && filters) {
         warnings.push(
           `legacy iptables filters forwarded packets on this host, and there is no ${
             PREFIX[family]
-          }-restore to have ` +
-            `those of pods accepted: install iptables here, or have its FORWARD chain accept them`,
+          }-restore ` +
+            `to have those of pods accepted: install iptables here, or have its FORWARD chain accept them`,
         );
       }
       return;
     }
-    const list = async (table: string) =>
-      parseLegacyListing((await this.#run(save, ["-t", table], "")).stdout);
+    const list = async (name: string) => parseLegacyListing((await this.#run(save, ["-t", name], "")).stdout);
     const inputs: (string | undefined)[] = [];
-    if (before !== undefined) {
-      const network = wishes.isForwarding ? half?.network : undefined;
+    // Where nothing is filtered, nothing need be accepted.
+    if (table !== undefined && (filters || network === undefined)) {
       inputs.push(planLegacyForward(await list("filter"), network));
     }
-    if (names.includes("nat")) inputs.push(planLegacyNat(await list("nat"), family, half));
-    for (const input of inputs) {
-      if (input === undefined) continue;
+    if (hasNat) inputs.push(planLegacyNat(await list("nat"), family, half));
+    const changes = inputs.filter((input) => input !== undefined);
+    for (const input of changes) {
       await this.#run(restore, ["--noflush", "--wait"], input);
-      this.#deps.log.write("info", "rules changed", { actions: [`${PREFIX[family]}-restore`] });
+      log.write("info", "rules changed", { actions: [`${PREFIX[family]}-restore`] });
     }
-    const after = before === undefined ? undefined : filter(family).shape;
-    this.#settled.set(family, { wishes, shape: `${after} ${names.includes("nat")}`, atMs: nowMs });
+    // Others may have changed something since it was listed: what was changed is looked at again.
+    if (changes.length > 0) this.#settled.delete(family);
+    else this.#settled.set(family, { wishes, shape });
   }
 
   async #run(path: string, args: readonly string[], input: string): Promise<ProgramEnd> {

@@ -26,8 +26,10 @@ export function parseLegacyListing(text: string): LegacyListing {
   for (const line of text.split("\n")) {
     const [, declared] = /^:(\S+) /.exec(line) ?? [];
     const [, chain, rule] = /^-A (\S+) (.*)$/.exec(line) ?? [];
-    if (declared !== undefined) chains.push(declared);
-    else if (chain !== undefined) rules.set(chain, [...rules.get(chain) ?? [], rule!]);
+    if (declared !== undefined) {
+      chains.push(declared);
+      rules.set(declared, []);
+    } else if (chain !== undefined) rules.get(chain)?.push(rule!);
   }
   return { chains, rules };
 }

@@ -20,7 +20,7 @@ export interface RulesReport {
   readonly failures: readonly string[];
   /** What else may swallow packets of pods, one sentence each. */
   readonly warnings: readonly string[];
-  /** What holds now, in words. */
+  /** What holds now, in words; nothing while something could not be made. */
   readonly effective: readonly string[];
 }
 
@@ -84,7 +84,7 @@ export class TrafficRules {
         changed,
         failures,
         warnings: forwardWarnings(wishes, set),
-        effective: effectOf(wishes),
+        effective: failures.length === 0 ? effectOf(wishes) : [],
       };
       // A socket buffer that lost the answer must not make a refusal look like a success.
       const isSettled = failures.length === 0 && readGeneration(this.#client) === generation;
@@ -114,12 +114,13 @@ function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Removes our rules, and flannel's, from a host that leaves the overlay. */
+/**
+ * Removes our rules, and flannel's, from a host that leaves the overlay.
+ *
+ * @throws {Error} If some stay, with the reasons.
+ */
 export function removeRules(client: NetlinkClient): void {
-  const set = observeRules(client);
-  let generation = readGeneration(client);
-  for (const { actions, changes } of plansOf(nothingWished, set)) {
-    changeRules(client, actions.join(", "), generation, changes);
-    generation = generation + 1 >>> 0;
-  }
+  const quiet: Log = { write: () => {}, with: () => quiet };
+  const { failures } = new TrafficRules(client, { log: quiet }).keep(nothingWished);
+  if (failures.length > 0) throw new Error(failures.join("; "));
 }

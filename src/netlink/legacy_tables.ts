@@ -20,17 +20,32 @@ const NF_INET_FORWARD = 2;
 /** `-NF_DROP - 1`: how a standard target says to drop. */
 const VERDICT_DROP = -1;
 
-/** By family: the level of socket options, where names of tables are listed, where an entry has its target's offset. */
+/** Where `struct ipt_entry` and `struct ip6t_entry` have what is read of them; the next offset is behind the target's. */
+interface EntryLayout {
+  readonly targetOffset: number;
+  readonly counters: number;
+  readonly bytes: number;
+}
+
+/** By family: the level of socket options, where names of tables are listed, and what an entry looks like. */
 const OF_FAMILY: Readonly<
-  Record<Family, { readonly level: number; readonly names: string; readonly targetOffsetAt: number }>
+  Record<Family, { readonly level: number; readonly names: string; readonly entry: EntryLayout }>
 > = {
-  2: { level: 0, names: "/proc/net/ip_tables_names", targetOffsetAt: 88 },
-  10: { level: 41, names: "/proc/net/ip6_tables_names", targetOffsetAt: 140 },
+  2: {
+    level: 0,
+    names: "/proc/thread-self/net/ip_tables_names",
+    entry: { targetOffset: 88, counters: 96, bytes: 112 },
+  },
+  10: {
+    level: 41,
+    names: "/proc/thread-self/net/ip6_tables_names",
+    entry: { targetOffset: 140, counters: 152, bytes: 168 },
+  },
 };
 
-/** What is known of a legacy table without reading its rules. */
+/** What is known of a legacy table without reading what its rules say. */
 export interface LegacyTable {
-  /** The same text as long as rules are neither added nor removed. */
+  /** The same text as long as the rules are the same; counters do not count. */
   readonly shape: string;
   /** Whether its FORWARD chain has rules, or a policy that drops. */
   readonly filtersForward: boolean;
@@ -63,7 +78,7 @@ export function legacyTableNames(libc: Libc, family: Family): readonly string[] 
  * @throws {NetlinkError} If the kernel refuses.
  */
 export function readLegacyFilter(libc: Libc, family: Family): LegacyTable {
-  const { level, targetOffsetAt } = OF_FAMILY[family];
+  const { level, entry } = OF_FAMILY[family];
   const action = "read the legacy table filter";
   const fd = libc.checked(action, libc.call.socket(family, SOCK_DGRAM_CLOEXEC, 0));
   try {
@@ -86,10 +101,28 @@ export function readLegacyFilter(libc: Libc, family: Family): LegacyTable {
     view.setUint32(NAME_BYTES, size, LITTLE_ENDIAN);
     get(GET_ENTRIES, entries);
     const at = ENTRIES_AT + policy;
-    const target = at + view.getUint16(at + targetOffsetAt, LITTLE_ENDIAN);
+    const target = at + view.getUint16(at + entry.targetOffset, LITTLE_ENDIAN);
     const drops = view.getInt32(target + TARGET_BYTES, LITTLE_ENDIAN) === VERDICT_DROP;
-    return { shape: `${words.join(" ")} ${drops}`, filtersForward: first !== policy || drops };
+    return {
+      shape: `${words.join(" ")} ${hashOf(view, entry)}`,
+      filtersForward: first !== policy || drops,
+    };
   } finally {
     libc.call.close(fd);
   }
+}
+
+/** A number that is another one when entries are others (FNV-1a over 32-bit words), but for their counters. */
+function hashOf(view: DataView, { targetOffset, counters, bytes }: EntryLayout): number {
+  let hash = 0x811c9dc5;
+  for (let start = ENTRIES_AT; start + bytes <= view.byteLength;) {
+    const next = start + view.getUint16(start + targetOffset + 2, LITTLE_ENDIAN);
+    for (let at = start; at + 4 <= Math.min(next, view.byteLength); at += 4) {
+      if (at === start + counters) at = start + bytes;
+      hash = Math.imul(hash ^ view.getInt32(at, LITTLE_ENDIAN), 0x01000193);
+    }
+    if (next <= start) break;
+    start = next;
+  }
+  return hash >>> 0;
 }

@@ -1,5 +1,6 @@
 import { AttributeReader } from "./attribute.ts";
 import type { NetlinkClient } from "./client.ts";
+import { EINVAL, isErrno, NetlinkError } from "./errno.ts";
 import { type MessageReader, NLM_F_DUMP } from "./message.ts";
 import {
   encodeHeader,
@@ -40,15 +41,22 @@ import { decodeComment } from "./nft_value.ts";
  * @throws {NetlinkError} If the kernel has no nf_tables.
  */
 export function readGeneration(client: NetlinkClient): number {
+  const action = "read the generation of the rules";
   let generation = 0;
-  client.request("read the generation of the rules", (writer, sequence) => {
-    writer.begin(NFT_MSG_GETGEN, 0, sequence);
-    encodeHeader(writer, 0);
-    writer.end();
-  }, (reply) => {
-    const attributes = attributesOf(reply, NFT_MSG_NEWGEN);
-    while (attributes?.next()) if (attributes.type === NFTA_GEN_ID) generation = attributes.u32be();
-  });
+  try {
+    client.request(action, (writer, sequence) => {
+      writer.begin(NFT_MSG_GETGEN, 0, sequence);
+      encodeHeader(writer, 0);
+      writer.end();
+    }, (reply) => {
+      const attributes = attributesOf(reply, NFT_MSG_NEWGEN);
+      while (attributes?.next()) if (attributes.type === NFTA_GEN_ID) generation = attributes.u32be();
+    });
+  } catch (error) {
+    // What nfnetlink answers for a subsystem that nobody has registered.
+    if (!isErrno(error, EINVAL)) throw error;
+    throw new NetlinkError(action, EINVAL, "this kernel has no nf_tables; load the module nf_tables");
+  }
   return generation;
 }
 

@@ -98,17 +98,15 @@ export function encodeExpressions(writer: MessageWriter, expressions: readonly N
       case "destination": {
         const { prefix, isNot } = expression;
         const family = familyOf(prefix.address);
-        const whole = addressBytes(prefix);
-        // Whole bytes are loaded alone; else all are, and masked.
-        const isAligned = prefix.length % 8 === 0 && prefix.length > 0;
-        const bytes = isAligned ? whole.subarray(0, prefix.length / 8) : whole;
+        const bytes = addressBytes(prefix);
         element("payload", () => {
           writer.attributeU32be(NFTA_PAYLOAD_DREG, NFT_REG_1);
           writer.attributeU32be(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
           writer.attributeU32be(NFTA_PAYLOAD_OFFSET, OFFSETS[family][expression.kind]);
           writer.attributeU32be(NFTA_PAYLOAD_LEN, bytes.length);
         });
-        if (!isAligned) mask(maskBytes(prefix.length, whole.length));
+        // nft(8) and iptables load fewer bytes where that does; iptables before 1.8.7 reads this form alone.
+        if (prefix.length < bitsOf(family)) mask(maskBytes(prefix.length, bytes.length));
         compare(isNot ? NFT_CMP_NEQ : NFT_CMP_EQ, bytes);
         break;
       }

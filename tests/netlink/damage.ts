@@ -15,9 +15,12 @@ export interface Sample {
 /** Fixed headers by message type divided by four; `NLMSG_ERROR` as of a whole refused route request. */
 const HEADER_BYTES: Readonly<Record<number, number>> = { 0: 4 + 52, 4: 16, 5: 8, 6: 12, 7: 12, 26: 8 };
 
-/** Every message of the captures, as an answer to request 1. */
-export function samples(): Sample[] {
-  return Object.values(CAPTURES).flatMap((wire) => {
+/** Every message of captures, as an answer to request 1; those of rtnetlink where none are given. */
+export function samples(
+  captures: readonly string[] = Object.values(CAPTURES),
+  headerBytes = (type: number) => HEADER_BYTES[type >> 2]!,
+): Sample[] {
+  return captures.flatMap((wire) => {
     const capture = fromHex(wire);
     setSequence(capture, 1);
     const reader = new MessageReader(capture);
@@ -25,7 +28,7 @@ export function samples(): Sample[] {
     const found: Sample[] = [];
     while (reader.next()) {
       const bytes = capture.slice(reader.start - MESSAGE_HEADER_BYTES, reader.end);
-      const start = MESSAGE_HEADER_BYTES + HEADER_BYTES[reader.type >> 2]!;
+      const start = MESSAGE_HEADER_BYTES + headerBytes(reader.type);
       found.push({ bytes, attributes: attributesOf(bytes, start, bytes.length) });
     }
     return found;
