@@ -183,6 +183,8 @@ export async function takePart(
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
   const tellFaults = tellOfNewFaults(log);
+  // A file that could not be written is tried again soon: pods wait for it.
+  const isDone = () => podFiles.fault === undefined;
   const reconciler = {
     client,
     observer: new Observer(client, features),
@@ -249,7 +251,8 @@ export async function takePart(
     folders && loop("file watch", (options) => folders.run(options)),
     loop(
       "reconciler",
-      (loopOptions) => reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, ...loopOptions }),
+      (loopOptions) =>
+        reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, isDone, ...loopOptions }),
     ),
   ]);
 }

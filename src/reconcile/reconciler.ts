@@ -175,20 +175,21 @@ function logPass(log: Log, report: PassReport): void {
 }
 
 /**
- * Runs passes until `signal` aborts: on every nudge, and at least once every `resyncMs`.
+ * Runs passes until `signal` aborts: on every nudge, and at least once every `resyncMs`; sooner while something has
+ * failed, in the pass or, as `isDone` tells, in what follows it.
  *
  * After a pass it waits as long as the pass took, so that a flood of nudges takes at most half a core.
  */
 export async function reconcileForever(
   deps: ReconcilerDeps,
   trigger: Trigger,
-  options: { resyncMs: number; signal: AbortSignal },
+  options: { resyncMs: number; isDone?: () => boolean; signal: AbortSignal },
 ): Promise<void> {
-  const { resyncMs, signal } = options;
+  const { resyncMs, isDone = () => true, signal } = options;
   let retryMs = FIRST_RETRY_MS;
   while (!signal.aborted) {
     const report = reconcileOnce(deps);
-    const isWhole = report === undefined || report.failureCount === 0;
+    const isWhole = report === undefined || report.failureCount === 0 && isDone();
     const waitMs = isWhole ? resyncMs : Math.min(retryMs, resyncMs);
     retryMs = isWhole ? FIRST_RETRY_MS : waitMs * 2;
     try {

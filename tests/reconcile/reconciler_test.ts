@@ -310,6 +310,15 @@ for (const [passes, resyncMs, waits, why] of retries) {
   });
 }
 
+Deno.test("reconcileForever() looks again soon while what follows a pass is not done", async () => {
+  const trigger = new HastyTrigger(4);
+  const { deps } = world({});
+  let looks = 0;
+  const isDone = () => ++looks > 2;
+  await reconcileForever(deps, trigger, { resyncMs: 30_000, isDone, signal: trigger.signal });
+  assertEquals(trigger.waits, [100, 200, 30_000, 30_000]);
+});
+
 Deno.test("reconcileForever() looks again once a period while nothing is known", async () => {
   const trigger = new HastyTrigger(3);
   const { deps } = world({ desire: () => undefined });
