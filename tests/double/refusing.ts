@@ -12,7 +12,7 @@ import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 // What the real kernel cannot be asked to do: wrappers around a transport, to be stacked as needed.
 
 /** A request as it stands in a batch. */
-interface Request {
+export interface Request {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly type: number;
   readonly flags: number;
@@ -20,7 +20,7 @@ interface Request {
 }
 
 /** Cuts a batch into its requests, padding included. */
-function requestsOf(batch: Uint8Array<ArrayBuffer>): Request[] {
+export function requestsOf(batch: Uint8Array<ArrayBuffer>): Request[] {
   const requests: Request[] = [];
   const reader = new MessageReader(batch);
   reader.reset(batch.length);
@@ -65,9 +65,26 @@ function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** A transport whose `n`-th change, counted from 0, is refused with `errno`; the kernel never sees it. */
-export function refusing(transport: NetlinkTransport, n: number, errno: number): NetlinkTransport {
+/**
+ * A transport whose `n`-th request that is meant, counted from 0, is refused with `errno`; the kernel never sees it.
+ * Changes are meant where nothing else is said.
+ */
+export function refusing(
+  transport: NetlinkTransport,
+  n: number,
+  errno: number,
+  isMeant: (request: Request) => boolean = isChange,
+): NetlinkTransport {
   let seen = 0;
+  return refusingAll(transport, errno, (request) => isMeant(request) && seen++ === n);
+}
+
+/** A transport that refuses with `errno` every request that is meant; the kernel never sees these. */
+export function refusingAll(
+  transport: NetlinkTransport,
+  errno: number,
+  isMeant: (request: Request) => boolean,
+): NetlinkTransport {
   let before: Uint8Array<ArrayBuffer> | undefined;
   let after: Uint8Array<ArrayBuffer> | undefined;
   return {
@@ -75,13 +92,13 @@ export function refusing(transport: NetlinkTransport, n: number, errno: number):
     send(batch) {
       before = after = undefined;
       const requests = requestsOf(batch);
-      const refused = requests.findIndex((request) => isChange(request) && seen++ === n);
-      if (refused < 0) return transport.send(batch);
-      const answer = refusal(requests[refused]!, errno, transport.portId);
-      const others = requests.toSpliced(refused, 1);
+      const refused = requests.filter(isMeant);
+      if (refused.length === 0) return transport.send(batch);
+      const answers = refused.map((request) => refusal(request, errno, transport.portId));
       // The client reads until the last request is answered: an answer to that one must be the last to come.
-      if (refused === requests.length - 1) after = answer;
-      else before = answer;
+      if (refused.at(-1) === requests.at(-1)) after = answers.pop();
+      if (answers.length > 0) before = concat(answers);
+      const others = requests.filter((request) => !refused.includes(request));
       if (others.length > 0) transport.send(concat(others.map(({ bytes }) => bytes)));
     },
     receive(buffer) {
