@@ -7,7 +7,7 @@ import {
   formatPrefix,
   type Mac,
 } from "../../src/model/address.ts";
-import { addAddress, linkIndexOf, type Placement } from "../../src/lab/wiring.ts";
+import { addAddress, forwardingSysctl, linkIndexOf, type Placement } from "../../src/lab/wiring.ts";
 import { AgentProcess } from "../../src/lab/agent_process.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { blockRegistry, unblockRegistry } from "../double/overlay_registry.ts";
@@ -26,6 +26,8 @@ import {
   placementOf,
   vtepName,
 } from "./objects.ts";
+import { deleteMasqueradeRule, deleteTable, dropForwarded, flushIptables, flushRuleset } from "./rules.ts";
+import { reversePathSysctl } from "./host_state.ts";
 import type { Fault, FaultSite, Mode } from "./site.ts";
 
 /** Where a second agent answers. */
@@ -141,6 +143,7 @@ const VTEP_FAULTS: readonly Fault[] = [
 const UNDERLAY_FAULTS: readonly Fault[] = [
   {
     name: "the underlay link is set down and up",
+    isOfHost: true,
     reach: "host",
     make: changeUplink({ isUp: false }),
     restore: (site) => {
@@ -151,6 +154,7 @@ const UNDERLAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "the cable is pulled and plugged in again",
+    isOfHost: true,
     reach: "host",
     shows: false,
     make: ({ lab, host }) => lab.setConnected(host, false),
@@ -158,12 +162,14 @@ const UNDERLAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "the network card goes, and comes back as another link of the same name",
+    isOfHost: true,
     reach: "host",
     make: (site) => deleteLink(site, UPLINK),
     restore: insertCard,
   },
   {
     name: "the MTU of the underlay is changed, and back",
+    isOfHost: true,
     reach: "nobody",
     follows: "host",
     make: changeUplink({ mtuBytes: 1400 }),
@@ -191,6 +197,7 @@ const UNDERLAY_FAULTS: readonly Fault[] = [
 const AGENT_FAULTS: readonly Fault[] = [
   ...(["SIGKILL", "SIGTERM"] as const).map((signal): Fault => ({
     name: `the agent gets ${signal} and is started again`,
+    isOfHost: true,
     reach: "nobody",
     shows: false,
     make: async ({ host }) => void await host.stopAgent(signal),
@@ -208,6 +215,7 @@ const AGENT_FAULTS: readonly Fault[] = [
   },
   {
     name: "a second agent is started on the host, and killed",
+    isOfHost: true,
     reach: "nobody",
     shows: false,
     make: async (site) => {
@@ -225,16 +233,19 @@ const AGENT_FAULTS: readonly Fault[] = [
 const FILE_FAULTS: readonly Fault[] = [
   {
     name: "the subnet file is deleted",
+    isOfHost: true,
     reach: "nobody",
     make: ({ host }) => Deno.remove(host.subnetFilePath),
   },
   {
     name: "/run/flannel is emptied",
+    isOfHost: true,
     reach: "nobody",
     make: ({ host }) => emptyFolder(host.directory),
   },
   {
     name: "/run is full, and the subnet file is gone",
+    isOfHost: true,
     reach: "nobody",
     follows: "host",
     make: async ({ host }) => {
@@ -245,6 +256,7 @@ const FILE_FAULTS: readonly Fault[] = [
   },
   {
     name: "the registry can't be read, and is back",
+    isOfHost: true,
     reach: "nobody",
     shows: false,
     make: async ({ lab, host }) => {
@@ -259,6 +271,37 @@ const FILE_FAULTS: readonly Fault[] = [
   },
 ];
 
+/** Faults of the packet filter. */
+const RULE_FAULTS: readonly Fault[] = [
+  { name: "a masquerade rule is deleted", reach: "nobody", isOfRules: true, make: deleteMasqueradeRule },
+  { name: "the masquerade table is deleted", reach: "nobody", isOfRules: true, make: deleteTable },
+  { name: "iptables -F, where the policy is DROP", reach: "family", isOfRules: true, make: flushIptables },
+  {
+    name: "nft flush ruleset, and the policy DROP is back, as firewalld reloads",
+    isOfHost: true,
+    reach: "host",
+    isOfRules: true,
+    make: flushRuleset,
+    restore: ({ host }) => dropForwarded(host),
+  },
+];
+
+/** Faults of the kernel's settings. */
+const SYSCTL_FAULTS: readonly Fault[] = [
+  {
+    name: "forwarding is turned off",
+    reach: "family",
+    make: ({ host, family }) => host.netns.writeSysctl(forwardingSysctl(family), "0"),
+  },
+  {
+    name: "rp_filter of the overlay link is made strict",
+    reach: "nobody",
+    family: AF_INET,
+    modes: WITH_VTEP,
+    make: (site) => site.host.netns.writeSysctl(reversePathSysctl(vtepName(site)), "1"),
+  },
+];
+
 /** Everything that is made to go wrong, as data. */
 export const FAULTS: readonly Fault[] = [
   ...TABLE_FAULTS,
@@ -266,6 +309,8 @@ export const FAULTS: readonly Fault[] = [
   ...UNDERLAY_FAULTS,
   ...AGENT_FAULTS,
   ...FILE_FAULTS,
+  ...RULE_FAULTS,
+  ...SYSCTL_FAULTS,
 ];
 
 async function startAgent({ host, libc, agentFlags }: FaultSite): Promise<void> {

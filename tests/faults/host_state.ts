@@ -1,8 +1,10 @@
 import { hasNextHopObjects } from "../../src/cli/preflight.ts";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
-import { type Family, familyOf, formatPrefix } from "../../src/model/address.ts";
+import { forwardingSysctl } from "../../src/lab/wiring.ts";
+import { AF_INET, type Family, familyOf, formatPrefix } from "../../src/model/address.ts";
 import type { DesiredLink, ObservedLink, StateTables } from "../../src/model/state.ts";
 import type { Table } from "../../src/model/table.ts";
+import { ENOENT, isErrno } from "../../src/netlink/errno.ts";
 import { queryLink } from "../../src/netlink/link.ts";
 import { describeRow } from "../../src/reconcile/apply.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
@@ -90,8 +92,33 @@ export class HostState {
       const link = links.find((link) => link?.linkIndex === linkIndex);
       lines.push(`address ${formatPrefix(prefix)} dev ${link?.name}`);
     }
-    return [...lines, ...subnetFileLines(this.#host)];
+    return [...lines, ...subnetFileLines(this.#host), ...this.#sysctlLines()];
   }
+
+  #sysctlLines(): string[] {
+    const lines = this.#families.map((family) => {
+      return `${forwardingSysctl(family)} is ${this.#host.netns.readSysctl(forwardingSysctl(family))}`;
+    });
+    const slot = this.vtepSlot(AF_INET);
+    if (slot === undefined) return lines;
+    const { name } = this.links[slot]!;
+    return [...lines, `rp_filter of ${name} is ${this.#isStrict(name) ? "strict" : "not strict"}`];
+  }
+
+  /** Reports whether the kernel drops packets whose answers would leave by another link (ip-sysctl.rst). */
+  #isStrict(linkName: string): boolean {
+    try {
+      return this.#host.netns.readSysctl(reversePathSysctl(linkName)) === "1";
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return false;
+      throw error;
+    }
+  }
+}
+
+/** The sysctl that makes the kernel check where packets come from: 1 is strict. */
+export function reversePathSysctl(linkName: string): string {
+  return `net/ipv4/conf/${linkName}/rp_filter`;
 }
 
 function subnetFileLines({ subnetFilePath }: LabHost): string[] {

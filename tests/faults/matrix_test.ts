@@ -5,6 +5,7 @@ import { FAULTS } from "./faults.ts";
 import { HostState } from "./host_state.ts";
 import { pinCardMac } from "./objects.ts";
 import { applies, runFault } from "./run_fault.ts";
+import { dropForwarded } from "./rules.ts";
 import { BACKENDS, MODES } from "./site.ts";
 
 const DUAL = { EnableIPv6: true, IPv6Network: "fd00:10:244::/56" };
@@ -13,7 +14,7 @@ const NETWORKS: readonly (readonly [name: string, families: Family[], network: R
   ["IPv6", [AF_INET6], { EnableIPv4: false, ...DUAL }],
   ["dual stack", [AF_INET, AF_INET6], { Network: "10.244.0.0/16", ...DUAL }],
 ];
-const AGENT_FLAGS: readonly string[] = [];
+const AGENT_FLAGS = ["-ip-masq"];
 
 for (const mode of MODES) {
   for (const [kind, families, network] of NETWORKS) {
@@ -24,6 +25,7 @@ for (const mode of MODES) {
         for (const host of lab.hosts) {
           disks.use(await mountSmallDisk(host.directory));
           pinCardMac(host);
+          await dropForwarded(host);
           host.startAgent(AGENT_FLAGS);
         }
         for (const host of lab.hosts) {

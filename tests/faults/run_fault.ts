@@ -33,13 +33,17 @@ export async function runFault(fault: Fault, site: Omit<FaultSite, "family">): P
   const { lab, host, peer } = site;
   const families = fault.family !== undefined
     ? [fault.family]
-    : fault.reach === "host" || fault.reach === "nobody" && fault.isSingle !== true
+    : fault.isOfHost === true
     ? host.families.slice(0, 1)
     : host.families;
   await untilQuiet(site);
   const states = lab.hosts.map((each) => each === host ? site.state : new HostState(each));
   const expected = states.map((state) => state.lines());
   const rules = await Promise.all(lab.hosts.map(rulesOf));
+  const untilAllWhole = async () => {
+    await untilWhole(fault, states, expected);
+    if (fault.isOfRules) await untilRulesWhole(fault, host, rules[lab.hosts.indexOf(host)]!);
+  };
   const times: number[] = [];
   let lostOnWay = 0;
   for (const family of families) {
@@ -56,8 +60,13 @@ export async function runFault(fault: Fault, site: Omit<FaultSite, "family">): P
     const elsewhere = await Promise.all(ways.map((way) => start(...way)));
     const onWay = await start(host, peer, family);
     const round = { ...site, family };
-    if (fault.shows ?? true) await proveThatItShows(fault, round, expected[lab.hosts.indexOf(host)]!);
-    await untilWhole(fault, states, expected);
+    if (fault.shows ?? true) {
+      await proveThatItShows(fault, round, [
+        ...expected[lab.hosts.indexOf(host)]!,
+        ...fault.isOfRules ? rules[lab.hosts.indexOf(host)]! : [],
+      ]);
+    }
+    await untilAllWhole();
     for (let count = 0; count < ROUNDS; count++) {
       await Promise.all([...elsewhere, onWay].map((ping) => ping.untilMore(2)));
       let startMs = performance.now();
@@ -70,7 +79,7 @@ export async function runFault(fault: Fault, site: Omit<FaultSite, "family">): P
         startMs = performance.now();
         await fault.restore(round);
       }
-      await untilWhole(fault, states, expected);
+      await untilAllWhole();
       times.push(performance.now() - startMs);
     }
     await Promise.all([...elsewhere, onWay].map((ping) => ping.untilMore(5)));
@@ -88,7 +97,8 @@ async function proveThatItShows(fault: Fault, site: FaultSite, expected: readonl
   agent!.signal("SIGSTOP");
   try {
     await fault.make(site);
-    assertNotEquals(site.state.lines(), expected, "the fault left no trace");
+    const holds = async () => [...site.state.lines(), ...fault.isOfRules ? await rulesOf(site.host) : []];
+    assertNotEquals(await holds(), expected, "the fault left no trace");
   } finally {
     agent!.signal("SIGCONT");
   }
@@ -120,6 +130,18 @@ async function untilWhole(
       );
     }
     await nextTask();
+  }
+}
+
+/** Looks until the rules of a host are as before. */
+async function untilRulesWhole({ name }: Fault, host: LabHost, expected: readonly string[]): Promise<void> {
+  const startMs = performance.now();
+  for (;;) {
+    const rules = await rulesOf(host);
+    if (rules.join("\n") === expected.join("\n")) return;
+    if (performance.now() - startMs > DEADLINE_MS) {
+      assertEquals(rules, expected, `${name}: not repaired in ${DEADLINE_MS} ms`);
+    }
   }
 }
 

@@ -49,8 +49,10 @@ export interface Fault {
   readonly reach: Reach;
   /** Modes in which there is such an object; all if absent. */
   readonly modes?: readonly Mode[];
-  /** The only family that has such an object; each by itself if absent, unless the reach is a host's. */
+  /** The only family that has such an object; each by itself if absent. */
   readonly family?: Family;
+  /** Whether it has nothing to do with families. */
+  readonly isOfHost?: boolean;
   /** Whether it leaves a trace in the host's state, until it is repaired: it does if absent. */
   readonly shows?: boolean;
   /** Whether it is one object only, repaired within the goal for these. */
