@@ -16,6 +16,7 @@ import { encodeFdbDeletion, encodeNeighbourDeletion } from "../../src/netlink/ne
 import { encodeNextHopDeletion } from "../../src/netlink/next_hop.ts";
 import { encodeRouteDeletion } from "../../src/netlink/route.ts";
 import type { TableName } from "../../src/reconcile/plan.ts";
+import type { TableLook } from "./host_state.ts";
 import type { FaultSite } from "./site.ts";
 
 const DELETIONS = {
@@ -28,18 +29,28 @@ const DELETIONS = {
 /** Deletes the rows of one table that are of the site's family: the peer's, or all. */
 export function deleteRows(table: TableName, which: "peer" | "all"): (site: FaultSite) => void {
   return (site) => {
-    const { tables, linkIndexes } = site.state.tables();
-    const { words, layout } = tables[table];
+    const look = site.state.tables();
+    const { words, layout } = look.tables[table];
     let deleted = 0;
     for (let at = 0; at < words.length; at += layout.words) {
       if (!isMeant(table, words, at, site, which)) continue;
-      site.host.client.request(`delete a row of ${table}`, (writer, sequence) => {
-        DELETIONS[table](writer, sequence, words, at, linkIndexes);
-      });
+      deleteRow(site.host, look, table, at);
       deleted++;
     }
     if (deleted === 0) throw new Error(`Cannot delete rows of ${table}: none is of the family and the peer`);
   };
+}
+
+/** Deletes the row of a table that begins at a word. */
+export function deleteRow(
+  { client }: FaultSite["host"],
+  look: TableLook,
+  table: TableName,
+  at: number,
+): void {
+  client.request(`delete a row of ${table}`, (writer, sequence) => {
+    DELETIONS[table](writer, sequence, look.tables[table].words, at, look.linkIndexes);
+  });
 }
 
 /** Reports whether a row is of the site's family and, where one peer is meant, the peer's. */
@@ -89,7 +100,7 @@ export function changeUplink(...changes: readonly LinkChange[]): (site: FaultSit
 }
 
 /** Deletes a link by name. */
-export function deleteLink({ host }: FaultSite, name: string): void {
+export function deleteLink({ host }: Pick<FaultSite, "host">, name: string): void {
   const linkIndex = linkIndexOf(host.client, name);
   host.client.request(`delete ${name}`, (writer, sequence) => {
     encodeLinkDeletion(writer, sequence, linkIndex);

@@ -4,7 +4,7 @@ import { median } from "../bench/machine.ts";
 import { RunningPing } from "../double/overlay_ping.ts";
 import { statusOf, until } from "../double/overlay_rig.ts";
 import { HostState, rulesOf } from "./host_state.ts";
-import type { Fault, FaultSite, Mode } from "./site.ts";
+import type { Fault, FaultSite } from "./site.ts";
 
 /** Times that a fault is made and timed, after the one that proves that it shows. */
 const ROUNDS = 3;
@@ -21,11 +21,6 @@ export interface Outcome {
   readonly lostElsewhere: number;
   /** Packets lost in a round from the host to the peer, in the families that are meant; the mean of all rounds. */
   readonly lostOnWay: number;
-}
-
-/** Reports whether a fault can be made in a mode with hosts of some families. */
-export function applies({ modes, family }: Fault, mode: Mode, families: LabHost["families"]): boolean {
-  return (modes?.includes(mode) ?? true) && (family === undefined || families.includes(family));
 }
 
 /** Makes a fault several times under traffic, in each family that has it, and checks that all becomes as before. */

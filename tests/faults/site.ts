@@ -1,12 +1,32 @@
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import type { Family } from "../../src/model/address.ts";
+import { AF_INET, AF_INET6, type Family } from "../../src/model/address.ts";
 import type { Libc } from "../../src/netlink/ffi.ts";
 import type { HostState } from "./host_state.ts";
+
+const IPV4 = { Network: "10.244.0.0/16" };
+const IPV6 = { EnableIPv6: true, IPv6Network: "fd00:10:244::/56" };
+
+/** Which families all hosts of a lab have. */
+export interface Kind {
+  readonly name: string;
+  readonly families: readonly Family[];
+  readonly network: Readonly<Record<string, unknown>>;
+}
 
 /** Modes of the overlay that the matrix goes through, as they are called in its table. */
 export const MODES = ["vxlan", "vxlan + DirectRouting", "host-gw"] as const;
 export type Mode = typeof MODES[number];
+
+/** Families that the matrix goes through, with their part of `net-conf.json`. */
+export const KINDS: readonly Kind[] = [
+  { name: "IPv4", families: [AF_INET], network: IPV4 },
+  { name: "IPv6", families: [AF_INET6], network: { EnableIPv4: false, ...IPV6 } },
+  { name: "dual stack", families: [AF_INET, AF_INET6], network: { ...IPV4, ...IPV6 } },
+];
+
+/** Modes with a VTEP. */
+export const WITH_VTEP: readonly Mode[] = ["vxlan", "vxlan + DirectRouting"];
 
 /** The backend of each mode in `net-conf.json`. */
 export const BACKENDS: Readonly<Record<Mode, Readonly<Record<string, unknown>>>> = {
@@ -65,4 +85,9 @@ export interface Fault {
   readonly make: (site: FaultSite) => void | Promise<void>;
   /** What is not the agent's to mend: the card is put in again. The time runs from here, else from `make`. */
   readonly restore?: (site: FaultSite) => void | Promise<void>;
+}
+
+/** Reports whether a fault can be made in a mode with hosts of some families. */
+export function applies({ modes, family }: Fault, mode: Mode, families: readonly Family[]): boolean {
+  return (modes?.includes(mode) ?? true) && (family === undefined || families.includes(family));
 }
