@@ -11,6 +11,8 @@ import type { NotificationSocket } from "../netlink/socket.ts";
 import type { Trigger } from "./trigger.ts";
 
 const RECEIVE_BYTES = 64 * 1024;
+/** Read in one go; then others have their turn, as notifications may come faster than they are read. */
+const TURN_DATAGRAMS = 500;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const NHA_OIF = 5;
@@ -49,7 +51,9 @@ export async function watchKernel(deps: KernelWatchDeps, options: { signal: Abor
       throw error;
     }
     const linkIndexes = deps.linkIndexes();
-    for (let length = deps.notifications.receive(buffer); length !== 0;) {
+    for (let count = 0; count < TURN_DATAGRAMS; count++) {
+      const length = deps.notifications.receive(buffer);
+      if (length === 0) break;
       if (length < 0) {
         // Some were lost: whatever they said, a whole look finds it.
         deps.underlayNudged();
@@ -60,7 +64,6 @@ export async function watchKernel(deps: KernelWatchDeps, options: { signal: Abor
           if (reader.portId !== deps.ownPortId) classify(reader, attributes, linkIndexes, deps);
         }
       }
-      length = deps.notifications.receive(buffer);
     }
   }
 }

@@ -55,31 +55,41 @@ export class Observer {
    * link or none, routes and next hops with our protocol. Valid until the next call.
    *
    * @param linkIndexes The kernel's link index of each slot.
-   * @throws {NetlinkError} If the kernel refused a dump.
+   * @param unread Told of a family of which not everything could be read, and why, and the other one is read all the
+   * same; where absent that is thrown.
    */
   tables(
     { links, networks }: Pick<DesiredState, "links" | "networks">,
     linkIndexes: readonly number[],
+    unread: (family: Family, error: unknown) => void = rethrow,
   ): StateTables {
-    const { nextHops } = this.#tables;
-    const slots = new LinkSlots(linkIndexes, nextHops);
-    const families = networks.map(({ address }) => familyOf(address));
+    const slots = new LinkSlots(linkIndexes, this.#tables.nextHops);
     for (const table of Object.values(this.#tables) as Table[]) table.clear();
-    // Routes come behind the next hops, which may be all that knows their links.
-    if (this.#hasNextHopObjects && families.includes(AF_INET)) {
-      this.#dump(
-        "read next hops",
-        nextHops,
-        (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
-        (message, attributes) => decodeNextHop(message, attributes, slots, nextHops),
-      );
-    }
-    for (const family of families) this.#routes("read routes", family, 0, slots, RTPROT_LODEN);
-    for (const [slot, link] of links.entries()) {
-      const linkIndex = linkIndexes[slot]!;
-      if (link.kind === "vxlan" && linkIndex !== 0) this.#vtep(link, linkIndex, slots);
+    for (const family of networks.map(({ address }) => familyOf(address))) {
+      try {
+        // Routes come behind the next hops, which may be all that knows their links.
+        if (this.#hasNextHopObjects && family === AF_INET) this.#nextHops(slots);
+        this.#routes("read routes", family, 0, slots, RTPROT_LODEN);
+        for (const [slot, link] of links.entries()) {
+          const linkIndex = linkIndexes[slot]!;
+          if (link.kind !== "vxlan" || familyOf(link.local) !== family || linkIndex === 0) continue;
+          this.#vtep(link, linkIndex, slots);
+        }
+      } catch (error) {
+        unread(family, error);
+      }
     }
     return this.#tables;
+  }
+
+  #nextHops(slots: LinkSlots): void {
+    const { nextHops } = this.#tables;
+    this.#dump(
+      "read next hops",
+      nextHops,
+      (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
+      (message, attributes) => decodeNextHop(message, attributes, slots, nextHops),
+    );
   }
 
   #vtep(link: VxlanLink, linkIndex: number, slots: LinkSlots): void {
@@ -126,4 +136,8 @@ export class Observer {
       (message) => decode(message, attributes ??= new AttributeReader(message.view)),
     );
   }
+}
+
+function rethrow(_: Family, error: unknown): never {
+  throw error;
 }

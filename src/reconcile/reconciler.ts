@@ -1,6 +1,7 @@
 import type { Wanted } from "./wanted.ts";
 import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
+import { AF_INET, type Family, familyOf } from "../model/address.ts";
 import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
 import type { DesiredState, ObservedLink } from "../model/state.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
@@ -41,6 +42,12 @@ const SLOT_WORD: Readonly<Record<TableName, number>> = {
   nextHops: NEXT_HOP.slot,
   routes: ROUTE.slot,
 };
+
+const FAMILY_WORD = {
+  neighbours: NEIGHBOUR.family,
+  nextHops: NEXT_HOP.family,
+  routes: ROUTE.family,
+} as const;
 
 /** What is there, and what must change: the drift of this moment. Changes nothing. */
 export interface Drift {
@@ -138,11 +145,16 @@ function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, 
     const lost = state.links.filter((_, slot) => linkIndexes[slot] === 0);
     for (const { name } of lost) failures.add(`Cannot route over link ${name}: it went away during the pass`);
   }
+  const unread = new Set<Family>();
+  const observed = deps.observer.tables(state, linkIndexes, (family, error) => {
+    unread.add(family);
+    failures.add(error instanceof Error ? error.message : String(error));
+  });
   let planned = 0;
-  for (const whole of planTables(state, deps.observer.tables(state, linkIndexes))) {
+  for (const whole of planTables(state, observed)) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     if (isRemembered && whole.operation !== "add") continue;
-    const step = onPresentLinks(whole, linkIndexes);
+    const step = ofReadFamilies(onPresentLinks(whole, linkIndexes), state, unread);
     planned += step.indices.length;
     applyTableStep(deps.client, step, state.links, linkIndexes, failures);
     const { table, operation, indices } = step;
@@ -160,6 +172,18 @@ function onPresentLinks(step: TableStep, linkIndexes: readonly number[]): TableS
     ...step,
     indices: step.indices.filter((row) => linkIndexes[words[row * layout.words + slotWord]!] !== 0),
   };
+}
+
+/** The step without the rows of families that could not be read: nobody knows what is there of those. */
+function ofReadFamilies(step: TableStep, { links }: DesiredState, unread: ReadonlySet<Family>): TableStep {
+  if (unread.size === 0) return step;
+  const { words, layout } = step.rows;
+  const familyAt = (at: number) => {
+    if (step.table !== "fdb") return words[at + FAMILY_WORD[step.table]] as Family;
+    const link = links[words[at + FDB.slot]!];
+    return link?.kind === "vxlan" ? familyOf(link.local) : AF_INET;
+  };
+  return { ...step, indices: step.indices.filter((row) => !unread.has(familyAt(row * layout.words))) };
 }
 
 function logPass(log: Log, report: PassReport): void {

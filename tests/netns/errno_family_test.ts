@@ -17,6 +17,8 @@ import { refusingAll, type Request } from "../double/refusing.ts";
 import { leaseOf, TestHost } from "../double/test_host.ts";
 
 const ENOMEM = 12;
+const RTM_GETROUTE = 26;
+const RTM_GETNEIGH = 30;
 const EBUSY = 16;
 const ERRNOS = [EBUSY, ENOBUFS, EINTR, EPERM, ENODEV, ENOMEM];
 
@@ -52,6 +54,8 @@ for (const { name, family, vtep } of BROKEN) {
       ["change addresses", isAbout([RTM_NEWADDR, RTM_DELADDR], family)],
       ["change neighbours", isAbout([RTM_NEWNEIGH, RTM_DELNEIGH], family)],
       ["change routes", isAbout([RTM_NEWROUTE, RTM_DELROUTE], family)],
+      ["read neighbours", isAbout([RTM_GETNEIGH], family)],
+      ["read routes", isAbout([RTM_GETROUTE], family)],
     ] as const
   ) {
     Deno.test(`where the kernel always refuses to ${what} of ${name}, each pass mends the other family`, async () => {
