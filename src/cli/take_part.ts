@@ -80,7 +80,10 @@ export async function takePart(
       const stronger = opened?.publicAddresses?.();
       return chooseUnderlay(observeHostNetwork(client), { ...options, ...stronger, families });
     },
-    changed: () => membership.refresh(),
+    changed: () => {
+      membership.refresh();
+      host.announce();
+    },
     elapsedMs: () => performance.now(),
     log,
   }, { waiting: workplace.waiting, maxAgeMs: options.resyncMs, signal });

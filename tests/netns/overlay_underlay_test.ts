@@ -1,6 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
+import { defaultNetworkConfig } from "../../src/lab/plan.ts";
 import { addAddress, addDefaultRoute, changeLink, linkIndexOf, makeVeth } from "../../src/lab/wiring.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
 import { queryLink } from "../../src/netlink/link.ts";
@@ -117,5 +118,19 @@ Deno.test("the overlay follows what becomes of the underlay, each family by itse
       await ip(h1, "-6", "address", "replace", "2001:db8::1/64", "dev", UPLINK, "nodad");
       await untilSettled(lab, libc);
     });
+  });
+});
+
+Deno.test("peers without encapsulation learn the MAC of another network card", async () => {
+  const families = [AF_INET, AF_INET6] as const;
+  const networkConfig = { ...defaultNetworkConfig(families), Backend: { Type: "host-gw" } };
+  await withOverlay({ hosts: 2, families, networkConfig }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [h1] = hostsOf(lab);
+    const before = queryLink(h1.client, UPLINK)!.mac;
+    await ip(h1, "link", "delete", UPLINK);
+    replaceCard(lab, libc, h1);
+    assertEquals(queryLink(h1.client, UPLINK)!.mac === before, false);
+    await untilSettled(lab, libc);
   });
 });
