@@ -110,7 +110,16 @@ function openLog({ logFilePath, logFormat, logLevel }: Options, stack: Disposabl
   const stream = logFilePath === undefined ? Deno.stderr : stack.use(openLogFile(logFilePath));
   const isReadable = logFormat === "text" || (logFormat === "auto" && stream.isTerminal());
   const open = isReadable ? readableLog : jsonLog;
-  return open({ now: () => new Date(), writeLine: (line) => print(stream, line), level: logLevel });
+  return open({ now: () => new Date(), writeLine: (line) => printOrLose(stream, line), level: logLevel });
+}
+
+/** Writes a line; it is lost where the disk is full or the reader has gone, and whoever logs goes on. */
+function printOrLose(stream: Parameters<typeof print>[0], line: string): void {
+  try {
+    print(stream, line);
+  } catch {
+    // There is nowhere to say so.
+  }
 }
 
 function openLogFile(path: string): Deno.FsFile {
