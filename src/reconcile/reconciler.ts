@@ -85,8 +85,9 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   let planned = 0;
   let isForwarding = false;
   try {
-    planned += reconcileLinks(deps, desire.state, failures);
-    isForwarding = failures.count === 0;
+    const links = reconcileLinks(deps, desire.state, failures);
+    planned += links.planned;
+    isForwarding = links.isForwarding;
     planned += reconcileTables(deps, desire, failures);
   } catch (error) {
     failures.add(error instanceof Error ? error.message : String(error));
@@ -108,10 +109,18 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   return report;
 }
 
-/** Brings the links to their desired state; returns how many steps that took. */
-function reconcileLinks(deps: ReconcilerDeps, state: DesiredState, failures: Failures): number {
+/**
+ * Brings the links to their desired state. Packets can be forwarded when those of one family are as they must be: the
+ * other family's faults are told, and stand in nobody's way.
+ */
+function reconcileLinks(
+  deps: ReconcilerDeps,
+  state: DesiredState,
+  failures: Failures,
+): { readonly planned: number; readonly isForwarding: boolean } {
   const links = deps.observer.links(state.links);
   const steps = planLinks(state, links, deps.observer.addresses(vteps(state, links)));
+  const failed = new Set<string>();
   for (const step of steps) {
     const action = describeLinkStep(step);
     try {
@@ -119,10 +128,14 @@ function reconcileLinks(deps: ReconcilerDeps, state: DesiredState, failures: Fai
       if (step.kind === "create link") deps.linkCreated(step.link.name);
       deps.log.write("info", "link changed", { action, ...("why" in step ? { found: step.why } : {}) });
     } catch (error) {
+      failed.add("link" in step ? step.link.name : step.name);
       failures.add(error instanceof Error ? error.message : String(error));
     }
   }
-  return steps.length;
+  const own = state.links.filter(({ kind }) => kind === "vxlan");
+  const carriers = own.length > 0 ? own : state.links;
+  const isForwarding = carriers.length === 0 || carriers.some(({ name }) => !failed.has(name));
+  return { planned: steps.length, isForwarding };
 }
 
 /** The kernel's index of each link; 0 where none can carry a route, as while it is down. */

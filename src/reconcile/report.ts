@@ -13,7 +13,7 @@ export interface PassReport {
   readonly failures: readonly string[];
   /** All failures. */
   readonly failureCount: number;
-  /** Whether the links of the overlay are there, up and addressed: packets can be forwarded. */
+  /** Whether the links of the overlay are there, up and addressed, of one family at least: packets can be forwarded. */
   readonly isForwarding: boolean;
   /** Peers that were left out. */
   readonly faults: readonly PeerFault[];

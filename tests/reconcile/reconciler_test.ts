@@ -188,14 +188,14 @@ Deno.test("reconcileOnce() counts one change a kernel object, and says a line a 
   ]);
 });
 
-Deno.test("reconcileOnce() goes on with the other link when one cannot be made, and is not forwarding", () => {
+Deno.test("reconcileOnce() goes on with the other family's link when one cannot be made, and is forwarding by that", () => {
   const errnoOf = (type: number) => type === RTM_NEWLINK ? EPERM : type === RTM_GETLINK ? ENODEV : 0;
   const { deps, asked, said } = world({
     desire: () => desire([dualLease(2)]),
     observer: observer([undefined, IPV6_VTEP]),
   }, errnoOf);
   const report = reconcileOnce(deps);
-  assertEquals(report?.isForwarding, false);
+  assertEquals(report?.isForwarding, true);
   assertEquals(report?.failures, [
     "Cannot create link flannel.1: EPERM",
     'Cannot use link flannel.1: ENODEV, "it does not exist"',
@@ -207,6 +207,15 @@ Deno.test("reconcileOnce() goes on with the other link when one cannot be made, 
     said.filter(([level]) => level === "warn"),
     report!.failures.map((reason) => ["warn", "step failed", { reason }]),
   );
+});
+
+Deno.test("reconcileOnce() is not forwarding when no link can be made", () => {
+  const { deps } = world(
+    { desire: () => desire([dualLease(2)]), observer: observer([undefined, undefined]) },
+    (type) => type === RTM_NEWLINK ? EPERM : type === RTM_GETLINK ? ENODEV : 0,
+  );
+  const report = reconcileOnce(deps);
+  assertEquals([report?.isForwarding, report?.failureCount], [false, 4]);
 });
 
 Deno.test("reconcileOnce() is forwarding when a row is refused, which hurts one peer, and names the row", () => {
