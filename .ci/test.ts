@@ -12,7 +12,7 @@ export interface Count {
 }
 
 /** Folders under tests that are no batch of pure tests: what tests are made of, and the kernel's own batch. */
-const NOT_PURE = ["bench", "double", "image", "netns"];
+const NOT_PURE = ["bench", "double", "faults", "image", "netns"];
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed(?: \(\d+ steps?\))?(?: \| (\d+) ignored(?: \((\d+) steps?\))?)?/;
 
@@ -64,7 +64,9 @@ async function batches(isPure: boolean): Promise<[name: string, paths: string[]]
   );
   return [
     ["pure tests", pure.map(({ name }) => `tests/${name}`).sort()],
-    ...isPure ? [] : [["tests on the kernel", ["tests/netns", "tests/image"]] as [string, string[]]],
+    ...isPure
+      ? []
+      : [["tests on the kernel", ["tests/netns", "tests/faults", "tests/image"]] as [string, string[]]],
   ];
 }
 

@@ -72,10 +72,10 @@ function formatOutcome({ wholeAfterMs, lostElsewhere, lostOnWay }: Outcome): str
   return `${wholeAfterMs.toFixed(wholeAfterMs < 10 ? 1 : 0)} · ${lostElsewhere} · ${lost}`;
 }
 
-function markdownTable([heading, ...rows]: readonly (readonly string[])[]): string[] {
-  const rule = heading!.map((cell) => "-".repeat(Math.max(3, cell.length)));
-  return formatTable([heading!, rule, ...rows].map((row) => row.flatMap((cell) => ["|", cell]).concat("|")))
+function markdownTable(rows: readonly (readonly string[])[]): string[] {
+  const [heading, ...rest] = formatTable(rows.map((row) => row.flatMap((cell) => ["|", cell]).concat("|")))
     .map((line) => line.replaceAll("|  ", "| ").replaceAll("  |", " |"));
+  return [heading!, heading!.replaceAll(/[^|]/g, "-").replaceAll(/(?<=\|)-|-(?=\|)/g, " "), ...rest];
 }
 
 /** The lines of the document between the marks of a section. */

@@ -1,9 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import type { Libc } from "../../src/netlink/ffi.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { hostsOf, untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { mountSmallDisk } from "./disk.ts";
-import { formatMatrix, outcomeKey, writeSection } from "./document.ts";
+import { DOCUMENT, formatMatrix, NO_OBJECT, outcomeKey, sectionOf, writeSection } from "./document.ts";
 import { FAULTS } from "./faults.ts";
 import { HostState } from "./host_state.ts";
 import { pinCardMac } from "./objects.ts";
@@ -11,6 +11,8 @@ import { dropForwarded } from "./rules.ts";
 import { type Outcome, runFault } from "./run_fault.ts";
 import { applies, BACKENDS, KINDS, MODES } from "./site.ts";
 
+/** Milliseconds, packets lost elsewhere, which are none, packets lost on the way. */
+const CELL = /^\d+(?:\.\d)? · 0 · \d+(?:\.\d)?$/;
 const AGENT_FLAGS = ["-ip-masq"];
 const outcomes = new Map<string, Outcome>();
 
@@ -52,6 +54,29 @@ Deno.test("every fault of the matrix was made, and its row can be written", asyn
   ).filter((key) => !outcomes.has(key));
   assertEquals(missing, []);
   if (isWhole && Deno.env.get("LODEN_WRITE") === "1") await writeSection("matrix", lines);
+});
+
+Deno.test("the document has one row for each fault of each mode, with figures wherever there is such an object", async () => {
+  const section = sectionOf(await Deno.readTextFile(DOCUMENT), "matrix");
+  const tables = section.split(/^### /m).slice(1);
+  assertEquals(tables.map((table) => table.split("\n", 1)[0]), [...MODES]);
+  for (const [index, mode] of MODES.entries()) {
+    const rows = tables[index]!.split("\n").filter((line) => line.startsWith("| ")).slice(2)
+      .map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+    const faults = FAULTS.filter((fault) => KINDS.some(({ families }) => applies(fault, mode, families)));
+    assertEquals(
+      rows.map(([name, reach]) => [name, reach]),
+      faults.map(({ name, reach }) => [name, reach]),
+      `rows of ${mode}: write them with LODEN_WRITE=1 deno task test:faults`,
+    );
+    for (const [row, fault] of faults.entries()) {
+      for (const [column, { name, families }] of KINDS.entries()) {
+        const cell = rows[row]![column + 2]!;
+        if (applies(fault, mode, families)) assertMatch(cell, CELL, `${mode}, ${name}: ${fault.name}`);
+        else assertEquals(cell, NO_OBJECT, `${mode}, ${name}: ${fault.name}`);
+      }
+    }
+  }
 });
 
 /** Starts agents on hosts that drop what no rule lets pass, their files on a small disk, and makes their pods. */
