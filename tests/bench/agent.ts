@@ -40,7 +40,17 @@ export function startAgent(
   const startedMs = performance.now();
   const child = new Deno.Command("ip", {
     args: [
-      ...["netns", "exec", netns, binary, "agent", "-v=1", "-log-format=json", "-iface=eth0", "-unmanaged-files=false"],
+      ...[
+        "netns",
+        "exec",
+        netns,
+        binary,
+        "agent",
+        "-v=1",
+        "-log-format=json",
+        "-iface=eth0",
+        "-unmanaged-files=false",
+      ],
       ...flags,
     ],
     env,

@@ -13,6 +13,8 @@ export interface ProcessCost {
   readonly userMs: number;
   readonly systemMs: number;
   readonly rssMiB: number;
+  /** The most that it has had. */
+  readonly peakRssMiB: number;
   readonly rssAnonMiB: number;
 }
 
@@ -29,6 +31,7 @@ export async function processCost(pid: number): Promise<ProcessCost> {
     userMs: Number(fields[11]) * 1000 / TICKS_PER_SECOND,
     systemMs: Number(fields[12]) * 1000 / TICKS_PER_SECOND,
     rssMiB: mebibytes("VmRSS"),
+    peakRssMiB: mebibytes("VmHWM"),
     rssAnonMiB: mebibytes("RssAnon"),
   };
 }

@@ -179,7 +179,6 @@ export async function measureLoad(binary: string, count: number): Promise<LoadFi
     if (count > 0) await agent.until(() => isOverVtep(client, addressIn(count - 1)));
     await new Promise((resolve) => setTimeout(resolve, REST_MS + 6000));
     const cost = await processCost(agent.pid);
-    const peak = await peakMiB(agent.pid);
     const idle = await percentOf(agent.pid, 10_000, () => Promise.resolve());
     const loaded = count === 0 ? 0 : await percentOf(agent.pid, LOAD_MS, async (isOver) => {
       for (let update = 0; !isOver(); update++) {
@@ -193,7 +192,7 @@ export async function measureLoad(binary: string, count: number): Promise<LoadFi
       "nodes of 15 KB": String(count),
       "RSS MiB": cost.rssMiB,
       "RssAnon MiB": cost.rssAnonMiB,
-      "peak RSS MiB": peak,
+      "peak RSS MiB": cost.peakRssMiB,
       "CPU % at 100 updates/s": loaded,
       "idle CPU %": idle,
     };
@@ -255,11 +254,6 @@ function largeNode(number: number): Json {
     length += JSON.stringify(images.at(-1)).length + 1;
   }
   return large;
-}
-
-async function peakMiB(pid: number): Promise<number> {
-  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(await Deno.readTextFile(`/proc/${pid}/status`))!;
-  return Number(kib) / 1024;
 }
 
 async function percentOf(
