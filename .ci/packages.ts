@@ -25,6 +25,7 @@ const FOR_TESTS: readonly Program[] = [
   ["etcd", "etcd-server"],
   ["/usr/lib/cni/bridge", "containernetworking-plugins"],
   ["iptables", "iptables"],
+  ["nft", "nftables"],
   ["crun", "crun"],
   ["kubectl", "kubernetes-client"],
   ["/usr/lib/go-1.19/bin/go", "golang-1.19-go"],

@@ -1,0 +1,223 @@
+import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { findProgram, runProgram } from "../../src/cli/program.ts";
+import { LegacyIptables } from "../../src/masquerade/legacy_iptables.ts";
+import { nothingWished, type RuleWishes } from "../../src/masquerade/rules.ts";
+import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
+import { legacyTableNames, readLegacyFilter } from "../../src/netlink/legacy_tables.ts";
+import { NftHost, wishes } from "../double/nft_host.ts";
+
+const WISHES = wishes();
+const JUMP = '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD';
+
+/** What keeps a host's legacy rules, and which programs it has run. */
+function keeperOf(host: NftHost, find: (name: string) => string | undefined = findProgram) {
+  const runs: string[] = [];
+  const there = <T>(look: () => T) => host.libc.inNetns(host.netns.path, look);
+  const legacy = new LegacyIptables({
+    tables: (family) => there(() => legacyTableNames(host.libc, family)),
+    filter: (family) => there(() => readLegacyFilter(host.libc, family)),
+    find,
+    run: (path, args, input) => {
+      runs.push([path.split("/").at(-1), ...args].join(" "));
+      return runProgram("/usr/sbin/ip", ["netns", "exec", host.netns.name, path, ...args], input);
+    },
+    log: host.log,
+  });
+  /** Looks until there is nothing more to do. */
+  const settle = async (wished: RuleWishes = WISHES) => {
+    for (let look = 0; look < 2; look++) {
+      assertEquals(await legacy.keep(wished), { failures: [], warnings: [] });
+    }
+    runs.length = 0;
+    await legacy.keep(wished);
+    assertEquals(runs, [], "a look at what nobody has changed starts no program");
+  };
+  return { legacy, runs, settle };
+}
+
+/** Rules that are there before, as arguments of iptables, and what FORWARD is then. */
+const hosts: readonly { name: string; rules: string; forward: string }[] = [
+  { name: "policy DROP alone", rules: "-P FORWARD DROP", forward: "-P FORWARD DROP\nJUMP" },
+  {
+    name: "a final REJECT, behind what somebody drops for a reason",
+    rules: `
+      -A FORWARD -i eth7 -m comment --comment "a policy" -j DROP
+      -A FORWARD -m comment --comment "the end" -j REJECT
+      -A FORWARD -i lo -j ACCEPT`,
+    forward: `-P FORWARD ACCEPT
+-A FORWARD -i eth7 -m comment --comment "a policy" -j DROP
+JUMP
+-A FORWARD -m comment --comment "the end" -j REJECT
+-A FORWARD -i lo -j ACCEPT`,
+  },
+  {
+    name: "a chain of somebody's that drops all that comes to its end, and one that returns",
+    rules: `
+      -N USER
+      -N END
+      -A USER -j RETURN
+      -A USER -j DROP
+      -A END -p tcp -j ACCEPT
+      -A END -j DROP
+      -A FORWARD -j USER
+      -A FORWARD -j END`,
+    forward: "-P FORWARD ACCEPT\n-A FORWARD -j USER\nJUMP\n-A FORWARD -j END",
+  },
+];
+
+for (
+  const [program, network] of [["iptables", "10.244.0.0/16"], ["ip6tables", "fd00:10:244::/56"]] as const
+) {
+  for (const { name, rules, forward } of hosts) {
+    Deno.test(`forwarded packets of pods are accepted where ${program}-legacy has: ${name}`, async () => {
+      await using host = await NftHost.open();
+      const command = `${program}-legacy --wait`;
+      await host.script(rules.trim().split("\n").map((rule) => `${command} ${rule.trim()}`).join("\n"));
+      const before = await host.script(`${program}-legacy-save | grep -v '^#'`);
+      const { settle } = keeperOf(host);
+      await settle();
+      const shown = await host.exec(`${program}-legacy`, "-S", "FORWARD");
+      assertEquals(
+        shown.replaceAll(/ --reject-with icmp6?-port-unreachable/g, ""),
+        forward.replace("JUMP", JUMP) + "\n",
+      );
+      await host.script(`
+        ${command} -C FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD
+        ${command} -C FLANNEL-FWD -s ${network} -m comment --comment "flanneld forward" -j ACCEPT
+        ${command} -C FLANNEL-FWD -d ${network} -m comment --comment "flanneld forward" -j ACCEPT`);
+      await settle(nothingWished);
+      assertEquals(await host.script(`${program}-legacy-save | grep -v '^#'`), before);
+    });
+  }
+}
+
+const troubles: [name: string, script: string][] = [
+  ["flushed", "iptables-legacy -F FORWARD"],
+  ["emptied of all chains", "iptables-legacy -F; iptables-legacy -X"],
+  ["given a refusal in front", "iptables-legacy -I FORWARD 1 -j DROP"],
+  ["given a second jump", "iptables-legacy -A FORWARD -j FLANNEL-FWD"],
+  ["robbed of one rule of the chain", "iptables-legacy -D FLANNEL-FWD 1"],
+  ["given other rules in the chain", "iptables-legacy -R FLANNEL-FWD 1 -s 10.245.0.0/16 -j ACCEPT"],
+];
+
+for (const [name, script] of troubles) {
+  Deno.test(`legacy FORWARD is mended when it was ${name}`, async () => {
+    await using host = await NftHost.open();
+    await host.script("iptables-legacy -P FORWARD DROP; iptables-legacy -A FORWARD -i lo -j ACCEPT");
+    const { settle } = keeperOf(host);
+    await settle();
+    const chain = await host.exec("iptables-legacy", "-S", "FLANNEL-FWD");
+    await host.script(script);
+    await settle();
+    assertEquals(await host.exec("iptables-legacy", "-S", "FLANNEL-FWD"), chain);
+    const lines = (await host.exec("iptables-legacy", "-S", "FORWARD")).trim().split("\n").slice(1);
+    assertEquals(lines.filter((line) => line.includes("FLANNEL-FWD")), [JUMP]);
+    const refusal = lines.indexOf("-A FORWARD -j DROP");
+    assertEquals(refusal < 0 || lines.indexOf(JUMP) < refusal, true);
+  });
+}
+
+const MASQ = '-m comment --comment "flanneld masq"';
+const LEFTOVERS = `
+  iptables-legacy -t nat -A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE
+  iptables-legacy -t nat -N FLANNEL-POSTRTG
+  iptables-legacy -t nat -A POSTROUTING ${MASQ} -j FLANNEL-POSTRTG
+  iptables-legacy -t nat -A FLANNEL-POSTRTG -s 10.1.0.0/16 ! -d 224.0.0.0/4 ${MASQ} -j MASQUERADE
+  iptables-legacy -t nat -A POSTROUTING -s 10.244.0.0/16 -d 10.244.0.0/16 -j RETURN
+  iptables-legacy -t nat -A POSTROUTING -s 10.244.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE
+  iptables-legacy -t nat -A POSTROUTING ! -s 10.244.0.0/16 -d 10.244.1.0/24 -j RETURN
+  iptables-legacy -t nat -A POSTROUTING -s 198.51.100.0/24 -j MASQUERADE
+  iptables-legacy -t nat -A POSTROUTING ! -s 10.244.0.0/16 -d 10.244.0.0/16 -j MASQUERADE
+  iptables-legacy -P FORWARD DROP
+  iptables-legacy -N FLANNEL-FWD
+  iptables-legacy -A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD
+  iptables-legacy -A FLANNEL-FWD -s 10.1.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT`;
+
+Deno.test("flanneld's rules in legacy iptables are replaced, those of others stay", async () => {
+  await using host = await NftHost.open();
+  await host.script(LEFTOVERS);
+  await keeperOf(host).settle();
+  assertEquals(
+    await host.script("iptables-legacy -t nat -S POSTROUTING; iptables-legacy -S FLANNEL-FWD"),
+    `-P POSTROUTING ACCEPT
+-A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE
+-A POSTROUTING -s 198.51.100.0/24 -j MASQUERADE
+-N FLANNEL-FWD
+-A FLANNEL-FWD -s 10.244.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT
+-A FLANNEL-FWD -d 10.244.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT
+`,
+  );
+});
+
+const quiet: [name: string, script: string][] = [
+  ["has never had legacy rules", "true"],
+  ["has a legacy table without rules", "iptables-legacy -L FORWARD >/dev/null"],
+  ["has only iptables of nf_tables", "iptables-nft -P FORWARD DROP"],
+];
+
+for (const [name, script] of quiet) {
+  Deno.test(`no legacy rule is made on a host that ${name}`, async () => {
+    await using host = await NftHost.open();
+    await host.script(script);
+    const names = () => host.script("cat /proc/net/ip_tables_names /proc/net/ip6_tables_names");
+    const before = await names();
+    const { legacy, runs } = keeperOf(host);
+    assertEquals(await legacy.keep(WISHES), { failures: [], warnings: [] });
+    assertEquals(runs.filter((run) => run.includes("-restore")), []);
+    assertEquals(await names(), before);
+  });
+}
+
+Deno.test("a host whose legacy rules nobody can change is told so, for as long as they filter", async () => {
+  await using host = await NftHost.open();
+  await host.script("ip6tables-legacy -P FORWARD DROP; iptables-legacy -A INPUT -i lo -j ACCEPT");
+  const { legacy } = keeperOf(host, () => undefined);
+  for (let look = 0; look < 2; look++) {
+    assertEquals(await legacy.keep(WISHES), {
+      failures: [],
+      warnings: [
+        "legacy iptables filters forwarded packets on this host, and there is no ip6tables-legacy-restore to have " +
+        "those of pods accepted: install iptables here, or have its FORWARD chain accept them",
+      ],
+    });
+  }
+  await host.script("ip6tables-legacy -P FORWARD ACCEPT");
+  assertEquals((await legacy.keep(WISHES)).warnings, []);
+});
+
+Deno.test("a program that fails is named with its words, and the other family is kept", async () => {
+  await using host = await NftHost.open();
+  await host.script("iptables-legacy -P FORWARD DROP; ip6tables-legacy -P FORWARD DROP");
+  const { legacy } = keeperOf(
+    host,
+    (name) => name === "iptables-legacy-restore" ? "/bin/cat" : findProgram(name),
+  );
+  const { failures } = await legacy.keep(WISHES);
+  assertEquals(failures.length, 1);
+  assertStringIncludes(failures[0]!, "Cannot run /bin/cat --noflush --wait: it ended with 1");
+  assertStringIncludes(await host.exec("ip6tables-legacy", "-S", "FORWARD"), JUMP);
+  await keeperOf(host).settle();
+});
+
+Deno.test("readLegacyFilter() sees every change of a rule, and no counter", async () => {
+  await using host = await NftHost.open();
+  for (const [program, family] of [["iptables", AF_INET], ["ip6tables", AF_INET6]] as const) {
+    const look = () => host.libc.inNetns(host.netns.path, () => readLegacyFilter(host.libc, family));
+    await host.script(
+      `${program}-legacy -A INPUT -i lo -j ACCEPT; ${program}-legacy -A FORWARD -i eth7 -j DROP`,
+    );
+    const first = look();
+    assertEquals(first.filtersForward, true);
+    const counted = () => host.script(`${program}-legacy-save -c -t filter | grep INPUT`);
+    const before = await counted();
+    await host.exec("ping", "-c", "1", family === AF_INET ? "127.0.0.1" : "::1");
+    assertNotEquals(await counted(), before);
+    assertEquals(look(), first);
+    await host.script(`${program}-legacy -R FORWARD 1 -i eth8 -j DROP`);
+    assertNotEquals(look().shape, first.shape);
+    await host.script(`${program}-legacy -D FORWARD 1`);
+    assertEquals(look().filtersForward, false);
+    await host.script(`${program}-legacy -P FORWARD DROP`);
+    assertEquals(look().filtersForward, true);
+  }
+});
