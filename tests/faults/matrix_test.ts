@@ -1,19 +1,14 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import type { Lab } from "../../src/lab/lab.ts";
-import { hostsOf, untilSettled, withOverlay } from "../double/overlay_rig.ts";
-import { mountSmallDisk } from "./disk.ts";
+import { hostsOf, withOverlay } from "../double/overlay_rig.ts";
 import { DOCUMENT, formatMatrix, NO_OBJECT, outcomeKey, sectionOf, writeSection } from "./document.ts";
 import { FAULTS } from "./faults.ts";
 import { HostState } from "./host_state.ts";
-import { pinCardMac } from "./objects.ts";
-import { dropForwarded } from "./rules.ts";
 import { type Outcome, runFault } from "./run_fault.ts";
 import { applies, BACKENDS, KINDS, MODES } from "./site.ts";
+import { AGENT_FLAGS, startHosts } from "./start_hosts.ts";
 
 /** Milliseconds, packets lost elsewhere, which are none, packets lost on the way. */
 const CELL = /^\d+(?:\.\d)? · 0 · \d+(?:\.\d)?$/;
-const AGENT_FLAGS = ["-ip-masq"];
 const outcomes = new Map<string, Outcome>();
 
 /** All of it takes minutes; hosts of both families meet every fault too. */
@@ -78,20 +73,3 @@ Deno.test("the document has one row for each fault of each mode, with figures wh
     }
   }
 });
-
-/** Starts agents on hosts that drop what no rule lets pass, their files on a small disk, and makes their pods. */
-async function startHosts(lab: Lab, libc: Libc): Promise<AsyncDisposable> {
-  await using disks = new AsyncDisposableStack();
-  for (const host of lab.hosts) {
-    disks.use(await mountSmallDisk(host.directory));
-    pinCardMac(host);
-    await dropForwarded(host);
-    host.startAgent(AGENT_FLAGS);
-  }
-  for (const host of lab.hosts) {
-    await host.waitForSubnets();
-    await host.makePod();
-  }
-  await untilSettled(lab, libc);
-  return disks.move();
-}

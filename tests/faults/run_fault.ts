@@ -101,7 +101,7 @@ async function proveThatItShows(fault: Fault, site: FaultSite, expected: readonl
 }
 
 /** Waits until a host holds something else than before, besides what the fault has changed itself. */
-async function untilFollowed(state: HostState, before: readonly string[]): Promise<void> {
+export async function untilFollowed(state: HostState, before: readonly string[]): Promise<void> {
   const own = new RegExp(`^link ${UPLINK} |^address .* dev ${UPLINK}$`);
   const ofAgent = (lines: readonly string[]) => lines.filter((line) => !own.test(line)).join();
   await until("see the fault followed", () => ofAgent(state.lines()) !== ofAgent(before) ? true : undefined);
