@@ -38,7 +38,7 @@ export class NetnsSocket implements Disposable {
     this.#fd = fd;
   }
 
-  static #open(libc: Libc, netns: Netns, domain: number, type: number): NetnsSocket {
+  static #open(libc: Libc, netns: Pick<Netns, "path">, domain: number, type: number): NetnsSocket {
     const fd = libc.inNetns(netns.path, () => {
       return libc.checked("open socket", libc.call.socket(domain, type | SOCK_CLOEXEC, 0));
     });
@@ -46,18 +46,18 @@ export class NetnsSocket implements Disposable {
   }
 
   /** A UDP socket whose datagrams carry DF and are never fragmented. */
-  static udp(libc: Libc, netns: Netns, family: Family): NetnsSocket {
+  static udp(libc: Libc, netns: Pick<Netns, "path">, family: Family): NetnsSocket {
     const socket = NetnsSocket.#open(libc, netns, family, SOCK_DGRAM);
     socket.#option(...MTU_DISCOVER[family], PMTUDISC_DO);
     return socket;
   }
 
-  static tcp(libc: Libc, netns: Netns, family: Family): NetnsSocket {
+  static tcp(libc: Libc, netns: Pick<Netns, "path">, family: Family): NetnsSocket {
     return NetnsSocket.#open(libc, netns, family, SOCK_STREAM);
   }
 
   /** A packet socket that hears all that one link sends and receives, whole Ethernet frames. */
-  static packets(libc: Libc, netns: Netns, linkIndex: number): NetnsSocket {
+  static packets(libc: Libc, netns: Pick<Netns, "path">, linkIndex: number): NetnsSocket {
     const socket = NetnsSocket.#open(libc, netns, AF_PACKET, SOCK_RAW);
     socket.#option(SOL_SOCKET, SO_RCVBUFFORCE, 16 * 1024 * 1024);
     // `struct sockaddr_ll` of packet(7).

@@ -1,29 +1,17 @@
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
-import { findProgram, runProgram } from "../../src/cli/program.ts";
-import { LegacyIptables } from "../../src/masquerade/legacy_iptables.ts";
+import { findProgram } from "../../src/cli/program.ts";
 import { nothingWished, type RuleWishes } from "../../src/masquerade/rules.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
-import { legacyTableNames, readLegacyFilter } from "../../src/netlink/legacy_tables.ts";
+import { readLegacyFilter } from "../../src/netlink/legacy_tables.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
+import { legacyOf } from "../double/nft_legacy.ts";
 
 const WISHES = wishes();
 const JUMP = '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD';
 
-/** What keeps a host's legacy rules, and which programs it has run. */
-function keeperOf(host: NftHost, find: (name: string) => string | undefined = findProgram) {
-  const runs: string[] = [];
-  const there = <T>(look: () => T) => host.libc.inNetns(host.netns.path, look);
-  const legacy = new LegacyIptables({
-    tables: (family) => there(() => legacyTableNames(host.libc, family)),
-    filter: (family) => there(() => readLegacyFilter(host.libc, family)),
-    find,
-    run: (path, args, input) => {
-      runs.push([path.split("/").at(-1), ...args].join(" "));
-      return runProgram("/usr/sbin/ip", ["netns", "exec", host.netns.name, path, ...args], input);
-    },
-    log: host.log,
-  });
-  /** Looks until there is nothing more to do. */
+/** What keeps a host's legacy rules, and looks until there is nothing more to do. */
+function keeperOf(host: NftHost, find?: (name: string) => string | undefined) {
+  const { legacy, runs } = legacyOf(host, find);
   const settle = async (wished: RuleWishes = WISHES) => {
     for (let look = 0; look < 2; look++) {
       assertEquals(await legacy.keep(wished), { failures: [], warnings: [] });
