@@ -1,5 +1,5 @@
 import { AgentProcess } from "../../src/lab/agent_process.ts";
-import { UPLINK } from "../../src/lab/host.ts";
+import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { forwardingSysctl } from "../../src/lab/wiring.ts";
 import { AF_INET } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
@@ -13,6 +13,7 @@ import { type Fault, type FaultSite, WITH_VTEP } from "./site.ts";
 
 /** Where a second agent answers. */
 const SECOND_HEALTH_ADDRESS = "127.0.0.1:8082";
+const seconds = new WeakMap<LabHost, AgentProcess>();
 
 /** Faults of the process, and of what it keeps on disk. */
 export const AGENT_FAULTS: readonly Fault[] = [
@@ -45,8 +46,9 @@ export const AGENT_FAULTS: readonly Fault[] = [
         const answer = await httpGet(site.libc, site.host.netns, "/readyz", SECOND_HEALTH_ADDRESS);
         return answer?.status === 200 ? true : undefined;
       });
-      await second.stop("SIGKILL");
+      seconds.set(site.host, second);
     },
+    restore: async ({ host }) => void await seconds.get(host)!.stop("SIGKILL"),
   },
 ];
 
@@ -77,6 +79,7 @@ export const FILE_FAULTS: readonly Fault[] = [
   },
   {
     name: "the registry can't be read, and is back",
+    isOfAll: true,
     isOfHost: true,
     reach: "nobody",
     shows: false,

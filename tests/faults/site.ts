@@ -71,6 +71,8 @@ export interface Fault {
   readonly modes?: readonly Mode[];
   /** The only family that has such an object; each by itself if absent. */
   readonly family?: Family;
+  /** Whether others have it too, so that nothing else is made at the same time. */
+  readonly isOfAll?: boolean;
   /** Whether it has nothing to do with families. */
   readonly isOfHost?: boolean;
   /** Whether it leaves a trace in the host's state, until it is repaired: it does if absent. */
