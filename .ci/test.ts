@@ -12,7 +12,7 @@ export interface Count {
 }
 
 /** Folders under tests that are no batch of pure tests: what tests are made of, and the kernel's own batch. */
-const NOT_PURE = ["bench", "double", "faults", "image", "netns"];
+const NOT_PURE = ["bench", "double", "faults", "image", "netns", "soak"];
 const SUMMARY =
   /^(?:ok|FAILED) \| (\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed(?: \(\d+ steps?\))?(?: \| (\d+) ignored(?: \((\d+) steps?\))?)?/;
 

@@ -9,8 +9,10 @@ import type { Address, Prefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import { registryName, until } from "./overlay_rig.ts";
 
-/** SQLite's files of one registry. */
-const REGISTRY_FILES = ["", "-wal", "-shm"];
+/** SQLite's files beside a registry. */
+const LOG_FILES = ["-wal", "-shm"];
+const AT_FDCWD = -100;
+const RENAME_EXCHANGE = 2;
 
 /** What a row of the registry is changed to; no check stands in the way. */
 export interface RowChange {
@@ -41,7 +43,12 @@ export async function seedLeases(lab: Lab, leases: readonly Lease[]): Promise<vo
 
 /** Ends the lease of a host. */
 export async function releaseLease(lab: Lab, host: LabHost): Promise<void> {
-  await edit(lab, (file) => releaseInTransaction(file, "host = ?", registryName(host)));
+  await releaseLeaseOf(lab, registryName(host));
+}
+
+/** Ends the lease that is in the registry under a name. */
+export async function releaseLeaseOf(lab: Lab, name: string): Promise<void> {
+  await edit(lab, (file) => releaseInTransaction(file, "host = ?", name));
 }
 
 /** The hosts that hold a lease, sorted. */
@@ -73,23 +80,32 @@ export async function forgeLease(lab: Lab, host: LabHost, change: RowChange): Pr
 
 /** Takes the registry away, as if somebody had deleted it. */
 export function takeRegistryAway(lab: Lab): void {
-  for (const suffix of REGISTRY_FILES) moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
+  for (const suffix of ["", ...LOG_FILES]) moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
 }
 
 /** Puts a folder in the place of the registry, at once: an agent that looks in between would make a new one. */
 export function blockRegistry(lab: Lab): void {
-  for (const suffix of REGISTRY_FILES) {
-    moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
-    if (suffix === "") Deno.mkdirSync(lab.registryPath);
-  }
+  Deno.mkdirSync(awayPath(lab, ""));
+  exchange(lab.registryPath, awayPath(lab, ""));
+  for (const suffix of LOG_FILES) moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
 }
 
-/** Brings the registry back, its first file last: without it the others are not looked at. */
+/** Brings the registry back, its log before it. */
 export function unblockRegistry(lab: Lab): void {
-  for (const suffix of REGISTRY_FILES.toReversed()) {
-    if (suffix === "") Deno.removeSync(lab.registryPath);
-    moveIfThere(awayPath(lab, suffix), `${lab.registryPath}${suffix}`);
-  }
+  for (const suffix of LOG_FILES) moveIfThere(awayPath(lab, suffix), `${lab.registryPath}${suffix}`);
+  exchange(lab.registryPath, awayPath(lab, ""));
+  Deno.removeSync(awayPath(lab, ""));
+}
+
+/** Lets two paths change places, at once: renameat2(2). */
+function exchange(one: string, other: string): void {
+  const libc = Deno.dlopen("libc.so.6", {
+    renameat2: { parameters: ["i32", "buffer", "i32", "buffer", "u32"], result: "i32" },
+  });
+  const [from, to] = [one, other].map((path) => new TextEncoder().encode(`${path}\0`));
+  const result = libc.symbols.renameat2(AT_FDCWD, from!, AT_FDCWD, to!, RENAME_EXCHANGE);
+  libc.close();
+  if (result !== 0) throw new Error(`Cannot exchange ${one} and ${other}`);
 }
 
 function awayPath(lab: Lab, suffix: string): string {
