@@ -17,6 +17,8 @@ import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
 export interface FilePlaces {
   readonly options: Pick<Options, "subnetFilePath" | "leaseCachePath" | "conflist" | "pluginFolder">;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** This host's root folder. */
+  readonly root: string;
   /** The folder of the plugin's state. */
   readonly dataDir: string;
   /** This program's own file, by which the plugin is known; absent where it is no compiled binary. */
@@ -54,7 +56,7 @@ export function planPodFiles({ options, environment, program }: FilePlaces): Cle
 }
 
 /** What the agent has written for others and for itself, and the plugin's state if no pod needs it. */
-export function planOwnFiles({ options, dataDir, hasPods }: FilePlaces): CleanupPlan {
+export function planOwnFiles({ options, root, dataDir, hasPods }: FilePlaces): CleanupPlan {
   const { subnetFilePath, leaseCachePath } = options;
   const files: [what: string, path: string | undefined][] = [
     ["subnet file", subnetFilePath],
@@ -62,7 +64,7 @@ export function planOwnFiles({ options, dataDir, hasPods }: FilePlaces): Cleanup
     ["agent's word", agentWordPath(subnetFilePath)],
     ["agent's lock", agentLockPath(subnetFilePath)],
     ["boot identity", bootIdentityPath(subnetFilePath)],
-    ...unmanagedFiles("/").map((path): [string, string] => ["network manager's file", path]),
+    ...unmanagedFiles(root).map((path): [string, string] => ["network manager's file", path]),
   ];
   const steps = files.flatMap(([what, path]): CleanupStep[] => {
     if (path === undefined) return [];

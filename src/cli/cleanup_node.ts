@@ -61,7 +61,7 @@ export async function cleanUpNode(
   };
   const hasPods = bridgePorts(dumpHostLinks(client)).length > 0;
   const ownAddresses = findOwnAddresses(client, options);
-  const places = { options, environment, dataDir, program, hasPods };
+  const places = { options, environment, root: "/", dataDir, program, hasPods };
   await plan("the conflist and the plugin", () => planPodFiles(places));
   await plan("links, routes and next hops", () => planKernel(client));
   await plan("rules", () => planRules(deps.libc));

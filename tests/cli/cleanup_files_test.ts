@@ -1,3 +1,5 @@
+import { writeUnmanagedFiles } from "../../src/host/unmanaged_files.ts";
+import { replaceFile } from "../../src/cni/replace_file.ts";
 import { assertEquals } from "@std/assert";
 import { type FilePlaces, planOwnFiles, planPodFiles } from "../../src/cli/cleanup_files.ts";
 
@@ -9,6 +11,7 @@ async function inFolder(body: (folder: string, places: FilePlaces) => Promise<vo
   const places: FilePlaces = {
     options: { subnetFilePath: `${folder}/run/subnet.env` },
     environment: { CNI_NET_DIR: `${folder}/net.d`, CNI_BIN_DIR: `${folder}/bin` },
+    root: folder,
     dataDir: `${folder}/state`,
     program: `${folder}/loden`,
     hasPods: false,
@@ -83,4 +86,20 @@ Deno.test("planOwnFiles() removes what an unfinished ADD has left beside its sta
     await Deno.writeTextFile(`${folder}/state/.c1@eth0`, "{");
     for (const step of planOwnFiles(places).steps) await step.run();
     assertEquals(planOwnFiles(places).steps, []);
+  }));
+
+Deno.test("planOwnFiles() finds the boot identity and the files for network managers, and not those of others", () =>
+  inFolder(async (folder, places) => {
+    await Deno.writeTextFile(`${folder}/run/boot.json`, "{}");
+    for (const name of ["NetworkManager/conf.d", "systemd/network"]) {
+      await Deno.mkdir(`${folder}/etc/${name}`, { recursive: true });
+    }
+    writeUnmanagedFiles({ root: folder, replaceFile });
+    await Deno.writeTextFile(`${folder}/etc/systemd/network/00-loden.link`, "[Match]\nName=somebody's\n");
+    const objects = planOwnFiles(places).steps.map(({ object }) => object.replaceAll(folder, ""));
+    assertEquals(objects.slice(0, 3), [
+      "boot identity /run/boot.json",
+      "network manager's file /etc/NetworkManager/conf.d/zz-loden.conf",
+      "network manager's file /etc/systemd/network/00-loden.network",
+    ]);
   }));

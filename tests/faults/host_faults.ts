@@ -147,6 +147,7 @@ function startSecondAgent({ lab, host, agentFlags }: FaultSite): AgentProcess {
       `-iface=${UPLINK}`,
       `-healthz-ip=${ip}`,
       `-healthz-port=${port}`,
+      "-unmanaged-files=false",
       ...agentFlags,
     ],
   });

@@ -91,7 +91,8 @@ const cases: readonly BadInput[] = [
     why: "the backend is not in this version",
     spoil: config('{"Network": "10.244.0.0/16", "Backend": {"Type": "wireguard"}}'),
     code: 1,
-    line: 'FOLDER/net-conf.json: Backend.Type: backend "wireguard" is not in this version; use vxlan, auto, host-gw, alloc',
+    line:
+      'FOLDER/net-conf.json: Backend.Type: backend "wireguard" is not in this version; use vxlan, auto, host-gw, alloc',
   },
   {
     why: "the subnet file is a folder",
