@@ -71,7 +71,7 @@ export interface Fault {
   readonly modes?: readonly Mode[];
   /** The only family that has such an object; each by itself if absent. */
   readonly family?: Family;
-  /** Whether others have it too, so that nothing else is made at the same time. */
+  /** Whether others have it too. */
   readonly isOfAll?: boolean;
   /** Whether it has nothing to do with families. */
   readonly isOfHost?: boolean;

@@ -89,7 +89,10 @@ interface Plan extends Pick<FaultSite, "host" | "peer" | "family"> {
   readonly isLong: boolean;
 }
 
-/** Chooses what happens to one, two or all hosts at the same time. */
+/**
+ * Chooses what happens to one, two or all hosts at the same time. The registry stays: to move SQLite's files while
+ * somebody has them open may lose the last leases, which are what is expected here.
+ */
 function planRound(random: () => number, hosts: readonly LabHost[]): Plan[] {
   const victims = [...hosts];
   while (victims.length > 1 && random() < 0.4) victims.splice(Math.floor(random() * victims.length), 1);
@@ -98,7 +101,7 @@ function planRound(random: () => number, hosts: readonly LabHost[]): Plan[] {
     const fault = pick(
       random,
       FAULTS.filter((fault) =>
-        applies(fault, MODE, host.families) && !(fault.isOfAll && victims.length > 1) &&
+        applies(fault, MODE, host.families) && !fault.isOfAll &&
         !(host === hosts[0] && ENDING.includes(fault))
       ),
     );
