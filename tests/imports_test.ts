@@ -78,6 +78,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "cli/cleanup_stale.ts",
     "cni/host_links.ts",
   ],
+  "netns/mac_announcement_test.ts": ["netlink/packet_socket.ts"],
   "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],
   "netns/overlay_restart_test.ts": ["cli/agent.ts", "cli/take_part.ts"],
   "netns/host_agent_test.ts": ["cli/host_keeper.ts", "masquerade/rule_watch.ts"],

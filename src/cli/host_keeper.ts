@@ -18,11 +18,10 @@ import { replaceFile } from "../cni/replace_file.ts";
 import type { BackendConfig } from "../config/backend_schema.ts";
 import type { Options } from "../config/options.ts";
 import type { Log } from "../log/log.ts";
-import { type Family, familyOf, formatAddress, type Mac } from "../model/address.ts";
+import { type Family, formatAddress, type Mac } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { NetlinkError } from "../netlink/errno.ts";
 import { Ethtool } from "../netlink/ethtool.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import { queryLink } from "../netlink/link.ts";
@@ -47,10 +46,6 @@ export interface HostKeeperDeps {
   readonly remote: (own: Lease) => readonly Lease[];
   readonly log: Log;
 }
-
-/** discard, RFC 863: whoever listens there, it means nothing. */
-const DISCARD_PORT = 9;
-const ANNOUNCEMENT = new TextEncoder().encode("loden: this is my MAC");
 
 /** Where this host's own files are. */
 const ROOT = "/";
@@ -101,9 +96,7 @@ export class HostKeeper {
 
   /** The underlay's link, by which a machine is told from another. */
   #card() {
-    const { client, underlay } = this.#deps;
-    const { linkName } = underlay();
-    const mac = queryLink(client, linkName)?.mac;
+    const { linkName, mac } = this.#deps.underlay();
     return mac === undefined ? undefined : { linkName, mac };
   }
 
@@ -180,30 +173,6 @@ export class HostKeeper {
       if (!signal.aborted) await this.#probe.run({ signal });
     } catch (error) {
       this.#deps.log.write("error", "data path not probed", { reason: errorText(error) });
-    }
-  }
-
-  /**
-   * Has the peers of this segment learn the MAC of another network card: packets of pods alone would not tell them in
-   * IPv6, where the neighbour solicitations for these come from a link-local address.
-   */
-  announce(): void {
-    const { libc, own, remote, underlay, backend } = this.#deps;
-    const lease = own();
-    if (lease === undefined || backend.type === "alloc") return;
-    for (const { family, address } of underlay().addresses) {
-      for (const { parts } of remote(lease)) {
-        const target = parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family)
-          ?.underlayAddress;
-        if (target === undefined) continue;
-        try {
-          using socket = UdpSocket.open(libc, { source: address, target, port: DISCARD_PORT, hopLimit: 1 });
-          socket.send(ANNOUNCEMENT);
-        } catch (error) {
-          // A peer that can't be reached now will ask by itself.
-          if (!(error instanceof NetlinkError)) throw error;
-        }
-      }
     }
   }
 

@@ -9,9 +9,11 @@ import { type Family, familyOf } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
+import { dumpAddresses } from "../netlink/address.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../netlink/ffi.ts";
 import { FolderWatch } from "../netlink/folder_watch.ts";
+import { PacketSocket } from "../netlink/packet_socket.ts";
 import { NetlinkSocket, NotificationSocket } from "../netlink/socket.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import { Observer } from "../reconcile/observe.ts";
@@ -31,6 +33,7 @@ import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { hasNextHopObjects, randomMac } from "./preflight.ts";
 import { HostKeeper } from "./host_keeper.ts";
+import { MacAnnouncer } from "./mac_announcer.ts";
 import { openRules } from "./open_rules.ts";
 import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace } from "./registry_place.ts";
@@ -82,7 +85,7 @@ export async function takePart(
     },
     changed: () => {
       membership.refresh();
-      host.announce();
+      announcer?.nudge();
     },
     elapsedMs: () => performance.now(),
     log,
@@ -116,6 +119,12 @@ export async function takePart(
     log,
   });
   host.keepManagersAway();
+  const announcer = config.backend.type === "alloc" ? undefined : new MacAnnouncer({
+    underlay: () => underlay.current,
+    addresses: (linkIndex) => dumpAddresses(client, linkIndex),
+    open: (linkIndex) => new PacketSocket(libc, linkIndex),
+    log,
+  });
   const seed = { existingMac: (name: string) => host.knownMac(name), randomMac: randomMac() };
   const membership: Membership = new Membership({
     registry,
@@ -248,6 +257,7 @@ export async function takePart(
         underlayNudged: () => underlay.nudge(),
       }, options)),
     host.prove({ signal }),
+    announcer && loop("MAC announcer", (options) => announcer.run(options)),
     loop("rules", filter.keep),
     filter.watch && loop("rule watch", filter.watch),
     loop("leftovers", (options) => leftovers.watch(options)),

@@ -1,4 +1,4 @@
-import type { Address, Family, Prefix } from "./address.ts";
+import type { Address, Family, Mac, Prefix } from "./address.ts";
 
 /** How one family leaves this host. */
 export interface UnderlayAddress {
@@ -17,6 +17,8 @@ export interface UnderlayAddress {
 export interface Underlay {
   readonly linkIndex: number;
   readonly linkName: string;
+  /** Absent where it is no Ethernet link. */
+  readonly mac?: Mac;
   /** MTU of the link itself. */
   readonly mtuBytes: number;
   /** One for each family in use that can leave this host, IPv4 first; never empty. */

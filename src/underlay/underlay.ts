@@ -237,6 +237,7 @@ function fill(host: HostNetwork, options: UnderlayOptions, { link, addresses, re
   return {
     linkIndex: link.linkIndex,
     linkName: link.name,
+    ...link.mac !== undefined && { mac: link.mac },
     mtuBytes: link.mtuBytes,
     addresses: settled,
     ...shortfalls.length > 0 && { shortfalls },

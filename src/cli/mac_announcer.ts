@@ -1,0 +1,83 @@
+import { encodeMacAnnouncement } from "../host/mac_announcement.ts";
+import type { Log } from "../log/log.ts";
+import type { ObservedAddress } from "../model/state.ts";
+import type { Underlay } from "../model/underlay.ts";
+import { NetlinkError } from "../netlink/errno.ts";
+import { Trigger } from "../reconcile/trigger.ts";
+
+/** A switch may open its port a moment later, and an IPv6 address is looked for duplicates of for up to 2 s. */
+const ROUNDS = 5;
+const ROUND_MS = 1000;
+/** Without a nudge nothing is announced: the longest that a timer can wait. */
+const FOREVER_MS = 2 ** 31 - 1;
+
+/** In an address's flags, linux/if_addr.h: still looked for duplicates of, and one was found. */
+const IFA_F_TENTATIVE = 0x40;
+const IFA_F_DADFAILED = 0x08;
+
+/** What an announcer works with. */
+export interface MacAnnouncerDeps {
+  /** The link that carries the overlay. */
+  readonly underlay: () => Underlay;
+  /** The addresses of a link, as the kernel has them. */
+  readonly addresses: (linkIndex: number) => readonly ObservedAddress[];
+  /** Opens what sends whole frames over a link. Throws `NetlinkError` where it can't. */
+  readonly open: (linkIndex: number) => { send(frame: Uint8Array<ArrayBuffer>): void } & Disposable;
+  readonly log: Log;
+}
+
+/**
+ * Tells the segment of another network card: its MAC is new, and the address that peers have routes to is old. Packets
+ * alone don't, in IPv6: solicitations for those of pods come from a link-local address. Peers would go on sending to
+ * the old card until they doubt it, for up to 50 s.
+ */
+export class MacAnnouncer {
+  readonly #deps: MacAnnouncerDeps;
+  readonly #roundMs: number;
+  readonly #trigger = new Trigger();
+  #roundsLeft = ROUNDS;
+  #reason: string | undefined;
+
+  /** @param options.roundMs Between the announcements of one nudge. */
+  constructor(deps: MacAnnouncerDeps, options: { readonly roundMs?: number } = {}) {
+    this.#deps = deps;
+    this.#roundMs = options.roundMs ?? ROUND_MS;
+  }
+
+  /** Says that the card or its addresses may be others. */
+  nudge(): void {
+    this.#roundsLeft = ROUNDS;
+    this.#trigger.nudge();
+  }
+
+  /** Announces at the start and after each nudge, until `signal` aborts. */
+  async run(options: { readonly signal: AbortSignal }): Promise<void> {
+    for (;;) {
+      if (this.#roundsLeft > 0) {
+        this.#roundsLeft--;
+        this.#announce();
+      }
+      await this.#trigger.next(this.#roundsLeft > 0 ? this.#roundMs : FOREVER_MS, options);
+    }
+  }
+
+  #announce(): void {
+    const { underlay, addresses, open, log } = this.#deps;
+    const { linkIndex, mac, addresses: chosen } = underlay();
+    if (mac === undefined) return;
+    try {
+      const usable = addresses(linkIndex).filter(({ flags }) =>
+        (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0
+      );
+      using socket = open(linkIndex);
+      for (const { address } of usable) {
+        if (chosen.some((own) => own.address === address)) socket.send(encodeMacAnnouncement(address, mac));
+      }
+    } catch (error) {
+      // A link that is down or gone comes back with a nudge; without the right to send, neighbours find out in time.
+      if (!(error instanceof NetlinkError)) throw error;
+      if (error.message !== this.#reason) log.write("info", "MAC not announced", { reason: error.message });
+      this.#reason = error.message;
+    }
+  }
+}
