@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
-import type { DesiredLink, VxlanLink } from "../../src/model/state.ts";
+import { parsePrefix } from "../../src/model/address.ts";
+import type { DesiredLink } from "../../src/model/state.ts";
 import type { Table } from "../../src/model/table.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import {
@@ -17,20 +17,9 @@ import type { LinkStep, TableName, TableStep } from "../../src/reconcile/plan.ts
 import { Failures } from "../../src/reconcile/report.ts";
 import { fdbTable, neighbourTable, nextHopTable, routeTable } from "../netlink/golden.ts";
 import { answering } from "./answering.ts";
+import { UNDERLAY, VTEP } from "./desired.ts";
 
-const VTEP: VxlanLink = {
-  kind: "vxlan",
-  name: "flannel.1",
-  vni: 1,
-  port: 8472,
-  mtuBytes: 1450,
-  mac: 0x0e2a00000001 as Mac,
-  local: parseAddress("192.0.2.1"),
-  underlayLinkIndex: 2,
-  learning: false,
-  gbp: false,
-};
-const LINKS: readonly DesiredLink[] = [VTEP, { kind: "underlay", name: "eth0", linkIndex: 2 }];
+const LINKS: readonly DesiredLink[] = [VTEP, UNDERLAY];
 const MAC = "0e:2a:00:00:00:0a";
 
 const rows: [table: TableName, rows: Table, text: string][] = [

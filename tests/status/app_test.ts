@@ -2,19 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { PassReport } from "../../src/reconcile/report.ts";
 import { statusApp, type StatusDeps } from "../../src/status/app.ts";
 import { readiness } from "../../src/status/health.ts";
-import { HOST, OWN, pass, UNDERLAY } from "./facts.ts";
-
-const ready: StatusDeps = {
-  health: () => ({ isReady: true, reasons: [], notes: [] }),
-  lastPass: () => pass(),
-  underlay: () => UNDERLAY,
-  ownLease: () => OWN,
-  registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
-  totals: () => ({ passes: 1, planned: 0, failed: 0 }),
-  host: () => undefined,
-  rules: () => undefined,
-  pools: () => [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
-};
+import { HOST, OWN, pass, READY } from "./facts.ts";
 
 const answers: [
   request: [path: string, method: string],
@@ -57,14 +45,14 @@ const answers: [
 
 for (const [[path, method], deps, status, body] of answers) {
   Deno.test(`${method} ${path} answers ${status} ${JSON.stringify(body)}`, async () => {
-    const response = await statusApp(() => ({ ...ready, ...deps })).request(path, { method });
+    const response = await statusApp(() => ({ ...READY, ...deps })).request(path, { method });
     assertEquals([response.status, await response.text()], [status, body]);
     assertEquals(response.headers.get("content-type")?.toLowerCase(), "text/plain; charset=utf-8");
   });
 }
 
 Deno.test("/metrics answers in Prometheus's text format", async () => {
-  const response = await statusApp(() => ready).request("/metrics");
+  const response = await statusApp(() => READY).request("/metrics");
   assertEquals(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   assert((await response.text()).includes("\nloden_ready 1\n"));
 });
@@ -84,7 +72,7 @@ Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next 
       hasSnapshot: true,
       contact: { reason: undefined },
     });
-  const app = statusApp(() => ({ ...ready, health }));
+  const app = statusApp(() => ({ ...READY, health }));
   const statuses: number[] = [];
   for (const next of [undefined, pass(), pass({ failureCount: 1, failures: ["no"] }), pass()]) {
     lastPass = next;
@@ -115,7 +103,7 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
     checksums: [{ linkName: "flannel.1", observed: false, reason: "the driver vmxnet3 spoils them" }],
     dataPath: { ...HOST.dataPath, peers: ["b at 10.244.2.0: answered"] },
   };
-  const deps = { ...ready, lastPass: () => report, rules: () => rules, host: () => host };
+  const deps = { ...READY, lastPass: () => report, rules: () => rules, host: () => host };
   const response = await statusApp(() => deps).request("/status");
   assertEquals(response.headers.get("content-type"), "application/json");
   const text = await response.text();
@@ -161,14 +149,14 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
 });
 
 Deno.test("/status answers before there is anything to tell", async () => {
-  const deps = { ...ready, lastPass: () => undefined, underlay: () => undefined, ownLease: () => undefined };
+  const deps = { ...READY, lastPass: () => undefined, underlay: () => undefined, ownLease: () => undefined };
   const { lease, underlay, pass } = await (await statusApp(() => deps).request("/status")).json();
   assertEquals([lease, underlay, pass], [null, null, null]);
 });
 
 Deno.test("/status names some of many peers that were left out, counts them all, and cuts long words", async () => {
   const faults = Array.from({ length: 5000 }, (_, n) => ({ host: `h${n}`, reason: "x".repeat(4096) }));
-  const response = await statusApp(() => ({ ...ready, lastPass: () => pass({ faults }) })).request("/status");
+  const response = await statusApp(() => ({ ...READY, lastPass: () => pass({ faults }) })).request("/status");
   const { pass: told } = await response.json();
   assertEquals([told.leftOut, told.faults.length, told.faults[0].reason.length], [5000, 100, 501]);
 });
@@ -177,6 +165,6 @@ Deno.test("an endpoint that fails answers 500 and keeps its reason to itself", a
   const lastPass = () => {
     throw new Error("/etc/secret");
   };
-  const response = await statusApp(() => ({ ...ready, lastPass })).request("/status");
+  const response = await statusApp(() => ({ ...READY, lastPass })).request("/status");
   assertEquals([response.status, await response.text()], [500, "500 internal error"]);
 });

@@ -1,7 +1,7 @@
 import { AF_INET, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
-import type { HostReport } from "../../src/status/app.ts";
+import type { HostReport, StatusDeps } from "../../src/status/app.ts";
 import type { PassReport } from "../../src/reconcile/report.ts";
 
 /** The lease of the host that the endpoints speak for. */
@@ -52,4 +52,17 @@ export const HOST: HostReport = {
   prerequisites: [{ name: "vxlan", verdict: "ok", detail: "the kernel makes VXLAN links" }],
   checksums: [],
   dataPath: { state: "proved", isAwaited: false, peers: [], note: undefined },
+};
+
+/** What the endpoints of a host that is ready are told. */
+export const READY: StatusDeps = {
+  health: () => ({ isReady: true, reasons: [], notes: [] }),
+  lastPass: () => pass(),
+  underlay: () => UNDERLAY,
+  ownLease: () => OWN,
+  registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
+  totals: () => ({ passes: 1, planned: 0, failed: 0 }),
+  host: () => undefined,
+  rules: () => undefined,
+  pools: () => [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
 };

@@ -1,18 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { serveStatus } from "../../src/status/server.ts";
-import { OWN, pass, UNDERLAY } from "./facts.ts";
-
-const deps = {
-  health: () => ({ isReady: true, reasons: [], notes: [] }),
-  lastPass: () => pass(),
-  underlay: () => UNDERLAY,
-  ownLease: () => OWN,
-  registry: () => ({ name: "etcd /net", heardAtMs: Date.parse("2026-01-01T00:00:01Z"), reason: undefined }),
-  totals: () => ({ passes: 1, planned: 0, failed: 0 }),
-  host: () => undefined,
-  rules: () => undefined,
-  pools: () => [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
-};
+import { READY } from "./facts.ts";
 
 async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
   // A connection that is kept would outlive the test.
@@ -24,7 +12,7 @@ async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
 Deno.test("serveStatus() answers until it is disposed", async () => {
   let port: number;
   {
-    await using server = serveStatus(() => deps, { hostname: "127.0.0.1", port: 0 });
+    await using server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
     port = server.port;
     assertEquals(await body(port), "flanneld is running");
     assertEquals(await body(port), "flanneld is running");
@@ -34,7 +22,7 @@ Deno.test("serveStatus() answers until it is disposed", async () => {
 
 Deno.test("serveStatus() ends when its signal aborts", async () => {
   const controller = new AbortController();
-  const server = serveStatus(() => deps, { hostname: "127.0.0.1", port: 0, signal: controller.signal });
+  const server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, signal: controller.signal });
   assertEquals(await body(server.port), "flanneld is running");
   controller.abort();
   await server[Symbol.asyncDispose]();
@@ -42,14 +30,14 @@ Deno.test("serveStatus() ends when its signal aborts", async () => {
 });
 
 Deno.test("serveStatus() serves an IPv6 address", async () => {
-  await using server = serveStatus(() => deps, { hostname: "::1", port: 0 });
+  await using server = serveStatus(() => READY, { hostname: "::1", port: 0 });
   assertEquals(await body(server.port, "[::1]"), "flanneld is running");
 });
 
 Deno.test("serveStatus() says what to do when the port is taken", async () => {
-  await using first = serveStatus(() => deps, { hostname: "127.0.0.1", port: 0 });
+  await using first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
   const error = assertThrows(
-    () => serveStatus(() => deps, { hostname: "127.0.0.1", port: first.port }),
+    () => serveStatus(() => READY, { hostname: "127.0.0.1", port: first.port }),
     Error,
   );
   assertEquals(
@@ -66,7 +54,7 @@ const refused: [hostname: string, message: string][] = [
 
 for (const [hostname, message] of refused) {
   Deno.test(`serveStatus() refuses ${hostname}, which is not an address of this host`, () => {
-    const error = assertThrows(() => serveStatus(() => deps, { hostname, port: 18081 }), Error);
+    const error = assertThrows(() => serveStatus(() => READY, { hostname, port: 18081 }), Error);
     assertEquals(error.message, `${message}choose another with -healthz-ip`);
   });
 }
