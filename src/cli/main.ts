@@ -126,11 +126,10 @@ function openLogFile(path: string): Deno.FsFile {
   try {
     return Deno.openSync(path, { append: true, create: true });
   } catch (error) {
-    throw new Error(
-      `Cannot write the log file ${path}: ${
-        fileReason(error)
-      }; make it writable, or name another with -log-file`,
-    );
+    const wayOut = error instanceof Deno.errors.NotCapable
+      ? "leave out -log-file, and lines go to standard error"
+      : "make it writable, or name another with -log-file";
+    throw new Error(`Cannot write the log file ${path}: ${fileReason(error)}; ${wayOut}`);
   }
 }
 

@@ -23,13 +23,22 @@ const runs: [args: string[], code: number, stdout: RegExp, stderr: RegExp][] = [
   [["agent", "-version"], 0, /^$/, /^\d+\.\d+\.\d+\n$/],
   [["agent", "-help"], 0, /^$/, /^Usage: loden.*-iface/s],
   [["nonsense"], 2, /^$/, /^loden: Cannot run "nonsense": there is no such command; see 'loden help'\n$/],
+  [
+    ["agent", "-log-file=/dev/full"],
+    1,
+    /^$/,
+    /^loden: Cannot write the log file \/dev\/full: loden is built without the right to use it; leave out -log-file,.*\n$/,
+  ],
 ];
+
+/** What the compiled program may do, as .ci/compile.ts says; `--allow-all` would be more. */
+const PERMISSIONS = ["ffi", "net", "env", "read", "write", "run"].map((name) => `--allow-${name}`);
 
 for (const [args, code, stdout, stderr] of runs) {
   Deno.test(`loden ${args.join(" ")} ends with code ${code}`, async () => {
     const mod = new URL("../../mod.ts", import.meta.url).pathname;
     const output = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-check", "--allow-all", mod, ...args],
+      args: ["run", "--no-check", "--no-prompt", ...PERMISSIONS, mod, ...args],
       env: { NO_COLOR: "1" },
     }).output();
     const decoder = new TextDecoder();

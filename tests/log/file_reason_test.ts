@@ -15,7 +15,13 @@ const cases: [what: string, use: () => unknown, reason: string][] = [
     () => Deno.readTextFileSync(`${FOLDER}/${"x".repeat(300)}`),
     "File name too long (os error 36)",
   ],
+  ["the user has no right", () => fail(Deno.errors.PermissionDenied), "this user may not"],
+  ["the program has none", () => fail(Deno.errors.NotCapable), "loden is built without the right to use it"],
 ];
+
+function fail(Reason: new (message: string) => Error): never {
+  throw new Reason("x");
+}
 
 for (const [what, use, reason] of cases) {
   Deno.test(`fileReason() says "${reason}" when ${what}`, () => {
