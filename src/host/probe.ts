@@ -31,7 +31,7 @@ export type ProbeSocket = Pick<UdpSocket, "send" | "receive" | typeof Symbol.dis
 /** What a probe works with. */
 export interface ProbeDeps {
   /** Who may be asked now. */
-  readonly targets: () => readonly ProbeTarget[];
+  readonly targets: () => Iterable<ProbeTarget>;
   /** Opens a socket in this host's network namespace. */
   readonly open: (path: UdpPath) => ProbeSocket;
   /** From 0 to less than 1. */

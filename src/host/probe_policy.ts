@@ -47,7 +47,8 @@ export class ProbePolicy {
   #startedMs: number | undefined;
   /** The peers of the last round. */
   #sample: readonly ProbeTarget[] = [];
-  readonly #asked = new Map<string, { times: number; outcome: string }>();
+  /** By the peer's address: of thousands of peers, few are ever asked. */
+  readonly #asked = new Map<Address, { times: number; outcome: string }>();
   readonly #provedBy = new Map<Family, ProbeTarget>();
   /** Families with a peer. */
   #families: readonly Family[] = [];
@@ -61,33 +62,36 @@ export class ProbePolicy {
    * Chooses whom to ask now, at most three of each family that is not proved: those that were asked least, and at
    * random among them, so that many hosts that start at once do not all ask the same.
    */
-  choose(targets: readonly ProbeTarget[], nowMs: number): readonly ProbeTarget[] {
+  choose(targets: Iterable<ProbeTarget>, nowMs: number): readonly ProbeTarget[] {
     this.#startedMs ??= nowMs;
-    this.#families = FAMILIES.filter((family) => targets.some(({ target }) => familyOf(target) === family));
-    this.#sample = this.#families.filter((family) => !this.#provedBy.has(family)).flatMap((family) =>
-      targets.filter(({ target }) => familyOf(target) === family)
-        .map((target) => ({ target, rank: this.#timesAsked(target) + this.#random() }))
-        .sort((a, b) => a.rank - b.rank).slice(0, SAMPLE).map(({ target }) => target)
-    );
+    const best = new Map<Family, RankedTarget[]>();
+    for (const target of targets) {
+      const family = familyOf(target.target);
+      const ranked = best.getOrInsertComputed(family, () => []);
+      if (this.#provedBy.has(family)) continue;
+      keepBest(ranked, { target, rank: this.#timesAsked(target) + this.#random() });
+    }
+    this.#families = FAMILIES.filter((family) => best.has(family));
+    this.#sample = this.#families.flatMap((family) => best.get(family)!.map(({ target }) => target));
     for (const target of this.#sample) {
-      this.#asked.set(keyOf(target), { times: this.#timesAsked(target) + 1, outcome: "silent" });
+      this.#asked.set(target.target, { times: this.#timesAsked(target) + 1, outcome: "silent" });
     }
     return this.#sample;
   }
 
-  #timesAsked(target: ProbeTarget): number {
-    return this.#asked.get(keyOf(target))?.times ?? 0;
+  #timesAsked({ target }: ProbeTarget): number {
+    return this.#asked.get(target)?.times ?? 0;
   }
 
   /** A peer has answered. */
   answered(target: ProbeTarget): void {
     this.#provedBy.set(familyOf(target.target), target);
-    this.#asked.set(keyOf(target), { times: this.#timesAsked(target), outcome: "answered" });
+    this.#asked.set(target.target, { times: this.#timesAsked(target), outcome: "answered" });
   }
 
   /** This host could not even ask; `reason` is a clause. */
   refused(target: ProbeTarget, reason: string): void {
-    this.#asked.set(keyOf(target), { times: this.#timesAsked(target), outcome: reason });
+    this.#asked.set(target.target, { times: this.#timesAsked(target), outcome: reason });
   }
 
   result(nowMs: number): ProbeResult {
@@ -100,7 +104,7 @@ export class ProbePolicy {
       ...this.#sample.filter(({ target }) => !this.#provedBy.has(familyOf(target))),
     ];
     const peers = shown.map((target) => {
-      const { times: asked, outcome } = this.#asked.get(keyOf(target))!;
+      const { times: asked, outcome } = this.#asked.get(target.target)!;
       return { host: target.host, target: target.target, asked, outcome };
     });
     return { state, peers, sinceMs };
@@ -112,28 +116,42 @@ export class ProbePolicy {
   }
 }
 
-function keyOf({ host, target }: ProbeTarget): string {
-  return `${formatAddress(target)} ${host}`;
+interface RankedTarget {
+  readonly target: ProbeTarget;
+  readonly rank: number;
+}
+
+/** Puts one in among the few of the lowest rank, lowest first, if it is one of them. */
+function keepBest(best: RankedTarget[], one: RankedTarget): void {
+  if (best.length === SAMPLE && one.rank >= best[SAMPLE - 1]!.rank) return;
+  const at = best.findIndex(({ rank }) => one.rank < rank);
+  best.splice(at === -1 ? best.length : at, 0, one);
+  if (best.length > SAMPLE) best.pop();
 }
 
 /**
  * The addresses at which peers can be asked: that of the VTEP where packets are encapsulated, else that of the
  * underlay. Peers of another backend than this host's are left out, as no packets go there.
  */
-export function probeTargets(own: Lease, remote: readonly Lease[], underlay: Underlay): ProbeTarget[] {
+export function* probeTargets(
+  own: Lease,
+  remote: readonly Lease[],
+  underlay: Underlay,
+): Generator<ProbeTarget, void, undefined> {
   const isEncapsulated = own.backendType === "vxlan";
-  if (!isEncapsulated && own.backendType !== "host-gw") return [];
-  return remote.filter(({ backendType }) => backendType === own.backendType).flatMap(({ host, parts }) =>
-    parts.flatMap(({ subnet, underlayAddress }) => {
+  if (!isEncapsulated && own.backendType !== "host-gw") return;
+  for (const { host, backendType, parts } of remote) {
+    if (backendType !== own.backendType) continue;
+    for (const { subnet, underlayAddress } of parts) {
       const family = familyOf(subnet.address);
       const part = own.parts.find(({ subnet }) => familyOf(subnet.address) === family);
       const leaving = underlay.addresses.find((address) => address.family === family);
-      if (part === undefined || leaving === undefined) return [];
-      return isEncapsulated
-        ? [{ host, source: part.subnet.address, target: subnet.address }]
-        : [{ host, source: leaving.address, target: underlayAddress }];
-    })
-  );
+      if (part === undefined || leaving === undefined) continue;
+      yield isEncapsulated
+        ? { host, source: part.subnet.address, target: subnet.address }
+        : { host, source: leaving.address, target: underlayAddress };
+    }
+  }
 }
 
 /**

@@ -199,7 +199,7 @@ const targets: [why: string, own: Lease, underlay: Underlay, targets: string[]][
 
 for (const [why, own, underlay, expected] of targets) {
   Deno.test(`probeTargets() chooses ${why}`, () => {
-    const found = probeTargets(own, REMOTE, underlay);
+    const found = [...probeTargets(own, REMOTE, underlay)];
     assertEquals(
       found.map(({ host, source, target }) => `${host} ${formatAddress(source)} > ${formatAddress(target)}`),
       expected,
