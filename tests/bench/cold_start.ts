@@ -81,6 +81,8 @@ async function oneRound(
   const second = stack.use(startAgent(binary, netns.name, flagsOf(folder)));
   const restartMs = await second.until(() => second.settledPasses() > 0);
   await second.stop();
+  // Left to the namespace's end, the kernel would do it some time later, and lock links for seconds in the next round.
+  await netns.ip("link", "delete", "flannel.1");
   return {
     "last route ms": lastRouteMs,
     "user ms": cost.userMs,
