@@ -1,12 +1,24 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { agentLockPath, holdAgentLock } from "../../src/cni/agent_lock.ts";
+import { compiledBinary } from "../../.ci/binary.ts";
+import { replaceFile } from "../../src/cni/replace_file.ts";
+import { writeUnmanagedFiles } from "../../src/host/unmanaged_files.ts";
 import { writeLease } from "../../src/lease/local_acquire.ts";
 import { LocalFile } from "../../src/lease/local_file.ts";
-import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { type CommandResult, createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { lease } from "../lease/local_world.ts";
-import { cleanup } from "./cleanup_pods.ts";
 
+/** Where network managers have their files. */
+const MANAGERS = ["etc/NetworkManager/conf.d", "etc/systemd/network"];
+/**
+ * `$1` is in the place of the machine's /etc for the rest of the line, and for nobody else: ip-netns(8) unshares mounts.
+ * There are no certificates in it.
+ */
+const WITH_ETC = 'mount --bind "$1" /etc; shift; unset DENO_TLS_CA_STORE; exec "$@"';
 const OUR_CONFLIST = JSON.stringify({ name: "cbr0", plugins: [{ type: "flannel" }] });
+
+/** What stays of a host's files. */
+const OTHERS = ["bin/flannel", ...MANAGERS.map((path) => `${path}/10-other.conf`), "net.d/20-other.conflist"];
 
 /** A host with all that Loden and flannel leave on it, and things of others beside each of them. */
 class Member implements AsyncDisposable {
@@ -56,6 +68,11 @@ class Member implements AsyncDisposable {
     await member.write("bin/flannel", "another program");
     await member.write("state/c1@eth0", '{"name":"cbr0","type":"bridge"}');
     await Deno.symlink("c1@eth0", member.path("state/c1"));
+    for (const path of MANAGERS) {
+      await Deno.mkdir(member.path(path), { recursive: true });
+      await member.write(`${path}/10-other.conf`, "mine");
+    }
+    writeUnmanagedFiles({ root: member.folder, replaceFile });
     await member.write("state/c2", '{"name":"cbr0","type":"bridge"}');
     using file = new LocalFile(member.registry);
     file.transaction("IMMEDIATE", "write leases", () => {
@@ -77,10 +94,12 @@ class Member implements AsyncDisposable {
     return Deno.writeTextFile(this.path(name), text);
   }
 
-  /** `loden cleanup --node` with everything in this host's own folder. */
-  cleanup(...args: string[]): ReturnType<typeof cleanup> {
-    return cleanup(
-      this.netns,
+  /** `loden cleanup --node`, the binary, with everything in this host's own folder. */
+  async cleanup(...args: string[]): Promise<CommandResult> {
+    return await this.netns.run(
+      "sh",
+      ...["-ec", WITH_ETC, "sh", this.path("etc")],
+      ...[await compiledBinary(), "cleanup"],
       "--node",
       `--data-dir=${this.path("state")}`,
       `-subnet-file=${this.path("run/subnet.env")}`,
@@ -100,7 +119,7 @@ class Member implements AsyncDisposable {
   /** All files in a folder of this host. */
   async files(): Promise<string[]> {
     const found: string[] = [];
-    for (const folder of ["run", "state", "net.d", "bin"]) {
+    for (const folder of ["run", "state", "net.d", "bin", ...MANAGERS]) {
       try {
         for await (const { name } of Deno.readDir(this.path(folder))) found.push(`${folder}/${name}`);
       } catch (error) {
@@ -153,6 +172,9 @@ onMember("cleanup --node removes what is ours, and only that, as its dry run say
     `would remove subnet file ${folder}/run/subnet.env`,
     `would remove lease cache ${folder}/run/leases.json`,
     `would remove agent's word ${folder}/run/agent.json`,
+    "would remove network manager's file /etc/NetworkManager/conf.d/zz-loden.conf",
+    "would remove network manager's file /etc/systemd/network/00-loden.network",
+    "would remove network manager's file /etc/systemd/network/00-loden.link",
     `would remove state folder ${folder}/state`,
     `would remove lease of 192.0.2.1 in ${folder}/registry.db`,
     `left alone: plugin ${folder}/bin/flannel: it is another program than this one`,
@@ -170,7 +192,7 @@ onMember("cleanup --node removes what is ours, and only that, as its dry run say
   );
   assertEquals((await netns.ip("-6", "route", "show")).includes("fd00:4::"), false);
   assertEquals((await netns.ipJson("nexthop", "show")).map(({ id }) => id), [3]);
-  assertEquals(await member.files(), ["bin/flannel", "net.d/20-other.conflist"]);
+  assertEquals(await member.files(), OTHERS);
   assertEquals(member.hosts(), ["192.0.2.2"]);
 
   const again = await member.cleanup();
@@ -202,7 +224,7 @@ onMember("cleanup --node goes on where a step fails, ends with 1 and names what 
     stdout,
     `Not cleaned up: lease cache ${folder}/run/leases.json; state folder ${folder}/state; mend`,
   );
-  assertEquals(await member.files(), ["bin/flannel", "net.d/20-other.conflist", "run/leases.json", notes]);
+  assertEquals(await member.files(), [...OTHERS, "run/leases.json", notes]);
   assertEquals(member.hosts(), ["192.0.2.2"]);
 });
 
@@ -215,7 +237,7 @@ onMember("cleanup --node goes on where the registry is away, and says so", async
   );
   assertStringIncludes(stdout, "\ndeleted link flannel.1\n");
   assertStringIncludes(stdout, "Not cleaned up: the lease; mend");
-  assertEquals(await member.files(), ["bin/flannel", "net.d/20-other.conflist"]);
+  assertEquals(await member.files(), OTHERS);
 });
 
 const foreign: [name: string, text: string][] = [
