@@ -21,7 +21,7 @@ import { LOCKED, run, runScript } from "./run.ts";
  * - Facts about the system (`--allow-sys`) are not asked of Deno.
  * - Without `--no-prompt` a refusal would stop an agent that runs at a terminal, with a question.
  */
-const PERMISSIONS = [
+export const PERMISSIONS = [
   "--allow-ffi",
   "--allow-net",
   "--allow-env",

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { PERMISSIONS } from "../../.ci/compile.ts";
 import { commandOf } from "../../src/cli/main.ts";
 
 const commands: [args: string[], calledAs: string, command: string[], why: string][] = [
@@ -31,14 +32,11 @@ const runs: [args: string[], code: number, stdout: RegExp, stderr: RegExp][] = [
   ],
 ];
 
-/** What the compiled program may do, as .ci/compile.ts says; `--allow-all` would be more. */
-const PERMISSIONS = ["ffi", "net", "env", "read", "write", "run"].map((name) => `--allow-${name}`);
-
 for (const [args, code, stdout, stderr] of runs) {
   Deno.test(`loden ${args.join(" ")} ends with code ${code}`, async () => {
     const mod = new URL("../../mod.ts", import.meta.url).pathname;
     const output = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-check", "--no-prompt", ...PERMISSIONS, mod, ...args],
+      args: ["run", "--no-check", ...PERMISSIONS, mod, ...args],
       env: { NO_COLOR: "1" },
     }).output();
     const decoder = new TextDecoder();
