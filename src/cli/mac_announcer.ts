@@ -1,19 +1,15 @@
 import { encodeMacAnnouncement } from "../host/mac_announcement.ts";
+import { LONGEST_TIMER_MS } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
 import type { ObservedAddress } from "../model/state.ts";
 import type { Underlay } from "../model/underlay.ts";
 import { NetlinkError } from "../netlink/errno.ts";
 import { Trigger } from "../reconcile/trigger.ts";
+import { isConfirmed } from "../underlay/addresses.ts";
 
 /** A switch may open its port a moment later, and an IPv6 address is looked for duplicates of for up to 2 s. */
 const ROUNDS = 5;
 const ROUND_MS = 1000;
-/** Without a nudge nothing is announced: the longest that a timer can wait. */
-const FOREVER_MS = 2 ** 31 - 1;
-
-/** In an address's flags, linux/if_addr.h: still looked for duplicates of, and one was found. */
-const IFA_F_TENTATIVE = 0x40;
-const IFA_F_DADFAILED = 0x08;
 
 /** What an announcer works with. */
 export interface MacAnnouncerDeps {
@@ -57,7 +53,7 @@ export class MacAnnouncer {
         this.#roundsLeft--;
         this.#announce();
       }
-      await this.#trigger.next(this.#roundsLeft > 0 ? this.#roundMs : FOREVER_MS, options);
+      await this.#trigger.next(this.#roundsLeft > 0 ? this.#roundMs : LONGEST_TIMER_MS, options);
     }
   }
 
@@ -66,9 +62,7 @@ export class MacAnnouncer {
     const { linkIndex, mac, addresses: chosen } = underlay();
     if (mac === undefined) return;
     try {
-      const usable = addresses(linkIndex).filter(({ flags }) =>
-        (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0
-      );
+      const usable = addresses(linkIndex).filter(isConfirmed);
       using socket = open(linkIndex);
       for (const { address } of usable) {
         if (chosen.some((own) => own.address === address)) socket.send(encodeMacAnnouncement(address, mac));

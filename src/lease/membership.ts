@@ -2,7 +2,7 @@ import type { Log } from "../log/log.ts";
 import { formatAddress, formatPrefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { isSameLease, type LeaseSet } from "./lease_set.ts";
-import { pause } from "./pause.ts";
+import { LONGEST_TIMER_MS, pause } from "./pause.ts";
 import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
 
 /** A lease that could not be had is asked for again after this long, doubled each time. */
@@ -10,8 +10,6 @@ const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 30_000;
 /** A lease is renewed at least this long after it was taken, whatever the margin says. */
 const SHORTEST_RENEWAL_MS = 1000;
-/** A timer cannot be set further ahead. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What membership needs of the world. */
 export interface MembershipDeps {

@@ -1,3 +1,6 @@
+/** A timer cannot be set further ahead. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * Waits for `ms`, or until `woken` settles or `signal` aborts, whichever comes first; whoever waited looks at the signal.
  */

@@ -16,6 +16,7 @@ import type { ObservedAddress, ObservedLink } from "../model/state.ts";
 const IFA_F_TEMPORARY = 0x01;
 const IFA_F_DADFAILED = 0x08;
 const IFA_F_DEPRECATED = 0x20;
+const IFA_F_TENTATIVE = 0x40;
 const IFA_F_PERMANENT = 0x80;
 
 /** In the order of every list that has one entry a family. */
@@ -61,6 +62,11 @@ export function usableAddresses(
     .filter(({ address }) => !isIn(NOT_UNICAST, address))
     .toSorted((a, b) => rank(a) - rank(b))
     .map(({ address }) => address);
+}
+
+/** Reports whether the address is this host's alone, as far as is known, and no longer looked for duplicates of. */
+export function isConfirmed({ flags }: ObservedAddress): boolean {
+  return (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0;
 }
 
 /** What `link` reaches in one family without a gateway: the prefixes of its addresses, each once. */
