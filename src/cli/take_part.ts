@@ -122,7 +122,7 @@ export async function takePart(
   const announcer = config.backend.type === "alloc" ? undefined : new MacAnnouncer({
     underlay: () => underlay.current,
     addresses: (linkIndex) => dumpAddresses(client, linkIndex),
-    open: (linkIndex) => new PacketSocket(libc, linkIndex),
+    open: (linkIndex) => PacketSocket.open(libc, linkIndex),
     log,
   });
   const seed = { existingMac: (name: string) => host.knownMac(name), randomMac: randomMac() };

@@ -1,5 +1,5 @@
 import { type Address, AF_INET, familyOf, type Mac, parseAddress, parseMac } from "../model/address.ts";
-import { writeAddress, writeMac } from "../model/rows.ts";
+import { addressBytes } from "../model/rows.ts";
 
 const ETHERNET_BYTES = 14;
 const BROADCAST = parseMac("ff:ff:ff:ff:ff:ff");
@@ -76,17 +76,12 @@ function ethernet(to: Mac, from: Mac, type: number, payloadBytes: number): DataV
 }
 
 function setMac(view: DataView, offset: number, mac: Mac): void {
-  const words = new Uint32Array(2);
-  writeMac(words, 0, mac);
-  view.setUint16(offset, words[0]!);
-  view.setUint32(offset + 2, words[1]!);
+  view.setUint16(offset, Math.floor(mac / 2 ** 32));
+  view.setUint32(offset + 2, mac % 2 ** 32);
 }
 
-function setAddress(view: DataView, offset: number, address: Address): void {
-  const words = new Uint32Array(4);
-  writeAddress(words, 0, address);
-  const count = familyOf(address) === AF_INET ? 1 : 4;
-  for (let index = 0; index < count; index++) view.setUint32(offset + 4 * index, words[index]!);
+function setAddress({ buffer }: DataView<ArrayBuffer>, offset: number, address: Address): void {
+  new Uint8Array(buffer).set(addressBytes(address), offset);
 }
 
 /** The checksum of an ICMPv6 message with its pseudo-header (RFC 8200 section 8.1): addresses, length, protocol. */

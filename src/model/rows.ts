@@ -1,4 +1,13 @@
-import { type Address, AF_INET, type Family, familyOf, type Ipv4, type Ipv6, type Mac } from "./address.ts";
+import {
+  type Address,
+  AF_INET,
+  bitsOf,
+  type Family,
+  familyOf,
+  type Ipv4,
+  type Ipv6,
+  type Mac,
+} from "./address.ts";
 import type { RowLayout } from "./table.ts";
 
 // The rows of the four hot tables. Words are numbered from the row's first; an address takes four words in
@@ -118,6 +127,15 @@ export function writeAddress(words: Uint32Array, at: number, address: Address): 
   words[at + 1] = Number(address >> 64n & 0xffff_ffffn);
   words[at + 2] = Number(address >> 32n & 0xffff_ffffn);
   words[at + 3] = Number(address & 0xffff_ffffn);
+}
+
+/** An address in network order: 4 bytes, or 16. */
+export function addressBytes(address: Address): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(4);
+  writeAddress(words, 0, address);
+  const view = new DataView(new ArrayBuffer(16));
+  for (const [at, word] of words.entries()) view.setUint32(4 * at, word);
+  return new Uint8Array(view.buffer, 0, bitsOf(familyOf(address)) / 8);
 }
 
 /** Reads the address of `family` from four words at `at`. */

@@ -8,9 +8,10 @@ import {
   maskAddress,
   type Prefix,
 } from "../model/address.ts";
+import { addressBytes } from "../model/rows.ts";
 import { AttributeReader } from "./attribute.ts";
 import type { MessageWriter } from "./message.ts";
-import { addressBytes, addressOf, fromHostOrder, hostOrder, maskBytes, prefixLength } from "./nft_value.ts";
+import { addressOf, fromHostOrder, hostOrder, maskBytes, prefixLength } from "./nft_value.ts";
 
 // Source: linux/netfilter/nf_tables.h, linux/netfilter.h, linux/netfilter/nf_nat.h.
 const NFTA_LIST_ELEM = 1;
@@ -98,7 +99,7 @@ export function encodeExpressions(writer: MessageWriter, expressions: readonly N
       case "destination": {
         const { prefix, isNot } = expression;
         const family = familyOf(prefix.address);
-        const bytes = addressBytes(prefix);
+        const bytes = addressBytes(prefix.address);
         element("payload", () => {
           writer.attributeU32be(NFTA_PAYLOAD_DREG, NFT_REG_1);
           writer.attributeU32be(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);

@@ -1,5 +1,5 @@
-import { type Address, bitsOf, type Family, familyOf, type Prefix } from "../model/address.ts";
-import { readAddress, writeAddress } from "../model/rows.ts";
+import type { Address, Family } from "../model/address.ts";
+import { readAddress } from "../model/rows.ts";
 import { LITTLE_ENDIAN } from "./message.ts";
 
 // What the registers of nf_tables hold: addresses and masks in network order, marks in the host's.
@@ -18,16 +18,6 @@ export function maskBytes(length: number, bytes: number): Uint8Array {
     { length: bytes },
     (_, at) => 0xff00 >> Math.min(Math.max(length - 8 * at, 0), 8) & 0xff,
   );
-}
-
-/** The address of a prefix, in network order. */
-export function addressBytes({ address }: Prefix): Uint8Array {
-  const words = new Uint32Array(4);
-  writeAddress(words, 0, address);
-  const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
-  for (const [at, word] of words.entries()) view.setUint32(4 * at, word);
-  return bytes.subarray(0, bitsOf(familyOf(address)) / 8);
 }
 
 /** The address of `family` that begins with `bytes`, and has zeros behind them. */

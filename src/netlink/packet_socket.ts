@@ -1,4 +1,3 @@
-import { NetlinkError } from "./errno.ts";
 import type { Libc } from "./ffi.ts";
 import { LITTLE_ENDIAN } from "./message.ts";
 
@@ -9,23 +8,28 @@ const MSG_DONTWAIT = 0x40;
 /** Sends whole Ethernet frames over one link. It hears nothing: its protocol is none. */
 export class PacketSocket implements Disposable {
   readonly #libc: Libc;
+  readonly #resources: DisposableStack;
   readonly #fd: number;
+
+  private constructor(libc: Libc, fd: number, resources: DisposableStack) {
+    this.#libc = libc;
+    this.#fd = fd;
+    this.#resources = resources;
+  }
 
   /**
    * Opens a socket in this thread's network namespace.
    *
    * @throws {NetlinkError} If there is no such link, or this process may not (`CAP_NET_RAW`).
    */
-  constructor(libc: Libc, linkIndex: number) {
+  static open(libc: Libc, linkIndex: number): PacketSocket {
+    using stack = new DisposableStack();
     const { call } = libc;
-    this.#libc = libc;
-    this.#fd = libc.checked("open packet socket", call.socket(AF_PACKET, SOCK_RAW_CLOEXEC, 0));
+    const fd = libc.checked("open packet socket", call.socket(AF_PACKET, SOCK_RAW_CLOEXEC, 0));
+    stack.defer(() => void call.close(fd));
     const to = encodeLinkAddress(linkIndex);
-    const result = call.bind(this.#fd, to, to.length);
-    if (result >= 0) return;
-    const { errno } = libc;
-    call.close(this.#fd);
-    throw new NetlinkError("bind packet socket", errno);
+    libc.checked("bind packet socket", call.bind(fd, to, to.length));
+    return new PacketSocket(libc, fd, stack.move());
   }
 
   /** @throws {NetlinkError} If the link is down or gone, or its queue is full. */
@@ -35,7 +39,7 @@ export class PacketSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#libc.call.close(this.#fd);
+    this.#resources.dispose();
   }
 }
 

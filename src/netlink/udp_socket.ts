@@ -1,5 +1,5 @@
 import { type Address, AF_INET, familyOf } from "../model/address.ts";
-import { writeAddress } from "../model/rows.ts";
+import { addressBytes } from "../model/rows.ts";
 import { EINTR } from "./errno.ts";
 import type { Libc } from "./ffi.ts";
 import { LITTLE_ENDIAN } from "./message.ts";
@@ -90,9 +90,6 @@ function encodeSocketAddress(address: Address, port: number): Uint8Array<ArrayBu
   const view = new DataView(bytes.buffer);
   view.setUint16(0, family, LITTLE_ENDIAN);
   view.setUint16(2, port);
-  const words = new Uint32Array(4);
-  writeAddress(words, 0, address);
-  if (family === AF_INET) view.setUint32(4, words[0]!);
-  else for (const [index, word] of words.entries()) view.setUint32(8 + 4 * index, word);
+  bytes.set(addressBytes(address), family === AF_INET ? 4 : 8);
   return bytes;
 }

@@ -51,7 +51,7 @@ Deno.test("a packet socket sends whole frames over its link", async () => {
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
   const { netns, linkIndex, socket } = await segment(libc, stack);
-  using sender = libc.inNetns(netns.path, () => new PacketSocket(libc, linkIndex));
+  using sender = libc.inNetns(netns.path, () => PacketSocket.open(libc, linkIndex));
   for (const frame of announcements()) sender.send(Uint8Array.fromHex(frame));
   await untilHeard(socket, announcements());
 });
@@ -60,7 +60,7 @@ Deno.test("a packet socket says that its link is gone, or down", async () => {
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
   const { netns, linkIndex } = await segment(libc, stack);
-  using sender = libc.inNetns(netns.path, () => new PacketSocket(libc, linkIndex));
+  using sender = libc.inNetns(netns.path, () => PacketSocket.open(libc, linkIndex));
   const said = (run: () => void) => {
     try {
       run();
@@ -73,7 +73,7 @@ Deno.test("a packet socket says that its link is gone, or down", async () => {
   const down = said(() => sender.send(frame));
   await netns.ip("link", "delete", "eth0");
   const gone = said(() => sender.send(frame));
-  const unknown = said(() => libc.inNetns(netns.path, () => new PacketSocket(libc, linkIndex)));
+  const unknown = said(() => libc.inNetns(netns.path, () => PacketSocket.open(libc, linkIndex)));
   assertEquals([down, gone, unknown], [
     "Cannot send a frame: ENETDOWN",
     "Cannot send a frame: ENXIO",
