@@ -163,6 +163,15 @@ const FLAGS_HERE = [
     help: "release the addresses that vanished pods have left",
   },
   {
+    name: "machine-id-file",
+    kind: "string",
+    group: FILES,
+    default: "/etc/machine-id",
+    value: "FILE",
+    isNew: true,
+    help: "what tells this machine from others after a reboot",
+  },
+  {
     name: "subnet-lease-renew-margin",
     kind: "integer",
     group: FILES,

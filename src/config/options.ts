@@ -51,6 +51,8 @@ export interface Options {
   readonly registry: RegistryOptions;
   /** Where what was known last is kept; absent where it is not. */
   readonly leaseCachePath?: string;
+  /** Where the machine's id is; absent where none is to be read. */
+  readonly machineIdPath?: string;
   readonly leaseRenewMarginMs: number;
   readonly resyncMs: number;
   /** Where `/healthz` is served; absent where it is not. */
@@ -131,6 +133,7 @@ function optionsOf(reading: FlagReading): Options {
     isReleasingStale: truth("cni-release-stale"),
     registry: registryOf(reading),
     ...text("lease-cache") !== "" && { leaseCachePath: text("lease-cache") },
+    ...text("machine-id-file") !== "" && { machineIdPath: text("machine-id-file") },
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
     resyncMs: integer("resync") * 1000,
     ...port > 0 && { health: { hostname: text("healthz-ip") || "0.0.0.0", port } },

@@ -75,6 +75,7 @@ export class LabHost implements AsyncDisposable {
     const host = new LabHost(libc, plan, netns, options.signal);
     try {
       await Deno.mkdir(host.directory);
+      await Deno.writeTextFile(host.machineIdPath, `${crypto.randomUUID().replaceAll("-", "")}\n`);
       for (const family of host.families) netns.writeSysctl(forwardingSysctl(family), "1");
       return host;
     } catch (error) {
@@ -102,13 +103,18 @@ export class LabHost implements AsyncDisposable {
     return this.placements.map(({ address }) => address);
   }
 
-  /** Holds `agent.log` and `subnet.env`. */
+  /** Holds `agent.log`, `machine-id` and `subnet.env`. */
   get directory(): string {
     return `${this.#plan.directory}/${this.name}`;
   }
 
   get logPath(): string {
     return `${this.directory}/agent.log`;
+  }
+
+  /** Each host of a lab is a machine of its own. */
+  get machineIdPath(): string {
+    return `${this.directory}/machine-id`;
   }
 
   get subnetFilePath(): string {
@@ -178,6 +184,7 @@ export class LabHost implements AsyncDisposable {
         `-net-config-path=${this.#plan.networkConfigPath}`,
         `-subnet-file=${this.subnetFilePath}`,
         `-lease-cache=${this.directory}/leases.json`,
+        `-machine-id-file=${this.machineIdPath}`,
         `-iface=${UPLINK}`,
         `-healthz-ip=${healthIp}`,
         `-healthz-port=${healthPort}`,

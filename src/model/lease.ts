@@ -9,6 +9,19 @@ export interface LeasePart {
   readonly backendData: unknown;
 }
 
+/**
+ * What a host says of itself beside its lease, so that it can be told from another. flanneld says nothing of the kind,
+ * and anybody may have written it.
+ */
+export interface Origin {
+  /** What stands for the machine's id: 32 hexadecimal digits, of no use for anything else. */
+  readonly machine?: string;
+  /** The MAC of the underlay's link. */
+  readonly card?: string;
+  /** The host's name. */
+  readonly name?: string;
+}
+
 /** A host's claim on one subnet a family. */
 export interface Lease {
   /** What the registry knows the host by: unique among all leases, and stable. */
@@ -19,6 +32,10 @@ export interface Lease {
   readonly parts: readonly LeasePart[];
   /** End of the claim in milliseconds since 1970; absent where it does not end by itself. */
   readonly expiresAtMs?: number;
+  /** Who says so; absent where the host does not tell. */
+  readonly origin?: Origin;
+  /** When the claim began, by the registry's own count: whoever has the smaller number was there first. */
+  readonly since?: number;
 }
 
 /** Everything a watch says: the whole set first, then one change at a time. */
