@@ -80,7 +80,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "netns/mac_announcement_test.ts": ["netlink/packet_socket.ts"],
   "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],
-  "netns/overlay_restart_test.ts": ["cli/agent.ts", "cli/take_part.ts"],
+  "netns/overlay_restart_test.ts": ["cli/agent.ts", "cli/open_underlay.ts", "cli/take_part.ts"],
   "netns/host_agent_test.ts": ["cli/host_keeper.ts", "masquerade/rule_watch.ts"],
   "cli/rules_keeper_test.ts": ["cli/open_rules.ts"],
   "netns/cni_agent_test.ts": ["cli/stale_conflist.ts"],

@@ -23,8 +23,6 @@ import { Trigger } from "../reconcile/trigger.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import type { StatusDeps } from "../status/app.ts";
 import { readiness } from "../status/health.ts";
-import { observeHostNetwork } from "../underlay/host_network.ts";
-import { chooseUnderlay } from "../underlay/underlay.ts";
 import { MemoryKeeper, PassTotals, tellOfNewFaults } from "./after_pass.ts";
 import { refuseRouterAdvertisements } from "./best_effort.ts";
 import { hostFacts } from "./host_facts.ts";
@@ -35,10 +33,10 @@ import { hasNextHopObjects, randomMac } from "./preflight.ts";
 import { HostKeeper } from "./host_keeper.ts";
 import { MacAnnouncer } from "./mac_announcer.ts";
 import { openRules } from "./open_rules.ts";
+import { openUnderlay } from "./open_underlay.ts";
 import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
-import { UnderlayFollower } from "./underlay_follower.ts";
 
 /** What the agent needs of the process that it runs in. */
 export interface AgentDeps {
@@ -78,18 +76,23 @@ export async function takePart(
   const networks = config.families.map(({ network }) => network);
   const families = config.families.map(({ family }) => family);
   let opened: ReturnType<RegistryPlace["open"]> | undefined;
-  const underlay = await UnderlayFollower.open({
-    choose: () => {
-      const stronger = opened?.publicAddresses?.();
-      return chooseUnderlay(observeHostNetwork(client), { ...options, ...stronger, families });
-    },
+  const underlay = await openUnderlay({
+    options,
+    config,
+    libc,
+    client,
+    log,
+    waiting: workplace.waiting,
     changed: () => {
       membership.refresh();
       announcer?.nudge();
     },
-    elapsedMs: () => performance.now(),
-    log,
-  }, { waiting: workplace.waiting, maxAgeMs: options.resyncMs, signal });
+    publicAddresses: () => opened?.publicAddresses?.() ?? {},
+    nodeAddresses: () => [],
+    lastAddresses: () => [],
+    bridgeName: () => undefined,
+    peers: () => [],
+  }, { signal });
   const features = { hasNextHopObjects: hasNextHopObjects(client) };
   const { hasBlackholeRoute } = options;
   const backend = makeBackend(config.backend, { networks, hasBlackholeRoute, ...features });

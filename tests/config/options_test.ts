@@ -92,6 +92,7 @@ Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing 
         tls: {},
       },
       leaseCachePath: "/run/flannel/leases.json",
+      machineIdPath: "/etc/machine-id",
       leaseRenewMarginMs: 3_600_000,
       resyncMs: 30_000,
       logFormat: "auto",
