@@ -9,6 +9,8 @@ import type { Underlay } from "../model/underlay.ts";
 export interface PeerFault {
   readonly host: string;
   readonly reason: string;
+  /** Whether it claims what this host claims too. */
+  readonly isContest?: true;
 }
 
 /** What a backend makes of the members of the overlay. */
@@ -23,6 +25,8 @@ export interface HostSeed {
   readonly existingMac: (linkName: string) => Mac | undefined;
   /** A random MAC that is unicast and locally administered. */
   readonly randomMac: Mac;
+  /** Whoever has said what it says of itself for longer than this host: what they have is theirs. */
+  readonly older: () => readonly Lease[];
 }
 
 /** How one kind of overlay turns its members into state on this host. Pure. */

@@ -8,7 +8,7 @@ import {
   type Mac,
   parseMac,
 } from "../model/address.ts";
-import type { LeasePart } from "../model/lease.ts";
+import type { Lease, LeasePart } from "../model/lease.ts";
 import { FDB, NEIGHBOUR, writeFamilyAddress, writeMac } from "../model/rows.ts";
 import type { DesiredAddress, DesiredLink, StateTables } from "../model/state.ts";
 import type { UnderlayAddress } from "../model/underlay.ts";
@@ -70,9 +70,11 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
     advertise: (underlay, previous, seed) =>
       underlay.addresses.map((address) => {
         const { family, advertised } = address;
-        const mac = publishedMac(partOf(previous, family)) ??
-          seed.existingMac(vtepName(family, options.vni)) ??
-          prefixedMac(options, address) ?? seed.randomMac;
+        const taken = takenMacs(seed.older(), family);
+        const isFree = (mac: Mac | undefined) => mac !== undefined && !taken.has(mac) ? mac : undefined;
+        const mac = isFree(publishedMac(partOf(previous, family))) ??
+          isFree(seed.existingMac(vtepName(family, options.vni))) ??
+          isFree(prefixedMac(options, address)) ?? seed.randomMac;
         return {
           underlayAddress: advertised,
           backendData: { VNI: options.vni, VtepMAC: formatMac(mac) },
@@ -123,7 +125,8 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
           }
           const peer = checkPeer(part, options.vni, macs);
           if (typeof peer === "string") {
-            faults.push({ host: lease.host, reason: peer });
+            const isContest = publishedMac(part) === ownMac;
+            faults.push({ host: lease.host, reason: peer, ...isContest && { isContest } });
             continue;
           }
           macs.set(peer, lease.host);
@@ -153,6 +156,11 @@ function publishedMac(part: LeasePart | undefined): Mac | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The MACs of one family that others have; a clone that comes with one of these takes another. */
+function takenMacs(leases: readonly Lease[], family: Family): ReadonlySet<Mac> {
+  return new Set(leases.flatMap((lease) => publishedMac(partOf(lease, family)) ?? []));
 }
 
 /** `MacPrefix` and the IPv4 underlay address behind it, as flannel does on Windows. */

@@ -12,6 +12,11 @@ export function orNothing<T>(event: string, log: Log, open: () => T): T | undefi
   }
 }
 
+/** What this host is called; empty where that is not known. */
+export function hostName(libc: Libc, log: Log): string {
+  return orNothing("host name not read", log, () => libc.readSysctl("/proc/sys/kernel/hostname")) ?? "";
+}
+
 /** A router advertisement from a pod must not change this host's routes; not every kernel has IPv6. */
 export function refuseRouterAdvertisements(libc: Libc, name: string, log: Log): void {
   try {

@@ -1,6 +1,7 @@
 import { dumpHostLinks } from "../cni/host_links.ts";
 import { isAgentLockHeld } from "../cni/agent_lock.ts";
 import type { Options } from "../config/options.ts";
+import { readMachine } from "../host/origin.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { planOwnFiles, planPodFiles } from "./cleanup_files.ts";
@@ -67,7 +68,8 @@ export async function cleanUpNode(
   await plan("rules", () => planRules(deps.libc));
   await plan("the files of the agent", () => planOwnFiles(places));
   await plan("the lease", async () => {
-    const registryDeps = { environment, ownAddresses, stack, signal };
+    const { machine } = await readMachine(options.machineIdPath, "", () => {});
+    const registryDeps = { environment, ownAddresses, machine, stack, signal };
     return { steps: await planRegistry(options.registry, registryDeps), kept: [] };
   });
   for (const step of steps) {

@@ -6,6 +6,7 @@ import { explained } from "../lease/etcd_reason.ts";
 import { parseLeaseCache } from "../lease/lease_cache.ts";
 import { RegistryError } from "../lease/registry_error.ts";
 import type { Log } from "../log/log.ts";
+import type { Lease } from "../model/lease.ts";
 import { type Address, AF_INET, AF_INET6, formatAddress } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
@@ -17,6 +18,8 @@ export interface OwnLeaseDeps {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where other hosts reach this one: what tells its lease from theirs. */
   readonly ownAddresses: ReadonlySet<Address>;
+  /** What stands for this machine's id in leases; absent where it has none. */
+  readonly machine?: string | undefined;
   /** What is opened here is closed by it, after the steps are done. */
   readonly stack: DisposableStack;
   readonly signal: AbortSignal;
@@ -85,14 +88,20 @@ export async function planRegistry(options: RegistryOptions, deps: OwnLeaseDeps)
   }
 }
 
-async function planLocal(path: string, { ownAddresses, stack }: OwnLeaseDeps): Promise<CleanupStep[]> {
+/** Whether a lease is this host's: it publishes one of its addresses, and is not of another machine that had it before. */
+function isOwn({ parts, origin }: Lease, { ownAddresses, machine }: OwnLeaseDeps): boolean {
+  const isOther = machine !== undefined && origin?.machine !== undefined && origin.machine !== machine;
+  return !isOther && parts.some(({ underlayAddress }) => ownAddresses.has(underlayAddress));
+}
+
+async function planLocal(path: string, deps: OwnLeaseDeps): Promise<CleanupStep[]> {
   if (!isFile(path)) return [];
   const { LocalFile } = await import("../lease/local_file.ts");
-  const { readOwn } = await import("../lease/local_acquire.ts");
+  const { readAll } = await import("../lease/local_acquire.ts");
   const { releaseLeases } = await import("../lease/local_changes.ts");
-  const file = stack.use(new LocalFile(path));
-  return [...ownAddresses].map(formatAddress).filter((host) => readOwn(file, host) !== undefined)
-    .map((host) => ({
+  const file = deps.stack.use(new LocalFile(path));
+  return readAll(file).filter((lease) => isOwn(lease, deps))
+    .map(({ host }) => ({
       verb: "remove",
       object: `lease of ${host} in ${path}`,
       run: () => void releaseLeases(file, "host = ?", host),
@@ -101,8 +110,9 @@ async function planLocal(path: string, { ownAddresses, stack }: OwnLeaseDeps): P
 
 async function planEtcd(
   options: RegistryOptions & { kind: "etcd" },
-  { ownAddresses, stack, signal }: OwnLeaseDeps,
+  deps: OwnLeaseDeps,
 ): Promise<CleanupStep[]> {
+  const { stack, signal } = deps;
   const { EtcdClient } = await import("../lease/etcd_client.ts");
   const { readEntry } = await import("../lease/etcd_format.ts");
   const { toBase64 } = await import("../lease/etcd_wire.ts");
@@ -113,8 +123,7 @@ async function planEtcd(
   const { entries } = await explained(`read the leases under ${folder}`, client, signal, read);
   return entries.filter(({ key, value }) => {
     const reading = readEntry(key.slice(folder.length), value);
-    return "lease" in reading &&
-      reading.lease.parts.some(({ underlayAddress }) => ownAddresses.has(underlayAddress));
+    return "lease" in reading && isOwn(reading.lease, deps);
   }).map((entry) => ({
     verb: "remove",
     object: `lease ${entry.key}`,
@@ -133,12 +142,12 @@ async function planEtcd(
 
 async function planKube(
   options: RegistryOptions & { kind: "kube" },
-  { environment, ownAddresses, stack, signal }: OwnLeaseDeps,
+  { environment, ownAddresses, machine, stack, signal }: OwnLeaseDeps,
 ): Promise<CleanupStep[]> {
   const { identityOf, KubeRegistry } = await import("../lease/kube.ts");
   const { STRATEGIC_MERGE_PATCH } = await import("../lease/kube_client.ts");
   const { findApiServer } = await import("../lease/kube_config.ts");
-  const { annotationKeys, annotationOf } = await import("../lease/kube_node.ts");
+  const { annotationKeys, annotationOf, originOf } = await import("../lease/kube_node.ts");
   const { apiUrl: url, kubeconfigFile, annotationPrefix } = options;
   const identity = identityOf(environment);
   const access = await findApiServer({ url, kubeconfigFile }, { readTextFile, environment });
@@ -146,10 +155,16 @@ async function planKube(
   const registry = stack.use(
     new KubeRegistry(deps, { access, identity, annotationPrefix, networks: [] }),
   );
-  await registry.previous({ signal });
+  await registry.look({ signal });
   const node = registry.ownNode!;
   const keys = annotationKeys(annotationPrefix);
-  const ours = [keys.managed, keys.backendType, ...Object.values(keys.data), ...Object.values(keys.address)]
+  const ours = [
+    keys.managed,
+    keys.backendType,
+    keys.origin,
+    ...Object.values(keys.data),
+    ...Object.values(keys.address),
+  ]
     .filter((key) => annotationOf(node, key) !== undefined);
   if (ours.length === 0) return [];
   const { name } = node.metadata;
@@ -160,11 +175,14 @@ async function planKube(
     .filter(([address]) => address !== undefined);
   const own = new Set<unknown>([...ownAddresses].map(formatAddress));
   // Where an operator has overwritten the address, it says nothing about the host.
-  const isOurs = published.some(([address, overwrite]) => own.has(address) || address === overwrite);
+  const origin = originOf(node, keys);
+  const isOurs = machine !== undefined && origin?.machine !== undefined
+    ? origin.machine === machine
+    : published.some(([address, overwrite]) => own.has(address) || address === overwrite);
   if (published.length > 0 && !isOurs) {
     throw new RegistryError(
       `remove the lease of node ${name}`,
-      "it says that it is reached at another address than this host's; make NODE_NAME this host's node, or name its " +
+      "it says that it is another host's, or reached at another address than this host's; make NODE_NAME this host's node, or name its " +
         "address with -public-ip",
     );
   }

@@ -1,12 +1,5 @@
 import { vtepNames } from "../backend/vxlan.ts";
-import {
-  BOOT_ID_PATH,
-  type BootAnswer,
-  bootIdentityPath,
-  compareBoots,
-  keepBootIdentity,
-  readBootIdentity,
-} from "../host/boot_identity.ts";
+import type { BootAnswer, BootIdentity } from "../host/boot_identity.ts";
 import { Prerequisites } from "../host/prerequisites.ts";
 import { DataPathProbe } from "../host/probe.ts";
 import { probeNote, probeTargets } from "../host/probe_policy.ts";
@@ -28,7 +21,7 @@ import { queryLink } from "../netlink/link.ts";
 import { UdpSocket } from "../netlink/udp_socket.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { HostReport } from "../status/app.ts";
-import { orNothing } from "./best_effort.ts";
+import { cardOf } from "./boot_keeper.ts";
 import { errorText } from "./keep_running.ts";
 
 /** What the keeper works with. */
@@ -40,6 +33,10 @@ export interface HostKeeperDeps {
   readonly options: Options;
   readonly backend: BackendConfig;
   readonly families: readonly Family[];
+  /** What has happened since the agent ran last. */
+  readonly boot: BootAnswer;
+  /** Keeps what is in use for the next agent. */
+  readonly keepBoot: (identity: Pick<BootIdentity, "underlay" | "vteps" | "addresses">) => void;
   readonly underlay: () => Underlay;
   readonly own: () => Lease | undefined;
   /** Everybody else. */
@@ -56,8 +53,6 @@ export class HostKeeper {
   readonly #prerequisites: Prerequisites;
   readonly #checksum: TxChecksumKeeper;
   readonly #probe: DataPathProbe;
-  readonly #boot: BootAnswer;
-  readonly #bootId: string;
   readonly #forwarding = Promise.withResolvers<void>();
   #checksums: readonly TxChecksumState[] = [];
 
@@ -82,22 +77,6 @@ export class HostKeeper {
       elapsedMs: () => performance.now(),
       log,
     });
-    this.#bootId = orNothing("boot not looked up", log, () => libc.readSysctl(BOOT_ID_PATH)) ?? "";
-    this.#boot = compareBoots(readBootIdentity(this.#bootPath), {
-      bootId: this.#bootId,
-      underlay: this.#card(),
-    });
-    log.write("info", "boot looked up", { boot: this.#boot.kind, reason: this.#boot.reason });
-  }
-
-  get #bootPath(): string {
-    return bootIdentityPath(this.#deps.options.subnetFilePath);
-  }
-
-  /** The underlay's link, by which a machine is told from another. */
-  #card() {
-    const { linkName, mac } = this.#deps.underlay();
-    return mac === undefined ? undefined : { linkName, mac };
   }
 
   /** The VTEPs that are there. */
@@ -112,7 +91,7 @@ export class HostKeeper {
 
   /** The MAC of a VTEP: of the one that is there, else of the one that was there before this host booted. */
   knownMac(linkName: string): Mac | undefined {
-    return queryLink(this.#deps.client, linkName)?.mac ?? this.#boot.vtepMacs.get(linkName);
+    return queryLink(this.#deps.client, linkName)?.mac ?? this.#deps.boot.vtepMacs.get(linkName);
   }
 
   /** Keeps what manages the host's network away from the overlay's links; before they are made. */
@@ -149,17 +128,16 @@ export class HostKeeper {
   /** Sees to what comes after a pass. */
   passed({ isForwarding }: PassReport): void {
     if (!isForwarding) return;
-    const { underlay, log } = this.#deps;
+    const { underlay, keepBoot } = this.#deps;
     const vteps = this.#vteps();
     const { linkName, addresses } = underlay();
     const isBehindNat = addresses.some(({ address, advertised }) => address !== advertised);
     this.#checksums = this.#checksum.keep(vteps.map(({ linkName }) => linkName), { linkName, isBehindNat });
-    const identity = {
-      bootId: this.#bootId,
-      underlay: this.#card(),
+    keepBoot({
+      underlay: cardOf(underlay()),
       vteps: vteps.flatMap(({ linkName, mac }) => mac === undefined ? [] : [{ linkName, mac }]),
-    };
-    orNothing("boot not noted", log, () => keepBootIdentity(this.#bootPath, identity, replaceFile));
+      addresses: addresses.map(({ address }) => address),
+    });
     this.#forwarding.resolve();
   }
 
@@ -178,17 +156,17 @@ export class HostKeeper {
 
   /** How the host is. */
   get report(): HostReport {
-    const { backend } = this.#deps;
+    const { backend, boot } = this.#deps;
     const { state, peers } = this.#probe.result;
     const port = "port" in backend ? backend.port : undefined;
     return {
-      boot: this.#boot.kind,
+      boot: boot.kind,
       prerequisites: this.#prerequisites.last,
       checksums: this.#checksums,
       dataPath: {
         state,
         // An agent that was only restarted has interrupted nothing.
-        isAwaited: state === "waiting" && this.#boot.kind !== "same boot",
+        isAwaited: state === "waiting" && boot.kind !== "same boot",
         peers: peers.map(({ host, target, outcome }) => `${host} at ${formatAddress(target)}: ${outcome}`),
         note: probeNote(this.#probe.result, port),
       },

@@ -1,5 +1,6 @@
 import type { FamilyNetwork } from "../config/subnets.ts";
 import type { RegistryOptions } from "../config/registry_flags.ts";
+import { LinkedAbort } from "../lease/linked_abort.ts";
 import type { LeaseRegistry } from "../lease/registry.ts";
 import type { Log } from "../log/log.ts";
 import {
@@ -12,6 +13,7 @@ import {
   type Prefix,
 } from "../model/address.ts";
 import type { Readiness } from "../status/health.ts";
+import { errorText } from "./keep_running.ts";
 
 /** What registries need of the process. */
 export interface RegistryPlaceDeps {
@@ -28,6 +30,8 @@ export interface RegistryContext {
   readonly ownAddresses: () => readonly Address[];
   /** What the subnet file says that this host held. */
   readonly previousSubnets: readonly Prefix[];
+  /** What the registry gave to the agent before this one on this very host. */
+  readonly token: string | undefined;
   /** Called when the registry says something new about this host that its lease depends on. */
   readonly ownChanged: () => void;
 }
@@ -37,6 +41,8 @@ export interface OpenRegistry extends Disposable {
   readonly registry: LeaseRegistry;
   /** Addresses that the registry says this host is reached at; stronger than flags. */
   readonly publicAddresses?: () => { readonly publicIp?: Ipv4; readonly publicIpv6?: Ipv6 };
+  /** Addresses that the cluster knows this host by. */
+  readonly nodeAddresses?: () => readonly Address[];
   /** Keeps telling others there how this host is, until `signal` aborts. */
   readonly announce?: (health: () => Readiness, options: { signal: AbortSignal }) => Promise<void>;
 }
@@ -49,6 +55,8 @@ export interface RegistryPlace extends Disposable {
   readonly isOnDisk: boolean;
   /** Reads the network configuration, where the registry keeps it. */
   readonly readNetworkConfig?: (options: { signal: AbortSignal }) => Promise<string>;
+  /** Reads the addresses that the cluster knows this host by, where it does; none where that can't be had soon. */
+  readonly readNodeAddresses?: (options: { signal: AbortSignal }) => Promise<readonly Address[]>;
   open(context: RegistryContext): OpenRegistry;
 }
 
@@ -71,6 +79,9 @@ export async function registryPlace(
   }
 }
 
+/** The agent does not wait longer for what only breaks ties. */
+const NODE_ADDRESSES_MS = 2000;
+
 const now = () => Date.now();
 const elapsedMs = () => performance.now();
 const random64 = () => crypto.getRandomValues(new BigUint64Array(1))[0]!;
@@ -85,11 +96,12 @@ async function localPlace(
   return {
     name: `local ${path}`,
     isOnDisk: true,
-    open: ({ families, ownAddresses, previousSubnets }) => {
+    open: ({ families, ownAddresses, previousSubnets, token }) => {
       const registry = openLocalRegistry(path, { now, elapsedMs, random: random64, log, watchFiles }, {
         host: formatAddress(ownAddresses()[0]!),
         families,
         previousSubnets,
+        token,
       });
       return { registry, [Symbol.dispose]: () => registry[Symbol.dispose]() };
     },
@@ -108,12 +120,32 @@ async function kubePlace(
   const identity = identityOf(environment);
   const { apiUrl: url, kubeconfigFile, annotationPrefix, clearsCondition } = options;
   const access = await findApiServer({ url, kubeconfigFile }, { readTextFile, environment });
+  const door = { readTextFile, now, elapsedMs, random: Math.random, log };
   return {
     name: `kube ${annotationPrefix}`,
     isOnDisk: false,
+    readNodeAddresses: async ({ signal }) => {
+      using registry = new KubeRegistry({ ...door, ownNodeChanged: () => {} }, {
+        access,
+        identity,
+        annotationPrefix,
+        networks: [],
+      });
+      using abort = new LinkedAbort(signal);
+      const timer = setTimeout(() => abort.abort(), NODE_ADDRESSES_MS);
+      try {
+        await registry.look(abort);
+      } catch (error) {
+        signal.throwIfAborted();
+        log.write("info", "node addresses not read", { reason: errorText(error) });
+      } finally {
+        clearTimeout(timer);
+      }
+      return registry.nodeAddresses;
+    },
     open: ({ families, ownChanged }) => {
       const registry = new KubeRegistry(
-        { readTextFile, now, elapsedMs, random: Math.random, log, ownNodeChanged: ownChanged },
+        { ...door, ownNodeChanged: ownChanged },
         { access, identity, annotationPrefix, networks: families.map(({ network }) => network) },
       );
       const announcer = new KubeAnnouncer(registry, { now, elapsedMs, log }, { clearsCondition });
@@ -126,6 +158,7 @@ async function kubePlace(
             ...publicIpv6 !== undefined && { publicIpv6: publicIpv6 as Ipv6 },
           };
         },
+        nodeAddresses: () => registry.nodeAddresses,
         announce: (health, options) => announcer.run(health, options),
         [Symbol.dispose]: () => registry[Symbol.dispose](),
       };
@@ -146,12 +179,12 @@ async function etcdPlace(
     name: `etcd ${prefix}`,
     isOnDisk: false,
     readNetworkConfig: (options) => readNetworkConfigText(client, prefix, options),
-    open: ({ families, ownAddresses, previousSubnets }) => {
+    open: ({ families, previousSubnets, token }) => {
       const registry = new EtcdRegistry(client, { now, elapsedMs, random: random64, log: deps.log }, {
         prefix,
         families,
-        ownAddresses,
         previousSubnets,
+        token,
       });
       return { registry, [Symbol.dispose]: () => {} };
     },

@@ -5,7 +5,8 @@ import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import type { Log } from "../log/log.ts";
 import type { LeaseRequest } from "../lease/registry.ts";
-import { type Family, familyOf } from "../model/address.ts";
+import { readMachine } from "../host/origin.ts";
+import { type Family, familyOf, formatMac } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
@@ -22,9 +23,9 @@ import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import type { StatusDeps } from "../status/app.ts";
-import { readiness } from "../status/health.ts";
 import { MemoryKeeper, PassTotals, tellOfNewFaults } from "./after_pass.ts";
-import { refuseRouterAdvertisements } from "./best_effort.ts";
+import { hostName, refuseRouterAdvertisements } from "./best_effort.ts";
+import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
 import { keepRunning } from "./keep_running.ts";
 import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
@@ -37,6 +38,7 @@ import { openUnderlay } from "./open_underlay.ts";
 import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
+import { statusOf } from "./agent_status.ts";
 
 /** What the agent needs of the process that it runs in. */
 export interface AgentDeps {
@@ -76,6 +78,11 @@ export async function takePart(
   const networks = config.families.map(({ network }) => network);
   const families = config.families.map(({ family }) => family);
   let opened: ReturnType<RegistryPlace["open"]> | undefined;
+  const bootKeeper = new BootKeeper(options.subnetFilePath, { libc, log });
+  const machine = await readMachine(options.machineIdPath, hostName(libc, log), (reason) => {
+    log.write("info", "machine id not read", { reason });
+  });
+  const nodeAddresses = await place.readNodeAddresses?.({ signal }) ?? [];
   const underlay = await openUnderlay({
     options,
     config,
@@ -88,11 +95,20 @@ export async function takePart(
       announcer?.nudge();
     },
     publicAddresses: () => opened?.publicAddresses?.() ?? {},
-    nodeAddresses: () => [],
-    lastAddresses: () => [],
+    nodeAddresses: () => opened?.nodeAddresses?.() ?? nodeAddresses,
+    lastAddresses: () => [
+      ...bootKeeper.lastAddresses,
+      ...cache?.own.parts.map(({ underlayAddress }) => underlayAddress) ?? [],
+    ],
     bridgeName: () => undefined,
-    peers: () => [],
+    peers: () => {
+      const remote = membership.own && leases.remote(membership.own, networks)?.leases;
+      return remote?.flatMap(({ host, parts }) =>
+        parts.map(({ underlayAddress: address }) => ({ host, address }))
+      ) ?? [];
+    },
   }, { signal });
+  const boot = bootKeeper.look(underlay.current);
   const features = { hasNextHopObjects: hasNextHopObjects(client) };
   const { hasBlackholeRoute } = options;
   const backend = makeBackend(config.backend, { networks, hasBlackholeRoute, ...features });
@@ -100,6 +116,7 @@ export async function takePart(
     families: config.families,
     ownAddresses: () => underlay.current.addresses.map(({ advertised }) => advertised),
     previousSubnets: await previousSubnets(options.subnetFilePath),
+    token: boot.holding?.registry === place.name ? boot.holding.token : undefined,
     ownChanged: () => {
       underlay.nudge();
       membership.refresh();
@@ -116,6 +133,14 @@ export async function takePart(
     options,
     backend: config.backend,
     families,
+    boot,
+    keepBoot: (identity) => {
+      const { token } = registry;
+      bootKeeper.keep({
+        ...identity,
+        holding: token === undefined ? undefined : { registry: place.name, token },
+      });
+    },
     underlay: () => underlay.current,
     own: () => membership.own,
     remote: (own) => leases.remote(own, networks)?.leases ?? [],
@@ -128,7 +153,11 @@ export async function takePart(
     open: (linkIndex) => PacketSocket.open(libc, linkIndex),
     log,
   });
-  const seed = { existingMac: (name: string) => host.knownMac(name), randomMac: randomMac() };
+  const seed = {
+    existingMac: (name: string) => host.knownMac(name),
+    randomMac: randomMac(),
+    older: () => leases.olderThan(membership.own),
+  };
   const membership: Membership = new Membership({
     registry,
     leases,
@@ -136,13 +165,19 @@ export async function takePart(
     request: (previous) => {
       underlay.follow();
       const parts = backend.advertise(underlay.current, previous, seed);
-      return { backendType: backend.leaseType, parts: withLostFamilies(parts, previous, families) };
+      const { mac } = underlay.current;
+      return {
+        backendType: backend.leaseType,
+        parts: withLostFamilies(parts, previous, families),
+        origin: { ...machine, ...mac !== undefined && { card: formatMac(mac) } },
+      };
     },
     changed: () => {
       trigger.nudge();
       filter.keeper.nudge();
     },
     now: () => Date.now(),
+    elapsedMs: () => performance.now(),
     log,
   }, { renewMarginMs: options.leaseRenewMarginMs });
 
@@ -156,37 +191,20 @@ export async function takePart(
   });
   const filter = openRules(stack, { options, config, own: () => membership.own, libc, log });
   let lastPass: PassReport | undefined;
-  const health = () => {
-    const { contact } = registry;
-    const shortfalls = underlay.current.shortfalls ?? registry.shortfalls ?? [];
-    const hasSnapshot = leases.isKnown;
-    return readiness({
-      lastPass,
-      lease: membership,
-      underlay,
-      shortfalls,
-      podFiles,
-      host: host.report,
-      rules: filter.keeper.facts,
-      contact,
-      hasSnapshot,
-    });
-  };
-  workplace.show({
-    health,
+  const status = statusOf({
     lastPass: () => lastPass,
-    underlay: () => underlay.current,
-    ownLease: () => membership.own,
-    registry: () => ({
-      name: place.name,
-      heardAtMs: registry.contact.heardAtMs,
-      reason: registry.contact.reason,
-    }),
-    totals: () => workplace.totals,
-    rules: () => filter.keeper.facts,
-    host: () => host.report,
-    pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
+    registryName: place.name,
+    registry,
+    leases,
+    membership,
+    underlay,
+    podFiles,
+    host,
+    rules: filter.keeper,
+    leftovers,
+    totals: workplace.totals,
   });
+  workplace.show(status);
 
   const wanted = wantedState({
     backend,
@@ -197,6 +215,7 @@ export async function takePart(
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
+  let contests: PassReport["faults"] | undefined;
   const tellFaults = tellOfNewFaults(log);
   // A file that could not be written is tried again soon: pods wait for it.
   const isDone = () => podFiles.fault === undefined;
@@ -215,6 +234,11 @@ export async function takePart(
       workplace.totals.count(report);
       tellFaults(report);
       host.passed(report);
+      // Whoever came later gives way, where that can be: a clone takes another MAC.
+      if (report.faults !== contests && report.faults.some(({ isContest }) => isContest)) {
+        membership.refresh();
+      }
+      contests = report.faults;
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
       if (!report.isRemembered) {
@@ -248,7 +272,7 @@ export async function takePart(
   await Promise.all([
     loop("lease", (options) => membership.hold(options)),
     loop("registry watch", (options) => membership.follow(options)),
-    announce && loop("announcer", (options) => announce(health, options)),
+    announce && loop("announcer", (options) => announce(status.health, options)),
     loop("kernel watch", (options) =>
       watchKernel({
         notifications,

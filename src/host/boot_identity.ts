@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { fileReason } from "../log/file_reason.ts";
-import { formatMac, isUnicastMac, type Mac, parseMac } from "../model/address.ts";
+import { type Address, formatAddress, formatMac, isUnicastMac, type Mac } from "../model/address.ts";
+import { parseAddress, parseMac } from "../model/address.ts";
 
 /** Where the kernel says which boot this is: another text each time (random(4)). */
 export const BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id";
@@ -11,6 +12,9 @@ const FILE_MODE = 0o644;
 const MAX_BYTES = 64 * 1024;
 /** Links that are read at most: a host has a VTEP a family. */
 const MAX_VTEPS = 16;
+/** Underlay addresses that are read at most: a host has one a family. */
+const MAX_ADDRESSES = 2;
+const MAX_TEXT_LENGTH = 1024;
 
 /** A link, as it is told from another of the same name. */
 export interface LinkIdentity {
@@ -18,12 +22,23 @@ export interface LinkIdentity {
   readonly mac: Mac;
 }
 
-/** Which boot of which machine this is, and what its VTEPs are called. */
+/** What a registry gave to the holder of the own lease. */
+export interface Holding {
+  /** Which registry, as messages call it. */
+  readonly registry: string;
+  readonly token: string;
+}
+
+/** Which boot of which machine this is, what its VTEPs are called, and what was in use. */
 export interface BootIdentity {
   readonly bootId: string;
   /** `undefined` where the underlay's link has no MAC. */
   readonly underlay: LinkIdentity | undefined;
   readonly vteps: readonly LinkIdentity[];
+  /** The host's own addresses in the underlay, at most one a family. */
+  readonly addresses: readonly Address[];
+  /** `undefined` where no lease is held, or its registry gives nothing of the kind. */
+  readonly holding: Holding | undefined;
 }
 
 /**
@@ -43,6 +58,11 @@ export type BootAnswer = {
   readonly reason: string;
   /** The MACs that VTEPs may have again, by link name; empty where they may not. */
   readonly vtepMacs: ReadonlyMap<string, Mac>;
+  /**
+   * What proves to the registry that the lease is this host's: of this boot and this network card only, as a file can
+   * be copied to another machine.
+   */
+  readonly holding: Holding | undefined;
 };
 
 /** Tells what has happened between `previous` and `current`, whose VTEPs do not count. */
@@ -51,10 +71,13 @@ export function compareBoots(
   current: Pick<BootIdentity, "bootId" | "underlay">,
 ): BootAnswer {
   const none = new Map<string, Mac>();
-  if (typeof previous === "string") return { kind: "unknown", reason: previous, vtepMacs: none };
+  const holding = undefined;
+  if (typeof previous === "string") return { kind: "unknown", reason: previous, vtepMacs: none, holding };
   const vtepMacs = new Map(previous.vteps.map(({ linkName, mac }) => [linkName, mac]));
   if (previous.bootId === current.bootId) {
-    return { kind: "same boot", reason: "the boot id is the same", vtepMacs };
+    const isSameCard = previous.underlay?.mac === current.underlay?.mac;
+    const held = isSameCard ? previous.holding : undefined;
+    return { kind: "same boot", reason: "the boot id is the same", vtepMacs, holding: held };
   }
   const [was, is] = [previous.underlay, current.underlay];
   // The link may be called otherwise after a reboot, or another one be chosen: only the MAC tells machines apart.
@@ -62,9 +85,9 @@ export function compareBoots(
     const reason = `link ${is.linkName} has the MAC ${formatMac(is.mac)}, and ${was.linkName} had ${
       formatMac(was.mac)
     }`;
-    return { kind: "other host", reason, vtepMacs: none };
+    return { kind: "other host", reason, vtepMacs: none, holding };
   }
-  return { kind: "rebooted", reason: "the boot id is another one", vtepMacs };
+  return { kind: "rebooted", reason: "the boot id is another one", vtepMacs, holding };
 }
 
 /** Where the identity is kept: beside the subnet file. */
@@ -112,25 +135,42 @@ function readText(path: string): string | undefined {
 }
 
 /** The text of the file, JSON. */
-export function formatBootIdentity({ bootId, underlay, vteps }: BootIdentity): string {
+export function formatBootIdentity(identity: BootIdentity): string {
+  const { bootId, underlay, vteps, addresses, holding } = identity;
   const link = ({ linkName, mac }: LinkIdentity) => ({ name: linkName, mac: formatMac(mac) });
-  return JSON.stringify({ bootId, underlay: underlay && link(underlay), vteps: vteps.map(link) }) + "\n";
+  return JSON.stringify({
+    bootId,
+    underlay: underlay && link(underlay),
+    vteps: vteps.map(link),
+    addresses: addresses.map(formatAddress),
+    holding,
+  }) + "\n";
 }
 
 /** Reads the text of the file; `undefined` if it is anything else, whoever wrote it. */
 export function parseBootIdentity(text: string): BootIdentity | undefined {
   try {
-    const { bootId, underlay, vteps } = JSON.parse(text);
+    const { bootId, underlay, vteps, addresses = [], holding } = JSON.parse(text);
     if (typeof bootId !== "string" || !BOOT_ID.test(bootId)) return undefined;
     if (!Array.isArray(vteps) || vteps.length > MAX_VTEPS) return undefined;
+    if (!Array.isArray(addresses) || addresses.length > MAX_ADDRESSES) return undefined;
     return {
       bootId,
       underlay: underlay === undefined ? undefined : parseLink(underlay),
       vteps: vteps.map(parseLink),
+      addresses: addresses.map((text: unknown) => parseAddress(String(text))),
+      holding: holding === undefined ? undefined : parseHolding(holding),
     };
   } catch {
     return undefined;
   }
+}
+
+function parseHolding({ registry, token }: { readonly registry: unknown; readonly token: unknown }): Holding {
+  const isText = (value: unknown): value is string =>
+    typeof value === "string" && value !== "" && value.length <= MAX_TEXT_LENGTH;
+  if (!isText(registry) || !isText(token)) throw new SyntaxError("no holding");
+  return { registry, token };
 }
 
 function parseLink(value: { readonly name: unknown; readonly mac: unknown }): LinkIdentity {

@@ -1,10 +1,10 @@
 import type { Log } from "../log/log.ts";
-import type { Address, Prefix } from "../model/address.ts";
+import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { BackOff } from "./back_off.ts";
 import type { FamilySubnets } from "./choose_subnet.ts";
 import { Contact } from "./contact.ts";
-import { findOwn, takeEtcdLease } from "./etcd_acquire.ts";
+import { type EtcdTaker, findOwn, takeEtcdLease } from "./etcd_acquire.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { readEntry, shownHost } from "./etcd_format.ts";
 import { explained, isAway, reasonOf, TurnedAwayError } from "./etcd_reason.ts";
@@ -21,8 +21,13 @@ const TTL_MS = 24 * 60 * 60 * 1000;
 /** Between attempts to follow etcd: the first pause, and the longest. */
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5000;
-/** etcd is asked this often whether it is there: a watch that is cut off on the way says nothing. */
+/**
+ * etcd is asked this often whether it is there: a watch that is cut off on the way says nothing. The question is
+ * whether the own lease begins anew, so that it tells others that this host lives.
+ */
 const BEAT_MS = 10_000;
+/** Beats that a host may miss before others take it for gone. */
+const MISSED_BEATS = 3;
 /** All leases are read again this often, whatever the watch has said. */
 const RELIST_MS = 60 * 60 * 1000;
 
@@ -42,10 +47,10 @@ export interface EtcdRegistryOptions {
   /** What all keys begin with, without a slash at the end. */
   readonly prefix: string;
   readonly families: readonly FamilySubnets[];
-  /** Where other hosts reach this one; by the first the own lease is known. */
-  readonly ownAddresses: () => readonly Address[];
   /** What the subnet file says that this host held; taken again where nobody else holds it. */
   readonly previousSubnets: readonly Prefix[];
+  /** The etcd lease that the process before this one lived by on this very host; absent where it is not known. */
+  readonly token?: string | undefined;
   /** How long a lease lives; a day unless told. */
   readonly ttlMs?: number;
   /** How often etcd is asked whether it is there; every 10 s unless told. */
@@ -88,7 +93,9 @@ export class EtcdRegistry implements LeaseRegistry {
   readonly #folder: string;
   readonly #revisions = new Revisions();
   #previousSubnets: readonly Prefix[];
+  readonly #tokens = new Set<string>();
   #host: string | undefined;
+  #token: string | undefined;
   /** The member that watches. */
   #watched: string | undefined;
   #faultOf = new Map<string, string>();
@@ -101,10 +108,15 @@ export class EtcdRegistry implements LeaseRegistry {
     this.#contact = new Contact(deps);
     this.#folder = `${options.prefix}/subnets/`;
     this.#previousSubnets = options.previousSubnets;
+    if (options.token !== undefined) this.#tokens.add(options.token);
   }
 
   get host(): string | undefined {
     return this.#host;
+  }
+
+  get token(): string | undefined {
+    return this.#token;
   }
 
   get faults(): readonly LeaseFault[] {
@@ -115,15 +127,30 @@ export class EtcdRegistry implements LeaseRegistry {
     return this.#contact;
   }
 
-  async previous({ signal }: { signal: AbortSignal }): Promise<Lease | undefined> {
+  async previous(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease | undefined> {
     return await explained("read the own lease", this.#client, signal, async () => {
-      const { entries } = await this.#client.range(this.#folder, { signal });
-      return findOwn(entries, this.#options.ownAddresses()[0], {
-        folder: this.#folder,
-        families: this.#options.families,
-        previousSubnets: this.#previousSubnets,
-      })?.lease;
+      const own = await findOwn(this.#client, request, this.#taker(), { signal });
+      // What was proved once need not be proved again, and by then what is published may have changed.
+      if (own?.token !== undefined) this.#tokens.add(own.token);
+      return own?.lease;
     });
+  }
+
+  /** Who takes a lease. */
+  #taker(): EtcdTaker {
+    const { now, random, log } = this.#deps;
+    const { families, ttlMs = TTL_MS, beatMs = BEAT_MS } = this.#options;
+    return {
+      folder: this.#folder,
+      families,
+      previousSubnets: this.#previousSubnets,
+      tokens: this.#tokens,
+      ttlMs,
+      silentMs: beatMs * MISSED_BEATS,
+      now,
+      random,
+      log,
+    };
   }
 
   /**
@@ -132,20 +159,13 @@ export class EtcdRegistry implements LeaseRegistry {
    * @throws {RegistryError} If that can't be, and what to do.
    */
   async acquire(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease> {
-    const { now, random, log } = this.#deps;
     return await explained("take a lease", this.#client, signal, async () => {
-      const { lease, revision } = await takeEtcdLease(this.#client, request, {
-        folder: this.#folder,
-        families: this.#options.families,
-        previousSubnets: this.#previousSubnets,
-        ttlMs: this.#options.ttlMs ?? TTL_MS,
-        now,
-        random,
-        log,
-      }, { signal });
+      const taken = await takeEtcdLease(this.#client, request, this.#taker(), { signal });
+      const { lease, revision, token } = taken;
       // What the watch says of the time before is old.
       if (revision !== undefined) this.#revisions.ignoreBefore(lease.host, revision);
       this.#host = lease.host;
+      this.#token = token;
       this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
       return lease;
     });
@@ -216,7 +236,9 @@ export class EtcdRegistry implements LeaseRegistry {
       if (signal.aborted) return;
       try {
         const watched = this.#watched;
-        await this.#client.range(this.#folder, { signal, isCount: true });
+        // Nobody hears of it, but for those who ask how long ago it was.
+        if (this.#token !== undefined) await this.#client.keepAlive(this.#token, { signal });
+        else await this.#client.range(this.#folder, { signal, isCount: true });
         const { endpoint } = this.#client;
         // The one that answers may not be the one that watches.
         if (watched !== undefined && watched !== endpoint) throw new TurnedAwayError(watched, endpoint);
@@ -235,7 +257,7 @@ export class EtcdRegistry implements LeaseRegistry {
     const leases = entries.flatMap((entry): Lease[] => {
       const host = this.#hostOf(entry.key);
       const reading = readEntry(host, entry.value);
-      if ("lease" in reading) return [reading.lease];
+      if ("lease" in reading) return [{ ...reading.lease, since: entry.createRevision }];
       this.#faultOf.set(host, reading.reason);
       return [];
     });
@@ -255,7 +277,8 @@ export class EtcdRegistry implements LeaseRegistry {
     if (!this.#revisions.isNews(host, modRevision)) return undefined;
     const reading = readEntry(host, entry.value);
     this.#setFault(host, "reason" in reading ? reading.reason : undefined);
-    return "lease" in reading ? { kind: "held", lease: reading.lease } : { kind: "released", host };
+    if ("reason" in reading) return { kind: "released", host };
+    return { kind: "held", lease: { ...reading.lease, since: entry.createRevision } };
   }
 
   #hostOf(key: string): string {

@@ -1,5 +1,5 @@
 import type { Log } from "../log/log.ts";
-import { type Address, AF_INET, familyOf, maskAddress } from "../model/address.ts";
+import { AF_INET, familyOf, maskAddress } from "../model/address.ts";
 import { type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
 import { BackOff } from "./back_off.ts";
@@ -8,9 +8,12 @@ import type { EtcdClient } from "./etcd_client.ts";
 import { formatLeaseValue, formatSubnetKey, parseSubnetKey, readEntry } from "./etcd_format.ts";
 import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
 import { absent, EtcdWriter, NO_LEASE, noneSince, unchanged } from "./etcd_write.ts";
+import { type Candidate, type Claim, isOrphan, ownClaims, PROOFS } from "./own_lease.ts";
+import { describeOrigin, saidBy } from "./origin_text.ts";
 import { pause } from "./pause.ts";
 import type { LeaseRequest } from "./registry.ts";
 import { RegistryError } from "./registry_error.ts";
+import { untilSilent } from "./silence.ts";
 
 /** A race is lost when another host writes first. Of 250 hosts that join at once in dual stack none needs 20 attempts. */
 const ATTEMPTS = 60;
@@ -26,7 +29,11 @@ export interface EtcdTaker {
   readonly folder: string;
   readonly families: readonly FamilySubnets[];
   readonly previousSubnets: readonly Prefix[];
+  /** The etcd leases that this host has lived by: what was granted is added before it is used. */
+  readonly tokens: Set<string>;
   readonly ttlMs: number;
+  /** A holder that has shown no sign of life for so long is gone. */
+  readonly silentMs: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** 64 random bits. */
@@ -35,47 +42,70 @@ export interface EtcdTaker {
 }
 
 /** A lease as it stands in etcd. */
-interface Held {
+interface Held extends Candidate {
   readonly entry: EtcdEntry;
-  readonly lease: Lease;
 }
 
 /** A lease that was taken, and the revision that wrote it; without one it is as it was. */
 export interface Taken {
   readonly lease: Lease;
   readonly revision: number | undefined;
+  /** The etcd lease that it lives by; absent for a reservation. */
+  readonly token: string | undefined;
 }
 
-/**
- * The lease of whoever is reached at `address`; of several, one that suits the configuration, then one on a subnet that
- * it held before.
- */
-export function findOwn(
-  entries: readonly EtcdEntry[],
-  address: Address | undefined,
-  taker: Pick<EtcdTaker, "folder" | "families" | "previousSubnets">,
-): Held | undefined {
-  return findAllOwn(entries, address, taker)[0];
+/** Finds the own lease, if there is one: one that suits the configuration before one that does not. */
+export async function findOwn(
+  client: EtcdClient,
+  request: LeaseRequest,
+  taker: EtcdTaker,
+  options: { readonly signal: AbortSignal },
+): Promise<Held | undefined> {
+  const { entries } = await client.range(taker.folder, options);
+  const claims = await provenClaims(client, entries, request, taker, options);
+  return (claims.find(({ candidate }) => isKept(candidate.lease, taker)) ?? claims[0])?.candidate;
 }
 
-function findAllOwn(
+/** What is this host's for certain, the best proof first. Of what is in doubt, the holder is waited for. */
+async function provenClaims(
+  client: EtcdClient,
   entries: readonly EtcdEntry[],
-  address: Address | undefined,
-  taker: Pick<EtcdTaker, "folder" | "families" | "previousSubnets">,
-): Held[] {
-  const all = entries.flatMap((entry): Held[] => {
+  request: LeaseRequest,
+  taker: EtcdTaker,
+  options: { readonly signal: AbortSignal },
+): Promise<Claim<Held>[]> {
+  const held = entries.flatMap((entry): Held[] => {
     const reading = readEntry(entry.key.slice(taker.folder.length), entry.value);
     if ("reason" in reading) return [];
-    // By IPv4 where there is one, as flannel does.
-    const isOwn = reading.lease.parts.some(({ underlayAddress }) => underlayAddress === address);
-    return isOwn ? [{ entry, lease: reading.lease }] : [];
+    const token = entry.lease === NO_LEASE ? {} : { token: entry.lease };
+    return [{ entry, lease: reading.lease, ...token }];
   });
-  const isPrevious = ({ lease }: Held) =>
-    lease.parts.some(({ subnet }) =>
-      taker.previousSubnets.some((previous) => prefixEquals(previous, subnet))
-    );
-  const rank = (held: Held) => (isKept(held.lease, taker) ? 2 : 0) + (isPrevious(held) ? 1 : 0);
-  return all.sort((a, b) => rank(b) - rank(a));
+  const { origin, parts } = request;
+  const { tokens, previousSubnets, log } = taker;
+  const proven: Claim<Held>[] = [];
+  for (const claim of ownClaims(held, { origin, parts, tokens, previousSubnets })) {
+    const { isDoubtful, candidate } = claim;
+    // One is enough; what else is in doubt is looked at again when the lease is renewed.
+    const waits = !proven.some(({ candidate }) => isKept(candidate.lease, taker));
+    const isSilent = () =>
+      untilSilent(() => client.ageOf(candidate.entry.lease, options), { ...taker, waits }, options);
+    if (!isDoubtful || candidate.token === undefined || await isSilent()) proven.push(claim);
+    else {
+      const who = describeOrigin(candidate.lease.origin);
+      log.write("info", "lease of a living host left alone", { host: candidate.lease.host, who });
+    }
+  }
+  return sortKept(proven, taker);
+}
+
+/** Those that suit first, and of these one on a subnet that the host held before. */
+function sortKept(claims: readonly Claim<Held>[], taker: EtcdTaker): Claim<Held>[] {
+  const isPrevious = ({ parts }: Lease) =>
+    parts.some(({ subnet }) => taker.previousSubnets.some((previous) => prefixEquals(previous, subnet)));
+  const proof = (claim: Claim<Held>) => PROOFS.indexOf(claim.proof);
+  const rank = ({ candidate: { lease } }: Claim<Held>) =>
+    (isKept(lease, taker) ? 2 : 0) + (isPrevious(lease) ? 1 : 0);
+  return claims.toSorted((a, b) => proof(b) - proof(a) || rank(b) - rank(a));
 }
 
 /**
@@ -133,26 +163,31 @@ async function tryOnce(
   options: { readonly signal: AbortSignal },
 ): Promise<Taken | undefined> {
   const asked = taker.families.map((family) => askedPart(family, request)!);
-  const all = findAllOwn(seen.entries, asked[0]!.underlayAddress, taker);
-  const own = all.find(({ lease }) => isKept(lease, taker));
-  const stale = all.filter(({ lease }) => !isKept(lease, taker));
+  const all = await provenClaims(writer.client, seen.entries, request, taker, options);
+  const own = all.find(({ candidate }) => isKept(candidate.lease, taker));
+  const left = all.filter((claim) =>
+    claim !== own && (isOrphan(claim, own ?? all[0]) || !isKept(claim.candidate.lease, taker))
+  );
+  const stale = left.map(({ candidate }) => candidate);
   const taken = own === undefined
     ? await create(writer, { ...seen, stale, asked }, request, taker, options)
-    : await renew(writer, own, request, taker, options);
+    : await renew(writer, own.candidate, request, taker, options);
   // Only now, so that this host is never without.
   if (taken !== undefined) { for (const held of stale) await giveUp(writer, held, taker, options); }
   return taken;
 }
 
-/** Deletes a lease of this host that does not suit, unless it has changed. If that fails, it is for the next time. */
+/** Deletes a lease of this host that it does not use, unless it has changed. If that fails, it is for the next time. */
 async function giveUp(
   writer: EtcdWriter,
   { entry, lease }: Held,
-  { families, log }: EtcdTaker,
+  taker: EtcdTaker,
   options: { readonly signal: AbortSignal },
 ): Promise<void> {
+  const { families, log } = taker;
   const subnet = lease.host;
-  log.write("warn", "own subnet not kept", { subnet, reason: families.map(limits).join(", ") });
+  const reason = isKept(lease, taker) ? "this host holds another one" : families.map(limits).join(", ");
+  log.write("warn", "own subnet not kept", { subnet, reason });
   try {
     await writer.remove(entry, options);
   } catch (error) {
@@ -190,22 +225,27 @@ async function renew(
     ...askedPart(taker.families[at]!, request)!,
     subnet,
   }));
-  const renewed = { host: lease.host, backendType: request.backendType, parts };
+  const { backendType, origin } = request;
+  const renewed = { host: lease.host, backendType, parts, ...saidBy(origin), since: entry.createRevision };
   const value = formatLeaseValue(renewed);
   if (entry.lease === NO_LEASE) {
     // An operator's reservation, which stays one.
-    if (value === entry.value) return { lease: renewed, revision: undefined };
+    if (value === entry.value) return { lease: renewed, revision: undefined, token: undefined };
     const revision = await writer.putLasting(entry.key, value, [unchanged(entry)], options);
-    return revision === undefined ? undefined : { lease: renewed, revision };
+    return revision === undefined ? undefined : { lease: renewed, revision, token: undefined };
   }
-  if (value === entry.value) {
-    const expiresAtMs = await writer.keepAlive(entry.lease, options);
-    if (expiresAtMs !== undefined) return { lease: { ...renewed, expiresAtMs }, revision: undefined };
+  const { lease: token } = entry;
+  const isSame = value === entry.value;
+  // Where it is this host's own, what is new is written under the etcd lease that is there.
+  const expiresAtMs = isSame || taker.tokens.has(token) ? await writer.keepAlive(token, options) : undefined;
+  if (expiresAtMs !== undefined) {
+    taker.tokens.add(token);
+    if (isSame) return { lease: { ...renewed, expiresAtMs }, revision: undefined, token };
+    const revision = await writer.putUnder(token, entry.key, value, [unchanged(entry)], options);
+    return revision === undefined ? undefined : { lease: { ...renewed, expiresAtMs }, revision, token };
   }
   const written = await writer.putLiving(entry.key, value, [unchanged(entry)], options);
-  if (written === undefined) return undefined;
-  const { revision, expiresAtMs } = written;
-  return { lease: { ...renewed, expiresAtMs }, revision };
+  return written && { ...written, lease: { ...renewed, expiresAtMs: written.expiresAtMs } };
 }
 
 /** Takes subnets that nobody holds. */
@@ -237,11 +277,11 @@ async function create(
   const isAlone = isIpv4Alone
     ? noneSince(seen.revision, key, key + AFTER_SECOND_HALF)
     : noneSince(seen.revision, taker.folder, rangeEnd(taker.folder));
-  const lease = { host, backendType: request.backendType, parts };
+  const lease = { host, backendType: request.backendType, parts, ...saidBy(request.origin) };
   const written = await writer.putLiving(key, formatLeaseValue(lease), [absent(key), isAlone], options);
   if (written === undefined) return undefined;
   const { revision, expiresAtMs } = written;
-  return { lease: { ...lease, expiresAtMs }, revision };
+  return { ...written, lease: { ...lease, expiresAtMs, since: revision } };
 }
 
 /** What is held in one family, in the order of addresses. A key counts whatever its value is. */

@@ -5,6 +5,7 @@ import {
   type EtcdEntry,
   type EtcdPiece,
   grantSchema,
+  leftSchema,
   rangeEnd,
   rangeSchema,
 } from "./etcd_wire.ts";
@@ -102,6 +103,14 @@ export class EtcdClient implements Disposable {
   async keepAlive(lease: string, options: { readonly signal: AbortSignal }): Promise<number> {
     const answer = await this.#ask("lease/keepalive", { ID: lease }, options);
     return Number(aliveSchema.safeParse(answer).data?.result?.TTL ?? 0);
+  }
+
+  /** Seconds since a lease last began anew; `undefined` if it has ended. */
+  async ageOf(lease: string, options: { readonly signal: AbortSignal }): Promise<number | undefined> {
+    const answer = await this.#ask("lease/timetolive", { ID: lease }, options);
+    const { TTL, grantedTTL } = this.#checked(leftSchema.safeParse(answer).data);
+    const [left, whole] = [Number(TTL ?? 0), Number(grantedTTL ?? 0)];
+    return left > 0 ? Math.max(whole - left, 0) : undefined;
   }
 
   /** Ends a lease, and the keys that live by it. */

@@ -11,6 +11,7 @@ import {
   type Prefix,
 } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
+import { formatOrigin, originSchema } from "./origin_text.ts";
 
 /** A larger value is no lease; flannel's have some 150 bytes. */
 const MAX_VALUE_LENGTH = 64 * 1024;
@@ -34,6 +35,7 @@ const valueSchema = object({
   BackendType: optional(string().check(maxLength(MAX_BACKEND_TYPE_LENGTH))),
   BackendData: optional(unknown()),
   BackendV6Data: optional(unknown()),
+  LodenOrigin: originSchema,
 });
 
 /** What a key holds: a lease, or why it is none. */
@@ -66,10 +68,13 @@ export function parseSubnetKey(key: string): readonly Prefix[] | undefined {
   return isShort && subnets.length > 0 ? subnets : undefined;
 }
 
-/** The value of a lease, with flannel's members in flannel's order. */
+/** The value of a lease, with flannel's members in flannel's order; who the host is stands behind them. */
 export function formatLeaseValue(
-  { backendType, parts }: Pick<Lease, "backendType"> & { parts: readonly Omit<LeasePart, "subnet">[] },
+  { backendType, parts, origin }: Pick<Lease, "backendType" | "origin"> & {
+    parts: readonly Omit<LeasePart, "subnet">[];
+  },
 ): string {
+  const said = formatOrigin(origin);
   const [ipv4, ipv6] = [AF_INET, AF_INET6].map((family) =>
     parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family)
   );
@@ -81,6 +86,7 @@ export function formatLeaseValue(
     ...backendType !== "" && { BackendType: backendType },
     ...isData(ipv4) && { BackendData: ipv4!.backendData },
     ...isData(ipv6) && { BackendV6Data: ipv6!.backendData },
+    ...said !== undefined && { LodenOrigin: said },
   });
 }
 
@@ -117,7 +123,10 @@ export function readEntry(host: string, value: string): EntryReading {
     const backendData = (isIpv4 ? data.BackendData : data.BackendV6Data) ?? null;
     parts.push({ subnet, underlayAddress, backendData });
   }
-  return { lease: { host, backendType: data.BackendType ?? "", parts } };
+  const { LodenOrigin: origin } = data;
+  return {
+    lease: { host, backendType: data.BackendType ?? "", parts, ...origin !== undefined && { origin } },
+  };
 }
 
 function addressOf(text: string | null | undefined, isIpv4: boolean): Address | undefined {

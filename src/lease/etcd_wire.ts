@@ -7,6 +7,8 @@ export interface EtcdEntry {
   readonly value: string;
   /** The revision of the last change. */
   readonly modRevision: number;
+  /** The revision that made the key: it was there before every key with a larger one. */
+  readonly createRevision: number;
   /** The lease that the key lives by; `0` if it does not end. */
   readonly lease: string;
 }
@@ -15,6 +17,7 @@ const entrySchema = object({
   key: string(),
   value: optional(string()),
   mod_revision: optional(string()),
+  create_revision: optional(string()),
   lease: optional(string()),
 });
 const headerSchema = object({ revision: optional(string()) });
@@ -22,6 +25,7 @@ export const rangeSchema = object({ header: headerSchema, kvs: nullish(array(ent
 export const txnSchema = object({ header: headerSchema, succeeded: optional(unknown()) });
 export const grantSchema = object({ ID: string() });
 export const aliveSchema = object({ result: optional(object({ TTL: optional(string()) })) });
+export const leftSchema = object({ TTL: optional(string()), grantedTTL: optional(string()) });
 export const tokenSchema = object({ token: string() });
 export const refusalSchema = object({
   code: fallback(int(), 2),
@@ -69,12 +73,13 @@ export function rangeEnd(prefix: string): string {
 
 /** Decodes a key and its value. */
 export function entryOf(
-  { key, value, mod_revision: revision, lease }: { key: string } & Record<string, string | undefined>,
+  { key, value, lease, ...revisions }: { key: string } & Record<string, string | undefined>,
 ): EtcdEntry {
   return {
     key: fromBase64(key),
     value: fromBase64(value ?? ""),
-    modRevision: Number(revision ?? 0),
+    modRevision: Number(revisions["mod_revision"] ?? 0),
+    createRevision: Number(revisions["create_revision"] ?? 0),
     lease: lease ?? "0",
   };
 }

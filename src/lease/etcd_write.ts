@@ -8,6 +8,8 @@ export const NO_LEASE = "0";
 export interface Written {
   readonly revision: number;
   readonly expiresAtMs: number;
+  /** The etcd lease that it lives by. */
+  readonly token: string;
 }
 
 /** That an entry is still as it was seen. */
@@ -39,16 +41,20 @@ export function noneSince(revision: number, first: string, end: string): Record<
  * it was lost and the repetition found the key changed.
  */
 export class EtcdWriter {
-  readonly #client: EtcdClient;
   readonly #ttlMs: number;
   readonly #now: () => number;
+  readonly #tokens: Set<string>;
   #granted: { readonly lease: string; readonly expiresAtMs: number } | undefined;
   #isUsed = false;
 
-  constructor(client: EtcdClient, { ttlMs, now }: { readonly ttlMs: number; readonly now: () => number }) {
-    this.#client = client;
-    this.#ttlMs = ttlMs;
-    this.#now = now;
+  /** @param host.tokens What is granted is added here, so that it is known whatever becomes of the answer. */
+  constructor(
+    readonly client: EtcdClient,
+    host: { readonly ttlMs: number; readonly now: () => number; readonly tokens: Set<string> },
+  ) {
+    this.#ttlMs = host.ttlMs;
+    this.#now = host.now;
+    this.#tokens = host.tokens;
   }
 
   /** Seconds that a key lives without being renewed. */
@@ -66,13 +72,25 @@ export class EtcdWriter {
     this.#granted ??= {
       // Rather early than late: the lease begins while it is asked for.
       expiresAtMs: this.#now() + this.#ttlMs,
-      lease: await this.#client.grant(this.ttlSeconds, options),
+      lease: await this.client.grant(this.ttlSeconds, options),
     };
     const { lease, expiresAtMs } = this.#granted;
+    this.#tokens.add(lease);
     const revision = await this.#put(key, value, lease, compare, options);
     if (revision === undefined) return undefined;
     this.#isUsed = true;
-    return { revision, expiresAtMs };
+    return { revision, expiresAtMs, token: lease };
+  }
+
+  /** Writes a key that lives by a lease which is there already; `undefined` if a comparison does not hold. */
+  async putUnder(
+    lease: string,
+    key: string,
+    value: string,
+    compare: readonly unknown[],
+    options: { readonly signal: AbortSignal },
+  ): Promise<number | undefined> {
+    return await this.#put(key, value, lease, compare, options);
   }
 
   /** Writes a key that stays until somebody deletes it; returns the revision, `undefined` if a comparison does not hold. */
@@ -87,7 +105,7 @@ export class EtcdWriter {
 
   /** Deletes a key that is still as it was seen. */
   async remove(entry: EtcdEntry, options: { readonly signal: AbortSignal }): Promise<void> {
-    await this.#client.transact({
+    await this.client.transact({
       compare: [unchanged(entry)],
       success: [{ request_delete_range: { key: toBase64(entry.key) } }],
     }, options);
@@ -96,7 +114,7 @@ export class EtcdWriter {
   /** Has the lease of a key begin anew; when it ends then, `undefined` if it has ended or had another length. */
   async keepAlive(lease: string, options: { readonly signal: AbortSignal }): Promise<number | undefined> {
     const expiresAtMs = this.#now() + this.#ttlMs;
-    if (await this.#client.keepAlive(lease, options) !== this.ttlSeconds) return undefined;
+    if (await this.client.keepAlive(lease, options) !== this.ttlSeconds) return undefined;
     if (lease === this.#granted?.lease) this.#isUsed = true;
     return expiresAtMs;
   }
@@ -108,7 +126,7 @@ export class EtcdWriter {
   async release(options: { readonly signal: AbortSignal }): Promise<void> {
     if (this.#granted === undefined || this.#isUsed) return;
     try {
-      await this.#client.revoke(this.#granted.lease, options);
+      await this.client.revoke(this.#granted.lease, options);
     } catch {
       // It ends by itself.
     }
@@ -122,6 +140,6 @@ export class EtcdWriter {
     options: { readonly signal: AbortSignal },
   ): Promise<number | undefined> {
     const request_put = { key: toBase64(key), value: toBase64(value), lease };
-    return await this.#client.transact({ compare, success: [{ request_put }] }, options);
+    return await this.client.transact({ compare, success: [{ request_put }] }, options);
   }
 }

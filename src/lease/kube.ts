@@ -15,7 +15,8 @@ import {
   keptOfNode,
   type KubeNode,
 } from "./kube_node.ts";
-import { nodeSchema, readNode } from "./kube_node.ts";
+import { internalAddresses, keptOfOwnNode, nodeSchema, originOf, readNode } from "./kube_node.ts";
+import { NodeTenant } from "./kube_tenant.ts";
 import { NodeFeed } from "./kube_feed.ts";
 import type { LeaseFault } from "./lease_set.ts";
 import { pause } from "./pause.ts";
@@ -82,6 +83,8 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
   #nodeName: string | undefined;
   #ownNode: KubeNode | undefined;
   #shortfalls: readonly string[] = [];
+  #nodeAddresses: readonly Address[] = [];
+  readonly #tenant: NodeTenant;
 
   constructor(deps: KubeRegistryDeps, options: KubeRegistryOptions) {
     this.#deps = deps;
@@ -89,6 +92,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     this.#keys = annotationKeys(options.annotationPrefix);
     this.#client = new KubeClient(options.access, deps);
     this.#contact = new Contact(deps);
+    this.#tenant = new NodeTenant(deps.elapsedMs);
     this.#feed = new NodeFeed(this.#client, {
       keys: this.#keys,
       pageSize: options.pageSize ?? 500,
@@ -125,6 +129,20 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     return this.#ownNode;
   }
 
+  /** The InternalIP of the own node as it was last read, one a family. */
+  get nodeAddresses(): readonly Address[] {
+    return this.#nodeAddresses;
+  }
+
+  /**
+   * Reads the own node, for what it says beside the lease.
+   *
+   * @throws {RegistryError} If that can't be, and what to do.
+   */
+  async look(options: { signal: AbortSignal }): Promise<void> {
+    await this.#readOwn(options);
+  }
+
   /** Addresses that the own node says it is reached at, `node-public-ip`: stronger than `-public-ip`. */
   publicAddress(family: Family): Address | undefined {
     const node = this.#ownNode;
@@ -136,7 +154,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     }
   }
 
-  async previous(options: { signal: AbortSignal }): Promise<Lease | undefined> {
+  async previous(_request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease | undefined> {
     const node = await this.#readOwn(options);
     const reading = readNode(node, this.#keys);
     return reading.kind === "lease" ? reading.lease : undefined;
@@ -149,6 +167,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
    */
   async acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease> {
     const node = await this.#readOwn(options);
+    this.#tenant.check(node.metadata.name, originOf(node, this.#keys), request.origin);
     const { lease, annotations, shortfalls } = claimLease(node, request, {
       keys: this.#keys,
       networks: this.#options.networks,
@@ -224,13 +243,18 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     const answer = await this.#explained(
       action,
       () =>
-        this.#client.request(`/api/v1/nodes/${encodeURIComponent(name)}`, keptOfNode(this.#keys), options),
+        this.#client.request(
+          `/api/v1/nodes/${encodeURIComponent(name)}`,
+          keptOfOwnNode(this.#keys),
+          options,
+        ),
     );
     const { data } = nodeSchema.safeParse(answer);
     if (data === undefined) {
       throw new RegistryError(action, `${this.#client.url} does not answer as an API server does`);
     }
     this.#ownNode = data;
+    this.#nodeAddresses = internalAddresses(data);
     return data;
   }
 

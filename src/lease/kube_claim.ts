@@ -1,7 +1,15 @@
 import { AF_INET, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
 import { type Prefix, prefixContains } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
-import { addressIn, type AnnotationKeys, annotationOf, type KubeNode, podSubnets } from "./kube_node.ts";
+import {
+  addressIn,
+  type AnnotationKeys,
+  annotationOf,
+  type KubeNode,
+  originAnnotation,
+  podSubnets,
+} from "./kube_node.ts";
+import { saidBy } from "./origin_text.ts";
 import type { LeaseRequest } from "./registry.ts";
 import { RegistryError } from "./registry_error.ts";
 
@@ -31,7 +39,11 @@ export function claimLease(
   const action = `take the lease of node ${name}`;
   const parts: LeasePart[] = [];
   const faults: Error[] = [];
-  const wanted: Record<string, string> = { [keys.managed]: "true", [keys.backendType]: request.backendType };
+  const wanted: Record<string, string> = {
+    [keys.managed]: "true",
+    [keys.backendType]: request.backendType,
+    ...originAnnotation(request.origin, keys),
+  };
   for (const network of networks) {
     const family = familyOf(network.address);
     try {
@@ -48,7 +60,8 @@ export function claimLease(
   const annotations = Object.fromEntries(
     Object.entries(wanted).filter(([key, value]) => annotationOf(node, key) !== value),
   );
-  const lease = { host: name, backendType: request.backendType, parts };
+  const { backendType, origin } = request;
+  const lease = { host: name, backendType, parts, ...saidBy(origin) };
   return { lease, annotations, shortfalls: faults.map(({ message }) => message) };
 }
 

@@ -9,10 +9,11 @@ import {
   string,
 } from "zod/mini";
 import { unknown } from "zod/mini";
-import { parseAnyPrefix, parseIpv4Text, parseIpv6Text } from "../config/address_text.ts";
+import { parseAnyAddress, parseAnyPrefix, parseIpv4Text, parseIpv6Text } from "../config/address_text.ts";
 import { type Address, AF_INET, type Family, familyOf, type Prefix } from "../model/address.ts";
-import type { Lease, LeasePart } from "../model/lease.ts";
+import type { Lease, LeasePart, Origin } from "../model/lease.ts";
 import { type Kept, MAX_KEPT_BYTES } from "./json_sieve.ts";
+import { formatOrigin, originSchema } from "./origin_text.ts";
 
 /** The annotations of flannel, without their prefix. */
 const SUFFIXES = {
@@ -22,6 +23,8 @@ const SUFFIXES = {
   address: { 2: "public-ip", 10: "public-ipv6" },
   overwrite: { 2: "public-ip-overwrite", 10: "public-ipv6-overwrite" },
   nodeAddress: { 2: "node-public-ip", 10: "node-public-ipv6" },
+  // Loden's own: flanneld does not look at it.
+  origin: "loden-origin",
 } as const;
 /** A longer word is no backend type. */
 const MAX_BACKEND_TYPE_LENGTH = 64;
@@ -36,6 +39,7 @@ export interface AnnotationKeys {
   readonly address: Readonly<Record<Family, string>>;
   readonly overwrite: Readonly<Record<Family, string>>;
   readonly nodeAddress: Readonly<Record<Family, string>>;
+  readonly origin: string;
 }
 
 /** @param prefix Complete, with `/` or `-` at its end. */
@@ -51,15 +55,17 @@ export function annotationKeys(prefix: string): AnnotationKeys {
     address: both(SUFFIXES.address),
     overwrite: both(SUFFIXES.overwrite),
     nodeAddress: both(SUFFIXES.nodeAddress),
+    origin: prefix + SUFFIXES.origin,
   };
 }
 
 /** What is of interest of a Node: some hundred of its 15,000 bytes. */
 export function keptOfNode(keys: AnnotationKeys): { readonly [key: string]: Kept } {
-  const { managed, backendType, data, address, overwrite, nodeAddress } = keys;
+  const { managed, backendType, data, address, overwrite, nodeAddress, origin } = keys;
   const names = [
     managed,
     backendType,
+    origin,
     ...[data, address, overwrite, nodeAddress].flatMap((key) => Object.values(key)),
   ];
   return {
@@ -67,10 +73,16 @@ export function keptOfNode(keys: AnnotationKeys): { readonly [key: string]: Kept
       name: true,
       uid: true,
       resourceVersion: true,
+      creationTimestamp: true,
       annotations: Object.fromEntries(names.map((name) => [name, true])),
     },
     spec: { podCIDR: true, podCIDRs: true },
   };
+}
+
+/** The same of the own node, and the addresses that the cluster knows it by. */
+export function keptOfOwnNode(keys: AnnotationKeys): { readonly [key: string]: Kept } {
+  return { ...keptOfNode(keys), status: { addresses: [{ type: true, address: true }] } };
 }
 
 /** A Node as the sieve leaves it. What another host writes into it is `unknown`. */
@@ -79,12 +91,17 @@ export const nodeSchema = object({
     name: string(),
     uid: fallback(string(), ""),
     resourceVersion: fallback(string(), ""),
+    creationTimestamp: fallback(string(), ""),
     annotations: fallback(nullish(record(string(), unknown())), undefined),
   }),
   spec: optional(object({
     podCIDR: fallback(optional(string()), undefined),
     podCIDRs: fallback(nullish(array(string())), undefined),
   })),
+  status: fallback(
+    optional(object({ addresses: nullish(array(object({ type: string(), address: string() }))) })),
+    undefined,
+  ),
 });
 
 export type KubeNode = Infer<typeof nodeSchema>;
@@ -143,6 +160,39 @@ export function addressIn(node: KubeNode, key: string, family: Family): Address 
   throw new SyntaxError(`annotation ${key} must be ${what}, is ${shown(value)}`);
 }
 
+/** What the host of a node says of itself; `undefined` where it says nothing. */
+export function originOf(node: KubeNode, keys: AnnotationKeys): Origin | undefined {
+  const value = annotationOf(node, keys.origin);
+  try {
+    return typeof value === "string" ? originSchema.parse(JSON.parse(value)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The annotation that `originOf()` reads; nothing where there is nothing to say. */
+export function originAnnotation(origin: Origin, keys: AnnotationKeys): Readonly<Record<string, string>> {
+  const said = formatOrigin(origin);
+  return said === undefined ? {} : { [keys.origin]: JSON.stringify(said) };
+}
+
+/** The addresses of the type InternalIP, which kubelet and the API server know a node by. */
+export function internalAddresses({ status }: KubeNode): readonly Address[] {
+  return (status?.addresses ?? []).filter(({ type }) => type === "InternalIP").flatMap(({ address }) => {
+    try {
+      return [parseAnyAddress(address)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** When a node was made, in milliseconds since 1970; nothing where it does not say so. */
+function sinceOf({ metadata: { creationTimestamp } }: KubeNode): Pick<Lease, "since"> {
+  const since = Date.parse(creationTimestamp);
+  return Number.isNaN(since) ? {} : { since };
+}
+
 /** What of a node a lease depends on, as text: whether two states of a node are the same to us. */
 export function contentOf({ metadata: { uid, annotations }, spec }: KubeNode): string {
   const sorted = Object.entries(annotations ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
@@ -169,7 +219,11 @@ export function readNode(node: KubeNode, keys: AnnotationKeys): NodeReading {
       if (underlayAddress === undefined || subnet === undefined) return [];
       return [{ subnet, underlayAddress, backendData: dataIn(node, keys.data[family]) }];
     });
-    if (parts.length > 0) return { kind: "lease", lease: { host: node.metadata.name, backendType, parts } };
+    if (parts.length > 0) {
+      const origin = originOf(node, keys);
+      const who = { ...origin !== undefined && { origin }, ...sinceOf(node) };
+      return { kind: "lease", lease: { host: node.metadata.name, backendType, parts, ...who } };
+    }
     const lacksSubnet = subnets[2] === undefined && subnets[10] === undefined;
     const reason = lacksSubnet
       ? "its node has no podCIDR yet"

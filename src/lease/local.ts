@@ -2,8 +2,8 @@ import type { Log } from "../log/log.ts";
 import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import type { FamilySubnets } from "./choose_subnet.ts";
-import { readOwn, takeLease } from "./local_acquire.ts";
-import { releaseLeases } from "./local_changes.ts";
+import { findClaims, type OwnLeases, proveClaims, takeLease, type Taker, tokenOf } from "./local_acquire.ts";
+import { releaseLeases, renewQuietly } from "./local_changes.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
 import { LinkedAbort } from "./linked_abort.ts";
@@ -25,6 +25,12 @@ const WRITE_PAUSE_MS = 50;
 const PATH_CHECK_MS = 1000;
 /** Once a new file has taken the place of the old one, everybody has this long to write a lease into it. */
 const REJOIN_MS = 3000;
+/** The end of the own lease is moved on this often, which tells others that this host lives. */
+const BEAT_MS = 10_000;
+/** Beats that a host may miss before others take it for gone. */
+const MISSED_BEATS = 3;
+/** Looks at a lease that changes while it is taken. */
+const TAKE_ATTEMPTS = 10;
 
 /** What the registry needs of the world. */
 export interface LocalRegistryDeps {
@@ -44,14 +50,18 @@ export interface LocalRegistryDeps {
 
 /** Whose registry it is, and which subnets it gives. */
 export interface LocalRegistryOptions {
-  /** What this host is known by: unique among all hosts, and stable. */
+  /** What this host is called if it has no lease yet. */
   readonly host: string;
+  /** What the registry gave to the process before this one on this very host; absent where it is not known. */
+  readonly token?: string | undefined;
   /** One for each family in use, IPv4 first. */
   readonly families: readonly FamilySubnets[];
   /** What the subnet file says that this host held; taken again where nobody else holds it. */
   readonly previousSubnets?: readonly Prefix[];
   /** How long a lease is held without being renewed; a day unless told. */
   readonly ttlMs?: number;
+  /** How often the own lease tells that this host lives; every 10 s unless told. */
+  readonly beatMs?: number;
   /** How often changes by other processes are looked for, besides being heard of. */
   readonly pollMs?: number;
 }
@@ -80,6 +90,8 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
   #contact: RegistryContact = { heardAtMs: undefined, reason: "the registry was not read yet" };
   /** The subnets of the lease that this process took last. */
   #lastSubnets: readonly Prefix[];
+  #own: Lease | undefined;
+  readonly #tokens = new Set<string>();
   readonly #closed = new AbortController();
   /** Told of every write of this process, which `PRAGMA data_version` doesn't show. */
   readonly #wakes = new Set<() => void>();
@@ -89,10 +101,15 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     this.#deps = deps;
     this.#options = options;
     this.#lastSubnets = options.previousSubnets ?? [];
+    if (options.token !== undefined) this.#tokens.add(options.token);
   }
 
-  get host(): string {
-    return this.#options.host;
+  get host(): string | undefined {
+    return this.#own?.host;
+  }
+
+  get token(): string | undefined {
+    return this.#own && tokenOf(this.#own);
   }
 
   get contact(): RegistryContact {
@@ -105,8 +122,34 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
   }
 
   /** The lease that this host held last, also in an earlier process; it may have ended. */
-  previous(options: { signal: AbortSignal }): Promise<Lease | undefined> {
-    return this.#repeated(() => readOwn(this.#file, this.#options.host), options);
+  async previous(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease | undefined> {
+    const { own } = await this.#find(request, options);
+    const token = own && tokenOf(own);
+    // What was proved once need not be proved again, and by then what is published may have changed.
+    if (token !== undefined) this.#tokens.add(token);
+    return own;
+  }
+
+  /** What is this host's for certain. */
+  async #find(request: LeaseRequest, options: { signal: AbortSignal }): Promise<OwnLeases> {
+    const look = () => this.#repeated(() => findClaims(this.#file, request, this.#taker()), options);
+    const silentMs = (this.#options.beatMs ?? BEAT_MS) * MISSED_BEATS;
+    return await proveClaims(look, { silentMs, log: this.#deps.log }, options);
+  }
+
+  #taker(): Taker {
+    const { now, random, log } = this.#deps;
+    const { host: name, families, ttlMs = DEFAULT_TTL_MS } = this.#options;
+    return {
+      name,
+      families,
+      previousSubnets: this.#lastSubnets,
+      tokens: this.#tokens,
+      nowMs: now(),
+      ttlMs,
+      random,
+      log,
+    };
   }
 
   /**
@@ -116,28 +159,39 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
    * @throws {RegistryError} If no subnet is free, or the file can't be written.
    */
   async acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease> {
-    const lease = await this.#repeated(() => {
-      this.#reopenIfReplaced();
-      return takeLease(this.#file, request, {
-        host: this.#options.host,
-        families: this.#options.families,
-        previousSubnets: this.#lastSubnets,
-        nowMs: this.#deps.now(),
-        ttlMs: this.#options.ttlMs ?? DEFAULT_TTL_MS,
-        random: this.#deps.random,
-        log: this.#deps.log,
-      });
-    }, options);
+    const lease = await this.#take(request, options);
+    this.#own = lease;
+    const token = tokenOf(lease);
+    if (token !== undefined) this.#tokens.add(token);
     this.#lastSubnets = lease.parts.map(({ subnet }) => subnet);
     this.#wake();
     return lease;
+  }
+
+  async #take(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease> {
+    for (let attempt = 1; attempt <= TAKE_ATTEMPTS; attempt++) {
+      await this.#repeated(() => this.#reopenIfReplaced(), options);
+      const { own, orphans } = await this.#find(request, options);
+      const lease = await this.#repeated(() => {
+        this.#reopenIfReplaced();
+        return takeLease(this.#file, request, this.#taker(), own);
+      }, options);
+      if (lease === undefined) continue;
+      // Only now, so that this host is never without.
+      for (const { host, since = 0 } of orphans) {
+        this.#deps.log.write("warn", "own subnet not kept", { host, reason: "this host holds another one" });
+        await this.#repeated(() => releaseLeases(this.#file, "host = ? AND since = ?", host, since), options);
+      }
+      return lease;
+    }
+    throw new RegistryError(`take a lease in ${this.#file.path}`, "the own lease changes all the time");
   }
 
   /** Ends the own lease, so that its subnets are free for others. */
   async release(options: { signal: AbortSignal }): Promise<void> {
     await this.#repeated(() => {
       this.#reopenIfReplaced();
-      releaseLeases(this.#file, "host = ?", this.#options.host);
+      releaseLeases(this.#file, "host = ?", this.host ?? this.#options.host);
     }, options);
     this.#wake();
   }
@@ -155,6 +209,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     let rejoinedMs = -Infinity;
     let fault: string | undefined;
     let heardMs = -Infinity;
+    let beatenMs = elapsedMs();
     using heard = this.#deps.watchFiles?.(this.#file.path, () => {
       heardMs = elapsedMs();
       this.#wake();
@@ -171,8 +226,12 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
           file = this.#file;
           reader = this.#reader();
           rejoinedMs = elapsedMs() + REJOIN_MS;
-          updates = [{ kind: "released", host: this.#options.host }];
+          updates = this.host === undefined ? [] : [{ kind: "released", host: this.host }];
         } else if (elapsedMs() >= rejoinedMs) updates = reader.read();
+        if (elapsedMs() - beatenMs >= (this.#options.beatMs ?? BEAT_MS)) {
+          beatenMs = elapsedMs();
+          this.#beat();
+        }
         if (fault !== undefined) log.write("info", "lease registry read again");
         fault = undefined;
         this.#contact = { heardAtMs: this.#deps.now(), reason: undefined };
@@ -200,10 +259,16 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     this.#file[Symbol.dispose]();
   }
 
+  /** Tells others that this host lives. */
+  #beat(): void {
+    if (this.host === undefined) return;
+    renewQuietly(this.#file, this.host, this.#deps.now() + (this.#options.ttlMs ?? DEFAULT_TTL_MS));
+  }
+
   #reader(): LocalReader {
     return new LocalReader(this.#file, {
       ...this.#deps,
-      host: this.#options.host,
+      host: () => this.host,
       ttlMs: this.#options.ttlMs ?? DEFAULT_TTL_MS,
       refused: (faults) => this.#faults = faults,
     });

@@ -5,15 +5,21 @@ import { nextRevision, releaseInTransaction } from "./local_changes.ts";
 import type { LocalFile } from "./local_file.ts";
 import { decodeSubnet, encodeAddress, LEASE_COLUMNS, MAX_BACKEND_DATA_BYTES } from "./local_row.ts";
 import { readLeases, ROW_FAULT } from "./local_row.ts";
+import { describeOrigin, formatOrigin, isSameOrigin, saidBy } from "./origin_text.ts";
+import { type Candidate, type Claim, isOrphan, ownClaims } from "./own_lease.ts";
+import { untilSilent } from "./silence.ts";
 import { chooseSubnet, exhausted, type FamilySubnets, isAllowed, limits } from "./choose_subnet.ts";
 import type { LeaseRequest } from "./registry.ts";
 import { RegistryError } from "./registry_error.ts";
 
 /** Who takes a lease, and of what. */
 export interface Taker {
-  readonly host: string;
+  /** What a host that has no lease yet is called, if nobody else is. */
+  readonly name: string;
   readonly families: readonly FamilySubnets[];
   readonly previousSubnets: readonly Prefix[];
+  /** What the registry gave to this process, or to the one before it: `tokenOf()`. */
+  readonly tokens: ReadonlySet<string>;
   readonly nowMs: number;
   readonly ttlMs: number;
   /** 64 random bits. */
@@ -21,42 +27,150 @@ export interface Taker {
   readonly log: Log;
 }
 
+/** A lease as it stands in the file. */
+export interface Held extends Candidate {
+  /** Seconds since the last sign of life of its holder; `undefined` for a reservation, which does not end. */
+  readonly ageSeconds: number | undefined;
+}
+
+/** What only the holder of a lease knows: no other lease of the file ever had the number. */
+export function tokenOf({ since }: Lease): string | undefined {
+  return since === undefined ? undefined : String(since);
+}
+
 /** The lease of `host` as it stands in the file; `undefined` if there is none, or it can't be read. */
 export function readOwn(file: LocalFile, host: string): Lease | undefined {
-  const sql = `SELECT ${LEASE_COLUMNS} FROM lease WHERE host = ? AND ${ROW_FAULT} IS NULL ORDER BY family`;
-  return readLeases(file.rows(`read the own lease in ${file.path}`, sql, host), () => {})[0];
+  return readWhere(file, "host = ?", host)[0];
+}
+
+/** All leases that can be read. */
+export function readAll(file: LocalFile): Lease[] {
+  return readWhere(file, "TRUE");
+}
+
+function readWhere(file: LocalFile, condition: string, ...values: string[]): Lease[] {
+  const sql =
+    `SELECT ${LEASE_COLUMNS} FROM lease WHERE ${condition} AND ${ROW_FAULT} IS NULL ORDER BY host, family`;
+  return readLeases(file.rows(`read leases in ${file.path}`, sql, ...values), () => {});
+}
+
+/** The leases that are the taker's, or may be, the best proof first. */
+export function findClaims(file: LocalFile, request: LeaseRequest, taker: Taker): Claim<Held>[] {
+  const { tokens, previousSubnets, name, nowMs, ttlMs } = taker;
+  const held = readAll(file).map((lease): Held => {
+    const { expiresAtMs } = lease;
+    const token = tokenOf(lease);
+    const ageSeconds = expiresAtMs === undefined
+      ? undefined
+      : Math.max(nowMs + ttlMs - expiresAtMs, 0) / 1000;
+    return { lease, ageSeconds, ...token !== undefined && { token } };
+  });
+  const { origin, parts } = request;
+  return ownClaims(held, { origin, parts, tokens, previousSubnets, name });
+}
+
+/** What is a host's, and what of it is left over from earlier. */
+export interface OwnLeases {
+  readonly own: Lease | undefined;
+  readonly orphans: readonly Lease[];
+}
+
+/** Tells which of the claims that `look` finds are the host's for certain: of what is in doubt, the holder is waited for. */
+export async function proveClaims(
+  look: () => Promise<readonly Claim<Held>[]>,
+  { silentMs, log }: { readonly silentMs: number; readonly log: Log },
+  options: { readonly signal: AbortSignal },
+): Promise<OwnLeases> {
+  const proven: Claim<Held>[] = [];
+  for (const claim of await look()) {
+    const { lease } = claim.candidate;
+    const ageSeconds = async () =>
+      (await look()).find(({ candidate }) => candidate.lease.host === lease.host)?.candidate.ageSeconds;
+    // One is enough; what else is in doubt is looked at again when the lease is renewed.
+    const waits = proven.length === 0;
+    if (!claim.isDoubtful || await untilSilent(ageSeconds, { silentMs, waits }, options)) proven.push(claim);
+    else {log.write("info", "lease of a living host left alone", {
+        host: lease.host,
+        who: describeOrigin(lease.origin),
+      });}
+  }
+  const [own, ...others] = proven;
+  const orphans = others.filter((claim) => isOrphan(claim, own)).map(({ candidate }) => candidate.lease);
+  return { own: own?.candidate.lease, orphans };
 }
 
 /**
  * Takes or renews the lease of `taker`, in one transaction. Rows of other hosts are only read.
  *
+ * @param own What was found to be the taker's; `undefined` where nothing was.
+ * @returns `undefined` if that has changed since.
  * @throws {RegistryError} If no subnet is free, or the request does not suit the configuration.
  */
-export function takeLease(file: LocalFile, request: LeaseRequest, taker: Taker): Lease {
+export function takeLease(
+  file: LocalFile,
+  request: LeaseRequest,
+  taker: Taker,
+  own: Lease | undefined,
+): Lease | undefined {
   const action = `take a lease in ${file.path}`;
   return file.transaction("IMMEDIATE", action, () => {
-    const own = readOwn(file, taker.host);
+    if (own !== undefined) {
+      const now = readOwn(file, own.host);
+      if (now === undefined || tokenOf(now) !== tokenOf(own) || !isSameOrigin(now.origin, own.origin)) {
+        return undefined;
+      }
+    }
+    const host = own?.host ?? freeName(file, taker.name);
     // A family that can't leave the host is not asked for, and the other is had without it.
     const parts = taker.families.flatMap((family): LeasePart[] => {
       const asked = request.parts.find(({ underlayAddress }) => familyOf(underlayAddress) === family.family);
       if (asked === undefined) return [];
-      return [{ ...asked, subnet: keptSubnet(family, own, taker) ?? freeSubnet(file, family, taker) }];
+      return [{
+        ...asked,
+        subnet: keptSubnet(family, own, taker) ?? freeSubnet(file, family, { ...taker, host }),
+      }];
     });
     if (parts.length === 0) {
       throw new RegistryError(action, "no underlay address of a family in use was given");
     }
     // A lease without an end is a reservation that somebody made by hand, and stays one.
     const isReserved = own !== undefined && own.expiresAtMs === undefined;
-    const lease = { host: taker.host, backendType: request.backendType, parts };
-    const ending = isReserved ? lease : { ...lease, expiresAtMs: taker.nowMs + taker.ttlMs };
-    writeLease(file, ending, action);
-    return ending;
+    const { backendType, origin } = request;
+    const lease = {
+      host,
+      backendType,
+      parts,
+      ...saidBy(origin),
+      since: own?.since ?? newSince(file, taker.nowMs),
+    };
+    return writeLease(
+      file,
+      isReserved ? lease : { ...lease, expiresAtMs: taker.nowMs + taker.ttlMs },
+      action,
+    );
   });
 }
 
-/** Writes all rows of a lease in place of those that its host has. Belongs into a transaction. */
-export function writeLease(file: LocalFile, lease: Lease, action: string): void {
+/** A number that no other lease has, larger than those of all leases that are there; of another file neither. */
+function newSince(file: LocalFile, nowMs: number): number {
+  const sql = "SELECT max(?, coalesce(max(since), 0) + 1) FROM lease";
+  return Number(file.rows(`count leases in ${file.path}`, sql, nowMs)[0]?.[0]);
+}
+
+/** `name`, or that with a number behind it where another host is called so: one that has moved keeps its name. */
+function freeName(file: LocalFile, name: string): string {
+  for (let count = 1;; count++) {
+    const candidate = count === 1 ? name : `${name}-${count}`;
+    const sql = "SELECT 1 FROM lease WHERE host = ?";
+    if (file.rows(`read leases in ${file.path}`, sql, candidate).length === 0) return candidate;
+  }
+}
+
+/** Writes all rows of a lease in place of those that its host has, and returns it. Belongs into a transaction. */
+export function writeLease(file: LocalFile, lease: Lease, action: string): Lease {
   const revision = nextRevision(file);
+  const since = lease.since ?? revision;
+  const said = formatOrigin(lease.origin);
   file.rows(action, "DELETE FROM lease WHERE host = ?", lease.host);
   file.rows(action, "DELETE FROM released WHERE host = ?", lease.host);
   for (const { subnet, underlayAddress, backendData } of lease.parts) {
@@ -68,7 +182,7 @@ export function writeLease(file: LocalFile, lease: Lease, action: string): void 
     }
     file.rows(
       action,
-      `INSERT INTO lease (${LEASE_COLUMNS}, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO lease (${LEASE_COLUMNS}, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       lease.host,
       familyOf(subnet.address),
       encodeAddress(subnet.address),
@@ -77,9 +191,12 @@ export function writeLease(file: LocalFile, lease: Lease, action: string): void 
       lease.backendType,
       data,
       lease.expiresAtMs ?? null,
+      since,
+      said === undefined ? "" : JSON.stringify(said),
       revision,
     );
   }
+  return { ...lease, since };
 }
 
 /** The subnet of `family` that the host holds already, if the configuration still allows it. */
@@ -91,7 +208,11 @@ function keptSubnet(family: FamilySubnets, own: Lease | undefined, taker: Taker)
 }
 
 /** The subnet that the host had before if it is free, else one at random. */
-function freeSubnet(file: LocalFile, family: FamilySubnets, taker: Taker): Prefix {
+function freeSubnet(
+  file: LocalFile,
+  family: FamilySubnets,
+  taker: Taker & { readonly host: string },
+): Prefix {
   const { random, nowMs, log, previousSubnets: previous } = taker;
   const choose = () => {
     const taken = takenSubnets(file, family.family, taker.host);

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { fileReason } from "../log/file_reason.ts";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
-import { LEASE_TABLE } from "./local_row.ts";
+import { LEASE_TABLE, ORIGIN_COLUMN, SINCE_COLUMN } from "./local_row.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
 
 /** Pages that SQLite keeps in memory: a read of everything is rare, and this runs on every host. */
@@ -151,9 +151,20 @@ export class LocalFile implements Disposable {
     pragma("synchronous = NORMAL");
     this.transaction("IMMEDIATE", action, () => {
       if (isNew && pragma("user_version") === 0) this.#translated(action, () => this.#db.exec(SCHEMA));
+      this.#addColumns(action);
       // Writes a page, so that a full disk or a read-only file system is found now.
       this.rows(action, "UPDATE state SET revision = revision");
     });
+  }
+
+  /** Adds what files of early releases lack, and what those releases don't look at. */
+  #addColumns(action: string): void {
+    const names = this.rows(action, "SELECT name FROM pragma_table_info('lease')").flat();
+    for (const column of [ORIGIN_COLUMN, SINCE_COLUMN]) {
+      if (!names.includes(column.split(" ", 1)[0]!)) {
+        this.rows(action, `ALTER TABLE lease ADD COLUMN ${column}`);
+      }
+    }
   }
 
   #refuseForeign(action: string, application: unknown, version: unknown): void {

@@ -17,7 +17,8 @@ const NOTHING: readonly LeaseUpdate[] = [];
 
 /** Whose reader it is, and who hears of rows that were left out. */
 export interface LocalReaderDeps extends LocalRegistryDeps {
-  readonly host: string;
+  /** What the own lease is called; `undefined` while there is none. */
+  readonly host: () => string | undefined;
   readonly ttlMs: number;
   readonly refused: (faults: readonly LeaseFault[]) => void;
 }
@@ -76,8 +77,7 @@ export class LocalReader {
     const [revision = 0, oldest = 0] = this.#number("SELECT revision, oldest_revision FROM state");
     const since = this.#revision;
     if (revision === since) return NOTHING;
-    this.#nextExpiryMs = this.#number("SELECT min(expires_at_ms) FROM lease WHERE expires_at_ms >= 0")[0] ??
-      Infinity;
+    this.#readNextExpiry();
     this.#revision = revision;
     if (since === undefined || since < oldest || since > revision) return this.#snapshot();
     const updates: LeaseUpdate[] = [];
@@ -97,6 +97,11 @@ export class LocalReader {
     }
     this.#deps.refused(this.#faults());
     return updates;
+  }
+
+  #readNextExpiry(): void {
+    const sql = "SELECT min(expires_at_ms) FROM lease WHERE expires_at_ms >= 0";
+    this.#nextExpiryMs = this.#number(sql)[0] ?? Infinity;
   }
 
   #snapshot(): readonly LeaseUpdate[] {
@@ -142,6 +147,7 @@ export class LocalReader {
     try {
       const hosts = releaseLeases(this.#file, "expires_at_ms <= ?", this.#clock.nowMs);
       for (const host of hosts) this.#deps.log.write("info", "lease expired", { host });
+      this.#readNextExpiry();
     } catch (error) {
       if (!isBusy(error)) throw error;
     }
@@ -162,7 +168,7 @@ export class LocalReader {
     this.#file.transaction("IMMEDIATE", action, () => {
       const sql =
         "UPDATE lease SET expires_at_ms = ?, revision = ? WHERE host = ? AND expires_at_ms NOT NULL";
-      this.#file.rows(action, sql, clock.nowMs + ttlMs, nextRevision(this.#file), host);
+      this.#file.rows(action, sql, clock.nowMs + ttlMs, nextRevision(this.#file), host() ?? null);
     });
     this.#clock = clock;
   }

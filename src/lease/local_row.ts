@@ -2,11 +2,18 @@ import type { SQLOutputValue } from "node:sqlite";
 import { type Address, AF_INET, bitsOf, type Family, familyOf } from "../model/address.ts";
 import { formatPrefix, maskAddress, type Prefix } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
+import { originSchema } from "./origin_text.ts";
 
 /** A larger value is not backend data; flannel's is under 100 bytes. */
 export const MAX_BACKEND_DATA_BYTES = 4096;
 const MAX_HOST_BYTES = 255;
+const MAX_ORIGIN_BYTES = 512;
 const MAX_BACKEND_TYPE_BYTES = 64;
+
+/** Who holds the lease, as `formatOrigin()` has it; empty where that is not said. Not there in files of early releases. */
+export const ORIGIN_COLUMN = "origin TEXT NOT NULL DEFAULT ''";
+/** When the lease was made, in milliseconds since 1970, and later than all before it; likewise. */
+export const SINCE_COLUMN = "since INTEGER NOT NULL DEFAULT 0";
 
 /**
  * One row a host and family. An IPv4 address is an integer, an IPv6 address 32 hexadecimal digits: both sort as
@@ -23,6 +30,8 @@ CREATE TABLE lease (
   backend_data TEXT NOT NULL,
   expires_at_ms INTEGER,
   revision INTEGER NOT NULL,
+  ${ORIGIN_COLUMN},
+  ${SINCE_COLUMN},
   PRIMARY KEY (host, family)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX lease_subnet ON lease (family, subnet);
@@ -32,7 +41,7 @@ CREATE INDEX lease_expiry ON lease (expires_at_ms);
 
 /** What `readRow()` takes, in its order. */
 export const LEASE_COLUMNS =
-  "host, family, subnet, length, underlay_address, backend_type, backend_data, expires_at_ms";
+  "host, family, subnet, length, underlay_address, backend_type, backend_data, expires_at_ms, since, origin";
 
 /** What is wrong with a row, looked at inside SQLite: what is too large never becomes a JavaScript value. */
 export const ROW_FAULT = `CASE
@@ -47,6 +56,8 @@ export const ROW_FAULT = `CASE
     THEN 'its backend type is longer than ${MAX_BACKEND_TYPE_BYTES} bytes'
   WHEN (octet_length(backend_data) <= ${MAX_BACKEND_DATA_BYTES}) IS NOT TRUE
     THEN 'its backend data is longer than ${MAX_BACKEND_DATA_BYTES} bytes'
+  WHEN (octet_length(origin) <= ${MAX_ORIGIN_BYTES}) IS NOT TRUE
+    THEN 'its origin is longer than ${MAX_ORIGIN_BYTES} bytes'
   WHEN (expires_at_ms IS NULL OR expires_at_ms BETWEEN 0 AND ${Number.MAX_SAFE_INTEGER}) IS NOT TRUE
     THEN 'its end time is out of range'
 END`;
@@ -56,6 +67,7 @@ type Row = { readonly reason: string } | {
   readonly part: LeasePart;
   readonly backendType: string;
   readonly expiresAtMs: number | undefined;
+  readonly who: Pick<Lease, "origin" | "since">;
 };
 
 const HEXADECIMAL = /^[0-9a-f]{32}$/;
@@ -87,7 +99,7 @@ export function decodeSubnet(
 
 /** Checks and decodes the values of `LEASE_COLUMNS`. A row is as hostile as whoever wrote it. */
 function readRow(row: readonly SQLOutputValue[]): Row {
-  const [, family, address, length, underlay, backendType, backendData, expiresAtMs] = row;
+  const [, family, address, length, underlay, backendType, backendData, expiresAtMs, since, origin] = row;
   const subnet = decodeSubnet(family, address, length);
   if (subnet === undefined) return { reason: "its subnet is not a prefix" };
   if (maskAddress(subnet.address, subnet.length) !== subnet.address) {
@@ -110,6 +122,24 @@ function readRow(row: readonly SQLOutputValue[]): Row {
     part: { subnet, underlayAddress, backendData: data },
     backendType,
     expiresAtMs: expiresAtMs as number | null ?? undefined,
+    who: whoHolds(origin, since),
+  };
+}
+
+/** Who holds a lease and since when; what can't be read is not told. */
+function whoHolds(
+  text: SQLOutputValue | undefined,
+  since: SQLOutputValue | undefined,
+): Pick<Lease, "origin" | "since"> {
+  let origin: Lease["origin"];
+  try {
+    origin = typeof text === "string" && text !== "" ? originSchema.parse(JSON.parse(text)) : undefined;
+  } catch {
+    // Somebody else has written it.
+  }
+  return {
+    ...origin !== undefined && { origin },
+    ...typeof since === "number" && since > 0 && { since },
   };
 }
 
@@ -135,8 +165,8 @@ export function readLeases(
     }
     if (reason !== undefined || first === undefined || "reason" in first) refuse(String(host), reason ?? "");
     else {
-      const { backendType, expiresAtMs } = first;
-      const lease = { host: host as string, backendType, parts };
+      const { backendType, expiresAtMs, who } = first;
+      const lease = { host: host as string, backendType, parts, ...who };
       leases.push(expiresAtMs === undefined ? lease : { ...lease, expiresAtMs });
     }
   }

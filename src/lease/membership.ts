@@ -1,7 +1,10 @@
 import type { Log } from "../log/log.ts";
 import { formatAddress, formatPrefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
+import { ContestedError } from "./registry_error.ts";
+import { Damper } from "./damper.ts";
 import { isSameLease, type LeaseSet } from "./lease_set.ts";
+import { describeOrigin, isSameOrigin } from "./origin_text.ts";
 import { LONGEST_TIMER_MS, pause } from "./pause.ts";
 import type { LeaseRegistry, LeaseRequest } from "./registry.ts";
 
@@ -10,6 +13,10 @@ const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 30_000;
 /** A lease is renewed at least this long after it was taken, whatever the margin says. */
 const SHORTEST_RENEWAL_MS = 1000;
+/** An own lease that others rewrite is put back at once this often in a minute, then twice a minute. */
+const FIGHT = { freeTurns: 3, windowMs: 60_000, pauseMs: 30_000 };
+/** A lease that nobody else has written for this long is no longer contested. */
+const CONTEST_MS = 90_000;
 
 /** What membership needs of the world. */
 export interface MembershipDeps {
@@ -22,6 +29,8 @@ export interface MembershipDeps {
   /** Called when the own lease or anybody else's has changed. */
   readonly changed: () => void;
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly elapsedMs: () => number;
   readonly log: Log;
 }
 
@@ -34,11 +43,16 @@ export class Membership {
   #wake = Promise.withResolvers<void>();
   /** Settled once the lease was asked for, whatever came of it. */
   readonly #asked = Promise.withResolvers<void>();
+  readonly #damper: Damper;
+  /** What was asked for last. */
+  #asks: LeaseRequest | undefined;
+  #contest: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(deps: MembershipDeps, options: { renewMarginMs: number }) {
     this.#deps = deps;
     this.#renewMarginMs = options.renewMarginMs;
     this.#own = deps.remembered;
+    this.#damper = new Damper(FIGHT, deps.elapsedMs);
   }
 
   /** The lease of this host; `undefined` while it has none. */
@@ -49,6 +63,14 @@ export class Membership {
   /** Why the lease is not to be had, as a sentence; `undefined` once it was given. */
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** Who else writes the own lease, as a sentence; `undefined` while nobody does. */
+  get contest(): string | undefined {
+    const contest = this.#contest;
+    return contest !== undefined && this.#deps.elapsedMs() - contest.atMs < CONTEST_MS
+      ? contest.reason
+      : undefined;
   }
 
   /** Asks for the lease anew: what this host publishes has changed, or somebody took the lease. */
@@ -65,13 +87,15 @@ export class Membership {
       this.#wake = Promise.withResolvers<void>();
       let waitMs: number;
       try {
-        const lease = await this.#deps.registry.acquire(this.#deps.request(previous), { signal });
+        this.#asks = this.#deps.request(previous);
+        const lease = await this.#deps.registry.acquire(this.#asks, { signal });
         this.#accept(lease);
         previous = lease;
         retryMs = FIRST_RETRY_MS;
         waitMs = this.#untilRenewalMs(lease);
       } catch (error) {
         if (signal.aborted) break;
+        if (error instanceof ContestedError) this.#contested(error.message);
         this.#reason = error instanceof Error ? error.message : String(error);
         this.#deps.log.write("warn", "lease not acquired", { reason: this.#reason, retryInMs: retryMs });
         waitMs = retryMs;
@@ -80,6 +104,7 @@ export class Membership {
       this.#asked.resolve();
       // Not at all if `refresh()` was called since the request was made.
       await pause(waitMs, { signal, woken: this.#wake.promise });
+      await pause(this.#damper.waitMs, { signal });
     }
     this.#asked.resolve();
   }
@@ -110,17 +135,44 @@ export class Membership {
       ? update.leases.find((lease) => lease.host === host)
       : undefined;
     if (seen === undefined ? own === undefined : isSameLease(own, seen)) return;
-    if (own !== undefined) {
-      this.#deps.log.write("warn", seen === undefined ? "own lease was gone" : "own lease was changed", {
-        host,
-      });
-    }
+    // The watch may tell of an own write before the answer to it has come.
+    if (own !== undefined && !(seen !== undefined && this.#isAsked(seen))) this.#lost(own, seen);
     this.refresh();
+  }
+
+  /** Whether a lease publishes what this host asked for last. */
+  #isAsked({ parts }: Lease): boolean {
+    const asks = this.#asks?.parts ?? [];
+    return parts.length === asks.length &&
+      parts.every(({ underlayAddress, backendData }, at) =>
+        underlayAddress === asks[at]!.underlayAddress &&
+        JSON.stringify(backendData) === JSON.stringify(asks[at]!.backendData)
+      );
+  }
+
+  /** Somebody else has written or deleted the own lease. */
+  #lost(own: Lease, seen: Lease | undefined): void {
+    const { host } = own;
+    this.#damper.turn();
+    const by = seen === undefined ? "" : describeOrigin(seen.origin) || describeParts(seen);
+    const event = seen === undefined ? "own lease was gone" : "own lease was changed";
+    this.#deps.log.write("warn", event, { host, ...by !== "" && { by }, retryInMs: this.#damper.waitMs });
+    // Once it may be a person's mistake; who says who it is, or comes again, is a host.
+    const isForeign = seen?.origin !== undefined && !isSameOrigin(own.origin, seen.origin);
+    if (isForeign || this.#damper.isFight) {
+      this.#contested(
+        `the lease ${host} of this host is written by another host too${by === "" ? "" : `: ${by}`}`,
+      );
+    }
+  }
+
+  #contested(reason: string): void {
+    this.#contest = { reason, atMs: this.#deps.elapsedMs() };
   }
 
   async #previous(options: { signal: AbortSignal }): Promise<Lease | undefined> {
     try {
-      return await this.#deps.registry.previous(options);
+      return await this.#deps.registry.previous(this.#deps.request(undefined), options);
     } catch (error) {
       this.#deps.log.write("warn", "previous lease not read", { reason: String(error) });
       return undefined;
@@ -131,6 +183,7 @@ export class Membership {
     const before = this.#own;
     this.#own = lease;
     this.#reason = undefined;
+    if (before !== undefined && before.host !== lease.host) this.#contest = undefined;
     if (isSameLease(before, lease)) return;
     this.#deps.log.write("info", "lease acquired", facts(lease));
     this.#deps.changed();
@@ -141,6 +194,10 @@ export class Membership {
     const leftMs = lease.expiresAtMs - this.#deps.now();
     return Math.min(Math.max(leftMs - this.#renewMarginMs, SHORTEST_RENEWAL_MS), LONGEST_TIMER_MS);
   }
+}
+
+function describeParts({ parts }: Lease): string {
+  return parts.map(({ underlayAddress }) => formatAddress(underlayAddress)).join(" and ");
 }
 
 function facts({ host, parts }: Lease): Record<string, unknown> {

@@ -1,9 +1,10 @@
-import { type Prefix, prefixContains } from "../model/address.ts";
-import type { LeasePart } from "../model/lease.ts";
+import { type Address, formatAddress, type Prefix, prefixContains } from "../model/address.ts";
+import type { Lease, LeasePart } from "../model/lease.ts";
+import { describeOrigin } from "./origin_text.ts";
 
 /** One half of a lease and whose it is. */
 export interface Holding {
-  readonly host: string;
+  readonly lease: Lease;
   readonly part: LeasePart;
 }
 
@@ -15,13 +16,15 @@ export interface Overlap {
 
 /**
  * Finds the claims that must give way, so that the others don't overlap, in O(n log n). `holdings` is sorted in
- * place: by family, subnet, prefix length and host.
+ * place: by family, subnet, prefix length, and who was first.
  *
  * Prefixes overlap only by containment, and what a prefix contains comes right behind it. So a claim gives way
  * if the next other prefix lies inside it, or if the same prefix stands before it under another host.
+ *
+ * @param wasFirst Negative if the first of two leases was there first.
  */
-export function findOverlaps(holdings: Holding[]): Overlap[] {
-  holdings.sort(compare);
+export function findOverlaps(holdings: Holding[], wasFirst: (a: Lease, b: Lease) => number): Overlap[] {
+  holdings.sort((a, b) => compare(a, b) || wasFirst(a.lease, b.lease));
   const overlaps: Overlap[] = [];
   for (let at = 0; at < holdings.length;) {
     const first = holdings[at]!;
@@ -50,6 +53,32 @@ export function findOverlapsWith(holdings: readonly Holding[], others: readonly 
   });
 }
 
+/** Names at most so many addresses that two leases publish. */
+const NAMED_DOUBTS = 10;
+
+/** The addresses that more than one lease publishes: one of these hosts gets what is meant for the other. */
+export function sharedAddresses(holdings: readonly Holding[]): string[] {
+  const holderOf = new Map<Address, Lease>();
+  const doubts: string[] = [];
+  for (const { lease, part: { underlayAddress } } of holdings) {
+    const other = holderOf.get(underlayAddress);
+    if (other === undefined) holderOf.set(underlayAddress, lease);
+    else if (other !== lease && doubts.length < NAMED_DOUBTS) {
+      const [first, second] = [other, lease].map(nameOf);
+      doubts.push(
+        `underlay address ${formatAddress(underlayAddress)} is published by ${first} and by ${second}`,
+      );
+    }
+  }
+  return doubts;
+}
+
+/** A host as a person is told of it: what the registry calls it, and what it says of itself. */
+function nameOf({ host, origin }: Lease): string {
+  const who = describeOrigin(origin);
+  return who === "" ? host : `${host}, ${who}`;
+}
+
 /** Index of the first holding whose subnet does not begin before `subnet`. */
 function firstNotBefore(holdings: readonly Holding[], subnet: Prefix): number {
   let low = 0;
@@ -75,8 +104,7 @@ function compare(a: Holding, b: Holding): number {
   const [x, y] = [a.part.subnet, b.part.subnet];
   const order = compareAddresses(x, y);
   if (order !== 0) return order;
-  if (x.length !== y.length) return x.length - y.length;
-  return a.host < b.host ? -1 : a.host > b.host ? 1 : 0;
+  return x.length - y.length;
 }
 
 /** IPv4 first, then by first address. */

@@ -48,6 +48,17 @@ export function checkPart(part: LeasePart, { network, own, isSecond }: PartConte
   return undefined;
 }
 
+/**
+ * Whether half of a lease claims what this host claims, so that others have to decide between the two. A wider or a
+ * narrower subnet is no contest: everybody takes the side of the usual length.
+ */
+export function isContest({ subnet, underlayAddress }: LeasePart, own: Lease): boolean {
+  return own.parts.some((ours) =>
+    ours.underlayAddress === underlayAddress ||
+    ours.subnet.address === subnet.address && ours.subnet.length === subnet.length
+  );
+}
+
 function unreachableReason(address: Address): string | undefined {
   // Almost every address is an IPv4 address in between.
   if (typeof address === "number" && isOrdinary(address)) return undefined;

@@ -1,4 +1,4 @@
-import type { Lease, LeasePart, LeaseUpdate } from "../model/lease.ts";
+import type { Lease, LeasePart, LeaseUpdate, Origin } from "../model/lease.ts";
 import type { LeaseFault } from "./lease_set.ts";
 
 /** What a host asks for: who it is in the underlay, and what it publishes there. */
@@ -6,6 +6,8 @@ export interface LeaseRequest {
   readonly backendType: string;
   /** One for each family in use, IPv4 first; `backendData` is what the backend advertises. */
   readonly parts: readonly Pick<LeasePart, "underlayAddress" | "backendData">[];
+  /** Who asks. */
+  readonly origin: Origin;
 }
 
 /** Whether a registry answers. */
@@ -25,8 +27,13 @@ export interface LeaseRegistry {
   readonly contact: RegistryContact;
   /** Why the lease that was taken last lacks a family in use, one sentence each. */
   readonly shortfalls?: readonly string[];
-  /** The lease that this host held last, if the registry still knows it. */
-  previous(options: { signal: AbortSignal }): Promise<Lease | undefined>;
+  /** What only the holder of the own lease has, to be kept for the next process; `undefined` where there is none. */
+  readonly token?: string | undefined;
+  /**
+   * The lease that this host held last, if the registry still knows it. `request` is what the host would ask for
+   * without it.
+   */
+  previous(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease | undefined>;
   /** Takes a subnet of each family for this host, or renews those that it holds. */
   acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease>;
   /** Yields updates until `signal` aborts. Reconnects by itself; a gap starts over with a snapshot. */

@@ -12,6 +12,9 @@ export class RegistryError extends Error {
   }
 }
 
+/** Another host that is alive holds what this one asks for: it is not asked for again before long. */
+export class ContestedError extends RegistryError {}
+
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 

@@ -100,6 +100,7 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
     failureCount: failures.count,
     isForwarding,
     faults: desire.faults,
+    doubts: desire.doubts,
     remoteLeases: desire.remoteLeases,
     otherBackends: desire.otherBackends,
     isRemembered: desire.isRemembered,

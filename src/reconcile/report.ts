@@ -17,6 +17,8 @@ export interface PassReport {
   readonly isForwarding: boolean;
   /** Peers that were left out. */
   readonly faults: readonly PeerFault[];
+  /** What can't be right in the registry and keeps nobody out, one sentence each. */
+  readonly doubts: readonly string[];
   /** Remote leases that the pass was made for. */
   readonly remoteLeases: number;
   /** Hosts that this backend does not reach, as they have another one, one phrase a backend. */

@@ -6,6 +6,8 @@ import type { Underlay } from "../model/underlay.ts";
 export interface Remote {
   readonly leases: readonly Lease[];
   readonly faults: readonly PeerFault[];
+  /** What can't be right and keeps nobody out. */
+  readonly doubts: readonly string[];
   /** Whether this is what an earlier process knew, which may be behind the kernel. */
   readonly isRemembered: boolean;
 }
@@ -23,6 +25,7 @@ export interface WantedDeps {
 
 /** What a pass is made for. */
 export type Wanted = Desire & {
+  readonly doubts: readonly string[];
   readonly remoteLeases: number;
   /** Hosts that this backend does not reach, as they have another one: `2 hosts of backend host-gw`. */
   readonly otherBackends: readonly string[];
@@ -45,6 +48,7 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
       const wanted = {
         state,
         faults: [...unreadable, ...remote.faults, ...faults],
+        doubts: remote.doubts,
         remoteLeases: remote.leases.length,
         otherBackends: otherBackends(deps.backend, remote.leases),
         isRemembered: remote.isRemembered,

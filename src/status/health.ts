@@ -7,7 +7,12 @@ export interface HealthFacts {
   /** The last pass; `undefined` before the first. */
   readonly lastPass: PassReport | undefined;
   /** The own lease, or why there is none. */
-  readonly lease: { readonly own: Lease | undefined; readonly reason: string | undefined };
+  readonly lease: {
+    readonly own: Lease | undefined;
+    readonly reason: string | undefined;
+    /** Who else writes it, as a clause. */
+    readonly contest?: string | undefined;
+  };
   /** Why no link carries the overlay any more. */
   readonly underlay: { readonly reason: string | undefined };
   /** Why one of two families is not as the configuration asks. */
@@ -33,6 +38,9 @@ export interface Readiness {
   readonly notes: readonly string[];
 }
 
+/** Of several that claim what this host claims so many are named. */
+const NAMED_CONTESTS = 5;
+
 /** Judges whether the overlay is as desired: that it once was does not count. */
 export function readiness(facts: HealthFacts): Readiness {
   const { lastPass, lease, underlay, shortfalls, podFiles, host, rules, hasSnapshot, contact } = facts;
@@ -46,6 +54,14 @@ export function readiness(facts: HealthFacts): Readiness {
   if (lastPass === undefined) return unready("no pass was made yet");
   const reasons: string[] = [];
   if (underlay.reason !== undefined) reasons.push(underlay.reason);
+  // What others claim too they may give to the other: which of the two is reached is not for this host to see.
+  if (lease.contest !== undefined) reasons.push(`this host's place is contested: ${lease.contest}`);
+  const contests = lastPass.faults.filter(({ isContest }) => isContest);
+  for (const { host, reason } of contests.slice(0, NAMED_CONTESTS)) {
+    reasons.push(
+      `this host's place is contested by ${host}: ${reason}; one of the two has to change or leave`,
+    );
+  }
   if (!lastPass.isForwarding) reasons.push("the links of the overlay are not as they must be");
   const { failureCount, planned, failures } = lastPass;
   if (failureCount > 0) {
@@ -74,6 +90,7 @@ export function readiness(facts: HealthFacts): Readiness {
     notes.push(...rules.isMasquerading ? [] : rules.failures, ...rules.warnings);
   }
   if (podFiles.note !== undefined) notes.push(podFiles.note);
+  notes.push(...lastPass.doubts);
   for (const hosts of lastPass.otherBackends) notes.push(`${hosts}: this one does not reach them`);
   if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");
   return { isReady: reasons.length === 0, reasons, notes };

@@ -11,7 +11,7 @@ const lease = (host: string, ...parts: [subnet: string, underlay: string][]) =>
   leaseOf("host-gw", host, ...parts);
 const OWN = lease("a", ["10.244.1.0/24", "192.0.2.1"], ["fd00:10:244:1::/64", "2001:db8::1"]);
 const PEER = lease("b", ["10.244.2.0/24", "192.0.2.2"], ["fd00:10:244:2::/64", "2001:db8::2"]);
-const SEED = { existingMac: () => undefined, randomMac: 2 as never };
+const SEED = { existingMac: () => undefined, older: () => [], randomMac: 2 as never };
 
 function backend(options: PlainOptions = {}, hasNextHopObjects = true) {
   return hostGwBackend(options, { networks: NETWORKS, hasNextHopObjects });

@@ -6,7 +6,7 @@ import { leaseOf, lines, NETWORKS, underlay, underlayAddress } from "./values.ts
 
 const HERE = underlay(underlayAddress("192.0.2.1"), underlayAddress("2001:db8::1"));
 const data = (mac: string) => ({ VNI: 1, VtepMAC: mac });
-const SEED = { existingMac: () => undefined, randomMac: parseMac("0a:00:00:00:00:99") };
+const SEED = { existingMac: () => undefined, older: () => [], randomMac: parseMac("0a:00:00:00:00:99") };
 
 function backendOf(Backend: object, hasBlackholeRoute = false) {
   const { config } = parseNetworkConfig(JSON.stringify({ Network: "10.244.0.0/16", Backend }), {

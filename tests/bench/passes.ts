@@ -44,6 +44,7 @@ export async function timePasses(count: number): Promise<PassFigures> {
   let remote: Remote = {
     leases: members(2, count + 1),
     faults: [],
+    doubts: [],
     isRemembered: false,
   };
   const own = member(1);
@@ -78,7 +79,12 @@ export async function timePasses(count: number): Promise<PassFigures> {
   const firstMs = pass(4 * count + 2);
   const idle = rounds(() => pass(0));
   const join = rounds((round) => {
-    remote = { leases: [...remote.leases, member(count + 2 + round)], faults: [], isRemembered: false };
+    remote = {
+      leases: [...remote.leases, member(count + 2 + round)],
+      faults: [],
+      doubts: [],
+      isRemembered: false,
+    };
     return pass(4);
   });
   const repairs: number[] = [];

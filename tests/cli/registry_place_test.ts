@@ -22,6 +22,7 @@ const CONTEXT = {
   }],
   ownAddresses: () => [parseAddress("192.0.2.1")],
   previousSubnets: [],
+  token: undefined,
   ownChanged: () => {},
 };
 
@@ -35,6 +36,10 @@ Deno.test("registryPlace() finds the registry of this machine, which knows the h
     using place = await placeOf({ kind: "local", path: `${folder}/registry.db` });
     using opened = place.open(CONTEXT);
     assertEquals([place.name, place.isOnDisk], [`local ${folder}/registry.db`, true]);
+    const [family] = CONTEXT.families;
+    const parts = [{ underlayAddress: family!.subnetMin, backendData: null }];
+    const { signal } = new AbortController();
+    await opened.registry.acquire({ backendType: "alloc", parts, origin: {} }, { signal });
     assertEquals([opened.registry.host, opened.announce, place.readNetworkConfig], [
       "192.0.2.1",
       undefined,

@@ -114,6 +114,7 @@ export class TestHost implements AsyncDisposable {
         ...backend.desire(this.underlay, this.own, remote),
         remoteLeases: remote.length,
         otherBackends: [],
+        doubts: [],
         isRemembered: false,
       }),
       linkCreated: () => {},

@@ -10,7 +10,7 @@ import {
   parseBootIdentity,
   readBootIdentity,
 } from "../../src/host/boot_identity.ts";
-import { formatMac, parseMac } from "../../src/model/address.ts";
+import { formatMac, parseAddress, parseMac } from "../../src/model/address.ts";
 
 const FIRST = "b1d8a2c0-1111-4222-8333-0123456789ab";
 const SECOND = "c2e9b3d1-1111-4222-8333-0123456789ab";
@@ -18,7 +18,13 @@ const OWN = parseMac("0e:2a:00:00:00:01");
 const CARD = { linkName: "eth0", mac: parseMac("52:54:00:00:00:01") };
 const OTHER_CARD = { linkName: "eth0", mac: parseMac("52:54:00:00:00:02") };
 
-const BEFORE: BootIdentity = { bootId: FIRST, underlay: CARD, vteps: [{ linkName: "flannel.1", mac: OWN }] };
+const BEFORE: BootIdentity = {
+  bootId: FIRST,
+  underlay: CARD,
+  vteps: [{ linkName: "flannel.1", mac: OWN }],
+  addresses: [parseAddress("192.0.2.1"), parseAddress("2001:db8::1")],
+  holding: { registry: "etcd /coreos.com/network", token: "7587870543528943618" },
+};
 
 const answers: [
   kind: string,

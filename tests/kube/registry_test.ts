@@ -30,13 +30,13 @@ function annotationsOf(node: Json | undefined): unknown {
 onBothServers("acquire() writes flanneld's annotations, and nothing where they are there", async (server) => {
   await server.createNode(bareNode("n1", ["10.244.1.0/24"]));
   await using host = new KubeHost(server);
-  assertEquals(await host.registry.previous({ signal }), undefined);
+  assertEquals(await host.registry.previous(request("192.0.2.1"), { signal }), undefined);
   assertEquals(describe(await host.registry.acquire(request("192.0.2.1"), { signal })), N1);
   const node = await server.node("n1");
   assertEquals(annotationsOf(node), memberAnnotations("192.0.2.1"));
   await host.registry.acquire(request("192.0.2.1"), { signal });
   assertEquals(await server.node("n1"), node);
-  assertEquals(describe((await host.registry.previous({ signal }))!), N1);
+  assertEquals(describe((await host.registry.previous(request("192.0.2.1"), { signal }))!), N1);
 });
 
 onBothServers("acquire() in dual stack writes both halves", async (server) => {
@@ -82,7 +82,7 @@ onBothServers("addresses that an operator wrote into the node are found", async 
   const annotations = { [KEYS.nodeAddress[2]]: "198.51.100.1", [KEYS.nodeAddress[10]]: "no address" };
   await server.createNode({ ...node, metadata: { ...node.metadata as Json, annotations } });
   await using host = new KubeHost(server);
-  await host.registry.previous({ signal });
+  await host.registry.previous(request("192.0.2.1"), { signal });
   assertEquals([host.registry.publicAddress(2), host.registry.publicAddress(10)], [0xc6336401, undefined]);
   assertEquals(host.said.map(({ event }) => event), ["annotation doubted"]);
 });

@@ -110,6 +110,7 @@ export function request(...addresses: readonly string[]): LeaseRequest {
       underlayAddress: parseAddress(address),
       backendData: { VNI: 1, VtepMAC: "0e:00:00:00:00:01" },
     })),
+    origin: {},
   };
 }
 

@@ -66,7 +66,7 @@ Deno.test("a host finds its lease again by its address, and renews it without wa
   const first = await host.registry.acquire(request("192.0.2.1"), { signal });
   const before = await server.client.range(prefix, { signal });
   using again = new EtcdHost(server, prefix, { addresses: ["192.0.2.1"] });
-  assertEquals((await again.registry.previous({ signal }))?.host, first.host);
+  assertEquals((await again.registry.previous(request("192.0.2.1"), { signal }))?.host, first.host);
   const second = await again.registry.acquire(request("192.0.2.1"), { signal });
   assertEquals(second.host, first.host);
   assertEquals((await server.client.range(prefix, { signal })).entries, before.entries);
@@ -88,7 +88,10 @@ Deno.test("a host takes the subnet that it had before, if nobody else has it", a
   using host = new EtcdHost(server, prefix, { addresses: ["192.0.2.1"], previousSubnets });
   assertEquals(subnetsOf(await host.registry.acquire(request("192.0.2.1"), { signal })), ["10.5.77.0/24"]);
   using late = new EtcdHost(server, prefix, { addresses: ["192.0.2.2"], previousSubnets });
-  assertNotEquals(subnetsOf(await late.registry.acquire(request("192.0.2.2"), { signal })), ["10.5.77.0/24"]);
+  const [part] = request("192.0.2.2").parts;
+  const backendData = { VNI: 1, VtepMAC: "aa:bb:cc:dd:ee:02" };
+  const other = { ...request(), parts: [{ ...part!, backendData }] };
+  assertNotEquals(subnetsOf(await late.registry.acquire(other, { signal })), ["10.5.77.0/24"]);
   assertEquals(late.said.map(({ event }) => event), ["previous subnet not taken"]);
 });
 

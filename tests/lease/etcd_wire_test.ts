@@ -14,7 +14,13 @@ for (const [prefix, end] of ends) {
 }
 
 Deno.test("entryOf() fills in what the gateway leaves out because it is zero", () => {
-  assertEquals(entryOf({ key: toBase64("k") }), { key: "k", value: "", modRevision: 0, lease: "0" });
+  assertEquals(entryOf({ key: toBase64("k") }), {
+    key: "k",
+    value: "",
+    modRevision: 0,
+    createRevision: 0,
+    lease: "0",
+  });
 });
 
 Deno.test("entryOf() keeps a lease's name as text, since a number would lose its last digits", () => {
@@ -36,7 +42,7 @@ const ONE =
 Deno.test("rangeSchema reads an answer with keys, and one without any", () => {
   assertEquals(rangeSchema.parse(JSON.parse(NONE)).kvs, undefined);
   assertEquals(rangeSchema.parse(JSON.parse(ONE)).kvs!.map(entryOf), [
-    { key: "/a", value: "x", modRevision: 2, lease: "0" },
+    { key: "/a", value: "x", modRevision: 2, createRevision: 2, lease: "0" },
   ]);
 });
 

@@ -58,7 +58,6 @@ export class EtcdHost implements Disposable {
     }, {
       prefix,
       families: addresses.length === 2 ? [IPV4, IPV6] : [IPV4],
-      ownAddresses: () => addresses.map(parseAddress),
       previousSubnets: [],
       ...others,
     });
@@ -100,6 +99,7 @@ export function request(...addresses: readonly (string | Address)[]): LeaseReque
       underlayAddress: typeof address === "string" ? parseAddress(address) : address,
       backendData: { VNI: 1, VtepMAC: "aa:bb:cc:dd:ee:ff" },
     })),
+    origin: {},
   };
 }
 

@@ -11,7 +11,7 @@ Deno.test.beforeAll(async () => {
 Deno.test.afterAll(() => server[Symbol.asyncDispose]());
 
 function writerFor(ttlMs: number): EtcdWriter {
-  return new EtcdWriter(server.client, { ttlMs, now: () => nowMs++ });
+  return new EtcdWriter(server.client, { ttlMs, now: () => nowMs++, tokens: new Set() });
 }
 
 async function entryAt(key: string) {

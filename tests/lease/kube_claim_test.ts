@@ -14,6 +14,7 @@ const REQUEST: LeaseRequest = {
     { underlayAddress: parseAddress("192.0.2.7"), backendData: { VNI: 1, VtepMAC: "12:c6:65:89:b4:e3" } },
     { underlayAddress: parseAddress("2001:db8::7"), backendData: { VNI: 1, VtepMAC: "12:c6:65:89:b4:e4" } },
   ],
+  origin: {},
 };
 /** What flanneld 0.20.2 writes for that request. */
 const WRITTEN = {
@@ -27,7 +28,7 @@ const WRITTEN = {
 
 function node(annotations: Record<string, string> | undefined, podCIDRs: string[]): KubeNode {
   return {
-    metadata: { name: "n7", uid: "u", resourceVersion: "1", annotations },
+    metadata: { name: "n7", uid: "u", resourceVersion: "1", creationTimestamp: "", annotations },
     spec: { podCIDRs, podCIDR: podCIDRs[0] },
   };
 }

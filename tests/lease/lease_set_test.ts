@@ -31,7 +31,7 @@ Deno.test("LeaseSet.remote() is undefined before the first snapshot, whatever ca
   set.apply({ kind: "released", host: "a" });
   assertEquals(set.remote(OWN, NETWORKS), undefined);
   set.apply({ kind: "snapshot", leases: [] });
-  assertEquals(set.remote(OWN, NETWORKS), { leases: [], faults: [], isRemembered: false });
+  assertEquals(set.remote(OWN, NETWORKS), { leases: [], faults: [], doubts: [], isRemembered: false });
 });
 
 Deno.test("LeaseSet.remote() leaves out the own lease, which is no fault", () => {
@@ -51,7 +51,7 @@ Deno.test("LeaseSet.apply() takes over what a later snapshot says of a host that
 const faulty: [leases: Lease[], faults: LeaseFault[], left: string[], why: string][] = [
   [
     [lease("a", "10.244.1.0/24", "192.0.2.2")],
-    [{ host: "a", reason: "subnet 10.244.1.0/24 overlaps ours, 10.244.1.0/24" }],
+    [{ host: "a", reason: "subnet 10.244.1.0/24 overlaps ours, 10.244.1.0/24", isContest: true }],
     [],
     "it claims the own subnet",
   ],
@@ -111,7 +111,7 @@ const faulty: [leases: Lease[], faults: LeaseFault[], left: string[], why: strin
   ],
   [
     [lease("a", "10.244.2.0/24", "192.0.2.1")],
-    [{ host: "a", reason: "underlay address 192.0.2.1 is ours" }],
+    [{ host: "a", reason: "underlay address 192.0.2.1 is ours", isContest: true }],
     [],
     "it claims the own underlay address",
   ],
@@ -191,7 +191,7 @@ Deno.test("LeaseSet.remote() keeps the half of a lease that is in order", () => 
   assertEquals(leases.map(({ parts }) => parts.map(({ subnet }) => formatPrefix(subnet))), [[
     "fd00:244:0:2::/64",
   ]]);
-  assertEquals(faults, [{ host: "a", reason: "underlay address 192.0.2.1 is ours" }]);
+  assertEquals(faults, [{ host: "a", reason: "underlay address 192.0.2.1 is ours", isContest: true }]);
 });
 
 Deno.test("LeaseSet.remote() drops in silence the half of a family that is not in use here", () => {
@@ -256,12 +256,16 @@ Deno.test("LeaseSet.remote() has those who said the same for longer first, also 
   assertEquals(order(set), ["b", "c", "a"]);
   const moved = lease("b", "10.244.3.0/24", "192.0.2.33");
   set.apply({ kind: "held", lease: moved });
+  assertEquals(order(set), ["b", "c", "a"], "another address is no new claim on a MAC");
+  const [part] = moved.parts;
+  const renamed = { ...moved, parts: [{ ...part!, backendData: { VNI: 1, VtepMAC: "0e:2a:00:00:00:63" } }] };
+  set.apply({ kind: "held", lease: renamed });
   assertEquals(order(set), ["c", "a", "b"]);
-  set.apply({ kind: "snapshot", leases: [a!, moved, c!] });
+  set.apply({ kind: "snapshot", leases: [a!, renamed, c!] });
   assertEquals(order(set), ["c", "a", "b"], "a snapshot that says the same changes nothing");
   const later = new LeaseSet();
   later.remember(set.all!);
-  later.apply({ kind: "snapshot", leases: [a!, moved, c!] });
+  later.apply({ kind: "snapshot", leases: [a!, renamed, c!] });
   assertEquals(order(later), ["c", "a", "b"]);
 });
 
@@ -281,4 +285,48 @@ Deno.test("LeaseSet takes what is remembered for all there is, until the first s
   ]]);
   set.remember([]);
   assertEquals(set.of("b"), remembered, "memory never stands over knowledge");
+});
+
+Deno.test("LeaseSet.remote() lets the older claim on a subnet stand, whatever the hosts are called", () => {
+  const first = lease("z", "10.244.2.0/24", "192.0.2.26");
+  const newcomer = lease("a", "10.244.2.0/24", "192.0.2.2");
+  const reason = "subnet 10.244.2.0/24 overlaps 10.244.2.0/24 of z";
+  const seen = setOf(OWN, first);
+  seen.apply({ kind: "held", lease: newcomer });
+  const listed = setOf(OWN, { ...newcomer, since: 2 }, { ...first, since: 1 });
+  for (const set of [seen, listed]) {
+    assertEquals(hosts(set), ["z"]);
+    assertEquals(set.remote(OWN, NETWORKS)!.faults, [{ host: "a", reason }]);
+  }
+  // Another address, or another MAC, does not make the first one a newcomer.
+  seen.apply({ kind: "held", lease: lease("z", "10.244.2.0/24", "192.0.2.99") });
+  assertEquals(hosts(seen), ["z"]);
+});
+
+Deno.test("LeaseSet.remote() says by whom the own place is contested, as far as that host says who it is", () => {
+  const origin = { name: "node7", card: "52:54:00:00:00:07" };
+  const set = setOf(OWN, { ...lease("a", "10.244.2.0/24", "192.0.2.1"), origin });
+  assertEquals(set.remote(OWN, NETWORKS)!.faults, [{
+    host: "a",
+    reason: "underlay address 192.0.2.1 is ours; it is node7 (card 52:54:00:00:00:07)",
+    isContest: true,
+  }]);
+});
+
+Deno.test("LeaseSet.remote() names an address that two other hosts publish, and builds upon both", () => {
+  const set = setOf(OWN, lease("a", "10.244.2.0/24", "192.0.2.9"), lease("b", "10.244.3.0/24", "192.0.2.9"));
+  assertEquals(set.remote(OWN, NETWORKS)!.doubts, ["underlay address 192.0.2.9 is published by a and by b"]);
+  assertEquals(hosts(set), ["a", "b"]);
+});
+
+Deno.test("LeaseSet.olderThan() is who was there before the own lease; everybody, while that is not in the set", () => {
+  const [a, b] = [lease("a", "10.244.2.0/24", "192.0.2.2"), lease("b", "10.244.3.0/24", "192.0.2.3")];
+  const set = setOf({ ...b, since: 3 }, { ...OWN, since: 2 }, { ...a, since: 1 });
+  const older = (own: Lease | undefined) => set.olderThan(own).map(({ host }) => host);
+  assertEquals([older(OWN), older(undefined)], [["a"], ["a", "me", "b"]]);
+  set.apply({
+    kind: "held",
+    lease: { ...a, parts: [{ ...a.parts[0]!, backendData: { VNI: 7 } }], since: 1 },
+  });
+  assertEquals(older(OWN), [], "whoever says something new stands behind");
 });

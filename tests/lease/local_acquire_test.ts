@@ -22,9 +22,9 @@ Deno.test("acquire() takes a free subnet of each family for a day, and says what
   assertEquals(lease.backendType, "vxlan");
   assertEquals(lease.expiresAtMs, world.nowMs + 24 * HOUR_MS);
   assertMatch(subnets(lease)!.join(" "), /^10\.244\.\d+\.0\/24 fd00:244:0:[0-9a-f]+::\/64$/);
-  assertEquals(await registry.previous({ signal }), lease);
+  assertEquals(await registry.previous(request("192.0.2.1"), { signal }), lease);
   using again = world.open("192.0.2.1", { families: [IPV4, IPV6] });
-  assertEquals(await again.previous({ signal }), lease);
+  assertEquals(await again.previous(request("192.0.2.1"), { signal }), lease);
 });
 
 Deno.test("acquire() renews: the subnet stays, the end time moves, what the host publishes changes", async () => {
@@ -73,7 +73,7 @@ Deno.test("acquire() adds a family to the lease and takes one away, and keeps th
   assertEquals([two.parts.length, subnets(two)![0]], [2, subnets(one)![0]]);
   const only6 = await world.open("h", { families: [IPV6] }).acquire(request("2001:db8::1"), { signal });
   assertEquals(subnets(only6), [subnets(two)![1]!]);
-  assertEquals((await both.previous({ signal }))?.parts.length, 1);
+  assertEquals((await both.previous(request("192.0.2.1"), { signal }))?.parts.length, 1);
 });
 
 Deno.test("acquire() takes the previous subnet if it is free, and the own lease before it", async () => {
@@ -114,7 +114,7 @@ Deno.test("acquire() takes again what this process held when its lease is gone f
   const registry = world.open("a");
   const lease = await registry.acquire(request("192.0.2.1"), { signal });
   world.sql("DELETE FROM lease");
-  assertEquals(await registry.previous({ signal }), undefined);
+  assertEquals(await registry.previous(request("192.0.2.1"), { signal }), undefined);
   assertEquals(subnets(await registry.acquire(request("192.0.2.1"), { signal })), subnets(lease));
 });
 
@@ -146,7 +146,7 @@ Deno.test("acquire() leaves no half of a lease behind when the second family has
   await world.open("a", { families }).acquire(request("192.0.2.1", "2001:db8::1"), { signal });
   const late = world.open("b", { families });
   await assertRejects(() => late.acquire(request("192.0.2.2", "2001:db8::2"), { signal }), RegistryError);
-  assertEquals(await late.previous({ signal }), undefined);
+  assertEquals(await late.previous(request("192.0.2.1"), { signal }), undefined);
 });
 
 Deno.test("acquire() keeps a reservation, a lease that somebody made without an end", async () => {
@@ -161,7 +161,7 @@ Deno.test("acquire() keeps a reservation, a lease that somebody made without an 
 Deno.test("acquire() refuses backend data that others would not read", async () => {
   await using world = new LocalWorld();
   const parts = [{ ...request("192.0.2.1").parts[0]!, backendData: "x".repeat(4096) }];
-  const asked = world.open("a").acquire({ backendType: "vxlan", parts }, { signal });
+  const asked = world.open("a").acquire({ ...request("192.0.2.1"), parts }, { signal });
   await assertRejects(
     () => asked,
     RegistryError,

@@ -36,7 +36,8 @@ Deno.test("watch() says what this process writes as well", async () => {
 
 Deno.test("watch() releases what has ended, once for everybody, and lets an agent that starts renew first", async () => {
   await using world = new LocalWorld();
-  const [a, b] = [world.open("a"), world.open("b")];
+  const silent = { beatMs: Infinity };
+  const [a, b] = [world.open("a", silent), world.open("b", silent)];
   await a.acquire(request("192.0.2.1"), { signal });
   await b.acquire(request("192.0.2.2"), { signal });
   await using watchA = new Watcher(a);
@@ -136,7 +137,7 @@ Deno.test("watch() reads 20,000 leases in under a second, and a look at an uncha
     random: () => 0n,
     log: { write: () => {}, with: () => deps.log },
   };
-  const reader = new LocalReader(file, { ...deps, host: "a", ttlMs: HOUR_MS, refused: () => {} });
+  const reader = new LocalReader(file, { ...deps, host: () => "a", ttlMs: HOUR_MS, refused: () => {} });
   reader.read();
   const unchangedMs = performance.now();
   for (let n = 0; n < 1000; n++) assertEquals(reader.read(), []);

@@ -22,9 +22,10 @@ export function subnetsOf(network: string, subnetLength: number, min: string, ma
 export function request(...underlayAddresses: string[]): LeaseRequest {
   const parts = underlayAddresses.map((address) => ({
     underlayAddress: parseAddress(address),
-    backendData: { VNI: 1, VtepMAC: "0e:2a:00:00:00:01" },
+    // Each host has a MAC of its own.
+    backendData: { VNI: 1, VtepMAC: `0e:2a:00:00:00:${hex(Number(parseAddress(address)) & 255)}` },
   }));
-  return { backendType: "vxlan", parts };
+  return { backendType: "vxlan", parts, origin: {} };
 }
 
 /** A lease as a registry may say it. */

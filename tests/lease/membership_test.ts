@@ -75,9 +75,10 @@ async function withMembership(
   const membership = new Membership({
     registry,
     leases,
-    request: () => ({ backendType: "vxlan", parts: [] }),
+    request: () => ({ backendType: "vxlan", parts: [], origin: {} }),
     changed: () => changes++,
     now: () => Date.now(),
+    elapsedMs: () => performance.now(),
     log,
   }, { renewMarginMs: options.renewMarginMs ?? 0 });
   const controller = new AbortController();
@@ -259,9 +260,10 @@ function membershipOf(
   return new Membership({
     registry,
     leases: new LeaseSet(),
-    request: () => ({ backendType: "vxlan", parts: [] }),
+    request: () => ({ backendType: "vxlan", parts: [], origin: {} }),
     changed: () => {},
     now: () => 0,
+    elapsedMs: () => 0,
     log,
     ...overrides,
   }, { renewMarginMs: 0 });
@@ -347,7 +349,7 @@ Deno.test("Membership asks with the lease that it held last, also in an earlier 
     registryWith({
       previous: () => Promise.resolve(earlier),
       acquire: () => {
-        if (asked.length === 1) membership.refresh();
+        if (asked.length === 2) membership.refresh();
         else controller.abort();
         return Promise.resolve(OWN);
       },
@@ -355,12 +357,12 @@ Deno.test("Membership asks with the lease that it held last, also in an earlier 
     {
       request: (previous) => {
         asked.push(previous);
-        return { backendType: "vxlan", parts: [] };
+        return { backendType: "vxlan", parts: [], origin: {} };
       },
     },
   );
   await endsInTime(membership.hold({ signal: controller.signal }));
-  assertEquals(asked, [earlier, OWN]);
+  assertEquals(asked, [undefined, earlier, OWN], "first what it would ask for without one");
 });
 
 Deno.test("Membership asks even where it can't be told what it held last", async () => {

@@ -60,6 +60,7 @@ function desire(remote: readonly Lease[]) {
     ...backend.desire(underlay, dualLease(1), remote),
     remoteLeases: remote.length,
     otherBackends: [],
+    doubts: [],
     isRemembered: false,
   };
 }
@@ -165,6 +166,7 @@ Deno.test("reconcileOnce() reports a pass that found all in place, and says so o
     faults: [],
     remoteLeases: 0,
     otherBackends: [],
+    doubts: [],
     isRemembered: false,
   });
   assertEquals(said.map(([level, event]) => [level, event]), [["debug", "pass ended"]]);

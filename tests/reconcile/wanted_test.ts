@@ -32,7 +32,12 @@ function world() {
   const state = {
     underlay: {} as Underlay,
     own: OWN as Lease | undefined,
-    remote: { leases: [PEER], faults: [{ host: "b", reason: "by the set" }], isRemembered: false } as
+    remote: {
+      leases: [PEER],
+      faults: [{ host: "b", reason: "by the set" }],
+      doubts: [],
+      isRemembered: false,
+    } as
       | Remote
       | undefined,
     unreadable: [{ host: "a", reason: "by the registry" }],
@@ -68,7 +73,7 @@ const changes: [
 ][] = [
   ["the underlay", { underlay: {} as Underlay }],
   ["the own lease", { own: { ...OWN } }],
-  ["somebody else's lease", { remote: { leases: [], faults: [], isRemembered: false } }],
+  ["somebody else's lease", { remote: { leases: [], faults: [], doubts: [], isRemembered: false } }],
   ["what can't be read", { unreadable: [] }],
 ];
 
@@ -92,7 +97,7 @@ Deno.test("wantedState() counts the hosts that its backend does not reach, by ba
   const others = [["b", "host-gw"], ["c", "host-gw"], ["d", "wireguard"], ["e", "vxlan"]].map(
     ([host, backendType]) => ({ ...PEER, host: host!, backendType: backendType! }),
   );
-  state.remote = { leases: others, faults: [], isRemembered: false };
+  state.remote = { leases: others, faults: [], doubts: [], isRemembered: false };
   assertEquals(wanted()?.otherBackends, ["2 hosts of backend host-gw", "1 host of backend wireguard"]);
   backend.leaseType = "";
   state.remote = { ...state.remote };

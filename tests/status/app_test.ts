@@ -89,6 +89,7 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
     faults: [{ host: "b", reason: "subnet overlaps" }],
     remoteLeases: 7,
     otherBackends: [],
+    doubts: [],
     isRemembered: false,
   });
   const rules = {

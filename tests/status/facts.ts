@@ -41,6 +41,7 @@ export function pass(changes: Partial<PassReport> = {}): PassReport {
     faults: [],
     remoteLeases: 0,
     otherBackends: [],
+    doubts: [],
     isRemembered: false,
     ...changes,
   };

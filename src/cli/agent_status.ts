@@ -1,0 +1,60 @@
+import type { LeaseSet } from "../lease/lease_set.ts";
+import type { Membership } from "../lease/membership.ts";
+import type { LeaseRegistry } from "../lease/registry.ts";
+import type { PassReport } from "../reconcile/report.ts";
+import type { StatusDeps } from "../status/app.ts";
+import { readiness } from "../status/health.ts";
+import type { PassTotals } from "./after_pass.ts";
+import type { HostKeeper } from "./host_keeper.ts";
+import type { LeftoverKeeper } from "./leftover_keeper.ts";
+import type { PodFiles } from "./pod_files.ts";
+import type { RulesKeeper } from "./rules_keeper.ts";
+import type { UnderlayFollower } from "./underlay_follower.ts";
+
+/** Who knows how this host is. */
+export interface AgentParts {
+  readonly lastPass: () => PassReport | undefined;
+  /** What the registry is called in messages. */
+  readonly registryName: string;
+  readonly registry: LeaseRegistry;
+  readonly leases: LeaseSet;
+  readonly membership: Membership;
+  readonly underlay: UnderlayFollower;
+  readonly podFiles: PodFiles;
+  readonly host: HostKeeper;
+  readonly rules: RulesKeeper;
+  readonly leftovers: LeftoverKeeper;
+  readonly totals: PassTotals;
+}
+
+/** What the status endpoints of a member of the overlay answer from. */
+export function statusOf(parts: AgentParts): StatusDeps {
+  const { lastPass, registry, leases, membership, underlay, podFiles, host, rules, leftovers, totals } =
+    parts;
+  return {
+    health: () =>
+      readiness({
+        lastPass: lastPass(),
+        lease: membership,
+        underlay,
+        shortfalls: underlay.current.shortfalls ?? registry.shortfalls ?? [],
+        podFiles,
+        host: host.report,
+        rules: rules.facts,
+        contact: registry.contact,
+        hasSnapshot: leases.isKnown,
+      }),
+    lastPass,
+    underlay: () => underlay.current,
+    ownLease: () => membership.own,
+    registry: () => ({
+      name: parts.registryName,
+      heardAtMs: registry.contact.heardAtMs,
+      reason: registry.contact.reason,
+    }),
+    totals: () => totals,
+    rules: () => rules.facts,
+    host: () => host.report,
+    pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
+  };
+}

@@ -1,0 +1,56 @@
+import {
+  BOOT_ID_PATH,
+  type BootAnswer,
+  type BootIdentity,
+  bootIdentityPath,
+  compareBoots,
+  keepBootIdentity,
+  readBootIdentity,
+} from "../host/boot_identity.ts";
+import { replaceFile } from "../cni/replace_file.ts";
+import type { Log } from "../log/log.ts";
+import type { Address } from "../model/address.ts";
+import type { Underlay } from "../model/underlay.ts";
+import type { Libc } from "../netlink/ffi.ts";
+import { orNothing } from "./best_effort.ts";
+
+/** The link that a machine is told from another by. */
+export function cardOf({ linkName, mac }: Underlay): BootIdentity["underlay"] {
+  return mac === undefined ? undefined : { linkName, mac };
+}
+
+/** Knows what was in use when the agent ran last, and keeps what is in use for the next one. */
+export class BootKeeper {
+  readonly #path: string;
+  readonly #log: Log;
+  readonly #bootId: string;
+  readonly #before: BootIdentity | string;
+
+  constructor(subnetFilePath: string, deps: { readonly libc: Libc; readonly log: Log }) {
+    const { libc, log } = deps;
+    this.#path = bootIdentityPath(subnetFilePath);
+    this.#log = log;
+    this.#bootId = orNothing("boot not looked up", log, () => libc.readSysctl(BOOT_ID_PATH)) ?? "";
+    this.#before = readBootIdentity(this.#path);
+  }
+
+  /** This host's addresses in the underlay when an agent of this boot ran last. */
+  get lastAddresses(): readonly Address[] {
+    const before = this.#before;
+    return typeof before === "string" || before.bootId !== this.#bootId ? [] : before.addresses;
+  }
+
+  /** What has happened since the agent ran last, now that the underlay is known. */
+  look(underlay: Underlay): BootAnswer {
+    const answer = compareBoots(this.#before, { bootId: this.#bootId, underlay: cardOf(underlay) });
+    this.#log.write("info", "boot looked up", { boot: answer.kind, reason: answer.reason });
+    return answer;
+  }
+
+  /** Sees to it that the next agent knows what is in use. */
+  keep(identity: Omit<BootIdentity, "bootId">): void {
+    orNothing("boot not noted", this.#log, () => {
+      keepBootIdentity(this.#path, { bootId: this.#bootId, ...identity }, replaceFile);
+    });
+  }
+}

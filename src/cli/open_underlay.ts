@@ -1,0 +1,47 @@
+import type { NetworkConfig } from "../config/network.ts";
+import type { Options } from "../config/options.ts";
+import type { Log } from "../log/log.ts";
+import type { Address, Ipv4, Ipv6 } from "../model/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import type { Libc } from "../netlink/ffi.ts";
+import { observeHostNetwork } from "../underlay/host_network.ts";
+import { chooseUnderlay } from "../underlay/underlay.ts";
+import { UnderlayFollower } from "./underlay_follower.ts";
+
+/** What the underlay is chosen by, and who hears of it. What can change while the agent runs is a function. */
+export interface UnderlayPlace {
+  readonly options: Options;
+  readonly config: NetworkConfig;
+  readonly libc: Libc;
+  readonly client: NetlinkClient;
+  readonly log: Log;
+  /** Told why there is no underlay yet. */
+  readonly waiting: (reason: string) => void;
+  /** Called after another choice. */
+  readonly changed: () => void;
+  /** Addresses that the registry says this host is reached at; stronger than flags. */
+  readonly publicAddresses: () => { readonly publicIp?: Ipv4; readonly publicIpv6?: Ipv6 };
+  /** Addresses that the cluster knows this host by, as a node's InternalIP; they break ties. */
+  readonly nodeAddresses: () => readonly Address[];
+  /** What was in use when the agent of this boot last ran, or what the own lease publishes; best first. */
+  readonly lastAddresses: () => readonly Address[];
+  /** The bridge that pods are on, as the conflist names it. */
+  readonly bridgeName: () => string | undefined;
+  /** Where others are in the underlay, by which another address is proved. */
+  readonly peers: () => Iterable<{ readonly host: string; readonly address: Address }>;
+}
+
+/** Waits until there is an underlay, and follows it. */
+export async function openUnderlay(
+  place: UnderlayPlace,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<UnderlayFollower> {
+  const { options, config, client, log, waiting, changed, publicAddresses } = place;
+  const families = config.families.map(({ family }) => family);
+  return await UnderlayFollower.open({
+    choose: () => chooseUnderlay(observeHostNetwork(client), { ...options, ...publicAddresses(), families }),
+    changed,
+    elapsedMs: () => performance.now(),
+    log,
+  }, { waiting, maxAgeMs: options.resyncMs, signal });
+}

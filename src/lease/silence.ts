@@ -1,0 +1,37 @@
+import { pause } from "./pause.ts";
+
+/** A look is repeated at the latest after this long: most who live show it sooner. */
+const LOOK_MS = 2000;
+/** Ages are told in whole seconds. */
+const ROUNDING_MS = 1000;
+
+/**
+ * Finds out whether the holder of a lease is gone: it has shown no sign of life for `silentMs`. A holder that shows
+ * one meanwhile lives.
+ *
+ * @param ageSeconds Seconds since the last sign of life; `undefined` where the lease has ended.
+ * @param options.waits Whether a holder that may be gone is waited for; else it counts as living.
+ */
+export async function untilSilent(
+  ageSeconds: () => Promise<number | undefined>,
+  options: {
+    readonly silentMs: number;
+    readonly waits: boolean;
+    /** Stands in for the clock in tests. */
+    readonly pause?: typeof pause;
+  },
+  { signal }: { readonly signal: AbortSignal },
+): Promise<boolean> {
+  const { silentMs, waits, pause: wait = pause } = options;
+  let lastMs = -Infinity;
+  for (;;) {
+    const seconds = await ageSeconds();
+    if (seconds === undefined) return true;
+    const ageMs = seconds * 1000;
+    if (ageMs >= silentMs) return true;
+    if (!waits || ageMs + ROUNDING_MS < lastMs) return false;
+    lastMs = ageMs;
+    await wait(Math.min(silentMs - ageMs, LOOK_MS), { signal });
+    signal.throwIfAborted();
+  }
+}
