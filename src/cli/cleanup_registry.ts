@@ -144,9 +144,9 @@ async function planKube(
   options: RegistryOptions & { kind: "kube" },
   { environment, ownAddresses, machine, stack, signal }: OwnLeaseDeps,
 ): Promise<CleanupStep[]> {
-  const { identityOf, KubeRegistry } = await import("../lease/kube.ts");
+  const { KubeRegistry } = await import("../lease/kube.ts");
   const { STRATEGIC_MERGE_PATCH } = await import("../lease/kube_client.ts");
-  const { findApiServer } = await import("../lease/kube_config.ts");
+  const { findApiServer, identityOf } = await import("../lease/kube_config.ts");
   const { annotationKeys, annotationOf, originOf } = await import("../lease/kube_node.ts");
   const { apiUrl: url, kubeconfigFile, annotationPrefix } = options;
   const identity = identityOf(environment);

@@ -114,9 +114,9 @@ async function kubePlace(
   deps: RegistryPlaceDeps,
 ): Promise<RegistryPlace> {
   const { log, environment } = deps;
-  const { identityOf, KubeRegistry } = await import("../lease/kube.ts");
+  const { KubeRegistry } = await import("../lease/kube.ts");
   const { KubeAnnouncer } = await import("../lease/kube_announcer.ts");
-  const { findApiServer } = await import("../lease/kube_config.ts");
+  const { findApiServer, identityOf } = await import("../lease/kube_config.ts");
   const identity = identityOf(environment);
   const { apiUrl: url, kubeconfigFile, annotationPrefix, clearsCondition } = options;
   const access = await findApiServer({ url, kubeconfigFile }, { readTextFile, environment });

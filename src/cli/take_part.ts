@@ -91,6 +91,7 @@ export async function takePart(
     log,
     waiting: workplace.waiting,
     changed: () => {
+      opened?.registry.moved?.();
       membership.refresh();
       announcer?.nudge();
     },

@@ -7,6 +7,7 @@ import { Contact } from "./contact.ts";
 import { type EtcdTaker, findOwn, takeEtcdLease } from "./etcd_acquire.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { readEntry, shownHost } from "./etcd_format.ts";
+import { LeftConnectionError } from "./http_door.ts";
 import { explained, isAway, reasonOf, TurnedAwayError } from "./etcd_reason.ts";
 import type { EtcdChange, EtcdEntry } from "./etcd_wire.ts";
 import { LinkedAbort } from "./linked_abort.ts";
@@ -94,6 +95,7 @@ export class EtcdRegistry implements LeaseRegistry {
   readonly #revisions = new Revisions();
   #previousSubnets: readonly Prefix[];
   readonly #tokens = new Set<string>();
+  readonly #living = new Set<string>();
   #host: string | undefined;
   #token: string | undefined;
   /** The member that watches. */
@@ -145,6 +147,7 @@ export class EtcdRegistry implements LeaseRegistry {
       families,
       previousSubnets: this.#previousSubnets,
       tokens: this.#tokens,
+      living: this.#living,
       ttlMs,
       silentMs: beatMs * MISSED_BEATS,
       now,
@@ -169,6 +172,10 @@ export class EtcdRegistry implements LeaseRegistry {
       this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
       return lease;
     });
+  }
+
+  moved(): void {
+    this.#client.leaveConnections();
   }
 
   async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
@@ -215,6 +222,7 @@ export class EtcdRegistry implements LeaseRegistry {
       } catch (error) {
         if (signal.aborted) return;
         if (isRelist) reached = undefined;
+        else if (error instanceof LeftConnectionError) backOff.reset();
         else {
           const cause = ended.signal.aborted ? ended.signal.reason : error;
           this.#contact.lost(reasonOf(cause, this.#client.endpoint));

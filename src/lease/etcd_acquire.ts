@@ -8,7 +8,7 @@ import type { EtcdClient } from "./etcd_client.ts";
 import { formatLeaseValue, formatSubnetKey, parseSubnetKey, readEntry } from "./etcd_format.ts";
 import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
 import { absent, EtcdWriter, NO_LEASE, noneSince, unchanged } from "./etcd_write.ts";
-import { type Candidate, type Claim, isOrphan, ownClaims, PROOFS } from "./own_lease.ts";
+import { type Candidate, type Claim, holdsUnseen, isOrphan, ownClaims, PROOFS } from "./own_lease.ts";
 import { describeOrigin, saidBy } from "./origin_text.ts";
 import { pause } from "./pause.ts";
 import type { LeaseRequest } from "./registry.ts";
@@ -31,6 +31,8 @@ export interface EtcdTaker {
   readonly previousSubnets: readonly Prefix[];
   /** The etcd leases that this host has lived by: what was granted is added before it is used. */
   readonly tokens: Set<string>;
+  /** The etcd leases of those who were seen to live: what is theirs is not this host's, however alike they are. */
+  readonly living: Set<string>;
   readonly ttlMs: number;
   /** A holder that has shown no sign of life for so long is gone. */
   readonly silentMs: number;
@@ -85,12 +87,17 @@ async function provenClaims(
   const proven: Claim<Held>[] = [];
   for (const claim of ownClaims(held, { origin, parts, tokens, previousSubnets })) {
     const { isDoubtful, candidate } = claim;
+    if (isDoubtful && taker.living.has(candidate.token ?? "")) continue;
     // One is enough; what else is in doubt is looked at again when the lease is renewed.
     const waits = !proven.some(({ candidate }) => isKept(candidate.lease, taker));
-    const isSilent = () =>
-      untilSilent(() => client.ageOf(candidate.entry.lease, options), { ...taker, waits }, options);
-    if (!isDoubtful || candidate.token === undefined || await isSilent()) proven.push(claim);
+    const { token } = candidate;
+    const isProven = !isDoubtful ||
+      (token === undefined
+        ? holdsUnseen(claim)
+        : await untilSilent(() => client.ageOf(token, options), { ...taker, waits }, options));
+    if (isProven) proven.push(claim);
     else {
+      if (waits && token !== undefined) taker.living.add(token);
       const who = describeOrigin(candidate.lease.origin);
       log.write("info", "lease of a living host left alone", { host: candidate.lease.host, who });
     }

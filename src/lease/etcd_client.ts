@@ -9,30 +9,27 @@ import {
   rangeEnd,
   rangeSchema,
 } from "./etcd_wire.ts";
-import { refusalSchema, toBase64, tokenSchema, txnSchema, watchSchema } from "./etcd_wire.ts";
-import { ConnectionError, HttpDoor, type HttpDoorDeps, type TlsFiles } from "./http_door.ts";
+import { EtcdError, firstLine, refusalOf, shown, UNAVAILABLE } from "./etcd_refusal.ts";
+import { toBase64, tokenSchema, txnSchema, watchSchema } from "./etcd_wire.ts";
+import {
+  ConnectionError,
+  HttpDoor,
+  type HttpDoorDeps,
+  LeftConnectionError,
+  type TlsFiles,
+} from "./http_door.ts";
 import { LinkedAbort } from "./linked_abort.ts";
 import { linesOf } from "./lines.ts";
 
 /** An answer must be there after this long. */
 const ANSWER_MS = 5000;
 const LATE = new DOMException("The answer is late", "TimeoutError");
-const MAX_SHOWN_LENGTH = 300;
+const LEFT = new DOMException("The connection was left", "AbortError");
+/** A question is asked again this often because its connection was left. */
+const MAX_LEFTS = 3;
 /** The codes of gRPC that this program decides by. */
-const UNKNOWN = 2;
 const UNAUTHENTICATED = 16;
 const DEADLINE = 4;
-const UNAVAILABLE = 14;
-
-/** etcd answered, and refused. */
-export class EtcdError extends Error {
-  override readonly name = "EtcdError";
-
-  /** @param code gRPC's. */
-  constructor(readonly code: number, message: string) {
-    super(message);
-  }
-}
 
 /** How etcd is reached. */
 export interface EtcdAccess {
@@ -62,6 +59,11 @@ export class EtcdClient implements Disposable {
   /** Leaves the member that is asked now for the next one. */
   turnAway(): void {
     this.#current = (this.#current + 1) % this.#access.endpoints.length;
+  }
+
+  /** Leaves all connections: this host has another address. What is asked meanwhile is asked again. */
+  leaveConnections(): void {
+    this.#door.leave();
   }
 
   /** Reads all keys that begin with `prefix`, or the key `prefix` alone, as of one moment. */
@@ -138,6 +140,7 @@ export class EtcdClient implements Disposable {
       },
     };
     using abort = new LinkedAbort(signal);
+    using _left = this.#door.onLeave(() => abort.abort(LEFT));
     const timer = setTimeout(() => abort.abort(LATE), ANSWER_MS);
     try {
       const response = await this.#fetch("watch", body, abort.signal);
@@ -181,11 +184,16 @@ export class EtcdClient implements Disposable {
   /** Asks one member after the other until one answers. */
   async #ask(method: string, body: unknown, { signal }: { readonly signal: AbortSignal }): Promise<unknown> {
     let last: unknown;
+    let lefts = 0;
     for (let attempt = 0; attempt < this.#access.endpoints.length; attempt++) {
       try {
         return await this.#askOne(method, body, signal);
       } catch (error) {
         signal.throwIfAborted();
+        if (error instanceof LeftConnectionError && lefts++ < MAX_LEFTS) {
+          attempt--;
+          continue;
+        }
         const isAway = error instanceof ConnectionError ||
           error instanceof EtcdError && (error.code === UNAVAILABLE || error.code === DEADLINE);
         if (!isAway) throw error;
@@ -198,6 +206,7 @@ export class EtcdClient implements Disposable {
 
   async #askOne(method: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     using abort = new LinkedAbort(signal);
+    using _left = this.#door.onLeave(() => abort.abort(LEFT));
     const timer = setTimeout(() => abort.abort(LATE), ANSWER_MS);
     try {
       const response = await this.#fetch(method, body, abort.signal);
@@ -262,6 +271,7 @@ export class EtcdClient implements Disposable {
 
   #explained(error: unknown, signal: AbortSignal, abort: LinkedAbort): unknown {
     if (signal.aborted) return signal.reason;
+    if (abort.signal.reason === LEFT) return new LeftConnectionError();
     if (abort.signal.reason === LATE) {
       return new ConnectionError(`${this.#where} does not answer within ${ANSWER_MS / 1000} s`);
     }
@@ -274,28 +284,4 @@ export class EtcdClient implements Disposable {
     const reason = error instanceof Error ? error.message : String(error);
     return new ConnectionError(`${this.#where} broke off its answer: ${reason}`, { cause: error });
   }
-}
-
-async function refusalOf(response: Response, signal: AbortSignal): Promise<EtcdError> {
-  const text = await firstLine(response, signal);
-  let refusal: { code: number; message?: string | undefined } | undefined;
-  try {
-    refusal = refusalSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    // No answer of etcd's gateway, but of something before it.
-  }
-  const { status } = response;
-  const isAway = status > 500 || status === 500 && refusal === undefined;
-  const message = refusal?.message ?? `HTTP status ${status} ${text.trim()}`.trimEnd();
-  return new EtcdError(isAway ? UNAVAILABLE : refusal?.code ?? UNKNOWN, shown(message));
-}
-
-async function firstLine(response: Response, signal: AbortSignal): Promise<string> {
-  for await (const line of linesOf(response, signal)) return line;
-  return "";
-}
-
-/** What a server says, fit for a line of a log. */
-function shown(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, " ").slice(0, MAX_SHOWN_LENGTH);
 }

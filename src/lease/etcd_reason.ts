@@ -1,4 +1,5 @@
-import { type EtcdClient, EtcdError } from "./etcd_client.ts";
+import type { EtcdClient } from "./etcd_client.ts";
+import { EtcdError } from "./etcd_refusal.ts";
 import { ConnectionError } from "./http_door.ts";
 import { RegistryError } from "./registry_error.ts";
 

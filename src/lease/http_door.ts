@@ -21,6 +21,13 @@ export class ConnectionError extends Error {
   override readonly name = "ConnectionError";
 }
 
+/** The connection was left, as it came from an address that this host has no more. Whoever asked may ask again at once. */
+export class LeftConnectionError extends ConnectionError {
+  constructor() {
+    super("the connection was left with the address that it came from");
+  }
+}
+
 /** What the door needs of the world. */
 export interface HttpDoorDeps {
   readonly readTextFile: (path: string) => Promise<string>;
@@ -34,13 +41,30 @@ export class HttpDoor implements Disposable {
   readonly #deps: HttpDoorDeps;
   readonly #files: TlsFiles;
   readonly #texts: TlsTexts;
-  #opened: { readonly texts: TlsTexts; readonly client: Deno.HttpClient | undefined } | undefined;
+  #opened: { readonly texts: TlsTexts; readonly client: Deno.HttpClient } | undefined;
   #isStale = false;
+  readonly #leaving = new Set<() => void>();
 
   constructor(deps: HttpDoorDeps, tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts }) {
     this.#deps = deps;
     this.#files = tls.files ?? {};
     this.#texts = tls.texts ?? {};
+  }
+
+  /**
+   * Leaves all connections: this host has another address, and what is sent from the old one comes to nothing, for
+   * minutes. Everybody who waits for an answer is told by `onLeave()`.
+   */
+  leave(): void {
+    this.#opened?.client.close();
+    this.#opened = undefined;
+    for (const left of [...this.#leaving]) left();
+  }
+
+  /** Calls `left` when all connections are left, until it is disposed of. */
+  onLeave(left: () => void): Disposable {
+    this.#leaving.add(left);
+    return { [Symbol.dispose]: () => void this.#leaving.delete(left) };
   }
 
   /**
@@ -52,7 +76,7 @@ export class HttpDoor implements Disposable {
   async fetch(url: string, init: RequestInit & { readonly signal: AbortSignal }): Promise<Response> {
     const client = await this.#client();
     try {
-      return await fetch(url, { ...init, redirect: "error", ...client && { client } });
+      return await fetch(url, { ...init, redirect: "error", client });
     } catch (error) {
       init.signal.throwIfAborted();
       // Perhaps a certificate was replaced.
@@ -68,25 +92,24 @@ export class HttpDoor implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#opened?.client?.close();
+    this.#opened?.client.close();
     this.#opened = undefined;
   }
 
-  async #client(): Promise<Deno.HttpClient | undefined> {
+  async #client(): Promise<Deno.HttpClient> {
     if (this.#opened !== undefined && !this.#isStale) return this.#opened.client;
     const texts = await this.#read();
     this.#isStale = false;
     const before = this.#opened;
     if (before !== undefined && isSame(before.texts, texts)) return before.client;
     const { ca, cert, key } = texts;
-    let client: Deno.HttpClient | undefined;
+    let client: Deno.HttpClient;
     try {
-      if (ca !== undefined || cert !== undefined) {
-        client = Deno.createHttpClient({
-          ...ca !== undefined && { caCerts: [ca] },
-          ...cert !== undefined && key !== undefined && { cert, key },
-        });
-      }
+      // A client of its own also without certificates: connections of Deno's own one can't be left.
+      client = Deno.createHttpClient({
+        ...ca !== undefined && { caCerts: [ca] },
+        ...cert !== undefined && key !== undefined && { cert, key },
+      });
     } catch (error) {
       const { caFile, certFile, keyFile } = this.#files;
       const names = [caFile, certFile, keyFile].filter((name) => name !== undefined).join(", ");
@@ -96,7 +119,7 @@ export class HttpDoor implements Disposable {
       });
     }
     this.#opened = { texts, client };
-    before?.client?.close();
+    before?.client.close();
     return client;
   }
 

@@ -3,10 +3,10 @@ import type { Address, Family, Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { BackOff } from "./back_off.ts";
 import { Contact } from "./contact.ts";
-import { ConnectionError } from "./http_door.ts";
+import { ConnectionError, LeftConnectionError } from "./http_door.ts";
 import { claimLease } from "./kube_claim.ts";
 import { isKubeStatus, KubeClient, KubeError, STRATEGIC_MERGE_PATCH } from "./kube_client.ts";
-import type { KubeAccess } from "./kube_config.ts";
+import type { KubeAccess, NodeIdentity } from "./kube_config.ts";
 import {
   addressIn,
   type AnnotationKeys,
@@ -47,29 +47,13 @@ export interface KubeRegistryDeps {
 export interface KubeRegistryOptions {
   readonly access: KubeAccess;
   /** The name of the own node, or the pod that runs there. */
-  readonly identity: { readonly nodeName: string } | {
-    readonly podNamespace: string;
-    readonly podName: string;
-  };
+  readonly identity: NodeIdentity;
   /** With `/` or `-` at its end. */
   readonly annotationPrefix: string;
   /** The cluster network of each family in use. */
   readonly networks: readonly Prefix[];
   /** Nodes in one page of a list; 500 unless told. */
   readonly pageSize?: number;
-}
-
-/** The name of the own node, from `NODE_NAME`, or `POD_NAME` and `POD_NAMESPACE` as flannel reads them. */
-export function identityOf(
-  environment: Readonly<Record<string, string | undefined>>,
-): KubeRegistryOptions["identity"] {
-  const { NODE_NAME: nodeName, POD_NAME: podName, POD_NAMESPACE: podNamespace } = environment;
-  if (nodeName) return { nodeName };
-  if (podName && podNamespace) return { podName, podNamespace };
-  throw new RegistryError(
-    "use the Kubernetes registry",
-    "NODE_NAME, or POD_NAME and POD_NAMESPACE, must say which node this host is; set NODE_NAME",
-  );
 }
 
 /** Leases as annotations of Nodes, as flannel's `--kube-subnet-mgr` keeps them. The cluster gives the subnets. */
@@ -199,6 +183,10 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     return lease;
   }
 
+  moved(): void {
+    this.#client.leaveConnections();
+  }
+
   async *watch(options: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
     const { signal } = options;
     const { elapsedMs, random } = this.#deps;
@@ -226,6 +214,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
         if (signal.aborted) return;
         // What was to be resumed is forgotten there: the whole list is read anew.
         if (isKubeStatus(error, 410)) position = undefined;
+        else if (error instanceof LeftConnectionError) backOff.reset();
         else this.#contact.lost(explain("follow the nodes", error).message);
         if (elapsedMs() - startedMs > SHORT_WATCH_MS) backOff.reset();
       }

@@ -180,3 +180,22 @@ function fromBase64(key: string, base64: string, refuse: (reason: string) => Reg
     throw refuse(`${key} is not base64`);
   }
 }
+
+/** The name of the own node, or the pod that runs there. */
+export type NodeIdentity = { readonly nodeName: string } | {
+  readonly podNamespace: string;
+  readonly podName: string;
+};
+
+/** The name of the own node, from `NODE_NAME`, or `POD_NAME` and `POD_NAMESPACE` as flannel reads them. */
+export function identityOf(
+  environment: Readonly<Record<string, string | undefined>>,
+): NodeIdentity {
+  const { NODE_NAME: nodeName, POD_NAME: podName, POD_NAMESPACE: podNamespace } = environment;
+  if (nodeName) return { nodeName };
+  if (podName && podNamespace) return { podName, podNamespace };
+  throw new RegistryError(
+    "use the Kubernetes registry",
+    "NODE_NAME, or POD_NAME and POD_NAMESPACE, must say which node this host is; set NODE_NAME",
+  );
+}

@@ -92,6 +92,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
   #lastSubnets: readonly Prefix[];
   #own: Lease | undefined;
   readonly #tokens = new Set<string>();
+  readonly #living = new Set<string>();
   readonly #closed = new AbortController();
   /** Told of every write of this process, which `PRAGMA data_version` doesn't show. */
   readonly #wakes = new Set<() => void>();
@@ -134,7 +135,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
   async #find(request: LeaseRequest, options: { signal: AbortSignal }): Promise<OwnLeases> {
     const look = () => this.#repeated(() => findClaims(this.#file, request, this.#taker()), options);
     const silentMs = (this.#options.beatMs ?? BEAT_MS) * MISSED_BEATS;
-    return await proveClaims(look, { silentMs, log: this.#deps.log }, options);
+    return await proveClaims(look, { silentMs, living: this.#living, log: this.#deps.log }, options);
   }
 
   #taker(): Taker {

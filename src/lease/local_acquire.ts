@@ -6,7 +6,7 @@ import type { LocalFile } from "./local_file.ts";
 import { decodeSubnet, encodeAddress, LEASE_COLUMNS, MAX_BACKEND_DATA_BYTES } from "./local_row.ts";
 import { readLeases, ROW_FAULT } from "./local_row.ts";
 import { describeOrigin, formatOrigin, isSameOrigin, saidBy } from "./origin_text.ts";
-import { type Candidate, type Claim, isOrphan, ownClaims } from "./own_lease.ts";
+import { type Candidate, type Claim, holdsUnseen, isOrphan, ownClaims } from "./own_lease.ts";
 import { untilSilent } from "./silence.ts";
 import { chooseSubnet, exhausted, type FamilySubnets, isAllowed, limits } from "./choose_subnet.ts";
 import type { LeaseRequest } from "./registry.ts";
@@ -78,21 +78,34 @@ export interface OwnLeases {
 /** Tells which of the claims that `look` finds are the host's for certain: of what is in doubt, the holder is waited for. */
 export async function proveClaims(
   look: () => Promise<readonly Claim<Held>[]>,
-  { silentMs, log }: { readonly silentMs: number; readonly log: Log },
+  { silentMs, living, log }: {
+    readonly silentMs: number;
+    /** Tokens of those who were seen to live: what is theirs is not this host's, however alike they are. */
+    readonly living: Set<string>;
+    readonly log: Log;
+  },
   options: { readonly signal: AbortSignal },
 ): Promise<OwnLeases> {
   const proven: Claim<Held>[] = [];
   for (const claim of await look()) {
-    const { lease } = claim.candidate;
+    const { lease, token = "" } = claim.candidate;
+    if (claim.isDoubtful && living.has(token)) continue;
     const ageSeconds = async () =>
       (await look()).find(({ candidate }) => candidate.lease.host === lease.host)?.candidate.ageSeconds;
     // One is enough; what else is in doubt is looked at again when the lease is renewed.
     const waits = proven.length === 0;
-    if (!claim.isDoubtful || await untilSilent(ageSeconds, { silentMs, waits }, options)) proven.push(claim);
-    else {log.write("info", "lease of a living host left alone", {
+    const isProven = !claim.isDoubtful ||
+      (lease.expiresAtMs === undefined
+        ? holdsUnseen(claim)
+        : await untilSilent(ageSeconds, { silentMs, waits }, options));
+    if (isProven) proven.push(claim);
+    else {
+      if (waits) living.add(token);
+      log.write("info", "lease of a living host left alone", {
         host: lease.host,
         who: describeOrigin(lease.origin),
-      });}
+      });
+    }
   }
   const [own, ...others] = proven;
   const orphans = others.filter((claim) => isOrphan(claim, own)).map(({ candidate }) => candidate.lease);

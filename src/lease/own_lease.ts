@@ -99,6 +99,11 @@ function isFromLinks({ parts }: Lease, { previousSubnets, parts: own }: Claimant
   });
 }
 
+/** Whether a claim in doubt holds where its holder shows no signs of life, as a reservation's does not. */
+export function holdsUnseen({ proof }: Claim<Candidate>): boolean {
+  return proof === "card";
+}
+
 /** Whether a lease that is not in use is this host's for certain, and to be given up. */
 export function isOrphan(orphan: Claim<Candidate>, own: Claim<Candidate> | undefined): boolean {
   if (orphan.proof === "address" || orphan.proof === "machine") return orphan.proof === own?.proof;

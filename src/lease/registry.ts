@@ -36,6 +36,8 @@ export interface LeaseRegistry {
   previous(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease | undefined>;
   /** Takes a subnet of each family for this host, or renews those that it holds. */
   acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease>;
+  /** Told that this host has another address: connections from the one before are of no use. */
+  moved?(): void;
   /** Yields updates until `signal` aborts. Reconnects by itself; a gap starts over with a snapshot. */
   watch(options: { signal: AbortSignal }): AsyncIterable<LeaseUpdate>;
 }

@@ -77,6 +77,8 @@ export class EtcdServer implements AsyncDisposable {
     try {
       await etcd.start();
       if (options.withUsers) await etcd.#addUsers();
+      // Its connection is opened here, not in the first test that uses it.
+      await etcd.client.range("/", { signal, isCount: true });
       return etcd;
     } catch (error) {
       await etcd[Symbol.asyncDispose]();

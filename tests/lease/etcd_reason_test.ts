@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { EtcdClient, EtcdError } from "../../src/lease/etcd_client.ts";
+import { EtcdClient } from "../../src/lease/etcd_client.ts";
+import { EtcdError } from "../../src/lease/etcd_refusal.ts";
 import { explained, isAway, reasonOf, TurnedAwayError } from "../../src/lease/etcd_reason.ts";
 import { ConnectionError } from "../../src/lease/http_door.ts";
 import { RegistryError } from "../../src/lease/registry_error.ts";
