@@ -58,6 +58,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "lease/local_test.ts": ["lease/local_changes.ts", "lease/local_reader.ts"],
   "netlink/folder_watch_test.ts": ["netlink/poll.ts"],
   "lease/etcd_client_test.ts": ["lease/etcd_refusal.ts"],
+  "kube/registry_test.ts": ["lease/kube_reason.ts"],
   "netlink/fuzz_test.ts": [
     "model/rows.ts",
     "model/table.ts",

@@ -1,4 +1,5 @@
 import type { LeaseSet } from "../lease/lease_set.ts";
+import type { ContestWatch } from "../lease/contest_watch.ts";
 import type { Membership } from "../lease/membership.ts";
 import type { LeaseRegistry } from "../lease/registry.ts";
 import type { PassReport } from "../reconcile/report.ts";
@@ -19,6 +20,7 @@ export interface AgentParts {
   readonly registry: LeaseRegistry;
   readonly leases: LeaseSet;
   readonly membership: Membership;
+  readonly contests: ContestWatch;
   readonly underlay: UnderlayFollower;
   readonly podFiles: PodFiles;
   readonly host: HostKeeper;
@@ -29,13 +31,14 @@ export interface AgentParts {
 
 /** What the status endpoints of a member of the overlay answer from. */
 export function statusOf(parts: AgentParts): StatusDeps {
-  const { lastPass, registry, leases, membership, underlay, podFiles, host, rules, leftovers, totals } =
-    parts;
+  const { lastPass, registry, leases, membership, contests, underlay, podFiles } = parts;
+  const { host, rules, leftovers, totals } = parts;
   return {
     health: () =>
       readiness({
         lastPass: lastPass(),
         lease: membership,
+        isGone: (host) => contests.isSilent(host),
         underlay,
         shortfalls: underlay.current.shortfalls ?? registry.shortfalls ?? [],
         podFiles,

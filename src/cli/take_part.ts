@@ -8,6 +8,7 @@ import type { LeaseRequest } from "../lease/registry.ts";
 import { readMachine } from "../host/origin.ts";
 import { type Family, familyOf, formatMac } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
+import { ContestWatch } from "../lease/contest_watch.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
 import { dumpAddresses } from "../netlink/address.ts";
@@ -192,12 +193,14 @@ export async function takePart(
   });
   const filter = openRules(stack, { options, config, own: () => membership.own, libc, log });
   let lastPass: PassReport | undefined;
+  const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
   const status = statusOf({
     lastPass: () => lastPass,
     registryName: place.name,
     registry,
     leases,
     membership,
+    contests,
     underlay,
     podFiles,
     host,
@@ -216,7 +219,7 @@ export async function takePart(
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
-  let contests: PassReport["faults"] | undefined;
+  let lastFaults: PassReport["faults"] | undefined;
   const tellFaults = tellOfNewFaults(log);
   // A file that could not be written is tried again soon: pods wait for it.
   const isDone = () => podFiles.fault === undefined;
@@ -236,10 +239,9 @@ export async function takePart(
       tellFaults(report);
       host.passed(report);
       // Whoever came later gives way, where that can be: a clone takes another MAC.
-      if (report.faults !== contests && report.faults.some(({ isContest }) => isContest)) {
-        membership.refresh();
-      }
-      contests = report.faults;
+      if (report.faults !== lastFaults) contests.nudge();
+      if (report.faults !== lastFaults && rivalsIn(report).length > 0) membership.refresh();
+      lastFaults = report.faults;
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
       if (!report.isRemembered) {
@@ -273,6 +275,7 @@ export async function takePart(
   await Promise.all([
     loop("lease", (options) => membership.hold(options)),
     loop("registry watch", (options) => membership.follow(options)),
+    loop("contest watch", (options) => contests.run(options)),
     announce && loop("announcer", (options) => announce(status.health, options)),
     loop("kernel watch", (options) =>
       watchKernel({
@@ -296,6 +299,11 @@ export async function takePart(
         reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, isDone, ...loopOptions }),
     ),
   ]);
+}
+
+/** The hosts that claim what this host claims. */
+function rivalsIn({ faults }: PassReport): readonly string[] {
+  return faults.filter(({ isContest }) => isContest).map(({ host }) => host);
 }
 
 /** Adds what was published of a family that can't leave this host now: the subnet stays this host's. */

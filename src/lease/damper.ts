@@ -30,6 +30,11 @@ export class Damper {
     this.#isFight = wasFight || this.#turns.length > freeTurns;
   }
 
+  /** Turns in the window that ended with the last one; no more are counted than it takes for a fight. */
+  get turns(): number {
+    return this.#turns.length;
+  }
+
   /** Milliseconds to wait before it is put back; 0 while this is no fight. */
   get waitMs(): number {
     if (!this.isFight) return 0;

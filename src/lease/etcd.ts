@@ -14,6 +14,7 @@ import { LinkedAbort } from "./linked_abort.ts";
 import type { LeaseFault } from "./lease_set.ts";
 import { pause } from "./pause.ts";
 import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
+import { NO_LEASE } from "./etcd_write.ts";
 import { RegistryError } from "./registry_error.ts";
 import { Revisions } from "./revisions.ts";
 
@@ -172,6 +173,17 @@ export class EtcdRegistry implements LeaseRegistry {
       this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
       return lease;
     });
+  }
+
+  async isSilent(host: string, { signal }: { signal: AbortSignal }): Promise<boolean> {
+    const { entries } = await this.#client.range(this.#folder + host, { signal, isOneKey: true });
+    const [entry] = entries;
+    if (entry === undefined) return true;
+    const reading = readEntry(host, entry.value);
+    // Only Loden shows signs of life.
+    if ("reason" in reading || reading.lease.origin === undefined || entry.lease === NO_LEASE) return false;
+    const seconds = await this.#client.ageOf(entry.lease, { signal });
+    return seconds === undefined || seconds * 1000 >= this.#taker().silentMs;
   }
 
   moved(): void {

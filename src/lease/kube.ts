@@ -15,7 +15,16 @@ import {
   keptOfNode,
   type KubeNode,
 } from "./kube_node.ts";
-import { internalAddresses, keptOfOwnNode, nodeSchema, originOf, readNode } from "./kube_node.ts";
+import {
+  internalAddresses,
+  isUnheard,
+  KEPT_OF_CONDITIONS,
+  keptOfOwnNode,
+  nodeSchema,
+  originOf,
+  readNode,
+} from "./kube_node.ts";
+import { explain, reasonOf } from "./kube_reason.ts";
 import { NodeTenant } from "./kube_tenant.ts";
 import { NodeFeed } from "./kube_feed.ts";
 import type { LeaseFault } from "./lease_set.ts";
@@ -183,6 +192,16 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     return lease;
   }
 
+  async isSilent(host: string, options: { signal: AbortSignal }): Promise<boolean> {
+    try {
+      const path = `/api/v1/nodes/${encodeURIComponent(host)}`;
+      return isUnheard(await this.#client.request(path, KEPT_OF_CONDITIONS, options));
+    } catch (error) {
+      if (isKubeStatus(error, 404)) return true;
+      throw error;
+    }
+  }
+
   moved(): void {
     this.#client.leaveConnections();
   }
@@ -284,24 +303,4 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
       throw error;
     }
   }
-}
-
-/** What a person can do about a refusal of the API server. */
-function explain(action: string, error: unknown): RegistryError {
-  if (!(error instanceof KubeError)) return new RegistryError(action, reasonOf(error));
-  const advice: Record<number, string> = {
-    401: "its token or certificate is not accepted there; is it of this cluster, and still valid?",
-    403: "give the service account get, list and watch on nodes, patch on nodes/status, and get on pods",
-    404: "NODE_NAME must be a node's name as kubectl get nodes prints it, and the node must be registered",
-    429: "it has too much to do",
-  };
-  const what = advice[error.status];
-  return new RegistryError(
-    action,
-    `the API server answers: ${error.message}${what === undefined ? "" : `; ${what}`}`,
-  );
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

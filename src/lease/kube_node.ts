@@ -187,6 +187,21 @@ export function internalAddresses({ status }: KubeNode): readonly Address[] {
   });
 }
 
+const readySchema = object({
+  status: optional(object({
+    conditions: fallback(array(object({ type: string(), status: string() })), []),
+  })),
+});
+
+/** What of a node tells whether its kubelet is alive. */
+export const KEPT_OF_CONDITIONS: Kept = { status: { conditions: [{ type: true, status: true }] } };
+
+/** Whether a node's kubelet says nothing any more, as the cluster sees it: some 40 s after it has fallen silent. */
+export function isUnheard(node: unknown): boolean {
+  const conditions = readySchema.safeParse(node).data?.status?.conditions ?? [];
+  return conditions.some(({ type, status }) => type === "Ready" && status === "Unknown");
+}
+
 /** When a node was made, in milliseconds since 1970; nothing where it does not say so. */
 function sinceOf({ metadata: { creationTimestamp } }: KubeNode): Pick<Lease, "since"> {
   const since = Date.parse(creationTimestamp);

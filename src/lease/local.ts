@@ -1,13 +1,21 @@
-import type { Log } from "../log/log.ts";
 import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import type { FamilySubnets } from "./choose_subnet.ts";
-import { findClaims, type OwnLeases, proveClaims, takeLease, type Taker, tokenOf } from "./local_acquire.ts";
+import {
+  findClaims,
+  type OwnLeases,
+  proveClaims,
+  readOwn,
+  takeLease,
+  type Taker,
+  tokenOf,
+} from "./local_acquire.ts";
 import { releaseLeases, renewQuietly } from "./local_changes.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
 import { LinkedAbort } from "./linked_abort.ts";
 import type { LeaseFault } from "./lease_set.ts";
+import type { LocalRegistryDeps, LocalRegistryOptions } from "./local_options.ts";
 import { pause } from "./pause.ts";
 import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
@@ -31,40 +39,6 @@ const BEAT_MS = 10_000;
 const MISSED_BEATS = 3;
 /** Looks at a lease that changes while it is taken. */
 const TAKE_ATTEMPTS = 10;
-
-/** What the registry needs of the world. */
-export interface LocalRegistryDeps {
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-  /** Milliseconds of a clock that nobody sets. */
-  readonly elapsedMs: () => number;
-  /** 64 random bits. */
-  readonly random: () => bigint;
-  readonly log: Log;
-  /**
-   * Calls `changed` when a file whose path begins with `path` changes; absent or `undefined` where that can't be
-   * heard of. It must not open the files: closing one would drop SQLite's locks on it.
-   */
-  readonly watchFiles?: (path: string, changed: () => void) => Disposable | undefined;
-}
-
-/** Whose registry it is, and which subnets it gives. */
-export interface LocalRegistryOptions {
-  /** What this host is called if it has no lease yet. */
-  readonly host: string;
-  /** What the registry gave to the process before this one on this very host; absent where it is not known. */
-  readonly token?: string | undefined;
-  /** One for each family in use, IPv4 first. */
-  readonly families: readonly FamilySubnets[];
-  /** What the subnet file says that this host held; taken again where nobody else holds it. */
-  readonly previousSubnets?: readonly Prefix[];
-  /** How long a lease is held without being renewed; a day unless told. */
-  readonly ttlMs?: number;
-  /** How often the own lease tells that this host lives; every 10 s unless told. */
-  readonly beatMs?: number;
-  /** How often changes by other processes are looked for, besides being heard of. */
-  readonly pollMs?: number;
-}
 
 /**
  * Opens the registry of this machine: one SQLite file, shared by the agents of several network namespaces.
@@ -186,6 +160,14 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
       return lease;
     }
     throw new RegistryError(`take a lease in ${this.#file.path}`, "the own lease changes all the time");
+  }
+
+  async isSilent(host: string, options: { signal: AbortSignal }): Promise<boolean> {
+    const { nowMs, ttlMs } = this.#taker();
+    const lease = await this.#repeated(() => readOwn(this.#file, host), options);
+    if (lease === undefined) return true;
+    if (lease.origin === undefined || lease.expiresAtMs === undefined) return false;
+    return nowMs + ttlMs - lease.expiresAtMs >= (this.#options.beatMs ?? BEAT_MS) * MISSED_BEATS;
   }
 
   /** Ends the own lease, so that its subnets are free for others. */

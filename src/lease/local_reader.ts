@@ -1,5 +1,5 @@
 import type { LeaseUpdate } from "../model/lease.ts";
-import type { LocalRegistryDeps } from "./local.ts";
+import type { LocalRegistryDeps } from "./local_options.ts";
 import { nextRevision, releaseLeases } from "./local_changes.ts";
 import type { LocalFile } from "./local_file.ts";
 import { LEASE_COLUMNS, readLeases, ROW_FAULT } from "./local_row.ts";

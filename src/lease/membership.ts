@@ -15,6 +15,8 @@ const LAST_RETRY_MS = 30_000;
 const SHORTEST_RENEWAL_MS = 1000;
 /** An own lease that others rewrite is put back at once this often in a minute, then twice a minute. */
 const FIGHT = { freeTurns: 3, windowMs: 60_000, pauseMs: 30_000 };
+/** So often in a minute a person may edit the own lease; who does it more often is a host. */
+const MISTAKES = 1;
 /** A lease that nobody else has written for this long is no longer contested. */
 const CONTEST_MS = 90_000;
 
@@ -159,7 +161,7 @@ export class Membership {
     this.#deps.log.write("warn", event, { host, ...by !== "" && { by }, retryInMs: this.#damper.waitMs });
     // Once it may be a person's mistake; who says who it is, or comes again, is a host.
     const isForeign = seen?.origin !== undefined && !isSameOrigin(own.origin, seen.origin);
-    if (isForeign || this.#damper.isFight) {
+    if (isForeign || this.#damper.turns > MISTAKES) {
       this.#contested(
         `the lease ${host} of this host is written by another host too${by === "" ? "" : `: ${by}`}`,
       );

@@ -36,6 +36,11 @@ export interface LeaseRegistry {
   previous(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease | undefined>;
   /** Takes a subnet of each family for this host, or renews those that it holds. */
   acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease>;
+  /**
+   * Whether the holder of another lease has shown no sign of life for a while. One that shows none by nature, as a
+   * flanneld in etcd, is not silent.
+   */
+  isSilent(host: string, options: { signal: AbortSignal }): Promise<boolean>;
   /** Told that this host has another address: connections from the one before are of no use. */
   moved?(): void;
   /** Yields updates until `signal` aborts. Reconnects by itself; a gap starts over with a snapshot. */

@@ -24,14 +24,18 @@ export async function untilSilent(
 ): Promise<boolean> {
   const { silentMs, waits, pause: wait = pause } = options;
   let lastMs = -Infinity;
+  let waitedMs = 0;
   for (;;) {
     const seconds = await ageSeconds();
     if (seconds === undefined) return true;
     const ageMs = seconds * 1000;
     if (ageMs >= silentMs) return true;
-    if (!waits || ageMs + ROUNDING_MS < lastMs) return false;
+    // Younger than before, or than it would be by now: there was a sign of life in between.
+    if (!waits || ageMs + ROUNDING_MS < lastMs || waitedMs > silentMs + ROUNDING_MS) return false;
     lastMs = ageMs;
-    await wait(Math.min(silentMs - ageMs, LOOK_MS), { signal });
+    const waitMs = Math.min(silentMs - ageMs, LOOK_MS);
+    waitedMs += waitMs;
+    await wait(waitMs, { signal });
     signal.throwIfAborted();
   }
 }

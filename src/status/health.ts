@@ -13,6 +13,8 @@ export interface HealthFacts {
     /** Who else writes it, as a clause. */
     readonly contest?: string | undefined;
   };
+  /** Whether a host that claims what is this host's shows no sign of life; none is gone if absent. */
+  readonly isGone?: (host: string) => boolean;
   /** Why no link carries the overlay any more. */
   readonly underlay: { readonly reason: string | undefined };
   /** Why one of two families is not as the configuration asks. */
@@ -57,7 +59,8 @@ export function readiness(facts: HealthFacts): Readiness {
   // What others claim too they may give to the other: which of the two is reached is not for this host to see.
   if (lease.contest !== undefined) reasons.push(`this host's place is contested: ${lease.contest}`);
   const contests = lastPass.faults.filter(({ isContest }) => isContest);
-  for (const { host, reason } of contests.slice(0, NAMED_CONTESTS)) {
+  const isGone = ({ host }: { readonly host: string }) => facts.isGone?.(host) ?? false;
+  for (const { host, reason } of contests.filter((one) => !isGone(one)).slice(0, NAMED_CONTESTS)) {
     reasons.push(
       `this host's place is contested by ${host}: ${reason}; one of the two has to change or leave`,
     );
@@ -90,6 +93,11 @@ export function readiness(facts: HealthFacts): Readiness {
     notes.push(...rules.isMasquerading ? [] : rules.failures, ...rules.warnings);
   }
   if (podFiles.note !== undefined) notes.push(podFiles.note);
+  for (const { host, reason } of contests.filter(isGone).slice(0, NAMED_CONTESTS)) {
+    notes.push(
+      `${host} claims what is this host's, and shows no sign of life; remove it if it is gone: ${reason}`,
+    );
+  }
   notes.push(...lastPass.doubts);
   for (const hosts of lastPass.otherBackends) notes.push(`${hosts}: this one does not reach them`);
   if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");

@@ -1,5 +1,5 @@
 import { type LocalRegistry, openLocalRegistry } from "../../src/lease/local.ts";
-import type { LocalRegistryOptions } from "../../src/lease/local.ts";
+import type { LocalRegistryOptions } from "../../src/lease/local_options.ts";
 import { writeLease } from "../../src/lease/local_acquire.ts";
 import { LocalFile } from "../../src/lease/local_file.ts";
 import type { FamilySubnets } from "../../src/lease/choose_subnet.ts";

@@ -20,6 +20,7 @@ const cases: [
   [[undefined], true, true, 1, "the lease has ended"],
   [[0.001, 0.002, 0.003, 0.03], true, true, 4, "the holder is silent while it is waited for"],
   [[0.02, 0.022, 0], true, false, 3, "the holder shows a sign of life"],
+  [[0], true, false, 17, "the holder shows signs of life faster than ages are told"],
   [[0.001], false, false, 1, "the holder may live, and is not waited for"],
 ];
 
