@@ -9,6 +9,8 @@ export interface UnderlayAddress {
   readonly advertised: Address;
   /** The smaller of the link's MTU and the MTU of the route that the family leaves by. */
   readonly mtuBytes: number;
+  /** The MTU of the route that the family leaves by, kept while that route is away; absent where it says none. */
+  readonly routeMtuBytes?: number;
   /** What the link reaches without a gateway: the prefixes of its own addresses. */
   readonly segments: readonly Prefix[];
 }
@@ -25,4 +27,8 @@ export interface Underlay {
   readonly addresses: readonly UnderlayAddress[];
   /** Why the other families in use can't, one clause each; absent where there are none. */
   readonly shortfalls?: readonly string[];
+  /** The way of the flags that led here: `-iface eth0`. */
+  readonly chosenBy?: string;
+  /** Why it was this choice, or became it: a clause. */
+  readonly reason?: string;
 }

@@ -1,7 +1,7 @@
 import { type Address, AF_INET, AF_INET6, bitsOf, type Family, familyOf } from "../model/address.ts";
 import { readAddress, writeAddress } from "../model/rows.ts";
 import { AttributeReader } from "./attribute.ts";
-import { type MessageReader, type MessageWriter, NLM_F_DUMP } from "./message.ts";
+import { LITTLE_ENDIAN, type MessageReader, type MessageWriter, NLM_F_DUMP } from "./message.ts";
 import { RTM_NEWROUTE } from "./route.ts";
 
 const RTM_GETROUTE = 26;
@@ -14,8 +14,11 @@ const RTA_OIF = 4;
 const RTA_PRIORITY = 6;
 const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
+const RTA_MULTIPATH = 9;
 const RTA_TABLE = 15;
 const RTAX_MTU = 2;
+/** `sizeof(struct rtnexthop)`. */
+const HOP_BYTES = 8;
 const RT_TABLE_MAIN = 254;
 const RTN_UNICAST = 1;
 
@@ -27,6 +30,8 @@ export interface DefaultRoute {
   readonly metric: number;
   /** The route's own MTU; 0 for none. */
   readonly mtuBytes: number;
+  /** The links of its next hops, where it has several; else absent. */
+  readonly hopLinks?: readonly number[];
 }
 
 /** How the kernel would reach an address. */
@@ -80,8 +85,8 @@ export function decodeDefaultRoute(message: MessageReader): DefaultRoute | undef
   const isDefault = view.getUint8(start + 1) === 0 && view.getUint8(start + 4) === RT_TABLE_MAIN &&
     view.getUint8(start + 7) === RTN_UNICAST;
   if (family === undefined || !isDefault) return undefined;
-  const { linkIndex, metric, mtuBytes } = decodeAttributes(message, family);
-  return { family, linkIndex, metric, mtuBytes };
+  const { linkIndex, metric, mtuBytes, hopLinks } = decodeAttributes(message, family);
+  return { family, linkIndex, metric, mtuBytes, ...hopLinks.length > 0 && { hopLinks } };
 }
 
 /**
@@ -106,11 +111,12 @@ function familyAt({ view, start }: MessageReader): Family | undefined {
 function decodeAttributes(
   { view, start, end }: MessageReader,
   family: Family,
-): Omit<RouteLookup, "protocol"> & { readonly metric: number } {
+): Omit<RouteLookup, "protocol"> & { readonly metric: number; readonly hopLinks: readonly number[] } {
   let linkIndex = 0;
   let metric = 0;
   let mtuBytes = 0;
   let source: Address | undefined;
+  let hopLinks: readonly number[] = [];
   const attributes = new AttributeReader(view, start + ROUTE_HEADER_BYTES, end);
   while (attributes.next()) {
     if (attributes.type === RTA_OIF) linkIndex = attributes.u32();
@@ -119,10 +125,37 @@ function decodeAttributes(
       const words = new Uint32Array(4);
       attributes.addressWords(words, 0);
       source = readAddress(words, 0, family);
+    } else if (attributes.type === RTA_MULTIPATH) {
+      hopLinks = decodeHops(view, attributes.start, attributes.end);
     } else if (attributes.type === RTA_METRICS) {
       const metrics = new AttributeReader(view, attributes.start, attributes.end);
       while (metrics.next()) if (metrics.type === RTAX_MTU) mtuBytes = metrics.u32();
     }
   }
-  return { linkIndex, metric, source, mtuBytes };
+  return { linkIndex, metric, source, mtuBytes, hopLinks };
+}
+
+/**
+ * The link of each next hop of a route that has several.
+ *
+ * | offset | bytes | C field        | here                          |
+ * | -----: | ----: | -------------- | ----------------------------- |
+ * |      0 |     2 | `rtnh_len`     | to the next one, without padding |
+ * |      4 |     4 | `rtnh_ifindex` | its link                      |
+ *
+ * Source: `struct rtnexthop`, rtnetlink(7).
+ *
+ * @throws {SyntaxError} If one ends behind the attribute.
+ */
+function decodeHops(view: DataView, start: number, end: number): number[] {
+  const links: number[] = [];
+  for (let at = start; at < end;) {
+    const length = end - at < HOP_BYTES ? 0 : view.getUint16(at, LITTLE_ENDIAN);
+    if (length < HOP_BYTES || at + length > end) {
+      throw new SyntaxError(`Cannot decode next hop: ${length} of ${end - at} bytes`);
+    }
+    links.push(view.getInt32(at + 4, LITTLE_ENDIAN));
+    at += length + 3 & ~3;
+  }
+  return links;
 }

@@ -2,6 +2,7 @@ import {
   type Address,
   AF_INET,
   AF_INET6,
+  bitsOf,
   type Family,
   formatAddress,
   maskAddress,
@@ -14,6 +15,7 @@ import type { ObservedAddress, ObservedLink } from "../model/state.ts";
 
 // Source: linux/if_addr.h. For IPv4 the kernel calls the first one IFA_F_SECONDARY.
 const IFA_F_TEMPORARY = 0x01;
+const IFA_F_OPTIMISTIC = 0x04;
 const IFA_F_DADFAILED = 0x08;
 const IFA_F_DEPRECATED = 0x20;
 const IFA_F_TENTATIVE = 0x40;
@@ -35,33 +37,74 @@ const NOT_UNICAST = [
 ]
   .map(parsePrefix);
 
-function isIn(prefixes: typeof LINK_LOCAL, address: Address): boolean {
+function isIn(prefixes: readonly Prefix[], address: Address): boolean {
   return prefixes.some((prefix) => prefixContains(prefix, address));
 }
 
-/** 0 is best; each mark is worth more than all after it. */
-function rank({ address, flags }: ObservedAddress): number {
-  return (isIn(LINK_LOCAL, address) ? 4 : 0) + (flags & IFA_F_PERMANENT ? 0 : 2) +
-    (flags & IFA_F_TEMPORARY ? 1 : 0);
+/** Reports whether an address is of its link alone. */
+export function isLinkLocal(address: Address): boolean {
+  return isIn(LINK_LOCAL, address);
+}
+
+/** Reports whether an address has no prefix: it makes its link a part of nothing, as a virtual IP (VRRP). */
+export function isAlone({ family, length }: Pick<ObservedAddress, "family" | "length">): boolean {
+  return length === bitsOf(family);
+}
+
+/** Why outer packets can't come from an address, as a clause; `undefined` if they can. */
+export function whyUnusable({ address, flags }: ObservedAddress): string | undefined {
+  if ((flags & IFA_F_DADFAILED) !== 0) return "is another host's too";
+  if ((flags & IFA_F_DEPRECATED) !== 0) return "is deprecated";
+  if ((flags & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC)) === IFA_F_TENTATIVE) return "is tentative";
+  return isIn(NOT_UNICAST, address) ? "is no unicast address" : undefined;
+}
+
+/** Reports whether packets may come from an address that a person has named: a deprecated one is as good. */
+export function isNameable(entry: ObservedAddress): boolean {
+  return whyUnusable({ ...entry, flags: entry.flags & ~IFA_F_DEPRECATED }) === undefined;
+}
+
+/** How an address compares with others of its link and family. */
+export interface UsableAddress {
+  readonly entry: ObservedAddress;
+  /** 0 for one to stay with, 1 for one without prefix beside others with one, 2 for a link-local one. */
+  readonly grade: 0 | 1 | 2;
 }
 
 /**
- * The addresses of one family that outer packets can come from, best first: global before link-local, permanent
- * before dynamic, not temporary before temporary, else as the kernel lists them.
+ * The addresses of one family that outer packets can come from, best first: global before link-local; those that the
+ * cluster knows this host by; those with a prefix before those without; not secondary (IPv4) or temporary (IPv6)
+ * before those; permanent before dynamic; else as the kernel lists them.
  *
- * Deprecated addresses are left out, as in flannel; so are duplicates of another host's, which flannel takes.
+ * Deprecated addresses are left out, as in flannel; so are duplicates of another host's and those that may be, which
+ * flannel takes.
+ *
+ * @param nodeAddresses What the cluster knows this host by.
  */
 export function usableAddresses(
   addresses: readonly ObservedAddress[],
   link: ObservedLink,
   family: Family,
-): Address[] {
-  return addresses
-    .filter((entry) => entry.linkIndex === link.linkIndex && entry.family === family)
-    .filter(({ flags }) => (flags & (IFA_F_DEPRECATED | IFA_F_DADFAILED)) === 0)
-    .filter(({ address }) => !isIn(NOT_UNICAST, address))
-    .toSorted((a, b) => rank(a) - rank(b))
-    .map(({ address }) => address);
+  nodeAddresses: readonly Address[] = [],
+): UsableAddress[] {
+  const entries = addresses.filter((entry) =>
+    entry.linkIndex === link.linkIndex && entry.family === family && whyUnusable(entry) === undefined
+  );
+  const hasPrefix = entries.some((entry) => !isLinkLocal(entry.address) && !isAlone(entry));
+  const gradeOf = (entry: ObservedAddress, isNode: boolean) => {
+    if (isLinkLocal(entry.address)) return 2;
+    return hasPrefix && isAlone(entry) && !isNode ? 1 : 0;
+  };
+  return entries
+    .map((entry) => {
+      const isNode = nodeAddresses.includes(entry.address);
+      const grade = gradeOf(entry, isNode);
+      // Each mark is worth more than all after it.
+      const rank = grade * 8 + (isNode && grade === 0 ? 0 : 4) + (entry.flags & IFA_F_TEMPORARY ? 2 : 0) +
+        (entry.flags & IFA_F_PERMANENT ? 0 : 1);
+      return { entry, grade, rank } as const;
+    })
+    .toSorted((a, b) => a.rank - b.rank);
 }
 
 /** Reports whether the address is this host's alone, as far as is known, and no longer looked for duplicates of. */
@@ -69,7 +112,10 @@ export function isConfirmed({ flags }: ObservedAddress): boolean {
   return (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) === 0;
 }
 
-/** What `link` reaches in one family without a gateway: the prefixes of its addresses, each once. */
+/**
+ * What `link` reaches in one family without a gateway: the prefixes of its addresses, each once. An address without
+ * one reaches nothing, so that a virtual IP that comes or goes changes nothing here.
+ */
 export function segmentsOf(
   addresses: readonly ObservedAddress[],
   link: ObservedLink,
@@ -77,7 +123,7 @@ export function segmentsOf(
 ): Prefix[] {
   const segments: Prefix[] = [];
   for (const entry of addresses) {
-    if (entry.linkIndex !== link.linkIndex || entry.family !== family) continue;
+    if (entry.linkIndex !== link.linkIndex || entry.family !== family || isAlone(entry)) continue;
     const segment = { address: maskAddress(entry.address, entry.length), length: entry.length };
     if (!segments.some((known) => prefixEquals(known, segment))) segments.push(segment);
   }
@@ -98,7 +144,9 @@ export function formatCandidates(
       addresses: FAMILIES.flatMap((family) => usableAddresses(addresses, link, family)),
     }))
     .filter((candidate) => candidate.addresses.length > 0)
-    .map(({ name, addresses }) => `${name}: [${addresses.map(formatAddress).join(", ")}]`);
+    .map(({ name, addresses }) =>
+      `${name}: [${addresses.map(({ entry }) => formatAddress(entry.address)).join(", ")}]`
+    );
   if (candidates.length === 0) return "no link has an address";
   const more = candidates.length - MAX_CANDIDATES;
   return `the links are ${candidates.slice(0, MAX_CANDIDATES).join(", ")}${

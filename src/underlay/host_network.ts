@@ -1,5 +1,5 @@
 import { type Address, AF_INET, AF_INET6, type Family } from "../model/address.ts";
-import type { ObservedLink } from "../model/state.ts";
+import type { ObservedAddress, ObservedLink } from "../model/state.ts";
 import { dumpAddresses } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { NetlinkError } from "../netlink/errno.ts";
@@ -12,7 +12,18 @@ import {
   encodeRouteLookup,
   type RouteLookup,
 } from "../netlink/route_lookup.ts";
-import type { HostNetwork } from "./underlay.ts";
+
+/** Where the kernel would send a packet. */
+export type ReachedBy = Pick<RouteLookup, "linkIndex" | "source" | "mtuBytes">;
+
+/** What is known about this host's network. Lists are in the kernel's order. */
+export interface HostNetwork {
+  readonly links: readonly ObservedLink[];
+  readonly addresses: readonly ObservedAddress[];
+  readonly defaultRoutes: readonly DefaultRoute[];
+  /** Asks the kernel for its route to an address; absent where it has none. */
+  readonly reach?: (address: Address) => ReachedBy | undefined;
+}
 
 /**
  * Reads what the choice of the underlay is made from: links, addresses and default routes of this host.

@@ -45,10 +45,10 @@ const cases: [name: string, addresses: ObservedAddress[], usable: string[], why:
     "privacy",
   ],
   [
-    "permanence before stability",
-    [on("2001:db8::1", 0), on("2001:db8::2", PERMANENT | TEMPORARY)],
-    ["2001:db8::2", "2001:db8::1"],
-    "each mark is worth more than those after it",
+    "stability before permanence",
+    [on("10.0.0.2", PERMANENT | TEMPORARY), on("10.0.0.1", 0)],
+    ["10.0.0.1", "10.0.0.2"],
+    "a virtual IP is a permanent secondary, what DHCP gave is dynamic",
   ],
   [
     "scope before permanence",
@@ -77,7 +77,7 @@ const cases: [name: string, addresses: ObservedAddress[], usable: string[], why:
 for (const [name, addresses, usable, why] of cases) {
   Deno.test(`usableAddresses() lists ${name}: ${why}`, () => {
     const found = usableAddresses(addresses, ETH0, addresses[0]!.family);
-    assertEquals(found.map(formatAddress), usable);
+    assertEquals(found.map(({ entry }) => formatAddress(entry.address)), usable);
   });
 }
 
@@ -86,7 +86,12 @@ Deno.test("usableAddresses() chooses the same address in whatever order the kern
   const shuffled = fc.shuffledSubarray(addresses, { minLength: addresses.length });
   fc.assert(fc.property(shuffled, (listed) => {
     const found = usableAddresses(listed, ETH0, listed[0]!.family);
-    assertEquals(found.map(formatAddress), ["2001:db8::3", "2001:db8::2", "2001:db8::1", "fe80::1"]);
+    assertEquals(found.map(({ entry }) => formatAddress(entry.address)), [
+      "2001:db8::3",
+      "2001:db8::2",
+      "2001:db8::1",
+      "fe80::1",
+    ]);
   }));
 });
 

@@ -7,7 +7,8 @@ import {
   parseAddress,
 } from "../../src/model/address.ts";
 import type { ObservedAddress, ObservedLink } from "../../src/model/state.ts";
-import type { DefaultRoute, HostNetwork } from "../../src/underlay/underlay.ts";
+import type { DefaultRoute } from "../../src/netlink/route_lookup.ts";
+import type { HostNetwork } from "../../src/underlay/host_network.ts";
 
 /** `IFA_F_PERMANENT`. */
 const PERMANENT = 0x80;

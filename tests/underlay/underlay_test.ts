@@ -2,12 +2,9 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../../src/config/usage_error.ts";
 import { AF_INET, AF_INET6, type Family, formatAddress, formatPrefix } from "../../src/model/address.ts";
 import { type Ipv4, type Ipv6, parseAddress } from "../../src/model/address.ts";
-import {
-  chooseUnderlay,
-  type HostNetwork,
-  UnderlayError,
-  type UnderlayOptions,
-} from "../../src/underlay/underlay.ts";
+import type { HostNetwork } from "../../src/underlay/host_network.ts";
+import type { UnderlayOptions } from "../../src/underlay/scene.ts";
+import { chooseUnderlay, UnderlayError } from "../../src/underlay/underlay.ts";
 import { HOST, link, route } from "./hosts.ts";
 
 type Asked = Partial<Omit<UnderlayOptions, "families">>;

@@ -1,0 +1,56 @@
+import { type Address, formatAddress, formatPrefix, type Prefix, prefixContains } from "../model/address.ts";
+import type { ObservedLink } from "../model/state.ts";
+import type { HostNetwork } from "./host_network.ts";
+
+/** How VTEPs are called, also those of a VNI that is not in use any more. */
+const VTEP_NAME = /^flannel(-v6)?\.\d+$/;
+
+/** What tells the overlay's own links and addresses from those that can carry it. */
+export interface OwnMarks {
+  /** The cluster networks. */
+  readonly networks?: readonly Prefix[];
+  /** The names of this host's VTEPs. */
+  readonly vtepNames?: readonly string[];
+  /** The bridge that pods are on, as the conflist names it. */
+  readonly bridgeName?: string | undefined;
+}
+
+/** What of a host can carry the overlay, and why the rest can't. */
+export interface Carrying {
+  /** The host as it is. */
+  readonly all: HostNetwork;
+  /** The host without links and addresses of the overlay's own. */
+  readonly network: HostNetwork;
+  /** Why a link is no underlay, as a sentence; `undefined` if it can be one. */
+  readonly whyNotLink: (link: ObservedLink) => string | undefined;
+  /** Why an address is none of the underlay's, as a sentence; `undefined` if it can be one. */
+  readonly whyNotAddress: (address: Address) => string | undefined;
+}
+
+/**
+ * Leaves out what is never an underlay, however it is asked for: VTEPs, the pods' bridge, addresses inside the cluster
+ * networks, and every bridge that carries one. An overlay that is carried by itself carries nothing.
+ */
+export function withoutOwn(host: HostNetwork, marks: OwnMarks): Carrying {
+  const { networks = [], vtepNames = [], bridgeName } = marks;
+  const networkOf = (address: Address) => networks.find((network) => prefixContains(network, address));
+  const whyNotAddress = (address: Address) => {
+    const network = networkOf(address);
+    return network && `${formatAddress(address)} is in the cluster network ${formatPrefix(network)}`;
+  };
+  const whyNotLink = ({ linkIndex, name, kind }: ObservedLink) => {
+    if (vtepNames.includes(name) || (kind === "vxlan" && VTEP_NAME.test(name))) return `${name} is a VTEP`;
+    if (name === bridgeName) return `${name} is the pods' bridge`;
+    if (kind !== "bridge") return undefined;
+    const inside = host.addresses.find((entry) =>
+      entry.linkIndex === linkIndex && networkOf(entry.address) !== undefined
+    );
+    return inside && `${name} is a bridge of pods: ${whyNotAddress(inside.address)}`;
+  };
+  const links = host.links.filter((link) => whyNotLink(link) === undefined);
+  const indexes = new Set(links.map(({ linkIndex }) => linkIndex));
+  const addresses = host.addresses.filter(({ linkIndex, address }) =>
+    indexes.has(linkIndex) && networkOf(address) === undefined
+  );
+  return { all: host, network: { ...host, links, addresses }, whyNotLink, whyNotAddress };
+}
