@@ -54,6 +54,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "cli/agent_word_keeper_test.ts": ["cni/agent_word.ts"],
   "cli/pod_files_test.ts": ["cli/conflist_keeper.ts"],
+  "cli/underlay_follower_test.ts": ["underlay/lost.ts"],
   "lease/local_file_test.ts": ["lease/local_row.ts", "lease/registry_error.ts"],
   "lease/local_test.ts": ["lease/local_changes.ts", "lease/local_reader.ts"],
   "netlink/folder_watch_test.ts": ["netlink/poll.ts"],
@@ -120,6 +121,12 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "reconcile/reconciler.ts",
     "reconcile/report.ts",
     "reconcile/trigger.ts",
+  ],
+  "underlay/underlay_test.ts": [
+    "underlay/ours.ts",
+    "underlay/reason.ts",
+    "underlay/settle.ts",
+    "underlay/ways.ts",
   ],
 };
 

@@ -1,9 +1,11 @@
 import { basename, dirname } from "node:path";
 import {
+  bridgeIn,
   ConflistError,
   filesBefore,
   parseConflist,
   renderConflist,
+  USUAL_BRIDGE,
   USUAL_CONFLIST,
   USUAL_NETWORK,
 } from "../cni/conflist.ts";
@@ -41,6 +43,16 @@ export class ConflistKeeper {
   /** The name of the network: what the conflist says, else the usual one. */
   get network(): string {
     return this.#text === undefined ? USUAL_NETWORK : parseConflist(this.#text).name;
+  }
+
+  /** The bridge that pods are on, as far as the conflist or its source says; `undefined` if pods are on none. */
+  get bridge(): string | undefined {
+    try {
+      return bridgeIn(this.#text ?? this.#source());
+    } catch (error) {
+      if (!(error instanceof ConflistError)) throw error;
+      return USUAL_BRIDGE;
+    }
   }
 
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */

@@ -1,11 +1,14 @@
+import { vtepNames } from "../backend/vxlan.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
+import { proveAddresses } from "../host/address_proof.ts";
 import type { Log } from "../log/log.ts";
 import type { Address, Ipv4, Ipv6 } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../netlink/ffi.ts";
+import { UdpSocket } from "../netlink/udp_socket.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
-import { chooseUnderlay } from "../underlay/underlay.ts";
+import { weighUnderlay } from "../underlay/underlay.ts";
 import { UnderlayFollower } from "./underlay_follower.ts";
 
 /** What the underlay is chosen by, and who hears of it. What can change while the agent runs is a function. */
@@ -36,10 +39,33 @@ export async function openUnderlay(
   place: UnderlayPlace,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<UnderlayFollower> {
-  const { options, config, client, log, waiting, changed, publicAddresses } = place;
+  const { options, config, libc, client, log, waiting, changed } = place;
+  const { backend } = config;
   const families = config.families.map(({ family }) => family);
+  const marks = {
+    networks: config.families.map(({ network }) => network),
+    vtepNames: "vni" in backend ? vtepNames(backend.vni) : [],
+  };
   return await UnderlayFollower.open({
-    choose: () => chooseUnderlay(observeHostNetwork(client), { ...options, ...publicAddresses(), families }),
+    choose: (standing) =>
+      weighUnderlay(observeHostNetwork(client), {
+        ...options,
+        ...place.publicAddresses(),
+        ...marks,
+        bridgeName: place.bridgeName(),
+        nodeAddresses: place.nodeAddresses(),
+        families,
+      }, { ...standing, lastAddresses: place.lastAddresses() }),
+    prove: (moves, proofOptions) =>
+      proveAddresses(
+        {
+          peers: place.peers,
+          open: (path) => UdpSocket.open(libc, path),
+          random: Math.random,
+        },
+        moves,
+        proofOptions,
+      ),
     changed,
     elapsedMs: () => performance.now(),
     log,

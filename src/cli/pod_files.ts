@@ -1,4 +1,4 @@
-import { USUAL_NETWORK } from "../cni/conflist.ts";
+import { USUAL_BRIDGE, USUAL_NETWORK } from "../cni/conflist.ts";
 import { isFile } from "../cni/file.ts";
 import { installProgram } from "../cni/install_file.ts";
 import { pluginIn } from "../cni/install_places.ts";
@@ -51,6 +51,11 @@ export class PodFiles {
   /** The name of the network that pods are attached to. */
   get network(): string {
     return this.#conflist?.network ?? USUAL_NETWORK;
+  }
+
+  /** The bridge that pods are on; `undefined` if they are on none. */
+  get bridge(): string | undefined {
+    return this.#conflist === undefined ? USUAL_BRIDGE : this.#conflist.bridge;
   }
 
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */

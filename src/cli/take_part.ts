@@ -78,6 +78,7 @@ export async function takePart(
   await using stack = new AsyncDisposableStack();
   const networks = config.families.map(({ network }) => network);
   const families = config.families.map(({ family }) => family);
+  const podFiles = new PodFiles(options, { log, environment: deps.environment, program: Deno.execPath() });
   let opened: ReturnType<RegistryPlace["open"]> | undefined;
   const bootKeeper = new BootKeeper(options.subnetFilePath, { libc, log });
   const machine = await readMachine(options.machineIdPath, hostName(libc, log), (reason) => {
@@ -93,6 +94,7 @@ export async function takePart(
     waiting: workplace.waiting,
     changed: () => {
       opened?.registry.moved?.();
+      trigger.nudge();
       membership.refresh();
       announcer?.nudge();
     },
@@ -102,7 +104,7 @@ export async function takePart(
       ...bootKeeper.lastAddresses,
       ...cache?.own.parts.map(({ underlayAddress }) => underlayAddress) ?? [],
     ],
-    bridgeName: () => undefined,
+    bridgeName: () => podFiles.bridge,
     peers: () => {
       const remote = membership.own && leases.remote(membership.own, networks)?.leases;
       return remote?.flatMap(({ host, parts }) =>
@@ -183,7 +185,6 @@ export async function takePart(
     log,
   }, { renewMarginMs: options.leaseRenewMarginMs });
 
-  const podFiles = new PodFiles(options, { log, environment: deps.environment, program: Deno.execPath() });
   for (const path of podFiles.paths) watchFiles(path, () => trigger.nudge());
   const leftovers = new LeftoverKeeper(USUAL_FOLDERS, {
     host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
@@ -286,7 +287,9 @@ export async function takePart(
         networks,
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
+        isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
       }, options)),
+    loop("underlay", (options) => underlay.run(options)),
     host.prove({ signal }),
     announcer && loop("MAC announcer", (options) => announcer.run(options)),
     loop("rules", filter.keep),

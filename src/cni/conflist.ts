@@ -20,6 +20,10 @@ const FROM_THE_LIST = ["name", "cniVersion", "runtimeConfig"];
 /** The network of flannel's conflist. */
 export const USUAL_NETWORK = "cbr0";
 
+/** What the plugin `bridge` calls its bridge where a conflist does not say. */
+export const USUAL_BRIDGE = "cni0";
+const BRIDGE_TYPE = "bridge";
+
 /** The conflist that flannel's manifest carries: the chain of most clusters. */
 export const USUAL_CONFLIST = `{
   "name": "${USUAL_NETWORK}",
@@ -67,6 +71,25 @@ export function isOurConflist(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * The bridge that a conflist puts pods on, before or after it was rendered; `undefined` if another plugin attaches them.
+ *
+ * @throws {ConflistError} If it is none.
+ */
+export function bridgeIn(source: string): string | undefined {
+  for (const plugin of pluginsOf(parseConflist(source))) {
+    const delegate = plugin.type === OWN_TYPE ? { type: BRIDGE_TYPE, ...objectOr(plugin.delegate) } : plugin;
+    if (delegate.type !== BRIDGE_TYPE) continue;
+    const { bridge } = delegate as JsonObject;
+    return typeof bridge === "string" && bridge !== "" ? bridge : USUAL_BRIDGE;
+  }
+  return undefined;
+}
+
+function objectOr(value: JsonValue | undefined): JsonObject {
+  return value !== undefined && isObject(value) ? value : {};
 }
 
 /** A conflist in which each plugin `flannel` gives its delegate this MTU. */

@@ -14,14 +14,14 @@ const EHOSTUNREACH = 113;
  * address that it can't reach is not among them: the kernel keeps that from a socket that has not asked for it
  * (`IP_RECVERR`, ip(7)).
  */
-const ANSWERS: ReadonlySet<number> = new Set([0, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EACCES]);
+export const ANSWERS: ReadonlySet<number> = new Set([0, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EACCES]);
 
 /** The first port of traceroute(8): nobody listens there. */
-const PORT = 33434;
+export const PORT = 33434;
 /** Peers are one hop away. A router that gets the packet because the overlay's route is missing can't answer for one. */
 const HOP_LIMIT = 1;
 /** What whoever looks at packets reads. */
-const PAYLOAD = new TextEncoder().encode("loden: does this packet arrive?");
+export const PAYLOAD = new TextEncoder().encode("loden: does this packet arrive?");
 /** Between looks for answers of one round: most come within a millisecond. */
 const LOOKS_AFTER_MS = [1, 3, 12, 48, 186, 750];
 
@@ -122,7 +122,8 @@ export class DataPathProbe {
   }
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** Waits for `ms`, or until `signal` aborts. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   if (signal.aborted) return Promise.resolve();
   const end = () => {

@@ -6,6 +6,8 @@ import { LITTLE_ENDIAN } from "./message.ts";
 
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const MSG_DONTWAIT = 0x40;
+const SOL_SOCKET = 1;
+const SO_BINDTODEVICE = 25;
 const IPPROTO_IP = 0;
 const IP_TTL = 2;
 const IPPROTO_IPV6 = 41;
@@ -18,6 +20,8 @@ export interface UdpPath {
   readonly port: number;
   /** Routers that it may pass, plus one. */
   readonly hopLimit: number;
+  /** The link that datagrams leave and answers come by, whatever routes say; any if absent. */
+  readonly linkName?: string;
 }
 
 /** A UDP socket with one peer: what hosts on the way say about its datagrams comes back as errors of `receive()`. */
@@ -35,9 +39,9 @@ export class UdpSocket implements Disposable {
   /**
    * Opens a socket in this thread's network namespace.
    *
-   * @throws {NetlinkError} If `source` is no address of this host, or there is no route to `target`.
+   * @throws {NetlinkError} If `source` is no address of this host, there is no route to `target`, or no such link.
    */
-  static open(libc: Libc, { source, target, port, hopLimit }: UdpPath): UdpSocket {
+  static open(libc: Libc, { source, target, port, hopLimit, linkName }: UdpPath): UdpSocket {
     using stack = new DisposableStack();
     const { call } = libc;
     const family = familyOf(target);
@@ -46,6 +50,11 @@ export class UdpSocket implements Disposable {
     const [level, name] = family === AF_INET ? [IPPROTO_IP, IP_TTL] : [IPPROTO_IPV6, IPV6_UNICAST_HOPS];
     const value = new Uint8Array(new Int32Array([hopLimit]).buffer);
     libc.checked("limit the hops of UDP socket", call.setsockopt(fd, level, name, value, value.length));
+    if (linkName !== undefined) {
+      const device = new TextEncoder().encode(linkName);
+      const result = call.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length);
+      libc.checked(`bind UDP socket to ${linkName}`, result);
+    }
     const from = encodeSocketAddress(source, 0);
     libc.checked("bind UDP socket", call.bind(fd, from, from.length));
     const to = encodeSocketAddress(target, port);

@@ -13,6 +13,10 @@ import type { Trigger } from "./trigger.ts";
 const RECEIVE_BYTES = 64 * 1024;
 /** Read in one go; then others have their turn, as notifications may come faster than they are read. */
 const TURN_DATAGRAMS = 500;
+/** `sizeof(struct ifinfomsg)`. */
+const LINK_HEADER_BYTES = 16;
+const RT_SCOPE_UNIVERSE = 0;
+const IFLA_MASTER = 10;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const NHA_OIF = 5;
@@ -33,8 +37,10 @@ export interface KernelWatchDeps {
   readonly ownPortId: number;
   /** Kernel link index of the underlay; 0 while it is lost, and then every link is news. */
   readonly underlayLinkIndex: () => number;
-  /** Called when the underlay's link or addresses may have changed. */
+  /** Called when the underlay's link or addresses may have changed, or another link may be the better one now. */
   readonly underlayNudged: () => void;
+  /** Whether a link has carried an address that could be the underlay's: changes of others say nothing. */
+  readonly isCarrier: (linkIndex: number) => boolean;
 }
 
 /** Turns notifications about our links into nudges, until `signal` aborts. */
@@ -85,6 +91,7 @@ function classify(
       const isUnderlay = underlayLinkIndex === 0 || linkIndex === underlayLinkIndex;
       if (isUnderlay) deps.underlayNudged();
       if (isUnderlay || linkIndexes.includes(linkIndex)) deps.trigger.nudge();
+      else if (isOfInterest(message, attributes, linkIndex, deps)) deps.underlayNudged();
       return;
     }
     case RTM_NEWNEIGH:
@@ -118,6 +125,26 @@ function classify(
       if (isOver(message, attributes, 8, NHA_OIF, linkIndexes)) deps.trigger.nudge();
       return;
   }
+}
+
+/**
+ * Reports whether a link that is not the underlay's may have become it, or could be it no more. Each pod brings a port
+ * of a bridge with a link-local address: that must cost nothing.
+ */
+function isOfInterest(
+  message: MessageReader,
+  attributes: AttributeReader,
+  linkIndex: number,
+  { isCarrier }: KernelWatchDeps,
+): boolean {
+  if (message.type === RTM_NEWADDR || message.type === RTM_DELADDR) {
+    return message.view.getUint8(message.start + 3) === RT_SCOPE_UNIVERSE;
+  }
+  if (!isCarrier(linkIndex)) return false;
+  message.requireHeader(LINK_HEADER_BYTES);
+  attributes.reset(message.start + LINK_HEADER_BYTES, message.end);
+  while (attributes.next()) if (attributes.type === IFLA_MASTER) return false;
+  return true;
 }
 
 /** Reports whether a route's destination lies in one of `networks`. */

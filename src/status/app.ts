@@ -197,6 +197,8 @@ function describeUnderlay(underlay: Underlay | undefined) {
   return {
     link: underlay.linkName,
     mtuBytes: underlay.mtuBytes,
+    chosenBy: underlay.chosenBy === undefined ? null : oneLine(underlay.chosenBy),
+    reason: underlay.reason === undefined ? null : oneLine(underlay.reason),
     addresses: underlay.addresses.map(({ address, advertised, mtuBytes }) => ({
       family: familyName(address),
       address: formatAddress(address),

@@ -16,7 +16,7 @@ export interface HealthFacts {
   /** Whether a host that claims what is this host's shows no sign of life; none is gone if absent. */
   readonly isGone?: (host: string) => boolean;
   /** Why no link carries the overlay any more. */
-  readonly underlay: { readonly reason: string | undefined };
+  readonly underlay: { readonly reason: string | undefined; readonly note?: string | undefined };
   /** Why one of two families is not as the configuration asks. */
   readonly shortfalls: readonly string[];
   /** Why what pods are started with is not in place, and what may keep the runtime from using it. */
@@ -85,6 +85,7 @@ export function readiness(facts: HealthFacts): Readiness {
   // What is built stays, so these do not make a host unready.
   const notes: string[] = [];
   for (const shortfall of shortfalls) notes.push(`${shortfall}; the other family goes on without it`);
+  if (underlay.note !== undefined) notes.push(underlay.note);
   if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
   if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
   notes.push(...verdicts("degraded"));

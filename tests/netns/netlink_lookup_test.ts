@@ -39,7 +39,14 @@ Deno.test("decodeDefaultRoute() reads the default routes of the main table, and 
   assertEquals(defaultRoutes(host, AF_INET6), [{ family: AF_INET6, linkIndex, metric: 1024, mtuBytes: 0 }]);
   const legs = ["nexthop", "via", "192.0.2.253", "nexthop", "via", "192.0.2.254"];
   await netns.ip("route", "replace", "default", "metric", "100", ...legs);
-  assertEquals(defaultRoutes(host, AF_INET)[1], { family: AF_INET, linkIndex: 0, metric: 100, mtuBytes: 0 });
+  const several: DefaultRoute = {
+    family: AF_INET,
+    linkIndex: 0,
+    metric: 100,
+    mtuBytes: 0,
+    hopLinks: [linkIndex, linkIndex],
+  };
+  assertEquals(defaultRoutes(host, AF_INET)[1], several);
 });
 
 Deno.test("a route lookup says what `ip route get` says", async () => {

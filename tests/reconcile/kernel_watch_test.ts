@@ -16,6 +16,10 @@ const OURS = 7;
 const UNDERLAY = 2;
 const THEIRS = 9;
 const OWN_PORT_ID = 4711;
+/** Somebody else's, with an address that could be the underlay's. */
+const CARRIER = 10;
+const RT_SCOPE_LINK = 253;
+const IFLA_MASTER = 10;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_MULTIPATH = 9;
@@ -48,7 +52,14 @@ function notification(
 }
 
 const link = (type: number, linkIndex: number) => notification(type, 16, linkIndex);
-const address = (type: number, linkIndex: number) => notification(type, 8, linkIndex);
+const port = (type: number, linkIndex: number) =>
+  notification(type, 16, linkIndex, (writer) => writer.attributeU32(IFLA_MASTER, 3));
+/** An address of a scope, `RT_SCOPE_*`. */
+const address = (type: number, linkIndex: number, scope = 0) => {
+  const bytes = notification(type, 8, linkIndex);
+  bytes[MESSAGE_HEADER_BYTES + 3] = scope;
+  return bytes;
+};
 const neighbour = (type: number, linkIndex: number) => notification(type, 12, linkIndex);
 const route = (type: number, linkIndex: number) =>
   notification(type, 12, 0, (writer) => writer.attributeU32(RTA_OIF, linkIndex));
@@ -108,6 +119,7 @@ function watch(datagrams: Datagram[], overrides: Partial<KernelWatchDeps> = {}) 
       ownPortId: OWN_PORT_ID,
       underlayLinkIndex: () => UNDERLAY,
       underlayNudged: () => void heard.underlayNudges++,
+      isCarrier: (linkIndex) => linkIndex === CARRIER,
       ...overrides,
     }, { signal: controller.signal });
   return { heard, run };
@@ -127,7 +139,12 @@ const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: 
   ["our link lost an address", address(RTM_DELADDR, OURS), 1, 0],
   ["the underlay got an address", address(RTM_NEWADDR, UNDERLAY), 1, 1],
   ["the underlay lost an address", address(RTM_DELADDR, UNDERLAY), 1, 1],
-  ["somebody else's link got an address", address(RTM_NEWADDR, THEIRS), 0, 0],
+  ["somebody else's link got an address", address(RTM_NEWADDR, THEIRS), 0, 1],
+  ["somebody else's link lost an address", address(RTM_DELADDR, THEIRS), 0, 1],
+  ["a pod's link got a link-local address", address(RTM_NEWADDR, THEIRS, RT_SCOPE_LINK), 0, 0],
+  ["somebody else's link with an address changed", link(RTM_NEWLINK, CARRIER), 0, 1],
+  ["somebody else's link with an address is gone", link(RTM_DELLINK, CARRIER), 0, 1],
+  ["a port of a bridge changed", port(RTM_NEWLINK, CARRIER), 0, 0],
   ["a neighbour on our link is new", neighbour(RTM_NEWNEIGH, OURS), 1, 0],
   ["a neighbour on our link is gone", neighbour(RTM_DELNEIGH, OURS), 1, 0],
   ["a neighbour on somebody else's link is new", neighbour(RTM_NEWNEIGH, THEIRS), 0, 0],
@@ -156,7 +173,11 @@ const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: 
 ];
 
 for (const [what, datagram, nudges, underlayNudges] of cases) {
-  const verdict = nudges === 0 ? "does not nudge" : underlayNudges === 0 ? "nudges" : "nudges both";
+  const verdict = nudges === 0
+    ? underlayNudges === 0 ? "does not nudge" : "nudges the underlay alone"
+    : underlayNudges === 0
+    ? "nudges"
+    : "nudges both";
   Deno.test(`watchKernel() ${verdict} when ${what}`, async () => {
     const { heard, run } = watch([datagram]);
     await run();
@@ -213,6 +234,7 @@ Deno.test("watchKernel() asks anew which links are ours, since a link that was m
     ownPortId: OWN_PORT_ID,
     underlayLinkIndex: () => UNDERLAY,
     underlayNudged: () => {},
+    isCarrier: () => false,
   }, { signal: controller.signal });
   assertEquals(heard, [OURS, THEIRS]);
 });

@@ -124,6 +124,8 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
     underlay: {
       link: "eth0",
       mtuBytes: 1500,
+      chosenBy: "-iface eth0",
+      reason: "eth0 has lost 192.0.2.9",
       addresses: [{ family: "ipv4", address: "192.0.2.1", advertised: "198.51.100.1", mtuBytes: 1500 }],
     },
     pools: [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],

@@ -27,6 +27,8 @@ export const UNDERLAY: Underlay = {
     mtuBytes: 1500,
     segments: [parsePrefix("192.0.2.0/24")],
   }],
+  chosenBy: "-iface eth0",
+  reason: "eth0 has lost 192.0.2.9",
 };
 
 /** A pass in which nothing was to be done, but for `changes`. */
