@@ -53,14 +53,13 @@ function admitted(
 ): UsableAddress[] {
   const { nodeAddresses = [] } = options;
   const { inUse } = standing;
-  const old = inUse?.chosenBy === chosenBy
-    ? inUse?.addresses.find((address) => address.family === family)
-    : undefined;
-  const hadPrefix = old !== undefined && hasPrefix(old);
+  const old = inUse?.addresses.find((address) => address.family === family);
+  const hadPrefix = old !== undefined && inUse?.chosenBy === chosenBy && hasPrefix(old);
   return usableAddresses(host.network.addresses, link, family, nodeAddresses).filter(({ entry }) => {
     if (admits !== undefined && !admits(entry.address)) return false;
-    if (!hadPrefix || !isAlone(entry) || isLinkLocal(entry.address)) return true;
-    return entry.address === old.address || nodeAddresses.includes(entry.address);
+    if (old === undefined || entry.address === old.address) return true;
+    if (isLinkLocal(entry.address)) return isLinkLocal(old.address);
+    return !hadPrefix || !isAlone(entry) || nodeAddresses.includes(entry.address);
   });
 }
 
@@ -136,7 +135,8 @@ function whyNoAddress({ host, standing }: Scene, { link, named = [] }: Candidate
   if (inUse?.linkIndex === link.linkIndex && old !== undefined && asked === undefined) {
     const rest = usableAddresses(host.network.addresses, link, family).filter(({ grade }) => grade < 2);
     const fault = faultOf(host, inUse, old.address);
-    if (fault !== undefined && rest.length > 0) {
+    if (fault !== undefined && rest.length === 0) return fault;
+    if (fault !== undefined) {
       const others = rest.map(({ entry }) => `${formatAddress(entry.address)}/${entry.length}`).join(" and ");
       return `${fault}, which ${others} can't stand in for`;
     }

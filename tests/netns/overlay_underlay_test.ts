@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
-import type { Lab } from "../../src/lab/lab.ts";
 import { defaultNetworkConfig } from "../../src/lab/plan.ts";
-import { addAddress, addDefaultRoute, changeLink, linkIndexOf, makeVeth } from "../../src/lab/wiring.ts";
+import { linkIndexOf } from "../../src/lab/wiring.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
 import { queryLink } from "../../src/netlink/link.ts";
 import type { Libc } from "../../src/netlink/ffi.ts";
+import { plugIn } from "../double/overlay_card.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { RunningPing } from "../double/overlay_ping.ts";
 import { hostsOf, until, untilReachable, untilSettled, withOverlay } from "../double/overlay_rig.ts";
@@ -38,20 +38,6 @@ async function destination(host: LabHost, peer: LabHost, vtep: string): Promise<
 }
 
 const mtuOf = (host: LabHost, name: string) => queryLink(host.client, name)?.mtuBytes;
-
-/** Takes the network card of a host out and puts another one in, with the same addresses. */
-function replaceCard(lab: Lab, libc: Libc, host: LabHost): void {
-  const [port, uplink] = makeVeth(
-    libc,
-    { netns: lab.underlay, name: host.name },
-    { netns: host.netns, name: UPLINK },
-  );
-  changeLink(lab.underlay.client, port, { master: linkIndexOf(lab.underlay.client, "switch") });
-  for (const placement of host.placements) {
-    addAddress(host.client, uplink, placement);
-    addDefaultRoute(host.client, uplink, placement.gateway);
-  }
-}
 
 Deno.test("the overlay follows what becomes of the underlay, each family by itself", async (t) => {
   await withOverlay({ hosts: 2, families: [AF_INET, AF_INET6] }, async (lab, libc) => {
@@ -108,7 +94,7 @@ Deno.test("the overlay follows what becomes of the underlay, each family by itse
         answer = await readyz(libc, h1);
         return answer.startsWith(`flanneld is not ready yet\n${reason}`) ? true : undefined;
       }, () => answer);
-      replaceCard(lab, libc, h1);
+      plugIn(lab, libc, h1);
       assertEquals(linkIndexOf(h1.client, UPLINK) === before, false);
       await untilSettled(lab, libc);
     });
@@ -131,7 +117,7 @@ Deno.test("peers without encapsulation learn the MAC of another network card", a
     const [h1] = hostsOf(lab);
     const before = queryLink(h1.client, UPLINK)!.mac;
     await ip(h1, "link", "delete", UPLINK);
-    replaceCard(lab, libc, h1);
+    plugIn(lab, libc, h1);
     assertEquals(queryLink(h1.client, UPLINK)!.mac === before, false);
     const startedMs = performance.now();
     await untilSettled(lab, libc);

@@ -134,6 +134,7 @@ export class ChangingHost {
     if (becomes !== "up" || !this.#links.has(name)) {
       for (const family of [AF_INET, AF_INET6]) this.#routes.delete(`${family} ${name}`);
     }
+    if (becomes === "down" && !this.#links.has(name)) return;
     const isAway = becomes === "another" || becomes === "gone";
     for (const which of this.#addresses.keys()) {
       const [where, text] = ADDRESSES[which]!;
