@@ -15,6 +15,9 @@ const RTA_PRIORITY = 6;
 const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
 const RTA_MULTIPATH = 9;
+const RTA_CACHEINFO = 12;
+/** `rta_expires` in `struct rta_cacheinfo`, linux/rtnetlink.h. */
+const CACHEINFO_EXPIRES = 8;
 const RTA_TABLE = 15;
 const RTAX_MTU = 2;
 /** `sizeof(struct rtnexthop)`. */
@@ -41,6 +44,8 @@ export interface RouteLookup {
   readonly source: Address | undefined;
   /** The route's own MTU; 0 for none. */
   readonly mtuBytes: number;
+  /** Whether the MTU is one that a router has told, and ends in minutes: it says nothing of the route's own. */
+  readonly isMtuLearnt: boolean;
   /** Who made the route, `RTPROT_*`. */
   readonly protocol: number;
 }
@@ -99,8 +104,10 @@ export function decodeRouteLookup(message: MessageReader): RouteLookup | undefin
   message.requireHeader(ROUTE_HEADER_BYTES);
   const family = familyAt(message);
   if (family === undefined) return undefined;
-  const { linkIndex, source, mtuBytes } = decodeAttributes(message, family);
-  return { linkIndex, source, mtuBytes, protocol: message.view.getUint8(message.start + 5) };
+  const { linkIndex, source, mtuBytes, isExpiring } = decodeAttributes(message, family);
+  // IPv6 routes end by themselves too, with the MTU that a router has advertised.
+  const isMtuLearnt = isExpiring && family === AF_INET;
+  return { linkIndex, source, mtuBytes, isMtuLearnt, protocol: message.view.getUint8(message.start + 5) };
 }
 
 function familyAt({ view, start }: MessageReader): Family | undefined {
@@ -108,20 +115,29 @@ function familyAt({ view, start }: MessageReader): Family | undefined {
   return family === AF_INET || family === AF_INET6 ? family : undefined;
 }
 
+interface RouteAttributes extends Pick<RouteLookup, "linkIndex" | "source" | "mtuBytes"> {
+  readonly metric: number;
+  readonly hopLinks: readonly number[];
+  readonly isExpiring: boolean;
+}
+
 function decodeAttributes(
   { view, start, end }: MessageReader,
   family: Family,
-): Omit<RouteLookup, "protocol"> & { readonly metric: number; readonly hopLinks: readonly number[] } {
+): RouteAttributes {
   let linkIndex = 0;
   let metric = 0;
   let mtuBytes = 0;
   let source: Address | undefined;
   let hopLinks: readonly number[] = [];
+  let isExpiring = false;
   const attributes = new AttributeReader(view, start + ROUTE_HEADER_BYTES, end);
   while (attributes.next()) {
     if (attributes.type === RTA_OIF) linkIndex = attributes.u32();
     else if (attributes.type === RTA_PRIORITY) metric = attributes.u32();
-    else if (attributes.type === RTA_PREFSRC) {
+    else if (attributes.type === RTA_CACHEINFO && attributes.length >= CACHEINFO_EXPIRES + 4) {
+      isExpiring = view.getInt32(attributes.start + CACHEINFO_EXPIRES, LITTLE_ENDIAN) !== 0;
+    } else if (attributes.type === RTA_PREFSRC) {
       const words = new Uint32Array(4);
       attributes.addressWords(words, 0);
       source = readAddress(words, 0, family);
@@ -132,7 +148,7 @@ function decodeAttributes(
       while (metrics.next()) if (metrics.type === RTAX_MTU) mtuBytes = metrics.u32();
     }
   }
-  return { linkIndex, metric, source, mtuBytes, hopLinks };
+  return { linkIndex, metric, source, mtuBytes, hopLinks, isExpiring };
 }
 
 /**

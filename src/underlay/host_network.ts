@@ -14,7 +14,7 @@ import {
 } from "../netlink/route_lookup.ts";
 
 /** Where the kernel would send a packet. */
-export type ReachedBy = Pick<RouteLookup, "linkIndex" | "source" | "mtuBytes">;
+export type ReachedBy = Omit<RouteLookup, "protocol">;
 
 /** What is known about this host's network. Lists are in the kernel's order. */
 export interface HostNetwork {

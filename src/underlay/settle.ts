@@ -110,7 +110,7 @@ export function fill(
   };
 }
 
-/** The MTU of the route that a family leaves by; while there is none, what it was last. 0 for none. */
+/** The MTU of the route that a family leaves by; while that is not known, what it was last. 0 for none. */
 function routeMtu(
   { host, standing }: Scene,
   { link, reachMtu }: Candidate,
@@ -119,9 +119,8 @@ function routeMtu(
 ): number {
   if (reachMtu?.family === family) return reachMtu.mtuBytes;
   const route = defaultRoutesOf(host, family).find((route) => leavesBy(route, link));
-  if (route !== undefined) return route.mtuBytes;
   const old = standing.inUse?.addresses.find((old) => old.address === address);
-  return old?.routeMtuBytes ?? 0;
+  return route?.mtuBytes ?? old?.routeMtuBytes ?? 0;
 }
 
 function whyNoAddress({ host, standing }: Scene, { link, named = [] }: Candidate, family: Family): string {

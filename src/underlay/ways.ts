@@ -35,7 +35,7 @@ export interface Candidate {
   readonly preferred?: readonly Address[];
   /** Whether an address will do; all do if absent. */
   readonly admits?: (address: Address) => boolean;
-  /** The MTU of the route by which the link was found, 0 for none. */
+  /** The MTU of the route by which the link was found, 0 for none; absent if it is not known now. */
   readonly reachMtu?: { readonly family: Family; readonly mtuBytes: number };
 }
 
@@ -195,7 +195,7 @@ function byReach(host: Carrying, flags: UnderlayFlags, address: Address): Way {
     return [{
       link: carrying(host, link, "its route is not the underlay's: "),
       ...route.source !== undefined && { preferred: [route.source] },
-      reachMtu: { family: familyOf(address), mtuBytes: route.mtuBytes },
+      ...!route.isMtuLearnt && { reachMtu: { family: familyOf(address), mtuBytes: route.mtuBytes } },
     }];
   };
   const keeps = () => {

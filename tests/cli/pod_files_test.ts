@@ -148,3 +148,21 @@ Deno.test("PodFiles heeds the plugin's variables, and says which one can't be me
     assertStringIncludes(files.fault!, "invalid variable FLANNEL_CNI_MTU");
   }, { environment: { FLANNEL_CNI_MTU: "x" } });
 });
+
+Deno.test("PodFiles knows the bridge that pods are on, before and after the conflist is written", async () => {
+  await withPodFiles(({ files, root }) => {
+    assertEquals(files.bridge, "cni0", "the source may be missing");
+    Deno.writeTextFileSync(
+      `${root}/cni-conf.json`,
+      '{"name":"n","plugins":[{"type":"flannel","delegate":{"bridge":"br0"}}]}',
+    );
+    assertEquals(files.bridge, "br0");
+    files.keep(SUBNET_ENV);
+    Deno.writeTextFileSync(`${root}/cni-conf.json`, "{");
+    assertEquals(files.bridge, "br0", "as it was written");
+  });
+  await withPodFiles(({ files, root }) => {
+    Deno.writeTextFileSync(`${root}/cni-conf.json`, "{");
+    assertEquals(files.bridge, "cni0", "a broken source says nothing");
+  });
+});

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  bridgeIn,
   ConflistError,
   filesBefore,
   isOurConflist,
@@ -92,6 +93,21 @@ const ours: [text: string, expected: boolean, why: string][] = [
 ];
 for (const [text, expected, why] of ours) {
   Deno.test(`isOurConflist() is ${expected}: ${why}`, () => assertEquals(isOurConflist(text), expected));
+}
+
+const bridges: [source: string, bridge: string | undefined, why: string][] = [
+  [USUAL_CONFLIST, "cni0", "flannel's delegate is the plugin bridge, with its own default"],
+  ['{"name":"n","plugins":[{"type":"flannel","delegate":{"bridge":"br0"}}]}', "br0", "the delegate says"],
+  ['{"name":"n","plugins":[{"type":"bridge","bridge":"br1"},{"type":"portmap"}]}', "br1", "it was rendered"],
+  [
+    '{"name":"n","plugins":[{"type":"flannel","delegate":{"type":"ipvlan"}}]}',
+    undefined,
+    "pods are on no bridge",
+  ],
+];
+
+for (const [source, bridge, why] of bridges) {
+  Deno.test(`bridgeIn() is ${bridge}: ${why}`, () => assertEquals(bridgeIn(source), bridge));
 }
 
 Deno.test("withMtu() puts the MTU where each flannel passes it on", () => {

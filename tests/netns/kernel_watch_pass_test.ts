@@ -59,6 +59,7 @@ async function withWatch(
     networks: [],
     ownPortId,
     underlayLinkIndex: () => host.underlay.linkIndex,
+    isCarrier: () => false,
     underlayNudged: () => {
       underlayNudges++;
       heard.resolve();

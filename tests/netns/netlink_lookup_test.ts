@@ -8,7 +8,13 @@ import {
   encodeRouteLookup,
   type RouteLookup,
 } from "../../src/netlink/route_lookup.ts";
+import { MessageReader, MessageWriter } from "../../src/netlink/message.ts";
+import { RTM_NEWROUTE } from "../../src/netlink/route.ts";
 import { Host } from "./netlink_host.ts";
+
+const RTA_METRICS = 8;
+const RTA_CACHEINFO = 12;
+const RTAX_MTU = 2;
 
 function defaultRoutes(host: Host, family: Family): DefaultRoute[] {
   const routes: DefaultRoute[] = [];
@@ -75,3 +81,29 @@ Deno.test("a route lookup says what `ip route get` says", async () => {
     );
   }
 });
+
+for (
+  const [family, expires, isMtuLearnt] of [[AF_INET, 0, false], [AF_INET, 599, true], [
+    AF_INET6,
+    599,
+    false,
+  ]] as const
+) {
+  Deno.test(`decodeRouteLookup() takes an MTU of family ${family} that ends in ${expires} for ${isMtuLearnt ? "learnt" : "the route's"}`, () => {
+    const writer = new MessageWriter();
+    writer.begin(RTM_NEWROUTE, 0, 0);
+    for (const word of [family, 0, 0]) writer.u32(word);
+    writer.nested(RTA_METRICS, () => writer.attributeU32(RTAX_MTU, 1280));
+    writer.attributeBytes(
+      RTA_CACHEINFO,
+      new Uint8Array(new Int32Array([1, 0, expires, 0, 0, 0, 0, 0]).buffer),
+    );
+    writer.end();
+    const bytes = writer.bytes.slice();
+    const reader = new MessageReader(bytes);
+    reader.reset(bytes.length);
+    assertEquals(reader.next(), true);
+    const { mtuBytes, isMtuLearnt: found } = decodeRouteLookup(reader)!;
+    assertEquals([mtuBytes, found], [1280, isMtuLearnt]);
+  });
+}

@@ -118,6 +118,12 @@ Deno.test("a VPN's default route with the better metric comes and goes, and move
     await ip(h1, "link", "set", "tun0", "up");
     await ip(h1, "route", "add", "default", "dev", "tun0", "metric", "50");
     await ping.untilMore(A_WHILE);
+    // An agent that is started anew knows where it stood.
+    await h1.stopAgent();
+    h1.startAgent();
+    await until("see it ready again", async () => {
+      return (await statusOf(libc, h1))?.ready ? true : undefined;
+    });
     await ip(h1, "route", "delete", "default", "dev", "tun0", "metric", "50");
     await ip(h1, "route", "add", "default", "dev", "tun0", "metric", "50");
     await ip(h1, "link", "set", "tun0", "down");

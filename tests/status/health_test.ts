@@ -88,6 +88,11 @@ const noted: [name: string, facts: Partial<HealthFacts>, note: string][] = [
     "link eth0 has no usable IPv6 address; the other family goes on without it",
   ],
   [
+    "another address would be better if somebody answered there",
+    { underlay: { reason: undefined, note: "192.0.2.9 on eth0 would carry the overlay" } },
+    "192.0.2.9 on eth0 would carry the overlay",
+  ],
+  [
     "some hosts have another backend",
     { lastPass: pass({ otherBackends: ["2 hosts of backend host-gw"] }) },
     "2 hosts of backend host-gw: this one does not reach them",

@@ -53,11 +53,11 @@ export const HOST: HostNetwork = {
   reach: (to) => {
     switch (formatAddress(to)) {
       case "198.51.100.99":
-        return { linkIndex: 3, source: parseAddress("198.51.100.10"), mtuBytes: 1300 };
+        return { linkIndex: 3, source: parseAddress("198.51.100.10"), mtuBytes: 1300, isMtuLearnt: false };
       case "2001:db8:2::99":
-        return { linkIndex: 3, source: undefined, mtuBytes: 0 };
+        return { linkIndex: 3, source: undefined, mtuBytes: 0, isMtuLearnt: false };
       case "203.0.113.99":
-        return { linkIndex: 99, source: undefined, mtuBytes: 0 };
+        return { linkIndex: 99, source: undefined, mtuBytes: 0, isMtuLearnt: false };
     }
   },
 };

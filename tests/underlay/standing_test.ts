@@ -62,7 +62,12 @@ function host(changes: Partial<HostNetwork> = {}): HostNetwork {
 const shown = ({ linkName, addresses }: Underlay) =>
   [linkName, ...addresses.map(({ address }) => formatAddress(address))].join(" ");
 
-const reach = (linkIndex: number) => () => ({ linkIndex, source: undefined, mtuBytes: 0 });
+const reach = (linkIndex: number) => () => ({
+  linkIndex,
+  source: undefined,
+  mtuBytes: 0,
+  isMtuLearnt: false,
+});
 const EMPTY = host({ addresses: OWN });
 
 const never: [what: string, asked: Asked, host: HostNetwork, reason: string][] = [
@@ -456,6 +461,16 @@ Deno.test("weighUnderlay() keeps the MTU of a route that is away for a moment, a
   assertEquals(mtuBytes(host({ defaultRoutes: [route(AF_INET, 4, 0, 1300)] })), 1400, "it is another link's");
   assertEquals(mtuBytes(host({ defaultRoutes: [], links: [link(2, "eth0", 1280)] })), 1280);
   assertEquals(mtuBytes(host({ defaultRoutes: [BY_ETH0] })), 1500, "it says none");
+});
+
+Deno.test("weighUnderlay() does not shrink for what a router has said of the path to an address", () => {
+  const asked = options({ ifaceCanReach: parseAddress("203.0.113.1") });
+  const reached = (mtuBytes: number, isMtuLearnt: boolean) =>
+    host({ defaultRoutes: [], reach: () => ({ linkIndex: 2, source: undefined, mtuBytes, isMtuLearnt }) });
+  const inUse = chooseUnderlay(reached(1400, false), asked);
+  const mtuBytes = (network: HostNetwork) =>
+    weighUnderlay(network, asked, { inUse, first: [inUse] }).underlay.addresses[0]!.mtuBytes;
+  assertEquals([reached(1280, true), reached(1300, false)].map(mtuBytes), [1400, 1300]);
 });
 
 Deno.test("weighUnderlay() names the links that carry more than link-local addresses", () => {
