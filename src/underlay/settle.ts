@@ -54,11 +54,14 @@ function admitted(
   const { nodeAddresses = [] } = options;
   const { inUse } = standing;
   const old = inUse?.addresses.find((address) => address.family === family);
-  const hadPrefix = old !== undefined && inUse?.chosenBy === chosenBy && hasPrefix(old);
+  const byThisWay = [inUse, ...standing.first ?? []].filter((other) => other?.chosenBy === chosenBy);
+  const hadPrefix = byThisWay.some((other) =>
+    other!.addresses.some((address) => address.family === family && hasPrefix(address))
+  );
   return usableAddresses(host.network.addresses, link, family, nodeAddresses).filter(({ entry }) => {
     if (admits !== undefined && !admits(entry.address)) return false;
-    if (old === undefined || entry.address === old.address) return true;
-    if (isLinkLocal(entry.address)) return isLinkLocal(old.address);
+    if (entry.address === old?.address) return true;
+    if (isLinkLocal(entry.address)) return old === undefined || isLinkLocal(old.address);
     return !hadPrefix || !isAlone(entry) || nodeAddresses.includes(entry.address);
   });
 }

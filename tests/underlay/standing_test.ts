@@ -426,6 +426,16 @@ Deno.test("weighUnderlay() never follows an address that has a prefix with one t
   assertEquals(shown(known.underlay), "eth0 192.0.2.200", "the cluster knows the host by it");
 });
 
+Deno.test("weighUnderlay() does not go back to a link that has only a virtual IP left", () => {
+  const asked = options({ iface: ["eth0", "eth1"] });
+  const first = chooseUnderlay(host(), asked);
+  const lost = host({ addresses: [address(2, "192.0.2.200/32"), ETH1] });
+  const inUse = weighUnderlay(lost, asked, { inUse: first, first: [first] }).underlay;
+  assertEquals(shown(inUse), "eth1 198.51.100.1");
+  const { underlay } = weighUnderlay(lost, asked, { inUse, first: [first, inUse] });
+  assertEquals(shown(underlay), "eth1 198.51.100.1");
+});
+
 Deno.test("weighUnderlay() goes back to what a way led to first, but not for less than there is", () => {
   const asked = options({}, DUAL);
   const defaultRoutes = [BY_ETH0, route(AF_INET, 3, 200), route(AF_INET6, 2, 1), route(AF_INET6, 3, 200)];
