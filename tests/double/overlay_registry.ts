@@ -34,6 +34,11 @@ async function edit<T>(lab: Lab, change: (file: LocalFile) => T): Promise<T> {
   return done.result;
 }
 
+/** Reads the lab's registry, in one transaction. */
+export async function readRegistry<T>(lab: Lab, read: (file: LocalFile) => T): Promise<T> {
+  return await edit(lab, read);
+}
+
 /** Writes leases as their hosts would. */
 export async function seedLeases(lab: Lab, leases: readonly Lease[]): Promise<void> {
   await edit(lab, (file) => {

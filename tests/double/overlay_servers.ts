@@ -1,4 +1,4 @@
-import { AF_INET, parseAddress } from "../../src/model/address.ts";
+import { AF_INET, AF_INET6, type Family, parseAddress } from "../../src/model/address.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import { addAddress, linkIndexOf } from "../../src/lab/wiring.ts";
@@ -31,27 +31,40 @@ export interface ServedOverlay<S> {
   readonly startServer: () => Promise<void>;
 }
 
+/** What hosts of an overlay may be asked to be. */
+export interface ServedOptions {
+  /** Of underlay and overlay, IPv4 first; IPv4 alone if absent. */
+  readonly families?: readonly Family[];
+  /** What the cluster calls the node of a host; as the host itself if absent. */
+  readonly nodeName?: (hostName: string) => string;
+}
+
 /** Opens a lab whose hosts keep their leases in a real etcd, and waits until every pod answers every other. */
 export async function withEtcdOverlay(
   run: (overlay: ServedOverlay<EtcdServer>) => Promise<void>,
+  { families = [AF_INET] }: ServedOptions = {},
 ): Promise<void> {
   await using server = await EtcdServer.open();
-  await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(defaultNetworkConfig([AF_INET])));
+  await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(defaultNetworkConfig(families)));
   const flags = ["-local-registry=", `-etcd-endpoints=http://${SERVER_ADDRESS}:${ETCD_PORT}`];
-  await withOverlay({ withAgents: false }, (lab, libc) => serve(lab, libc, server, ETCD_PORT, flags, run));
+  const options = { withAgents: false, families };
+  await withOverlay(options, (lab, libc) => serve(lab, libc, server, ETCD_PORT, flags, run));
 }
 
 /** The same with annotations of nodes, in a real API server or in the double. */
 export async function withKubeOverlay(
   kind: "real" | "double",
   run: (overlay: ServedOverlay<TestApiServer>) => Promise<void>,
+  { families = [AF_INET], nodeName = (hostName) => hostName }: ServedOptions = {},
 ): Promise<void> {
   await using server: TestApiServer = kind === "real"
     ? await KubeApiServer.open({ addresses: [SERVER_ADDRESS] })
     : await ApiServerDouble.open();
-  for (let number = 1; number <= 3; number++) await server.createNode(nodeOf(number));
-  const agentEnvironment = (hostName: string) => ({ NODE_NAME: hostName });
-  await withOverlay({ withAgents: false, agentEnvironment }, async (lab, libc) => {
+  for (let number = 1; number <= 3; number++) {
+    await server.createNode(nodeOf(number, { name: nodeName(`h${number}`), families }));
+  }
+  const agentEnvironment = (hostName: string) => ({ NODE_NAME: nodeName(hostName) });
+  await withOverlay({ withAgents: false, families, agentEnvironment }, async (lab, libc) => {
     const kubeconfig = `${lab.directory}/kubeconfig`;
     const scheme = server.caFile === undefined ? "http" : "https";
     const cluster = {
@@ -73,9 +86,15 @@ export async function withKubeOverlay(
 }
 
 /** The node of host `number`, as the cluster makes it. */
-export function nodeOf(number: number): Record<string, unknown> {
-  const podCIDR = `10.244.${number}.0/24`;
-  return { metadata: { name: `h${number}` }, spec: { podCIDR, podCIDRs: [podCIDR] } };
+export function nodeOf(
+  number: number,
+  { name = `h${number}`, families = [AF_INET] }: { name?: string; families?: readonly Family[] } = {},
+): Record<string, unknown> {
+  const podCIDRs = [
+    ...families.includes(AF_INET) ? [`10.244.${number}.0/24`] : [],
+    ...families.includes(AF_INET6) ? [`fd00:10:244:${number}::/64`] : [],
+  ];
+  return { metadata: { name }, spec: { podCIDR: podCIDRs[0], podCIDRs } };
 }
 
 async function serve<S extends { readonly port: number; stop(): Promise<void>; start(): Promise<void> }>(
@@ -90,12 +109,7 @@ async function serve<S extends { readonly port: number; stop(): Promise<void>; s
   addAddress(lab.underlay.client, bridge, { address: parseAddress(SERVER_ADDRESS), length: 24 });
   const options = { netns: lab.underlay.name, hostname: SERVER_ADDRESS, port, targetPort: server.port };
   await using relay = await Relay.open(options);
-  await Promise.all(lab.hosts.map(async (host) => {
-    host.startAgent(flags);
-    await host.waitForSubnets();
-    await host.makePod();
-  }));
-  await untilSettled(lab, libc);
+  await startAll(lab, libc, flags);
   await run({
     lab,
     libc,
@@ -111,6 +125,16 @@ async function serve<S extends { readonly port: number; stop(): Promise<void>; s
       await relay.start();
     },
   });
+}
+
+/** Starts an agent and makes a pod on each host, and waits until every pod answers every other. */
+export async function startAll(lab: Lab, libc: Libc, flags: readonly string[]): Promise<void> {
+  await Promise.all(lab.hosts.map(async (host) => {
+    host.startAgent(flags);
+    await host.waitForSubnets();
+    await host.makePod();
+  }));
+  await untilSettled(lab, libc);
 }
 
 /** Pings between all hosts but `left`, in both directions. */
