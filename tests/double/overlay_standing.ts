@@ -81,9 +81,13 @@ export async function untilAsBefore(
 }
 
 /** Waits until a host is ready and leaves nobody out. */
-export async function untilContent({ libc }: RegistryOverlay, host: LabHost): Promise<void> {
+export async function untilContent(
+  { libc }: RegistryOverlay,
+  host: LabHost,
+  deadlineMs = DEADLINE_MS,
+): Promise<void> {
   let answer = "nobody listens";
-  await within(`see ${host.name} ready, with all peers`, DEADLINE_MS, async () => {
+  await within(`see ${host.name} ready, with all peers`, deadlineMs, async () => {
     const response = await httpGet(libc, host.netns, "/readyz");
     const faults = (await statusOf(libc, host))?.pass.faults;
     answer = `${response?.body ?? "nobody listens"}; leaves out ${JSON.stringify(faults)}`;

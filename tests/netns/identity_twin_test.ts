@@ -1,0 +1,125 @@
+import { assert, assertEquals } from "@std/assert";
+import { type LabHost, UPLINK } from "../../src/lab/host.ts";
+import { addAddress, makeVeth } from "../../src/lab/wiring.ts";
+import { formatMac, parseAddress } from "../../src/model/address.ts";
+import { queryLink } from "../../src/netlink/link.ts";
+import { onEveryRegistry, type RegistryOverlay } from "../double/overlay_registries.ts";
+import { hostsOf } from "../double/overlay_rig.ts";
+import { SERVER_ADDRESS } from "../double/overlay_servers.ts";
+import {
+  addressOf,
+  changeAddress,
+  forgetNeighbours,
+  ip,
+  leaseOf,
+  standingOf,
+  untilAsBefore,
+  untilContested,
+  untilNamed,
+  within,
+} from "../double/overlay_standing.ts";
+
+/** How long changes of the registry are counted, and how many are no fight. */
+const COUNT_MS = 3000;
+const FEW_CHANGES = 10;
+/** The segment on which a twin reaches the registry: on its own it can't, as answers go to whom it resembles. */
+const ASIDE = { twin: "198.51.100.4", servers: "198.51.100.254", length: 24 } as const;
+
+onEveryRegistry(
+  "a new host with another host's address takes nothing from it, and both are told of each other",
+  { isOnRealServer: true },
+  async (overlay) => {
+    const { lab, flags } = overlay;
+    const [h1, , h3] = hostsOf(lab);
+    const before = await standingOf(overlay);
+    const twin = await overlay.addHost();
+    await connectAside(overlay, twin, h1);
+    await changeAddress(twin, addressOf(twin), addressOf(h1));
+    twin.startAgent(flags);
+    const lease = await untilTwinHolds(overlay, before.leases.length + 1);
+    await untilContested(overlay, h1, [lease]);
+    await untilContested(overlay, twin, [leaseOf(before.leases, h1).key]);
+    await untilNamed(overlay, h3, [leaseOf(before.leases, h1).key, lease]);
+    await assertFewChanges(overlay);
+    assertEquals(leaseOf(await overlay.leases(), h1).addresses, [addressOf(h1)]);
+    assertEquals(await Deno.readTextFile(h1.subnetFilePath), before.subnetFiles.get(h1.name));
+
+    await changeAddress(twin, addressOf(h1), addressOf(twin));
+    await forgetNeighbours(overlay);
+    await twin.waitForSubnets();
+    await twin.makePod();
+    await untilEveryLeaseStands(overlay, before.leases.map(({ subnets }) => subnets.join()));
+    const after = await standingOf(overlay);
+    await untilAsBefore(overlay, after);
+    for (const [name, text] of before.subnetFiles) assertEquals(after.subnetFiles.get(name), text, name);
+  },
+);
+
+onEveryRegistry(
+  "a host that is given another host's address while it runs keeps its lease, and so does the other",
+  {},
+  async (overlay) => {
+    const [h1, h2, h3] = hostsOf(overlay.lab);
+    const before = await standingOf(overlay);
+    const [first, third] = [h1, h3].map((host) => leaseOf(before.leases, host).key) as [string, string];
+    await connectAside(overlay, h3, h1);
+    await changeAddress(h3, addressOf(h3), addressOf(h1));
+    await untilContested(overlay, h1, [third]);
+    await untilContested(overlay, h3, [first]);
+    await untilNamed(overlay, h2, [first, third]);
+    await assertFewChanges(overlay);
+    await changeAddress(h3, addressOf(h1), addressOf(h3));
+    await forgetNeighbours(overlay);
+    await untilAsBefore(overlay, before);
+  },
+);
+
+/**
+ * Gives a host a second card, on a segment that only the servers are on too, and has the servers remember where `other`
+ * is: so both reach the registry, whoever answers for the address that they share.
+ */
+async function connectAside({ lab, libc }: RegistryOverlay, host: LabHost, other: LabHost): Promise<void> {
+  const ends = [{ netns: lab.underlay, name: "aside" }, { netns: host.netns, name: "aside" }] as const;
+  const [port, card] = makeVeth(libc, ...ends);
+  const { length } = ASIDE;
+  addAddress(lab.underlay.client, port, { address: parseAddress(ASIDE.servers), length });
+  addAddress(host.client, card, { address: parseAddress(ASIDE.twin), length });
+  await ip(host, "route", "replace", SERVER_ADDRESS, "dev", "aside", "src", ASIDE.twin);
+  const mac = formatMac(queryLink(other.client, UPLINK)!.mac!);
+  const entry = [addressOf(other), "lladdr", mac, "dev", "switch", "nud", "permanent"];
+  await lab.underlay.mustExec("ip", "neigh", "replace", ...entry);
+}
+
+/** Waits until there are `count` leases, and returns the key of the one that no host of before has. */
+async function untilTwinHolds({ leases, lab }: RegistryOverlay, count: number): Promise<string> {
+  let found = await leases();
+  await within(`see ${count} leases`, 20_000, async () => {
+    found = await leases();
+    return found.length === count;
+  }, () => JSON.stringify(found));
+  const others = lab.hosts.slice(0, count - 1).map((host) => leaseOf(found, host).key);
+  return found.find(({ key }) => !others.includes(key))!.key;
+}
+
+/** Waits until the leases on these subnets and those of the hosts that came since are at different addresses. */
+async function untilEveryLeaseStands({ leases }: RegistryOverlay, subnets: readonly string[]): Promise<void> {
+  let found = await leases();
+  await within("see each lease at an address of its own", 20_000, async () => {
+    found = await leases();
+    const addresses = new Set(found.map(({ addresses }) => addresses.join()));
+    return addresses.size === found.length && found.length === subnets.length + 1 &&
+      subnets.every((subnet) => found.some((lease) => lease.subnets.join() === subnet));
+  }, () => JSON.stringify(found));
+}
+
+/** Counts the changes of the registry for a while. */
+async function assertFewChanges({ changes }: RegistryOverlay): Promise<void> {
+  const first = await changes();
+  const endsAtMs = performance.now() + COUNT_MS;
+  let count = 0;
+  await within("count changes", 2 * COUNT_MS, async () => {
+    count = await changes() - first;
+    return performance.now() >= endsAtMs || count >= FEW_CHANGES;
+  });
+  assert(count < FEW_CHANGES, `the registry was changed ${count} times within ${COUNT_MS} ms`);
+}
