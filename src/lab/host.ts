@@ -37,6 +37,8 @@ export interface HostPlan {
   readonly agentCommand: readonly string[];
   /** Variables for the agent, besides those of the lab. */
   readonly agentEnvironment: Readonly<Record<string, string>>;
+  /** What the agent chooses its underlay by. */
+  readonly underlayFlags: readonly string[];
 }
 
 /** What an agent tells the plugins of its host. */
@@ -185,7 +187,7 @@ export class LabHost implements AsyncDisposable {
         `-subnet-file=${this.subnetFilePath}`,
         `-lease-cache=${this.directory}/leases.json`,
         `-machine-id-file=${this.machineIdPath}`,
-        `-iface=${UPLINK}`,
+        ...this.#plan.underlayFlags,
         `-healthz-ip=${healthIp}`,
         `-healthz-port=${healthPort}`,
         // The host's /etc is this machine's.

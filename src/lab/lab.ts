@@ -36,6 +36,8 @@ export interface LabOptions {
   readonly withAgents?: boolean;
   /** Flags for each agent, stronger than the lab's own. */
   readonly agentFlags?: readonly string[];
+  /** What each agent chooses its underlay by; the link that the lab gives it if absent. */
+  readonly underlayFlags?: readonly string[];
   /** Variables for the agent of a host. */
   readonly agentEnvironment?: (hostName: string) => Readonly<Record<string, string>>;
   /** Where the lab's own folder is made; the folder for temporary files if absent. */
@@ -174,6 +176,7 @@ export class Lab implements AsyncDisposable {
       networkConfigPath: this.networkConfigPath,
       agentCommand: this.#options.agentCommand,
       agentEnvironment: this.#options.agentEnvironment?.(`h${number}`) ?? {},
+      underlayFlags: this.#options.underlayFlags ?? [`-iface=${UPLINK}`],
     }, { signal: this.#signal });
     this.#resources.use(host);
     this.#hosts.push(host);

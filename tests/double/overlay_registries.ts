@@ -58,10 +58,14 @@ export async function withRegistry(
   options: RegistryOptions,
   run: (overlay: RegistryOverlay) => Promise<void>,
 ): Promise<void> {
-  const { families = [AF_INET] } = options;
+  const { families = [AF_INET], underlayFlags } = options;
   switch (registry) {
     case "local":
-      return await withOverlay({ withAgents: false, families }, async (lab, libc) => {
+      return await withOverlay({
+        withAgents: false,
+        families,
+        ...underlayFlags && { underlayFlags },
+      }, async (lab, libc) => {
         await startAll(lab, libc, []);
         await run({ ...placeOf("local", lab, libc, []), ...localAccess(lab) });
       });
@@ -98,7 +102,9 @@ function placeOf(name: RegistryName, lab: Lab, libc: Libc, flags: readonly strin
 async function addNode(
   lab: Lab,
   server: TestApiServer,
-  { subnet, families, nodeName }: Required<ServedOptions> & { readonly subnet: string | undefined },
+  { subnet, families, nodeName }: Required<Pick<ServedOptions, "families" | "nodeName">> & {
+    readonly subnet: string | undefined;
+  },
 ): Promise<LabHost> {
   const host = await lab.addHost();
   const number = lab.hosts.length;

@@ -37,17 +37,19 @@ export interface ServedOptions {
   readonly families?: readonly Family[];
   /** What the cluster calls the node of a host; as the host itself if absent. */
   readonly nodeName?: (hostName: string) => string;
+  /** What each agent chooses its underlay by; the link that the lab gives it if absent. */
+  readonly underlayFlags?: readonly string[];
 }
 
 /** Opens a lab whose hosts keep their leases in a real etcd, and waits until every pod answers every other. */
 export async function withEtcdOverlay(
   run: (overlay: ServedOverlay<EtcdServer>) => Promise<void>,
-  { families = [AF_INET] }: ServedOptions = {},
+  { families = [AF_INET], underlayFlags }: ServedOptions = {},
 ): Promise<void> {
   await using server = await EtcdServer.open();
   await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(defaultNetworkConfig(families)));
   const flags = ["-local-registry=", `-etcd-endpoints=http://${SERVER_ADDRESS}:${ETCD_PORT}`];
-  const options = { withAgents: false, families };
+  const options = { withAgents: false, families, ...underlayFlags && { underlayFlags } };
   await withOverlay(options, (lab, libc) => serve(lab, libc, server, ETCD_PORT, flags, run));
 }
 
@@ -55,7 +57,7 @@ export async function withEtcdOverlay(
 export async function withKubeOverlay(
   kind: "real" | "double",
   run: (overlay: ServedOverlay<TestApiServer>) => Promise<void>,
-  { families = [AF_INET], nodeName = (hostName) => hostName }: ServedOptions = {},
+  { families = [AF_INET], nodeName = (hostName) => hostName, underlayFlags }: ServedOptions = {},
 ): Promise<void> {
   await using server: TestApiServer = kind === "real"
     ? await KubeApiServer.open({ addresses: [SERVER_ADDRESS] })
@@ -64,7 +66,8 @@ export async function withKubeOverlay(
     await server.createNode(nodeOf(number, { name: nodeName(`h${number}`), families }));
   }
   const agentEnvironment = (hostName: string) => ({ NODE_NAME: nodeName(hostName) });
-  await withOverlay({ withAgents: false, families, agentEnvironment }, async (lab, libc) => {
+  const options = { withAgents: false, families, agentEnvironment, ...underlayFlags && { underlayFlags } };
+  await withOverlay(options, async (lab, libc) => {
     const kubeconfig = `${lab.directory}/kubeconfig`;
     const scheme = server.caFile === undefined ? "http" : "https";
     const cluster = {

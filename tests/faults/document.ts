@@ -1,9 +1,11 @@
 import { formatTable } from "../../src/lab/table.ts";
 import { describeMachine } from "../bench/machine.ts";
+import { REGISTRIES, type RegistryName } from "../double/overlay_registries.ts";
 import { agentCommand } from "../double/overlay_rig.ts";
 import { FAULTS } from "./faults.ts";
 import type { Outcome } from "./run_fault.ts";
 import { applies, KINDS, type Mode, MODES } from "./site.ts";
+import { registriesOf, STANDING_FAULTS, type StandingFault } from "./standing_faults.ts";
 
 /** The document that the tables are in; all else in it is written by hand. */
 export const DOCUMENT = new URL("../../.github/FAULTS.md", import.meta.url);
@@ -19,7 +21,7 @@ export interface ScaleOutcome {
   readonly timesMs: readonly number[];
 }
 
-/** What came of every fault, by `outcomeKey()`. */
+/** What came of every fault, by `outcomeKey()` or `standingKey()`. */
 export type Outcomes = ReadonlyMap<string, Outcome>;
 
 /** The name of one cell of the matrix. */
@@ -43,6 +45,29 @@ export async function formatMatrix(outcomes: Outcomes): Promise<string[]> {
     lines.push(`### ${mode}`, "", ...markdownTable(rows), "");
   }
   return lines;
+}
+
+/** The name of one cell of the table by registry. */
+export function standingKey(registry: RegistryName, fault: string): string {
+  return `${registry}: ${fault}`;
+}
+
+/** Who may lose packets. */
+export function reachOf({ hits }: StandingFault): string {
+  return ["nobody", "host", "two hosts"][hits]!;
+}
+
+/** The table of what happens to who a host is, by registry; cells as in the matrix. */
+export async function formatStanding(outcomes: Outcomes): Promise<string[]> {
+  const rows = STANDING_FAULTS.map((fault) => {
+    const cells = REGISTRIES.map((registry) => {
+      if (!registriesOf(fault, REGISTRIES).includes(registry)) return NO_OBJECT;
+      const outcome = outcomes.get(standingKey(registry, fault.name));
+      return outcome === undefined ? "" : formatOutcome(outcome);
+    });
+    return [fault.name, reachOf(fault), ...cells];
+  });
+  return [await figuresFrom(), "", ...markdownTable([["fault", "hit", ...REGISTRIES], ...rows])];
 }
 
 /** The table of faults with many peers. */

@@ -137,7 +137,7 @@ export function pinCardMac(host: FaultSite["host"]): void {
 }
 
 /** Brings the network card back, as when its driver is loaded again: another link of the same name and MAC. */
-export function insertCard({ lab, libc, host }: FaultSite): void {
+export function insertCard({ lab, libc, host }: Pick<FaultSite, "lab" | "libc" | "host">): void {
   const [port] = makeVeth(
     libc,
     { netns: lab.underlay, name: host.name },

@@ -1,16 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { type LabHost, UPLINK } from "../../src/lab/host.ts";
-import { addAddress, makeVeth } from "../../src/lab/wiring.ts";
-import { formatMac, parseAddress } from "../../src/model/address.ts";
-import { queryLink } from "../../src/netlink/link.ts";
 import { onEveryRegistry, type RegistryOverlay } from "../double/overlay_registries.ts";
 import { hostsOf } from "../double/overlay_rig.ts";
-import { SERVER_ADDRESS } from "../double/overlay_servers.ts";
+import { connectAside } from "../double/overlay_second_self.ts";
 import {
   addressOf,
   changeAddress,
   forgetNeighbours,
-  ip,
   leaseOf,
   standingOf,
   untilAsBefore,
@@ -22,9 +17,6 @@ import {
 /** How long changes of the registry are counted, and how many are no fight. */
 const COUNT_MS = 3000;
 const FEW_CHANGES = 10;
-/** The segment on which a twin reaches the registry: on its own it can't, as answers go to whom it resembles. */
-const ASIDE = { twin: "198.51.100.4", servers: "198.51.100.254", length: 24 } as const;
-
 onEveryRegistry(
   "a new host with another host's address takes nothing from it, and both are told of each other",
   { isOnRealServer: true },
@@ -73,22 +65,6 @@ onEveryRegistry(
     await untilAsBefore(overlay, before);
   },
 );
-
-/**
- * Gives a host a second card, on a segment that only the servers are on too, and has the servers remember where `other`
- * is: so both reach the registry, whoever answers for the address that they share.
- */
-async function connectAside({ lab, libc }: RegistryOverlay, host: LabHost, other: LabHost): Promise<void> {
-  const ends = [{ netns: lab.underlay, name: "aside" }, { netns: host.netns, name: "aside" }] as const;
-  const [port, card] = makeVeth(libc, ...ends);
-  const { length } = ASIDE;
-  addAddress(lab.underlay.client, port, { address: parseAddress(ASIDE.servers), length });
-  addAddress(host.client, card, { address: parseAddress(ASIDE.twin), length });
-  await ip(host, "route", "replace", SERVER_ADDRESS, "dev", "aside", "src", ASIDE.twin);
-  const mac = formatMac(queryLink(other.client, UPLINK)!.mac!);
-  const entry = [addressOf(other), "lladdr", mac, "dev", "switch", "nud", "permanent"];
-  await lab.underlay.mustExec("ip", "neigh", "replace", ...entry);
-}
 
 /** Waits until there are `count` leases, and returns the key of the one that no host of before has. */
 async function untilTwinHolds({ leases, lab }: RegistryOverlay, count: number): Promise<string> {
