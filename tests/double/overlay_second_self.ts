@@ -7,8 +7,9 @@ import { until } from "./overlay_rig.ts";
 import { SERVER_ADDRESS } from "./overlay_servers.ts";
 import { addressOf, ip } from "./overlay_standing.ts";
 
-/** What an image of a host's disk holds of Loden. */
-const COPIED = ["boot.json", "leases.json", "subnet.env", "machine-id"];
+/** What an image of a host's disk holds of Loden; a lease cache only where the registry can be away. */
+const COPIED = ["boot.json", "subnet.env", "machine-id"];
+const CACHE = "leases.json";
 
 /** The segment on which a twin reaches the registry: on its own it can't, as answers go to whom it resembles. */
 const ASIDE = { twin: "198.51.100.4", servers: "198.51.100.254", length: 24 } as const;
@@ -33,19 +34,19 @@ export async function connectAside(
   await lab.underlay.mustExec("ip", "neigh", "replace", ...entry);
 }
 
-/** Waits until an agent has written all that is copied. */
-export async function untilCopied({ name, directory }: LabHost): Promise<void> {
-  for (const file of COPIED) {
-    await until(`see ${file} of ${name}`, async () => {
-      return await Deno.stat(`${directory}/${file}`).then(() => true, () => undefined);
-    });
-  }
-}
-
 /** Makes a host what it would be if it had been started from an image of another that runs: its link too. */
-export async function copyHost(original: LabHost, clone: LabHost, mac: string): Promise<void> {
-  for (const file of COPIED) {
-    await Deno.copyFile(`${original.directory}/${file}`, `${clone.directory}/${file}`);
+export async function copyHost(
+  { name }: RegistryOverlay,
+  original: LabHost,
+  clone: LabHost,
+  mac: string,
+): Promise<void> {
+  for (const file of name === "local" ? COPIED : [...COPIED, CACHE]) {
+    const [from, to] = [original, clone].map(({ directory }) => `${directory}/${file}`) as [string, string];
+    await until(`see ${file} of ${original.name}`, async () => {
+      return await Deno.stat(from).then(() => true, () => undefined);
+    });
+    await Deno.copyFile(from, to);
   }
   const vxlan = ["type", "vxlan", "id", "1", "dev", "eth0", "local", addressOf(clone), "dstport", "8472"];
   await ip(clone, "link", "add", "flannel.1", "address", mac, ...vxlan, "nolearning");

@@ -133,6 +133,13 @@ export async function changeAddress(host: LabHost, from: string, to: string): Pr
   await ip(host, "route", "replace", "default", "via", GATEWAY, "dev", UPLINK);
 }
 
+/** Adds a link to a host, up, that leads nowhere. */
+export async function addLink(host: LabHost, name: string): Promise<void> {
+  const far = `${name}-far`;
+  await ip(host, "link", "add", name, "type", "veth", "peer", "name", far);
+  for (const end of [far, name]) await ip(host, "link", "set", end, "up");
+}
+
 /** Has all others forget where the hosts are on their segment, as an announcement of addresses does. */
 export async function forgetNeighbours({ lab }: RegistryOverlay): Promise<void> {
   for (const host of lab.hosts) await ip(host, "neigh", "flush", "dev", UPLINK);

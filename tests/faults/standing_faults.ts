@@ -1,9 +1,10 @@
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import type { RegistryName, RegistryOptions, RegistryOverlay } from "../double/overlay_registries.ts";
 import { statusOf, untilSettled } from "../double/overlay_rig.ts";
-import { connectAside, copyHost, untilCopied } from "../double/overlay_second_self.ts";
+import { connectAside, copyHost } from "../double/overlay_second_self.ts";
 import { SERVER_ADDRESS } from "../double/overlay_servers.ts";
 import {
+  addLink,
   addressOf,
   changeAddress,
   forgetNeighbours,
@@ -109,9 +110,8 @@ export const STANDING_FAULTS: readonly StandingFault[] = [
     steps: [
       {
         make: async ({ host }) => {
-          await ip(host, "link", "add", "tun0", "type", "dummy");
+          await addLink(host, "tun0");
           await ip(host, "address", "add", VPN.address, "dev", "tun0");
-          await ip(host, "link", "set", "tun0", "up");
           await ip(host, "route", "add", "default", "dev", "tun0", "metric", VPN.metric);
         },
       },
@@ -156,9 +156,8 @@ export const STANDING_FAULTS: readonly StandingFault[] = [
     steps: [{
       newcomers: 1,
       make: async ({ overlay, host, before }) => {
-        await untilCopied(host);
         const clone = await overlay.addHost();
-        await copyHost(host, clone, leaseOf(before.leases, host).mac!);
+        await copyHost(overlay, host, clone, leaseOf(before.leases, host).mac!);
         clone.startAgent(overlay.flags);
       },
     }],

@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { onEveryRegistry } from "../double/overlay_registries.ts";
 import { hostsOf, until, untilReachable } from "../double/overlay_rig.ts";
-import { copyHost, untilCopied } from "../double/overlay_second_self.ts";
+import { copyHost } from "../double/overlay_second_self.ts";
 import { pairsWithout } from "../double/overlay_servers.ts";
 import {
   addressOf,
@@ -18,12 +18,11 @@ onEveryRegistry(
   async (overlay) => {
     const { lab, flags } = overlay;
     const [h1] = hostsOf(lab);
-    await untilCopied(h1);
     const before = await standingOf(overlay);
     const original = leaseOf(before.leases, h1);
     const ways = pairsWithout(lab);
     const clone = await overlay.addHost();
-    await copyHost(h1, clone, original.mac!);
+    await copyHost(overlay, h1, clone, original.mac!);
     await underTraffic(ways, async () => {
       clone.startAgent(flags);
       await until("see a lease for the clone", async () => {

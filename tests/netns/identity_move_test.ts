@@ -4,6 +4,7 @@ import { onEveryRegistry, type RegistryOverlay } from "../double/overlay_registr
 import { hostsOf } from "../double/overlay_rig.ts";
 import { pairsWithout } from "../double/overlay_servers.ts";
 import {
+  addLink,
   addressOf,
   changeAddress,
   forgetNeighbours,
@@ -103,7 +104,6 @@ onEveryRegistry(
 
 /** Has packets for the other address reach the host, as a NAT does, without putting it on the underlay's link. */
 async function addNatAddress(host: LabHost): Promise<void> {
-  await ip(host, "link", "add", "nat0", "type", "dummy");
-  await ip(host, "link", "set", "nat0", "up");
+  await addLink(host, "nat0");
   await ip(host, "address", "add", `${ELSEWHERE}/32`, "dev", "nat0");
 }
