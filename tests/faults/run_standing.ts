@@ -88,7 +88,9 @@ async function lookAtLeases(
   const macs = new Set(found.map(({ mac }) => mac));
   const isWhole = wanted.every((line) => lines.includes(line)) &&
     lines.length === wanted.length + newcomers && macs.size === found.length;
-  return isWhole ? undefined : `the registry holds ${JSON.stringify(found)}, not ${wanted.join(", ")}`;
+  return isWhole
+    ? undefined
+    : `the registry holds ${lines.join(", ")} with ${macs.size} MACs, not ${wanted.join(", ")}`;
 }
 
 async function lookAtHosts(

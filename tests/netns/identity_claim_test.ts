@@ -47,6 +47,7 @@ onEveryRegistry(
   },
   async (overlay) => {
     const { lab, flags } = overlay;
+    const settled = [...hostsOf(lab)];
     const [h1] = hostsOf(lab);
     const before = await standingOf(overlay);
     await underTraffic(pairsWithout(lab), async () => {
@@ -57,7 +58,7 @@ onEveryRegistry(
       await newcomer.stopAgent();
       await overlay.remove("a4");
       await untilOnly(overlay, before.leases.length);
-      for (const host of hostsOf(lab)) await untilContent(overlay, host, AT_ONCE_MS);
+      for (const host of settled) await untilContent(overlay, host, AT_ONCE_MS);
     });
     assertEquals((await overlay.leases()).map(({ key }) => key), ["h1", "h2", "h3"]);
   },
