@@ -54,7 +54,7 @@ export function standingKey(registry: RegistryName, fault: string): string {
 
 /** Who may lose packets. */
 export function reachOf({ hits }: StandingFault): string {
-  return ["nobody", "host", "two hosts"][hits]!;
+  return ["nobody", "host", "two hosts"][hits.length]!;
 }
 
 /** The table of what happens to who a host is, by registry; cells as in the matrix. */

@@ -1,6 +1,6 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { onEveryRegistry } from "../double/overlay_registries.ts";
-import { hostsOf, until, untilReachable } from "../double/overlay_rig.ts";
+import { hostsOf, untilReachable } from "../double/overlay_rig.ts";
 import { copyHost } from "../double/overlay_second_self.ts";
 import { pairsWithout } from "../double/overlay_servers.ts";
 import {
@@ -10,7 +10,12 @@ import {
   underTraffic,
   untilContent,
   whoIsWhere,
+  within,
 } from "../double/overlay_standing.ts";
+
+/** Whoever proves nothing but the machine has to hear from the holder before it knows that it is another. */
+const SILENCE_DEADLINE_MS = 45_000;
+const DEADLINE_MS = 20_000;
 
 onEveryRegistry(
   "a clone of a host takes a subnet and a MAC of its own, and the original keeps all that it had",
@@ -25,13 +30,13 @@ onEveryRegistry(
     await copyHost(overlay, h1, clone, original.mac!);
     await underTraffic(ways, async () => {
       clone.startAgent(flags);
-      await until("see a lease for the clone", async () => {
-        return (await overlay.leases()).length === before.leases.length + 1 || undefined;
+      await within("see a lease for the clone", SILENCE_DEADLINE_MS, async () => {
+        return (await overlay.leases()).length === before.leases.length + 1;
       });
       // Until it has its own, the subnet file is the original's.
-      await until("see the clone's own subnet", async () => {
+      await within("see the clone's own subnet", DEADLINE_MS, async () => {
         const text = await Deno.readTextFile(clone.subnetFilePath).catch(() => "");
-        return text !== "" && text !== before.subnetFiles.get(h1.name) || undefined;
+        return text !== "" && text !== before.subnetFiles.get(h1.name);
       });
       await clone.waitForSubnets();
       await clone.makePod();
