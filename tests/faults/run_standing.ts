@@ -8,24 +8,30 @@ import { leaseOf, type Standing, standingOf, whoIsWhere, within } from "../doubl
 import { type Outcome, untilQuiet } from "./run_fault.ts";
 import type { StandingFault, StandingSite, StandingStep } from "./standing_faults.ts";
 
-/** How often a fault is made and timed, where it can be made more than once. */
-const ROUNDS = 2;
 /** Longer than it takes until a holder counts as silent. */
 const DEADLINE_MS = 45_000;
 
-/** Makes a fault with three hosts that agree in a registry, under traffic, and checks that all becomes as before. */
-export async function runStanding(fault: StandingFault, registry: RegistryName): Promise<Outcome> {
+/**
+ * Makes a fault with three hosts that agree in a registry, under traffic, and checks that all becomes as before.
+ *
+ * @param rounds How often it is made and timed, where it can be made more than once.
+ */
+export async function runStanding(
+  fault: StandingFault,
+  registry: RegistryName,
+  rounds: number,
+): Promise<Outcome> {
   const outcomes: Outcome[] = [];
   await withRegistry(registry, fault.options ?? {}, async (overlay) => {
     await fault.prepare?.(overlay);
     const [host, peer] = hostsOf(overlay.lab);
     const site = { overlay, host, peer, before: await standingOf(overlay) };
-    outcomes.push(await runRounds(fault, site));
+    outcomes.push(await runRounds(fault, site, fault.isOnce ? 1 : rounds));
   });
   return outcomes[0]!;
 }
 
-async function runRounds(fault: StandingFault, site: StandingSite): Promise<Outcome> {
+async function runRounds(fault: StandingFault, site: StandingSite, rounds: number): Promise<Outcome> {
   const { overlay: { lab, libc }, host, peer } = site;
   const spared = lab.hosts.filter((_, at) => !fault.hits.includes(at));
   const ways = spared.flatMap((from) => spared.filter((to) => to !== from).map((to) => [from, to] as const));
@@ -34,7 +40,6 @@ async function runRounds(fault: StandingFault, site: StandingSite): Promise<Outc
   for (const [from, to] of ways) elsewhere.push(stack.use(await RunningPing.start(from, to)));
   const onWay = stack.use(await RunningPing.start(host, peer));
   const times: number[] = [];
-  const rounds = fault.isOnce ? 1 : ROUNDS;
   for (let round = 0; round < rounds; round++) {
     for (const step of fault.steps) {
       await untilQuiet({ libc, host });
