@@ -38,6 +38,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "lease/kube_announcer.ts",
     "lease/kube_client.ts",
     "lease/kube_feed.ts",
+    "lease/kube_reason.ts",
     "lease/chunks.ts",
     "lease/linked_abort.ts",
   ],
@@ -59,7 +60,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "lease/local_test.ts": ["lease/local_changes.ts", "lease/local_reader.ts"],
   "netlink/folder_watch_test.ts": ["netlink/poll.ts"],
   "lease/etcd_client_test.ts": ["lease/etcd_refusal.ts"],
-  "kube/registry_test.ts": ["lease/kube_reason.ts"],
   "netlink/fuzz_test.ts": [
     "model/rows.ts",
     "model/table.ts",
@@ -87,6 +87,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "cli/agent.ts",
     "cli/agent_status.ts",
     "cli/boot_keeper.ts",
+    "cli/lease_request.ts",
     "cli/open_underlay.ts",
     "cli/take_part.ts",
   ],

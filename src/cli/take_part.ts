@@ -4,10 +4,7 @@ import { formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import type { Log } from "../log/log.ts";
-import type { LeaseRequest } from "../lease/registry.ts";
 import { readMachine } from "../host/origin.ts";
-import { type Family, familyOf, formatMac } from "../model/address.ts";
-import type { Lease } from "../model/lease.ts";
 import { ContestWatch } from "../lease/contest_watch.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
@@ -29,6 +26,7 @@ import { hostName, refuseRouterAdvertisements } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
 import { keepRunning } from "./keep_running.ts";
+import { leaseRequest } from "./lease_request.ts";
 import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { hasNextHopObjects, randomMac } from "./preflight.ts";
@@ -168,13 +166,7 @@ export async function takePart(
     remembered: cache?.own,
     request: (previous) => {
       underlay.follow();
-      const parts = backend.advertise(underlay.current, previous, seed);
-      const { mac } = underlay.current;
-      return {
-        backendType: backend.leaseType,
-        parts: withLostFamilies(parts, previous, families),
-        origin: { ...machine, ...mac !== undefined && { card: formatMac(mac) } },
-      };
+      return leaseRequest(backend, underlay.current, previous, { families, seed, machine });
     },
     changed: () => {
       trigger.nudge();
@@ -307,17 +299,4 @@ export async function takePart(
 /** The hosts that claim what this host claims. */
 function rivalsIn({ faults }: PassReport): readonly string[] {
   return faults.filter(({ isContest }) => isContest).map(({ host }) => host);
-}
-
-/** Adds what was published of a family that can't leave this host now: the subnet stays this host's. */
-function withLostFamilies(
-  parts: LeaseRequest["parts"],
-  previous: Lease | undefined,
-  families: readonly Family[],
-): LeaseRequest["parts"] {
-  return families.flatMap((family) => {
-    const isOfFamily = ({ underlayAddress }: LeaseRequest["parts"][number]) =>
-      familyOf(underlayAddress) === family;
-    return parts.find(isOfFamily) ?? previous?.parts.find(isOfFamily) ?? [];
-  });
 }

@@ -1,6 +1,5 @@
 import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
-import type { FamilySubnets } from "./choose_subnet.ts";
 import {
   findClaims,
   type OwnLeases,

@@ -6,7 +6,7 @@ import type { Log } from "../../src/log/log.ts";
 import { parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Origin } from "../../src/model/lease.ts";
 import { EtcdServer } from "../double/etcd.ts";
-import { EtcdHost, flannelValue, request, signal } from "./etcd_world.ts";
+import { EtcdHost, flannelValue, signal } from "./etcd_world.ts";
 
 /** A holder counts as gone after three of these. */
 const BEAT_MS = 1000;
