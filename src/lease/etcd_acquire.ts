@@ -91,10 +91,15 @@ async function provenClaims(
     // One is enough; what else is in doubt is looked at again when the lease is renewed.
     const waits = !proven.some(({ candidate }) => isKept(candidate.lease, taker));
     const { token } = candidate;
+    const waiting = () =>
+      log.write("info", "holder of a lease waited for", {
+        host: candidate.lease.host,
+        silentMs: taker.silentMs,
+      });
     const isProven = !isDoubtful ||
       (token === undefined
         ? holdsUnseen(claim)
-        : await untilSilent(() => client.ageOf(token, options), { ...taker, waits }, options));
+        : await untilSilent(() => client.ageOf(token, options), { ...taker, waits, waiting }, options));
     if (isProven) proven.push(claim);
     else {
       if (waits && token !== undefined) taker.living.add(token);

@@ -92,12 +92,13 @@ export async function proveClaims(
     if (claim.isDoubtful && living.has(token)) continue;
     const ageSeconds = async () =>
       (await look()).find(({ candidate }) => candidate.lease.host === lease.host)?.candidate.ageSeconds;
+    const waiting = () => log.write("info", "holder of a lease waited for", { host: lease.host, silentMs });
     // One is enough; what else is in doubt is looked at again when the lease is renewed.
     const waits = proven.length === 0;
     const isProven = !claim.isDoubtful ||
       (lease.expiresAtMs === undefined
         ? holdsUnseen(claim)
-        : await untilSilent(ageSeconds, { silentMs, waits }, options));
+        : await untilSilent(ageSeconds, { silentMs, waits, waiting }, options));
     if (isProven) proven.push(claim);
     else {
       if (waits) living.add(token);

@@ -41,7 +41,8 @@ export class Membership {
   readonly #deps: MembershipDeps;
   readonly #renewMarginMs: number;
   #own: Lease | undefined;
-  #reason: string | undefined = "no lease was asked for yet";
+  #reason: string | undefined =
+    "the registry was asked for the one that it held last, and has not answered yet";
   #wake = Promise.withResolvers<void>();
   /** Settled once the lease was asked for, whatever came of it. */
   readonly #asked = Promise.withResolvers<void>();

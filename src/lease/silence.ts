@@ -17,12 +17,14 @@ export async function untilSilent(
   options: {
     readonly silentMs: number;
     readonly waits: boolean;
+    /** Called before the first pause. */
+    readonly waiting?: () => void;
     /** Stands in for the clock in tests. */
     readonly pause?: typeof pause;
   },
   { signal }: { readonly signal: AbortSignal },
 ): Promise<boolean> {
-  const { silentMs, waits, pause: wait = pause } = options;
+  const { silentMs, waits, waiting, pause: wait = pause } = options;
   let lastMs = -Infinity;
   let waitedMs = 0;
   for (;;) {
@@ -32,6 +34,7 @@ export async function untilSilent(
     if (ageMs >= silentMs) return true;
     // Younger than before, or than it would be by now: there was a sign of life in between.
     if (!waits || ageMs + ROUNDING_MS < lastMs || waitedMs > silentMs + ROUNDING_MS) return false;
+    if (waitedMs === 0) waiting?.();
     lastMs = ageMs;
     const waitMs = Math.min(silentMs - ageMs, LOOK_MS);
     waitedMs += waitMs;

@@ -51,6 +51,8 @@ export interface StandingFault {
   readonly hits: readonly number[];
   /** Whether it can be made again after the last step; it can if absent. */
   readonly isOnce?: boolean;
+  /** Whether it is made on all registries in each run: no other test does. */
+  readonly isOnAll?: true;
   readonly options?: Pick<RegistryOptions, "registries" | "nodeName" | "underlayFlags">;
   /** What has to be so beforehand. */
   readonly prepare?: (overlay: RegistryOverlay) => Promise<void>;
@@ -89,6 +91,7 @@ export const STANDING_FAULTS: readonly StandingFault[] = [
   },
   {
     name: "a virtual address comes, moves to another host, and goes",
+    isOnAll: true,
     hits: [],
     prepare: leaseAddresses,
     steps: [
@@ -104,6 +107,7 @@ export const STANDING_FAULTS: readonly StandingFault[] = [
   },
   {
     name: "a VPN's default route of a better metric comes and goes, without -iface",
+    isOnAll: true,
     hits: [],
     options: { underlayFlags: [] },
     prepare: useUsualMetric,
@@ -120,6 +124,7 @@ export const STANDING_FAULTS: readonly StandingFault[] = [
   },
   {
     name: "the network card is taken out and put in again, with an -iface-regex that fits pods too",
+    isOnAll: true,
     hits: [0],
     options: { underlayFlags: ["-iface-regex=^(?:192|10)\\."] },
     prepare: ({ lab }) => Promise.resolve(pinCardMac(lab.hosts[0]!)),

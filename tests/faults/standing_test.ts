@@ -20,7 +20,7 @@ const USUAL: readonly RegistryName[] = ["etcd"];
 const isWhole = Deno.env.get("LODEN_FAULTS") === "all";
 const outcomes = new Map<string, Outcome>();
 const made = STANDING_FAULTS.flatMap((fault) =>
-  registriesOf(fault, isWhole ? REGISTRIES : USUAL).map((registry) => ({ fault, registry }))
+  registriesOf(fault, isWhole || fault.isOnAll ? REGISTRIES : USUAL).map((registry) => ({ fault, registry }))
 );
 
 for (const { fault, registry } of made) {
