@@ -9,6 +9,7 @@ import {
 } from "../../src/model/address.ts";
 import { AF_INET, type Ipv4, type Prefix } from "../../src/model/address.ts";
 import type { Libc } from "../../src/netlink/ffi.ts";
+import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { forgeLease, type RowChange } from "../double/overlay_registry.ts";
 import {
@@ -32,8 +33,8 @@ interface Forgery {
   ) => RowChange;
   /** What `/status` says about the peer. */
   readonly reason: RegExp;
-  /** The claim goes to the first by name, whoever that is: it is tried where the liar is the last. */
-  readonly goesToTheFirst?: true;
+  /** Whose place is contested by the claim: that host is not ready while it stands, and says by whom. */
+  readonly contests?: "reader" | "bystander";
 }
 
 const backendData = (fields: Record<string, unknown>): RowChange => ({ backendData: JSON.stringify(fields) });
@@ -54,13 +55,13 @@ const forgeries: readonly Forgery[] = [
     name: "the MAC of another peer",
     change: (_, { bystander }) => backendData({ VNI: 1, VtepMAC: macOf(bystander) }),
     reason: /VtepMAC .* is already that of/,
-    goesToTheFirst: true,
+    contests: "bystander",
   },
   {
     name: "the MAC of the reader",
     change: (_, { reader }) => backendData({ VNI: 1, VtepMAC: macOf(reader) }),
     reason: /VtepMAC .* is already that of/,
-    goesToTheFirst: true,
+    contests: "reader",
   },
   {
     name: "the MAC 00:00:00:00:00:00, which an FDB takes for a default",
@@ -114,7 +115,7 @@ const forgeries: readonly Forgery[] = [
   },
 ];
 
-// What two hosts contend for goes to one of them by an order: the liar is once the first in it, once the last.
+// What two hosts contend for goes to whoever had it first: the liar's name is once the first, once the last.
 for (const position of ["first", "last"] as const) {
   Deno.test(`a forged lease hurts only the peer that it is of, the ${position} by name`, async (t) => {
     await withOverlay({}, async (lab, libc) => {
@@ -134,8 +135,7 @@ for (const position of ["first", "last"] as const) {
       // The host that lies does not put its lease right.
       await liar.stopAgent();
 
-      for (const { name, change, reason, goesToTheFirst } of forgeries) {
-        if (goesToTheFirst && position === "first") continue;
+      for (const { name, change, reason, contests } of forgeries) {
         await t.step(`${name}: only that peer is left out, and named`, async () => {
           await using stack = new AsyncDisposableStack();
           stack.defer(() => forgeLease(lab, liar, good));
@@ -152,7 +152,11 @@ for (const position of ["first", "last"] as const) {
             assertEquals(told?.host, registryName(liar));
           }
           assertEquals(views.map((view) => view.lines()), withoutLiar);
-          for (const host of honest) await untilReady(libc, host);
+          for (const host of honest) {
+            const isContested = contests !== undefined && host === { reader, bystander }[contests];
+            if (isContested) await untilContested(libc, host, registryName(liar));
+            else await untilReady(libc, host);
+          }
           await Promise.all(pings.map((ping) => ping.untilMore(10)));
           await assertNoneLost(pings);
         });
@@ -167,6 +171,16 @@ for (const position of ["first", "last"] as const) {
       await untilReachable(lab);
     });
   });
+}
+
+/** Waits until a host says that its place is contested, and by whom; of a liar that has fallen silent it is a note. */
+async function untilContested(libc: Libc, host: LabHost, liar: string): Promise<void> {
+  const words = [`contested by ${liar}`, `${liar} claims what is this host's, and shows no sign of life`];
+  let answer = "";
+  await until(`see ${host.name} contested`, async () => {
+    answer = (await httpGet(libc, host.netns, "/readyz"))?.body ?? "nobody listens";
+    return words.some((phrase) => answer.includes(phrase)) ? true : undefined;
+  }, () => answer);
 }
 
 /** Waits until `/status` names hosts that are left out; it must be `liar` alone. Returns why. */
