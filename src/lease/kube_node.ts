@@ -82,7 +82,7 @@ export function keptOfNode(keys: AnnotationKeys): { readonly [key: string]: Kept
 
 /** The same of the own node, and the addresses that the cluster knows it by. */
 export function keptOfOwnNode(keys: AnnotationKeys): { readonly [key: string]: Kept } {
-  return { ...keptOfNode(keys), status: { addresses: [{ type: true, address: true }] } };
+  return { ...keptOfNode(keys), status: { addresses: true } };
 }
 
 /** A Node as the sieve leaves it. What another host writes into it is `unknown`. */
@@ -194,7 +194,7 @@ const readySchema = object({
 });
 
 /** What of a node tells whether its kubelet is alive. */
-export const KEPT_OF_CONDITIONS: Kept = { status: { conditions: [{ type: true, status: true }] } };
+export const KEPT_OF_CONDITIONS: Kept = { status: { conditions: true } };
 
 /** Whether a node's kubelet says nothing any more, as the cluster sees it: some 40 s after it has fallen silent. */
 export function isUnheard(node: unknown): boolean {

@@ -131,3 +131,29 @@ for (const [name, facts, note] of noted) {
     assertEquals(readiness({ ...ready, ...facts }), { isReady: true, reasons: [], notes: [note] });
   });
 }
+
+Deno.test("readiness() names who contests this host's place; of one that is gone it is a note", () => {
+  const reason = "underlay address 192.0.2.1 is ours; it is node7";
+  const lastPass = {
+    ...pass(),
+    faults: [{ host: "n7", reason, isContest: true as const }, { host: "n8", reason: "x" }],
+  };
+  const contested = readiness({ ...ready, lastPass });
+  assertEquals(contested.isReady, false);
+  assertEquals(contested.reasons, [
+    `this host's place is contested by n7: ${reason}; one of the two has to change or leave`,
+  ]);
+  const left = readiness({ ...ready, lastPass, isGone: (host) => host === "n7" });
+  assertEquals(left.isReady, true);
+  assertEquals(left.notes, [
+    `n7 claims what is this host's, and shows no sign of life; remove it if it is gone: ${reason}`,
+  ]);
+  const lease = {
+    own: OWN,
+    reason: undefined,
+    contest: "the lease n1 of this host is written by another host too",
+  };
+  assertEquals(readiness({ ...ready, lease }).reasons, [
+    "this host's place is contested: the lease n1 of this host is written by another host too",
+  ]);
+});
