@@ -134,7 +134,7 @@ async function kubePlace(
       using abort = new LinkedAbort(signal);
       const timer = setTimeout(() => abort.abort(), NODE_ADDRESSES_MS);
       try {
-        await registry.look(abort);
+        await registry.look({ signal: abort.signal });
       } catch (error) {
         signal.throwIfAborted();
         log.write("info", "node addresses not read", { reason: errorText(error) });
