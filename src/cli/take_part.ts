@@ -82,7 +82,9 @@ export async function takePart(
   const machine = await readMachine(options.machineIdPath, hostName(libc, log), (reason) => {
     log.write("info", "machine id not read", { reason });
   });
-  const nodeAddresses = await place.readNodeAddresses?.({ signal }) ?? [];
+  // What was in use in this boot needs no other word.
+  const isFirst = bootKeeper.lastAddresses.length === 0;
+  const nodeAddresses = isFirst ? await place.readNodeAddresses?.({ signal }) ?? [] : [];
   const underlay = await openUnderlay({
     options,
     config,

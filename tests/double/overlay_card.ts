@@ -24,7 +24,8 @@ export function plugInSecond(lab: Lab, libc: Libc, host: LabHost, name: string, 
   addAddress(host.client, plugInto(lab, libc, host, name, `${host.name}-${name}`), placement);
 }
 
-function plugInto(lab: Lab, libc: Libc, host: LabHost, name: string, portName: string): number {
+/** Puts a network card without an address into a host, on the segment of the others; returns its index. */
+export function plugInto(lab: Lab, libc: Libc, host: LabHost, name: string, portName: string): number {
   const { underlay } = lab;
   const [port, uplink] = makeVeth(libc, { netns: underlay, name: portName }, { netns: host.netns, name });
   changeLink(underlay.client, port, { master: linkIndexOf(underlay.client, "switch") });

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { waitUntil } from "../../src/lab/wait.ts";
 import { AF_INET, familyOf, formatAddress } from "../../src/model/address.ts";
@@ -182,4 +182,20 @@ export async function within(
 ): Promise<void> {
   const options = { deadlineMs, signal: new AbortController().signal };
   await waitUntil(action, async () => await isIt() || undefined, options, state);
+}
+
+/** How long changes of the registry are counted, and how many are no fight. */
+const COUNT_MS = 3000;
+const FEW_CHANGES = 10;
+
+/** Counts the changes of the registry for a while. */
+export async function assertFewChanges({ changes }: RegistryOverlay): Promise<void> {
+  const first = await changes();
+  const endsAtMs = performance.now() + COUNT_MS;
+  let count = 0;
+  await within("count changes", 2 * COUNT_MS, async () => {
+    count = await changes() - first;
+    return performance.now() >= endsAtMs || count >= FEW_CHANGES;
+  });
+  assert(count < FEW_CHANGES, `the registry was changed ${count} times within ${COUNT_MS} ms`);
 }

@@ -7,7 +7,6 @@ import {
   addDefaultRoute,
   changeLink,
   linkIndexOf,
-  makeVeth,
   type Placement,
 } from "../../src/lab/wiring.ts";
 import { encodeAddressDeletion } from "../../src/netlink/address.ts";
@@ -16,6 +15,7 @@ import { encodeFdbDeletion, encodeNeighbourDeletion } from "../../src/netlink/ne
 import { encodeNextHopDeletion } from "../../src/netlink/next_hop.ts";
 import { encodeRouteDeletion } from "../../src/netlink/route.ts";
 import type { TableName } from "../../src/reconcile/plan.ts";
+import { plugInto } from "../double/overlay_card.ts";
 import type { TableLook } from "./host_state.ts";
 import type { FaultSite } from "./site.ts";
 
@@ -138,12 +138,7 @@ export function pinCardMac(host: FaultSite["host"]): void {
 
 /** Brings the network card back, as when its driver is loaded again: another link of the same name and MAC. */
 export function insertCard({ lab, libc, host }: Pick<FaultSite, "lab" | "libc" | "host">): void {
-  const [port] = makeVeth(
-    libc,
-    { netns: lab.underlay, name: host.name },
-    { netns: host.netns, name: UPLINK },
-  );
-  changeLink(lab.underlay.client, port, { master: linkIndexOf(lab.underlay.client, "switch") });
+  plugInto(lab, libc, host, UPLINK, host.name);
   pinCardMac(host);
   configureUplink(host);
 }

@@ -1,9 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { onEveryRegistry, type RegistryOverlay } from "../double/overlay_registries.ts";
 import { hostsOf } from "../double/overlay_rig.ts";
 import { connectAside } from "../double/overlay_second_self.ts";
 import {
   addressOf,
+  assertFewChanges,
   changeAddress,
   forgetNeighbours,
   leaseOf,
@@ -14,9 +15,6 @@ import {
   within,
 } from "../double/overlay_standing.ts";
 
-/** How long changes of the registry are counted, and how many are no fight. */
-const COUNT_MS = 3000;
-const FEW_CHANGES = 10;
 onEveryRegistry(
   "a new host with another host's address takes nothing from it, and both are told of each other",
   { isOnRealServer: true },
@@ -86,16 +84,4 @@ async function untilEveryLeaseStands({ leases }: RegistryOverlay, subnets: reado
     return addresses.size === found.length && found.length === subnets.length + 1 &&
       subnets.every((subnet) => found.some((lease) => lease.subnets.join() === subnet));
   }, () => JSON.stringify(found));
-}
-
-/** Counts the changes of the registry for a while. */
-async function assertFewChanges({ changes }: RegistryOverlay): Promise<void> {
-  const first = await changes();
-  const endsAtMs = performance.now() + COUNT_MS;
-  let count = 0;
-  await within("count changes", 2 * COUNT_MS, async () => {
-    count = await changes() - first;
-    return performance.now() >= endsAtMs || count >= FEW_CHANGES;
-  });
-  assert(count < FEW_CHANGES, `the registry was changed ${count} times within ${COUNT_MS} ms`);
 }
