@@ -111,7 +111,6 @@ export class EtcdRegistry implements LeaseRegistry {
     this.#contact = new Contact(deps);
     this.#folder = `${options.prefix}/subnets/`;
     this.#previousSubnets = options.previousSubnets;
-    if (options.token !== undefined) this.#tokens.add(options.token);
   }
 
   get host(): string | undefined {
@@ -132,10 +131,7 @@ export class EtcdRegistry implements LeaseRegistry {
 
   async previous(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease | undefined> {
     return await explained("read the own lease", this.#client, signal, async () => {
-      const own = await findOwn(this.#client, request, this.#taker(), { signal });
-      // What was proved once need not be proved again, and by then what is published may have changed.
-      if (own?.token !== undefined) this.#tokens.add(own.token);
-      return own?.lease;
+      return (await findOwn(this.#client, request, this.#taker(), { signal }))?.lease;
     });
   }
 
@@ -148,6 +144,7 @@ export class EtcdRegistry implements LeaseRegistry {
       families,
       previousSubnets: this.#previousSubnets,
       tokens: this.#tokens,
+      rememberedToken: this.#options.token,
       living: this.#living,
       ttlMs,
       silentMs: beatMs * MISSED_BEATS,

@@ -31,6 +31,8 @@ export interface EtcdTaker {
   readonly previousSubnets: readonly Prefix[];
   /** The etcd leases that this host has lived by: what was granted is added before it is used. */
   readonly tokens: Set<string>;
+  /** The one that the process before this one lived by, as a file has it. */
+  readonly rememberedToken: string | undefined;
   /** The etcd leases of those who were seen to live: what is theirs is not this host's, however alike they are. */
   readonly living: Set<string>;
   readonly ttlMs: number;
@@ -77,15 +79,22 @@ async function provenClaims(
   options: { readonly signal: AbortSignal },
 ): Promise<Claim<Held>[]> {
   const held = entries.flatMap((entry): Held[] => {
-    const reading = readEntry(entry.key.slice(taker.folder.length), entry.value);
-    if ("reason" in reading) return [];
+    const host = entry.key.slice(taker.folder.length);
+    const reading = readEntry(host, entry.value);
     const token = entry.lease === NO_LEASE ? {} : { token: entry.lease };
-    return [{ entry, lease: reading.lease, ...token }];
+    if ("lease" in reading) return [{ entry, lease: reading.lease, ...token }];
+    // Somebody has spoilt the value under the own etcd lease.
+    const subnets = taker.tokens.has(entry.lease) ? parseSubnetKey(host) ?? [] : [];
+    const parts = subnets.flatMap((subnet) => {
+      const asked = request.parts.find((part) => familyOf(part.underlayAddress) === familyOf(subnet.address));
+      return asked === undefined ? [] : [{ ...asked, subnet }];
+    });
+    return parts.length === 0 ? [] : [{ entry, lease: { host, backendType: "", parts }, ...token }];
   });
   const { origin, parts } = request;
-  const { tokens, previousSubnets, log } = taker;
+  const { tokens, rememberedToken, previousSubnets, log } = taker;
   const proven: Claim<Held>[] = [];
-  for (const claim of ownClaims(held, { origin, parts, tokens, previousSubnets })) {
+  for (const claim of ownClaims(held, { origin, parts, tokens, rememberedToken, previousSubnets })) {
     const { isDoubtful, candidate } = claim;
     if (isDoubtful && taker.living.has(candidate.token ?? "")) continue;
     // One is enough; what else is in doubt is looked at again when the lease is renewed.
@@ -177,6 +186,8 @@ async function tryOnce(
   const asked = taker.families.map((family) => askedPart(family, request)!);
   const all = await provenClaims(writer.client, seen.entries, request, taker, options);
   const own = all.find(({ candidate }) => isKept(candidate.lease, taker));
+  // What was in doubt is written under another etcd lease, so that whoever held it knows that it is no longer theirs.
+  if (own?.proof === "token") taker.tokens.add(own.candidate.token!);
   const left = all.filter((claim) =>
     claim !== own && (isOrphan(claim, own ?? all[0]) || !isKept(claim.candidate.lease, taker))
   );

@@ -160,13 +160,17 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
    */
   async acquire(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease> {
     const node = await this.#readOwn(options);
-    this.#tenant.check(node.metadata.name, originOf(node, this.#keys), request.origin);
+    const there = originOf(node, this.#keys);
+    this.#tenant.check(node.metadata.name, there, request.origin);
     const { lease, annotations, shortfalls } = claimLease(node, request, {
       keys: this.#keys,
       networks: this.#options.networks,
     });
     this.#shortfalls = shortfalls;
-    if (Object.keys(annotations).length === 0) return lease;
+    if (Object.keys(annotations).length === 0) {
+      this.#tenant.wrote(there, request.origin);
+      return lease;
+    }
     const { name } = node.metadata;
     // The watch may show it before the answer does.
     this.#ownNode = {
@@ -184,6 +188,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
           ...options,
         }),
     );
+    this.#tenant.wrote(there, request.origin);
     const written = nodeSchema.safeParse(answer).data;
     if (written !== undefined) {
       this.#ownNode = written;

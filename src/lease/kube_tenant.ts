@@ -31,11 +31,15 @@ export class NodeTenant {
    * @throws {ContestedError} If this host has to give way.
    */
   check(node: string, there: Origin | undefined, own: Origin): void {
-    const isForeign = there !== undefined && !isSameOrigin(there, own) &&
-      !isSameOrigin(there, this.#own ?? own);
-    if (this.#own === undefined) this.#predecessor = isForeign ? there : undefined;
-    else if (isForeign && this.#predecessor !== undefined && isSameOrigin(there, this.#predecessor)) {
-      this.#giveWay(node, there);
+    if (this.#own === undefined || there === undefined || this.#predecessor === undefined) return;
+    if (isSameOrigin(there, own) || isSameOrigin(there, this.#own)) return;
+    if (isSameOrigin(there, this.#predecessor)) this.#giveWay(node, there);
+  }
+
+  /** This host has written to the node, over what was there. */
+  wrote(there: Origin | undefined, own: Origin): void {
+    if (this.#own === undefined && there !== undefined && !isSameOrigin(there, own)) {
+      this.#predecessor = there;
     }
     this.#own = own;
   }

@@ -75,7 +75,6 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     this.#deps = deps;
     this.#options = options;
     this.#lastSubnets = options.previousSubnets ?? [];
-    if (options.token !== undefined) this.#tokens.add(options.token);
   }
 
   get host(): string | undefined {
@@ -97,11 +96,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
 
   /** The lease that this host held last, also in an earlier process; it may have ended. */
   async previous(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease | undefined> {
-    const { own } = await this.#find(request, options);
-    const token = own && tokenOf(own);
-    // What was proved once need not be proved again, and by then what is published may have changed.
-    if (token !== undefined) this.#tokens.add(token);
-    return own;
+    return (await this.#find(request, options)).own;
   }
 
   /** What is this host's for certain. */
@@ -119,6 +114,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
       families,
       previousSubnets: this.#lastSubnets,
       tokens: this.#tokens,
+      rememberedToken: this.#options.token,
       nowMs: now(),
       ttlMs,
       random,
@@ -145,10 +141,10 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
   async #take(request: LeaseRequest, options: { signal: AbortSignal }): Promise<Lease> {
     for (let attempt = 1; attempt <= TAKE_ATTEMPTS; attempt++) {
       await this.#repeated(() => this.#reopenIfReplaced(), options);
-      const { own, orphans } = await this.#find(request, options);
+      const { own, isCertain, orphans } = await this.#find(request, options);
       const lease = await this.#repeated(() => {
         this.#reopenIfReplaced();
-        return takeLease(this.#file, request, this.#taker(), own);
+        return takeLease(this.#file, request, this.#taker(), { own, isCertain });
       }, options);
       if (lease === undefined) continue;
       // Only now, so that this host is never without.

@@ -20,6 +20,8 @@ export interface Taker {
   readonly previousSubnets: readonly Prefix[];
   /** What the registry gave to this process, or to the one before it: `tokenOf()`. */
   readonly tokens: ReadonlySet<string>;
+  /** The one that the process before this one had, as a file has it. */
+  readonly rememberedToken: string | undefined;
   readonly nowMs: number;
   readonly ttlMs: number;
   /** 64 random bits. */
@@ -56,7 +58,7 @@ function readWhere(file: LocalFile, condition: string, ...values: string[]): Lea
 
 /** The leases that are the taker's, or may be, the best proof first. */
 export function findClaims(file: LocalFile, request: LeaseRequest, taker: Taker): Claim<Held>[] {
-  const { tokens, previousSubnets, name, nowMs, ttlMs } = taker;
+  const { tokens, rememberedToken, previousSubnets, name, nowMs, ttlMs } = taker;
   const held = readAll(file).map((lease): Held => {
     const { expiresAtMs } = lease;
     const token = tokenOf(lease);
@@ -66,12 +68,14 @@ export function findClaims(file: LocalFile, request: LeaseRequest, taker: Taker)
     return { lease, ageSeconds, ...token !== undefined && { token } };
   });
   const { origin, parts } = request;
-  return ownClaims(held, { origin, parts, tokens, previousSubnets, name });
+  return ownClaims(held, { origin, parts, tokens, rememberedToken, previousSubnets, name });
 }
 
 /** What is a host's, and what of it is left over from earlier. */
 export interface OwnLeases {
   readonly own: Lease | undefined;
+  /** Whether it was never in doubt. */
+  readonly isCertain: boolean;
   readonly orphans: readonly Lease[];
 }
 
@@ -110,13 +114,14 @@ export async function proveClaims(
   }
   const [own, ...others] = proven;
   const orphans = others.filter((claim) => isOrphan(claim, own)).map(({ candidate }) => candidate.lease);
-  return { own: own?.candidate.lease, orphans };
+  return { own: own?.candidate.lease, isCertain: own?.isDoubtful === false, orphans };
 }
 
 /**
  * Takes or renews the lease of `taker`, in one transaction. Rows of other hosts are only read.
  *
- * @param own What was found to be the taker's; `undefined` where nothing was.
+ * @param found What was found to be the taker's. What was in doubt gets another token, so that whoever held it knows
+ * that it is no longer theirs.
  * @returns `undefined` if that has changed since.
  * @throws {RegistryError} If no subnet is free, or the request does not suit the configuration.
  */
@@ -124,7 +129,7 @@ export function takeLease(
   file: LocalFile,
   request: LeaseRequest,
   taker: Taker,
-  own: Lease | undefined,
+  { own, isCertain }: Pick<OwnLeases, "own" | "isCertain">,
 ): Lease | undefined {
   const action = `take a lease in ${file.path}`;
   return file.transaction("IMMEDIATE", action, () => {
@@ -155,7 +160,7 @@ export function takeLease(
       backendType,
       parts,
       ...saidBy(origin),
-      since: own?.since ?? newSince(file, taker.nowMs),
+      since: (isCertain ? own?.since : undefined) ?? newSince(file, taker.nowMs),
     };
     return writeLease(
       file,

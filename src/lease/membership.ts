@@ -1,6 +1,6 @@
 import type { Log } from "../log/log.ts";
 import { formatAddress, formatPrefix } from "../model/address.ts";
-import type { Lease, LeaseUpdate } from "../model/lease.ts";
+import type { Lease, LeaseUpdate, Origin } from "../model/lease.ts";
 import { ContestedError } from "./registry_error.ts";
 import { Damper } from "./damper.ts";
 import { isSameLease, type LeaseSet } from "./lease_set.ts";
@@ -161,7 +161,10 @@ export class Membership {
     const event = seen === undefined ? "own lease was gone" : "own lease was changed";
     this.#deps.log.write("warn", event, { host, ...by !== "" && { by }, retryInMs: this.#damper.waitMs });
     // Once it may be a person's mistake; who says who it is, or comes again, is a host.
-    const isForeign = seen?.origin !== undefined && !isSameOrigin(own.origin, seen.origin);
+    // What another process of this host has written is its own too, and what it wrote with another card.
+    const isOwn = (origin: Origin) =>
+      [own.origin, this.#asks?.origin].some((ours) => isSameOrigin(ours, origin));
+    const isForeign = seen?.origin !== undefined && !isOwn(seen.origin);
     if (isForeign || this.#damper.turns > MISTAKES) {
       this.#contested(
         `the lease ${host} of this host is written by another host too${by === "" ? "" : `: ${by}`}`,

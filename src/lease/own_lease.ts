@@ -8,8 +8,10 @@ export interface Claimant {
   readonly origin: Origin;
   /** What it would publish by itself. */
   readonly parts: LeaseRequest["parts"];
-  /** What only the holder has: names that the registry gave to this process, or to the one before it. */
+  /** What only the holder has: names that the registry gave to this process. */
   readonly tokens: ReadonlySet<string>;
+  /** The same of the process before this one, as a file has it: no proof against another machine. */
+  readonly rememberedToken?: string | undefined;
   /** What the subnet file says that this host held. */
   readonly previousSubnets: readonly Prefix[];
   /** What the registry would call it, where names are made of addresses. */
@@ -25,7 +27,7 @@ export interface Candidate {
 
 /** Why a lease is this host's, weakest first. */
 export const PROOFS = [
-  /** It is of this machine, as far as the machine's id tells. Clones share one. */
+  /** It is of this machine, as far as its id and its name tell. Clones share an id, and may share a name. */
   "machine",
   /** It publishes this host's address, and nothing speaks against it: all that flannel goes by. */
   "address",
@@ -65,22 +67,22 @@ function judge<C extends Candidate>(candidate: C, claimant: Claimant): Claim<C> 
   const claim = (proof: Proof, isDoubtful: boolean) => ({ candidate, proof, isDoubtful });
   if (token !== undefined && claimant.tokens.has(token)) return claim("token", false);
   const { origin } = lease;
-  const [machine, card] = (["machine", "card"] as const).map((what) =>
+  const [machine, card, name] = (["machine", "card", "name"] as const).map((what) =>
     compare(origin?.[what], claimant.origin[what])
   );
+  const isRemembered = token !== undefined && token === claimant.rememberedToken;
+  if (isRemembered && machine !== "other") return claim("token", false);
   // By IPv4 where there is one, as flannel does.
   const address = claimant.parts[0]?.underlayAddress;
   const isAtAddress = claimant.name === undefined
     ? lease.parts.some(({ underlayAddress }) => underlayAddress === address)
     : lease.host === claimant.name;
-  // The same card at the same address is this host, however young the last sign of life is.
-  const isHere = isAtAddress && card === "same" && machine !== "other";
-  if (isFromLinks(lease, claimant)) return claim("links", origin !== undefined && !isHere);
+  if (card === "same" && machine !== "other") return claim("card", !isAtAddress);
+  if (isFromLinks(lease, claimant)) return claim("links", origin !== undefined);
   if (machine === "other") return undefined;
-  if (card === "same") return claim("card", !isAtAddress);
   // Whoever says who it is shows signs of life too; flanneld does neither.
   if (isAtAddress) return claim("address", origin !== undefined);
-  return machine === "same" ? claim("machine", true) : undefined;
+  return machine === "same" && name !== "other" ? claim("machine", true) : undefined;
 }
 
 function compare(theirs: string | undefined, ours: string | undefined): "same" | "other" | "unknown" {

@@ -17,6 +17,7 @@ const CLAIMANT: Claimant = {
   origin: { machine: MACHINE, card: CARD, name: "node1" },
   parts: [{ underlayAddress: parseAddress(HERE), backendData: MAC }],
   tokens: new Set(["7"]),
+  rememberedToken: "6",
   previousSubnets: [parsePrefix("10.5.1.0/24")],
 };
 
@@ -61,6 +62,21 @@ const verdicts: [candidate: Candidate, verdict: `${Proof}${"" | ", in doubt"}` |
     candidate(ELSEWHERE, { machine: MACHINE, card: OTHER_CARD }, { subnet: "10.5.1.0/24", data: MAC }),
     "links, in doubt",
     "link and file may have been copied",
+  ],
+  [
+    candidate(ELSEWHERE, { machine: OTHER_MACHINE, card: OTHER_CARD }, { token: "6" }),
+    undefined,
+    "a file that names another machine's token was copied, or edited",
+  ],
+  [
+    candidate(ELSEWHERE, { machine: MACHINE, card: OTHER_CARD }, { token: "6" }),
+    "token",
+    "the process before this one had it, on this machine",
+  ],
+  [
+    candidate(ELSEWHERE, { machine: MACHINE, card: OTHER_CARD, name: "node2" }),
+    undefined,
+    "a clone has the machine's id, and a name of its own",
   ],
   [candidate(HERE), "address", "flanneld goes by that, and nothing else is known"],
   [
