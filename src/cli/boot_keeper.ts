@@ -15,8 +15,8 @@ import type { Libc } from "../netlink/ffi.ts";
 import { orNothing } from "./best_effort.ts";
 
 /** The link that a machine is told from another by. */
-export function cardOf({ linkName, mac }: Underlay): BootIdentity["underlay"] {
-  return mac === undefined ? undefined : { linkName, mac };
+export function cardOf({ linkName, mac, hasOwnMac = true }: Underlay): BootIdentity["underlay"] {
+  return mac === undefined || !hasOwnMac ? undefined : { linkName, mac };
 }
 
 /** Knows what was in use when the agent ran last, and keeps what is in use for the next one. */

@@ -1,4 +1,5 @@
 import type { Backend, HostSeed } from "../backend/backend.ts";
+import { cardOf } from "./boot_keeper.ts";
 import type { Machine } from "../host/origin.ts";
 import type { LeaseRequest } from "../lease/registry.ts";
 import { type Family, familyOf, formatMac } from "../model/address.ts";
@@ -12,11 +13,12 @@ export function leaseRequest(
   previous: Lease | undefined,
   own: { readonly families: readonly Family[]; readonly seed: HostSeed; readonly machine: Machine },
 ): LeaseRequest {
+  const card = cardOf(underlay);
   const parts = backend.advertise(underlay, previous, own.seed);
   return {
     backendType: backend.leaseType,
     parts: withLostFamilies(parts, previous, own.families),
-    origin: { ...own.machine, ...underlay.mac !== undefined && { card: formatMac(underlay.mac) } },
+    origin: { ...own.machine, ...card !== undefined && { card: formatMac(card.mac) } },
   };
 }
 

@@ -3,7 +3,9 @@ import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import { proveAddresses } from "../host/address_proof.ts";
 import type { Log } from "../log/log.ts";
-import type { Address, Ipv4, Ipv6 } from "../model/address.ts";
+import { type Address, AF_INET, bitsOf, type Ipv4, type Ipv6 } from "../model/address.ts";
+import type { FamilyNetwork } from "../config/subnets.ts";
+import type { PodRange } from "../underlay/ours.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import { UdpSocket } from "../netlink/udp_socket.ts";
@@ -34,6 +36,13 @@ export interface UnderlayPlace {
   readonly peers: () => Iterable<{ readonly host: string; readonly address: Address }>;
 }
 
+/** Where the subnets of hosts can be. */
+function rangeOf({ subnetMin, subnetMax, subnetLength, family }: FamilyNetwork): PodRange {
+  const size = 2n ** BigInt(bitsOf(family) - subnetLength);
+  const last = BigInt(subnetMax) + size - 1n;
+  return { first: subnetMin, last: (family === AF_INET ? Number(last) : last) as Address };
+}
+
 /** Waits until there is an underlay, and follows it. */
 export async function openUnderlay(
   place: UnderlayPlace,
@@ -44,6 +53,8 @@ export async function openUnderlay(
   const families = config.families.map(({ family }) => family);
   const marks = {
     networks: config.families.map(({ network }) => network),
+    // In Kubernetes the cluster gives the subnets, whatever the configuration says.
+    ...options.registry.kind !== "kube" && { ranges: config.families.map(rangeOf) },
     vtepNames: "vni" in backend ? vtepNames(backend.vni) : [],
   };
   return await UnderlayFollower.open({

@@ -136,10 +136,13 @@ export class UnderlayFollower {
     return this.#reason;
   }
 
-  /** What would be chosen if a peer answered from there, as a sentence; `undefined` if nothing would. */
+  /**
+   * What would be chosen if a peer answered from there, or what is to be known of the choice, as a sentence; `undefined` if
+   * there is nothing to tell.
+   */
   get note(): string | undefined {
     const trial = this.#trial;
-    if (trial?.proof !== "worse") return undefined;
+    if (trial?.proof !== "worse") return this.#current.caution;
     const [from, to] = (["from", "to"] as const).map((end) =>
       trial.moves.map((move) => placeText(move[end]))
     );
@@ -249,7 +252,7 @@ export class UnderlayFollower {
     if (signal.aborted) return;
     const isNews = proof !== trial.proof;
     Object.assign(trial, { state: "done", proof, provedMs: elapsedMs() } satisfies Partial<Trial>);
-    if (isNews && this.note !== undefined) log.write("warn", "underlay not changed", { reason: this.note });
+    if (isNews && proof === "worse") log.write("warn", "underlay not changed", { reason: this.note });
     this.nudge();
   }
 

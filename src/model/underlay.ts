@@ -21,10 +21,14 @@ export interface Underlay {
   readonly linkName: string;
   /** Absent where it is no Ethernet link. */
   readonly mac?: Mac;
+  /** Whether the MAC is the link's own, so that it tells this host from others. */
+  readonly hasOwnMac?: boolean;
   /** MTU of the link itself. */
   readonly mtuBytes: number;
   /** One for each family in use that can leave this host, IPv4 first; never empty. */
   readonly addresses: readonly UnderlayAddress[];
+  /** What is to be known of a choice that there was no other for, as a sentence. */
+  readonly caution?: string;
   /** Why the other families in use can't, one clause each; absent where there are none. */
   readonly shortfalls?: readonly string[];
   /** The way of the flags that led here: `-iface eth0`. */

@@ -5,10 +5,20 @@ import type { HostNetwork } from "./host_network.ts";
 /** How VTEPs are called, also those of a VNI that is not in use any more. */
 const VTEP_NAME = /^flannel(-v6)?\.\d+$/;
 
+/** Where the subnets of hosts are: from the first address of the first to the last of the last. */
+export interface PodRange {
+  readonly first: Address;
+  readonly last: Address;
+}
+
 /** What tells the overlay's own links and addresses from those that can carry it. */
 export interface OwnMarks {
   /** The cluster networks. */
   readonly networks?: readonly Prefix[];
+  /** Where in these pods can be; anywhere if absent. */
+  readonly ranges?: readonly PodRange[];
+  /** Whether an address inside the cluster networks is taken all the same, as there is no other. */
+  readonly admitsInside?: boolean;
   /** The names of this host's VTEPs. */
   readonly vtepNames?: readonly string[];
   /** The bridge that pods are on, as the conflist names it. */
@@ -32,10 +42,16 @@ export interface Carrying {
  * networks, and every bridge that carries one. An overlay that is carried by itself carries nothing.
  */
 export function withoutOwn(host: HostNetwork, marks: OwnMarks): Carrying {
-  const { networks = [], vtepNames = [], bridgeName } = marks;
-  const networkOf = (address: Address) => networks.find((network) => prefixContains(network, address));
+  const { networks = [], ranges, vtepNames = [], bridgeName, admitsInside = false } = marks;
+  const networkOf = (address: Address) => {
+    const isOfPods =
+      ranges?.some(({ first, last }) =>
+        typeof first === typeof address && first <= address && address <= last
+      ) ?? true;
+    return isOfPods ? networks.find((network) => prefixContains(network, address)) : undefined;
+  };
   const whyNotAddress = (address: Address) => {
-    const network = networkOf(address);
+    const network = admitsInside ? undefined : networkOf(address);
     return network && `${formatAddress(address)} is in the cluster network ${formatPrefix(network)}`;
   };
   const whyNotLink = ({ linkIndex, name, kind }: ObservedLink) => {
@@ -45,12 +61,12 @@ export function withoutOwn(host: HostNetwork, marks: OwnMarks): Carrying {
     const inside = host.addresses.find((entry) =>
       entry.linkIndex === linkIndex && networkOf(entry.address) !== undefined
     );
-    return inside && `${name} is a bridge of pods: ${whyNotAddress(inside.address)}`;
+    return inside && `${name} is a bridge of pods: it carries ${formatAddress(inside.address)}`;
   };
   const links = host.links.filter((link) => whyNotLink(link) === undefined);
   const indexes = new Set(links.map(({ linkIndex }) => linkIndex));
   const addresses = host.addresses.filter(({ linkIndex, address }) =>
-    indexes.has(linkIndex) && networkOf(address) === undefined
+    indexes.has(linkIndex) && whyNotAddress(address) === undefined
   );
   return { all: host, network: { ...host, links, addresses }, whyNotLink, whyNotAddress };
 }

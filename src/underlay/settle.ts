@@ -105,6 +105,8 @@ export function fill(
     linkIndex: link.linkIndex,
     linkName: link.name,
     ...link.mac !== undefined && { mac: link.mac },
+    // A bridge has the MAC of one of its ports, another one each time that ports come and go.
+    hasOwnMac: link.mac !== undefined && link.kind !== "bridge",
     mtuBytes: link.mtuBytes,
     addresses: settled,
     ...shortfalls.length > 0 && { shortfalls },

@@ -53,6 +53,33 @@ export function weighUnderlay(
   options: UnderlayOptions,
   standing: Standing,
 ): UnderlayChoice {
+  const isInside = ({ addresses }: Underlay) => addresses.some(({ address }) => insideOf(address, options));
+  const { inUse } = standing;
+  if (inUse !== undefined) return weigh(network, { ...options, admitsInside: isInside(inUse) }, standing);
+  try {
+    return weigh(network, options, standing);
+  } catch (error) {
+    if (!(error instanceof UnderlayError)) throw error;
+    // flannel runs on hosts whose own addresses lie in the cluster network. A host that has no other keeps doing so.
+    const choice = orNothing(
+      () => weigh(network, { ...options, admitsInside: true }, standing),
+      UnderlayError,
+    );
+    if (choice === undefined || !isInside(choice.underlay)) throw error;
+    const inside = choice.underlay.addresses.flatMap(({ address }) => insideOf(address, options) ?? []);
+    const caution = `${inside.join(" and ")}: a host may be given a subnet that takes its place; ` +
+      "set SubnetMin and SubnetMax so that they leave out the hosts' own addresses";
+    return { ...choice, underlay: { ...choice.underlay, caution } };
+  }
+}
+
+/** Why an address is none of the underlay's, where another can be had. */
+function insideOf(address: Address, options: UnderlayOptions): string | undefined {
+  const nothing = { links: [], addresses: [], defaultRoutes: [] };
+  return withoutOwn(nothing, { ...options, admitsInside: false }).whyNotAddress(address);
+}
+
+function weigh(network: HostNetwork, options: UnderlayOptions, standing: Standing): UnderlayChoice {
   const host = withoutOwn(network, options);
   const scene = { host, options, standing };
   const ways = waysOf(host, options);
@@ -70,7 +97,9 @@ export function weighUnderlay(
     ways: ways.map(({ name }) => name),
     earlier: addressesOf(firstBy(standing, chosen.chosenBy)),
   });
-  return { underlay: { ...chosen, reason }, carriers, ...stays !== undefined && { stays } };
+  const { caution } = inUse;
+  const kept = { ...chosen, reason, ...caution !== undefined && { caution } };
+  return { underlay: kept, carriers, ...stays !== undefined && { stays } };
 }
 
 /** The choice of the first way that fits; one before that of what is in use must carry as many families as that. */
@@ -95,11 +124,14 @@ function firstFitting(scene: Scene, ways: readonly Way[]): Underlay {
   throw new UnderlayError(`Cannot choose the underlay link: ${reasons.join("; ")}; ${candidates}`);
 }
 
-function orNothing<T>(choose: () => T): T | undefined {
+function orNothing<T>(
+  choose: () => T,
+  expected: typeof NoChoice | typeof UnderlayError = NoChoice,
+): T | undefined {
   try {
     return choose();
   } catch (error) {
-    if (!(error instanceof NoChoice)) throw error;
+    if (!(error instanceof expected)) throw error;
   }
 }
 

@@ -83,7 +83,7 @@ const never: [what: string, asked: Asked, host: HostNetwork, reason: string][] =
     "another bridge of pods",
     { iface: ["br5"] },
     host({ links: [...LINKS, of("bridge", 9, "br5")], addresses: [address(9, "10.244.1.1/24")] }),
-    "br5 is a bridge of pods: 10.244.1.1 is in the cluster network 10.244.0.0/16",
+    "br5 is a bridge of pods: it carries 10.244.1.1",
   ],
   [
     "an address",
@@ -99,12 +99,6 @@ const never: [what: string, asked: Asked, host: HostNetwork, reason: string][] =
   ],
   ["an expression for an address", { ifaceRegex: ["^10\\."] }, EMPTY, "cni0 is the pods' bridge"],
   ["an expression for a name", { ifaceRegex: ["^flan"] }, EMPTY, "-iface-regex ^flan: flannel.1 is a VTEP"],
-  [
-    "an address inside on a link that is not ours",
-    { iface: ["eth0"] },
-    host({ addresses: [address(2, "10.244.9.1/24")] }),
-    "link eth0 has no usable IPv4 address: 10.244.9.1 is in the cluster network 10.244.0.0/16",
-  ],
   [
     "what reaches an address",
     { ifaceCanReach: parseAddress("10.244.2.9") },
@@ -486,4 +480,31 @@ Deno.test("weighUnderlay() does not shrink for what a router has said of the pat
 Deno.test("weighUnderlay() names the links that carry more than link-local addresses", () => {
   const { carriers } = weighUnderlay(host({ addresses: [ETH0, address(9, "fe80::9/64")] }), options({}), {});
   assertEquals([...carriers], [2]);
+});
+
+Deno.test("a host whose only address lies in the cluster network starts with it, and says what that may lead to", () => {
+  const inside = host({ addresses: [...OWN, address(2, "10.244.9.1/24")] });
+  const asked = options({ iface: ["eth0"] });
+  const { underlay } = weighUnderlay(inside, asked, {});
+  assertEquals(formatAddress(underlay.addresses[0]!.address), "10.244.9.1");
+  assertEquals(
+    underlay.caution,
+    "10.244.9.1 is in the cluster network 10.244.0.0/16: a host may be given a subnet that takes its place; " +
+      "set SubnetMin and SubnetMax so that they leave out the hosts' own addresses",
+  );
+  const later = weighUnderlay(inside, asked, { inUse: underlay }).underlay;
+  assertEquals([later.addresses, later.caution], [underlay.addresses, underlay.caution]);
+  const ranges = [{ first: parseAddress("10.244.16.0"), last: parseAddress("10.244.31.255") }];
+  assertEquals(
+    weighUnderlay(inside, { ...asked, ranges }, {}).underlay.caution,
+    undefined,
+    "no pods are there",
+  );
+});
+
+Deno.test("a host that runs never moves to an address in the cluster network", () => {
+  const asked = options({ ifaceRegex: ["^(192|10)\\."] });
+  const { underlay } = weighUnderlay(host({ addresses: [...OWN, ETH0] }), asked, {});
+  const inside = host({ addresses: [...OWN, address(2, "10.244.9.1/24")] });
+  assertThrows(() => weighUnderlay(inside, asked, { inUse: underlay }), UnderlayError);
 });
