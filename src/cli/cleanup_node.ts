@@ -2,6 +2,7 @@ import { dumpHostLinks } from "../cni/host_links.ts";
 import { isAgentLockHeld } from "../cni/agent_lock.ts";
 import type { Options } from "../config/options.ts";
 import { readMachine } from "../host/origin.ts";
+import { formatMac } from "../model/address.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { planOwnFiles, planPodFiles } from "./cleanup_files.ts";
@@ -62,6 +63,8 @@ export async function cleanUpNode(
   };
   const hasPods = bridgePorts(dumpHostLinks(client)).length > 0;
   const ownAddresses = findOwnAddresses(client, options);
+  // Before the VTEPs are gone, whose MACs do no harm here.
+  const cards = new Set(dumpHostLinks(client).flatMap(({ mac }) => mac === undefined ? [] : formatMac(mac)));
   const places = { options, environment, root: "/", dataDir, program, hasPods };
   await plan("the conflist and the plugin", () => planPodFiles(places));
   await plan("links, routes and next hops", () => planKernel(client));
@@ -69,7 +72,7 @@ export async function cleanUpNode(
   await plan("the files of the agent", () => planOwnFiles(places));
   await plan("the lease", async () => {
     const { machine } = await readMachine(options.machineIdPath, "", () => {});
-    const registryDeps = { environment, ownAddresses, machine, stack, signal };
+    const registryDeps = { environment, ownAddresses, machine, cards, stack, signal };
     return { steps: await planRegistry(options.registry, registryDeps), kept: [] };
   });
   for (const step of steps) {

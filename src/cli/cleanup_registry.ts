@@ -20,6 +20,8 @@ export interface OwnLeaseDeps {
   readonly ownAddresses: ReadonlySet<Address>;
   /** What stands for this machine's id in leases; absent where it has none. */
   readonly machine?: string | undefined;
+  /** The MACs of this host's links; absent where they are not known. */
+  readonly cards?: ReadonlySet<string>;
   /** What is opened here is closed by it, after the steps are done. */
   readonly stack: DisposableStack;
   readonly signal: AbortSignal;
@@ -88,10 +90,14 @@ export async function planRegistry(options: RegistryOptions, deps: OwnLeaseDeps)
   }
 }
 
-/** Whether a lease is this host's: it publishes one of its addresses, and is not of another machine that had it before. */
-function isOwn({ parts, origin }: Lease, { ownAddresses, machine }: OwnLeaseDeps): boolean {
-  const isOther = machine !== undefined && origin?.machine !== undefined && origin.machine !== machine;
-  return !isOther && parts.some(({ underlayAddress }) => ownAddresses.has(underlayAddress));
+/**
+ * Whether a lease is this host's: of one of its network cards, or, where that is not said, at one of its addresses. An
+ * address may be another host's by now, and a machine id a clone's.
+ */
+function isOwn({ parts, origin }: Lease, { ownAddresses, machine, cards }: OwnLeaseDeps): boolean {
+  if (machine !== undefined && origin?.machine !== undefined && origin.machine !== machine) return false;
+  if (origin?.card !== undefined && cards !== undefined) return cards.has(origin.card);
+  return parts.some(({ underlayAddress }) => ownAddresses.has(underlayAddress));
 }
 
 async function planLocal(path: string, deps: OwnLeaseDeps): Promise<CleanupStep[]> {

@@ -34,6 +34,8 @@ export interface RegistryContext {
   readonly token: string | undefined;
   /** Called when the registry says something new about this host that its lease depends on. */
   readonly ownChanged: () => void;
+  /** Called when the registry is heard again after it could not be followed. */
+  readonly back: () => void;
 }
 
 /** A registry in use. */
@@ -143,9 +145,9 @@ async function kubePlace(
       }
       return registry.nodeAddresses;
     },
-    open: ({ families, ownChanged }) => {
+    open: ({ families, ownChanged, back }) => {
       const registry = new KubeRegistry(
-        { ...door, ownNodeChanged: ownChanged },
+        { ...door, ownNodeChanged: ownChanged, back },
         { access, identity, annotationPrefix, networks: families.map(({ network }) => network) },
       );
       const announcer = new KubeAnnouncer(registry, { now, elapsedMs, log }, { clearsCondition });
@@ -179,8 +181,8 @@ async function etcdPlace(
     name: `etcd ${prefix}`,
     isOnDisk: false,
     readNetworkConfig: (options) => readNetworkConfigText(client, prefix, options),
-    open: ({ families, previousSubnets, token }) => {
-      const registry = new EtcdRegistry(client, { now, elapsedMs, random: random64, log: deps.log }, {
+    open: ({ families, previousSubnets, token, back }) => {
+      const registry = new EtcdRegistry(client, { now, elapsedMs, random: random64, log: deps.log, back }, {
         prefix,
         families,
         previousSubnets,

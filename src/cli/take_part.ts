@@ -125,6 +125,7 @@ export async function takePart(
       underlay.nudge();
       membership.refresh();
     },
+    back: () => membership.retry(),
   }));
 
   const trigger = new Trigger();

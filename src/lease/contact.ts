@@ -1,14 +1,23 @@
 import type { Log } from "../log/log.ts";
 import type { RegistryContact } from "./registry.ts";
 
+/** Who is told what. */
+export interface ContactDeps {
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Called when the registry is heard again after it could not be followed. */
+  readonly back?: () => void;
+}
+
 /** Keeps whether a registry answers, and says so once when that changes. */
 export class Contact implements RegistryContact {
-  readonly #deps: { readonly log: Log; readonly now: () => number };
+  readonly #deps: ContactDeps;
   #heardAtMs: number | undefined;
   #reason: string | undefined = "the registry was not asked yet";
   #isTold = false;
 
-  constructor(deps: { readonly log: Log; readonly now: () => number }) {
+  constructor(deps: ContactDeps) {
     this.#deps = deps;
   }
 
@@ -23,9 +32,12 @@ export class Contact implements RegistryContact {
   /** The registry answered, and is followed. */
   heard(): void {
     this.#heardAtMs = this.#deps.now();
-    if (this.#isTold) this.#deps.log.write("info", "registry followed again", {});
+    const wasLost = this.#isTold;
     this.#isTold = false;
     this.#reason = undefined;
+    if (!wasLost) return;
+    this.#deps.log.write("info", "registry followed again", {});
+    this.#deps.back?.();
   }
 
   /** The registry can't be followed; `reason` is one sentence. */

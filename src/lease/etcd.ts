@@ -42,6 +42,8 @@ export interface EtcdRegistryDeps {
   /** 64 random bits. */
   readonly random: () => bigint;
   readonly log: Log;
+  /** Called when etcd is heard again after it could not be followed. */
+  readonly back?: () => void;
 }
 
 /** Whose registry it is, and which subnets it gives. */

@@ -48,6 +48,8 @@ export interface KubeRegistryDeps {
   /** A number from 0 to less than 1. */
   readonly random: () => number;
   readonly log: Log;
+  /** Called when the API server is heard again after it could not be followed. */
+  readonly back?: () => void;
   /** Called when the own node says something else than before that a lease depends on. */
   readonly ownNodeChanged: () => void;
 }

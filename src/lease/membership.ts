@@ -47,8 +47,9 @@ export class Membership {
   /** Settled once the lease was asked for, whatever came of it. */
   readonly #asked = Promise.withResolvers<void>();
   readonly #damper: Damper;
-  /** What was asked for last. */
+  /** What was asked for last, and what was last had. */
   #asks: LeaseRequest | undefined;
+  #accepted: LeaseRequest | undefined;
   #contest: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(deps: MembershipDeps, options: { renewMarginMs: number }) {
@@ -76,6 +77,27 @@ export class Membership {
       : undefined;
   }
 
+  /** Where others still send to although this host is elsewhere, as a sentence; `undefined` if all is as it asks. */
+  get misplaced(): string | undefined {
+    // An operator may have others send elsewhere than the host asks for: only what has changed since counts.
+    const told = this.#accepted ?? (this.#deps.registry.host === undefined ? this.#own : undefined);
+    const asks = this.#asks;
+    if (told === undefined || asks === undefined) return undefined;
+    const moved = told.parts.flatMap(({ underlayAddress: old }) => {
+      const now = asks.parts.find(({ underlayAddress }) => typeof underlayAddress === typeof old)
+        ?.underlayAddress;
+      return now === undefined || now === old ? [] : [[old, now].map(formatAddress)];
+    });
+    if (moved.length === 0) return undefined;
+    const places = moved.map(([old, now]) => `this host is at ${now}, and others send to ${old}`).join("; ");
+    return `${places}, until the lease is renewed${this.#reason === undefined ? "" : `: ${this.#reason}`}`;
+  }
+
+  /** Asks for the lease again at once if it could not be had: the registry answers again. */
+  retry(): void {
+    if (this.#reason !== undefined) this.refresh();
+  }
+
   /** Asks for the lease anew: what this host publishes has changed, or somebody took the lease. */
   refresh(): void {
     this.#wake.resolve();
@@ -90,8 +112,9 @@ export class Membership {
       this.#wake = Promise.withResolvers<void>();
       let waitMs: number;
       try {
-        this.#asks = this.#deps.request(previous);
-        const lease = await this.#deps.registry.acquire(this.#asks, { signal });
+        const asks = this.#asks = this.#deps.request(previous);
+        const lease = await this.#deps.registry.acquire(asks, { signal });
+        this.#accepted = asks;
         this.#accept(lease);
         previous = lease;
         retryMs = FIRST_RETRY_MS;

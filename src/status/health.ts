@@ -10,6 +10,8 @@ export interface HealthFacts {
   readonly lease: {
     readonly own: Lease | undefined;
     readonly reason: string | undefined;
+    /** Why others don't reach this host, as it has moved and can't tell them. */
+    readonly misplaced?: string | undefined;
     /** Who else writes it, as a clause. */
     readonly contest?: string | undefined;
   };
@@ -56,13 +58,14 @@ export function readiness(facts: HealthFacts): Readiness {
   if (lastPass === undefined) return unready("no pass was made yet");
   const reasons: string[] = [];
   if (underlay.reason !== undefined) reasons.push(underlay.reason);
+  if (lease.misplaced !== undefined) reasons.push(lease.misplaced);
   // What others claim too they may give to the other: which of the two is reached is not for this host to see.
   if (lease.contest !== undefined) reasons.push(`this host's place is contested: ${lease.contest}`);
   const contests = lastPass.faults.filter(({ isContest }) => isContest);
   const isGone = ({ host }: { readonly host: string }) => facts.isGone?.(host) ?? false;
   for (const { host, reason } of contests.filter((one) => !isGone(one)).slice(0, NAMED_CONTESTS)) {
     reasons.push(
-      `this host's place is contested by ${host}: ${reason}; one of the two has to change or leave`,
+      `this host's place is contested by ${host}: ${reason}; one of the two has to change, or if it is gone its lease has to be removed`,
     );
   }
   if (!lastPass.isForwarding) reasons.push("the links of the overlay are not as they must be");

@@ -24,6 +24,7 @@ const CONTEXT = {
   previousSubnets: [],
   token: undefined,
   ownChanged: () => {},
+  back: () => {},
 };
 
 function placeOf(options: RegistryOptions, environment: Record<string, string> = {}) {

@@ -4,6 +4,7 @@ import { Membership, type MembershipDeps } from "../../src/lease/membership.ts";
 import type { LeaseRegistry } from "../../src/lease/registry.ts";
 import type { Log } from "../../src/log/log.ts";
 import type { Lease, LeaseUpdate } from "../../src/model/lease.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { lease } from "./local_world.ts";
 
 const OWN = lease("me", "10.244.1.0/24", "192.0.2.1");
@@ -394,4 +395,46 @@ Deno.test("Membership keeps its lease, with a reason, while it can't be renewed"
   }));
   await endsInTime(membership.hold({ signal: controller.signal }));
   assertEquals([membership.own, membership.reason], [OWN, "the file can't be written"]);
+});
+
+Deno.test("Membership says where others send to while this host is elsewhere, and asks at once when it is told to", async () => {
+  const controller = new AbortController();
+  let at = "192.0.2.1";
+  let asked = 0;
+  const membership = membershipOf(
+    registryWith({
+      acquire: () => {
+        asked++;
+        return asked === 2 ? Promise.reject(new Error("nobody answers")) : Promise.resolve(OWN);
+      },
+    }),
+    {
+      request: () => ({
+        backendType: "vxlan",
+        parts: [{ underlayAddress: parseAddress(at), backendData: null }],
+        origin: {},
+      }),
+    },
+  );
+  const run = membership.hold({ signal: controller.signal });
+  const until = async (count: number) => {
+    while (asked < count) await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  };
+  await until(1);
+  assertEquals(membership.misplaced, undefined);
+  membership.retry();
+  assertEquals(asked, 1, "what is held need not be asked for");
+  at = "192.0.2.9";
+  membership.refresh();
+  await until(2);
+  assertEquals(
+    membership.misplaced,
+    "this host is at 192.0.2.9, and others send to 192.0.2.1, until the lease is renewed: nobody answers",
+  );
+  membership.retry();
+  await until(3);
+  assertEquals([membership.misplaced, membership.reason], [undefined, undefined]);
+  controller.abort();
+  await run;
 });

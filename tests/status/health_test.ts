@@ -141,7 +141,7 @@ Deno.test("readiness() names who contests this host's place; of one that is gone
   const contested = readiness({ ...ready, lastPass });
   assertEquals(contested.isReady, false);
   assertEquals(contested.reasons, [
-    `this host's place is contested by n7: ${reason}; one of the two has to change or leave`,
+    `this host's place is contested by n7: ${reason}; one of the two has to change, or if it is gone its lease has to be removed`,
   ]);
   const left = readiness({ ...ready, lastPass, isGone: (host) => host === "n7" });
   assertEquals(left.isReady, true);
