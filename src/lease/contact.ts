@@ -14,7 +14,7 @@ export interface ContactDeps {
 export class Contact implements RegistryContact {
   readonly #deps: ContactDeps;
   #heardAtMs: number | undefined;
-  #reason: string | undefined = "the registry was not asked yet";
+  #reason: string | undefined = "the registry is not followed yet";
   #isTold = false;
 
   constructor(deps: ContactDeps) {

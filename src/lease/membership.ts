@@ -41,8 +41,7 @@ export class Membership {
   readonly #deps: MembershipDeps;
   readonly #renewMarginMs: number;
   #own: Lease | undefined;
-  #reason: string | undefined =
-    "the registry was asked for the one that it held last, and has not answered yet";
+  #reason: string | undefined = "it is looked for in the registry";
   #wake = Promise.withResolvers<void>();
   /** Settled once the lease was asked for, whatever came of it. */
   readonly #asked = Promise.withResolvers<void>();

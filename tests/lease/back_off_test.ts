@@ -35,7 +35,7 @@ Deno.test("Contact says once that a registry is away, and once that it is back",
   };
   let nowMs = 1000;
   const contact = new Contact({ log, now: () => nowMs });
-  assertEquals([contact.heardAtMs, contact.reason], [undefined, "the registry was not asked yet"]);
+  assertEquals([contact.heardAtMs, contact.reason], [undefined, "the registry is not followed yet"]);
   contact.heard();
   contact.heard();
   assertEquals([contact.heardAtMs, contact.reason, said], [1000, undefined, []]);
