@@ -60,6 +60,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "lease/local_test.ts": ["lease/local_changes.ts", "lease/local_reader.ts"],
   "netlink/folder_watch_test.ts": ["netlink/poll.ts"],
   "lease/etcd_client_test.ts": ["lease/etcd_refusal.ts"],
+  "lease/etcd_silence_test.ts": ["lease/prove_claims.ts"],
   "netlink/fuzz_test.ts": [
     "model/rows.ts",
     "model/table.ts",

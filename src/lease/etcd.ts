@@ -17,19 +17,13 @@ import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts
 import { NO_LEASE } from "./etcd_write.ts";
 import { RegistryError } from "./registry_error.ts";
 import { Revisions } from "./revisions.ts";
+import { BEAT_MS, silenceMs } from "./silence.ts";
 
 /** How long a lease lives without being renewed, as flannel's: a day. */
 const TTL_MS = 24 * 60 * 60 * 1000;
 /** Between attempts to follow etcd: the first pause, and the longest. */
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5000;
-/**
- * etcd is asked this often whether it is there: a watch that is cut off on the way says nothing. The question is
- * whether the own lease begins anew, so that it tells others that this host lives.
- */
-const BEAT_MS = 10_000;
-/** Beats that a host may miss before others take it for gone. */
-const MISSED_BEATS = 3;
 /** All leases are read again this often, whatever the watch has said. */
 const RELIST_MS = 60 * 60 * 1000;
 
@@ -57,7 +51,10 @@ export interface EtcdRegistryOptions {
   readonly token?: string | undefined;
   /** How long a lease lives; a day unless told. */
   readonly ttlMs?: number;
-  /** How often etcd is asked whether it is there; every 10 s unless told. */
+  /**
+   * How often etcd is asked whether it is there, as a watch that is cut off on the way says nothing; every 10 s unless
+   * told. The question is whether the own lease begins anew, so that it tells others that this host lives.
+   */
   readonly beatMs?: number;
   /** How often all leases are read again, whatever the watch has said; every hour, and up to half of one more, unless told. */
   readonly relistMs?: number;
@@ -137,10 +134,14 @@ export class EtcdRegistry implements LeaseRegistry {
     });
   }
 
+  get #silentMs(): number {
+    return silenceMs(this.#options.beatMs ?? BEAT_MS);
+  }
+
   /** Who takes a lease. */
   #taker(): EtcdTaker {
     const { now, random, log } = this.#deps;
-    const { families, ttlMs = TTL_MS, beatMs = BEAT_MS } = this.#options;
+    const { families, ttlMs = TTL_MS } = this.#options;
     return {
       folder: this.#folder,
       families,
@@ -149,7 +150,7 @@ export class EtcdRegistry implements LeaseRegistry {
       rememberedToken: this.#options.token,
       living: this.#living,
       ttlMs,
-      silentMs: beatMs * MISSED_BEATS,
+      silentMs: this.#silentMs,
       now,
       random,
       log,
@@ -182,7 +183,7 @@ export class EtcdRegistry implements LeaseRegistry {
     // Only Loden shows signs of life.
     if ("reason" in reading || reading.lease.origin === undefined || entry.lease === NO_LEASE) return false;
     const seconds = await this.#client.ageOf(entry.lease, { signal });
-    return seconds === undefined || seconds * 1000 >= this.#taker().silentMs;
+    return seconds === undefined || seconds * 1000 >= this.#silentMs;
   }
 
   moved(): void {

@@ -8,12 +8,12 @@ import type { EtcdClient } from "./etcd_client.ts";
 import { formatLeaseValue, formatSubnetKey, parseSubnetKey, readEntry } from "./etcd_format.ts";
 import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
 import { absent, EtcdWriter, NO_LEASE, noneSince, unchanged } from "./etcd_write.ts";
-import { type Candidate, type Claim, holdsUnseen, isOrphan, ownClaims, PROOFS } from "./own_lease.ts";
-import { describeOrigin, saidBy } from "./origin_text.ts";
+import { type Candidate, type Claim, isOrphan, ownClaims, PROOFS } from "./own_lease.ts";
+import { saidBy } from "./origin_text.ts";
 import { pause } from "./pause.ts";
+import { proveClaims } from "./prove_claims.ts";
 import type { LeaseRequest } from "./registry.ts";
 import { RegistryError } from "./registry_error.ts";
-import { untilSilent } from "./silence.ts";
 
 /** A race is lost when another host writes first. Of 250 hosts that join at once in dual stack none needs 20 attempts. */
 const ATTEMPTS = 60;
@@ -92,30 +92,14 @@ async function provenClaims(
     return parts.length === 0 ? [] : [{ entry, lease: { host, backendType: "", parts }, ...token }];
   });
   const { origin, parts } = request;
-  const { tokens, rememberedToken, previousSubnets, log } = taker;
-  const proven: Claim<Held>[] = [];
-  for (const claim of ownClaims(held, { origin, parts, tokens, rememberedToken, previousSubnets })) {
-    const { isDoubtful, candidate } = claim;
-    if (isDoubtful && taker.living.has(candidate.token ?? "")) continue;
-    // One is enough; what else is in doubt is looked at again when the lease is renewed.
-    const waits = !proven.some(({ candidate }) => isKept(candidate.lease, taker));
-    const { token } = candidate;
-    const waiting = () =>
-      log.write("info", "holder of a lease waited for", {
-        host: candidate.lease.host,
-        silentMs: taker.silentMs,
-      });
-    const isProven = !isDoubtful ||
-      (token === undefined
-        ? holdsUnseen(claim)
-        : await untilSilent(() => client.ageOf(token, options), { ...taker, waits, waiting }, options));
-    if (isProven) proven.push(claim);
-    else {
-      if (waits && token !== undefined) taker.living.add(token);
-      const who = describeOrigin(candidate.lease.origin);
-      log.write("info", "lease of a living host left alone", { host: candidate.lease.host, who });
-    }
-  }
+  const { tokens, rememberedToken, previousSubnets } = taker;
+  const claims = ownClaims(held, { origin, parts, tokens, rememberedToken, previousSubnets });
+  const proven = await proveClaims(claims, {
+    ...taker,
+    suits: (lease) => isKept(lease, taker),
+    showsLife: ({ token }) => token !== undefined,
+    ageSeconds: ({ entry }) => client.ageOf(entry.lease, options),
+  }, options);
   return sortKept(proven, taker);
 }
 

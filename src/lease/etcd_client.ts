@@ -12,6 +12,7 @@ import {
 import { EtcdError, firstLine, refusalOf, shown, UNAVAILABLE } from "./etcd_refusal.ts";
 import { toBase64, tokenSchema, txnSchema, watchSchema } from "./etcd_wire.ts";
 import {
+  askAgain,
   ConnectionError,
   HttpDoor,
   type HttpDoorDeps,
@@ -24,9 +25,6 @@ import { linesOf } from "./lines.ts";
 /** An answer must be there after this long. */
 const ANSWER_MS = 5000;
 const LATE = new DOMException("The answer is late", "TimeoutError");
-const LEFT = new DOMException("The connection was left", "AbortError");
-/** A question is asked again this often because its connection was left. */
-const MAX_LEFTS = 3;
 /** The codes of gRPC that this program decides by. */
 const UNAUTHENTICATED = 16;
 const DEADLINE = 4;
@@ -140,7 +138,7 @@ export class EtcdClient implements Disposable {
       },
     };
     using abort = new LinkedAbort(signal);
-    using _left = this.#door.onLeave(() => abort.abort(LEFT));
+    using _left = this.#door.abortOnLeave(abort);
     const timer = setTimeout(() => abort.abort(LATE), ANSWER_MS);
     try {
       const response = await this.#fetch("watch", body, abort.signal);
@@ -184,16 +182,11 @@ export class EtcdClient implements Disposable {
   /** Asks one member after the other until one answers. */
   async #ask(method: string, body: unknown, { signal }: { readonly signal: AbortSignal }): Promise<unknown> {
     let last: unknown;
-    let lefts = 0;
     for (let attempt = 0; attempt < this.#access.endpoints.length; attempt++) {
       try {
-        return await this.#askOne(method, body, signal);
+        return await askAgain(() => this.#askOne(method, body, signal));
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof LeftConnectionError && lefts++ < MAX_LEFTS) {
-          attempt--;
-          continue;
-        }
         const isAway = error instanceof ConnectionError ||
           error instanceof EtcdError && (error.code === UNAVAILABLE || error.code === DEADLINE);
         if (!isAway) throw error;
@@ -206,7 +199,7 @@ export class EtcdClient implements Disposable {
 
   async #askOne(method: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     using abort = new LinkedAbort(signal);
-    using _left = this.#door.onLeave(() => abort.abort(LEFT));
+    using _left = this.#door.abortOnLeave(abort);
     const timer = setTimeout(() => abort.abort(LATE), ANSWER_MS);
     try {
       const response = await this.#fetch(method, body, abort.signal);
@@ -271,7 +264,7 @@ export class EtcdClient implements Disposable {
 
   #explained(error: unknown, signal: AbortSignal, abort: LinkedAbort): unknown {
     if (signal.aborted) return signal.reason;
-    if (abort.signal.reason === LEFT) return new LeftConnectionError();
+    if (abort.signal.reason instanceof LeftConnectionError) return abort.signal.reason;
     if (abort.signal.reason === LATE) {
       return new ConnectionError(`${this.#where} does not answer within ${ANSWER_MS / 1000} s`);
     }

@@ -1,4 +1,8 @@
 import { fileReason } from "../log/file_reason.ts";
+import type { LinkedAbort } from "./linked_abort.ts";
+
+/** A question is asked again this often because its connection was left. */
+const MAX_LEFTS = 3;
 
 /** Files that a TLS connection needs; each may be replaced at any time, as certificates are. */
 export interface TlsFiles {
@@ -28,6 +32,17 @@ export class LeftConnectionError extends ConnectionError {
   }
 }
 
+/** Asks, and asks again, a few times, when the connection was left meanwhile. */
+export async function askAgain<T>(ask: () => Promise<T>): Promise<T> {
+  for (let lefts = 0;; lefts++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof LeftConnectionError) || lefts === MAX_LEFTS) throw error;
+    }
+  }
+}
+
 /** What the door needs of the world. */
 export interface HttpDoorDeps {
   readonly readTextFile: (path: string) => Promise<string>;
@@ -43,7 +58,7 @@ export class HttpDoor implements Disposable {
   readonly #texts: TlsTexts;
   #opened: { readonly texts: TlsTexts; readonly client: Deno.HttpClient } | undefined;
   #isStale = false;
-  readonly #leaving = new Set<() => void>();
+  readonly #leaving = new Set<LinkedAbort>();
 
   constructor(deps: HttpDoorDeps, tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts }) {
     this.#deps = deps;
@@ -53,18 +68,18 @@ export class HttpDoor implements Disposable {
 
   /**
    * Leaves all connections: this host has another address, and what is sent from the old one comes to nothing, for
-   * minutes. Everybody who waits for an answer is told by `onLeave()`.
+   * minutes. What waits for an answer there is aborted.
    */
   leave(): void {
     this.#opened?.client.close();
     this.#opened = undefined;
-    for (const left of [...this.#leaving]) left();
+    for (const abort of [...this.#leaving]) abort.abort(new LeftConnectionError());
   }
 
-  /** Calls `left` when all connections are left, until it is disposed of. */
-  onLeave(left: () => void): Disposable {
-    this.#leaving.add(left);
-    return { [Symbol.dispose]: () => void this.#leaving.delete(left) };
+  /** Aborts with a `LeftConnectionError` when all connections are left, until it is disposed of. */
+  abortOnLeave(abort: LinkedAbort): Disposable {
+    this.#leaving.add(abort);
+    return { [Symbol.dispose]: () => void this.#leaving.delete(abort) };
   }
 
   /**

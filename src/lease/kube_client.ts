@@ -1,6 +1,6 @@
 import { catch as fallback, object, optional, string } from "zod/mini";
 import { chunksOf } from "./chunks.ts";
-import { ConnectionError, HttpDoor, type HttpDoorDeps, LeftConnectionError } from "./http_door.ts";
+import { askAgain, ConnectionError, HttpDoor, type HttpDoorDeps, LeftConnectionError } from "./http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "./json_sieve.ts";
 import { LinkedAbort } from "./linked_abort.ts";
 import type { KubeAccess } from "./kube_config.ts";
@@ -10,9 +10,6 @@ const ANSWER_MS = 10_000;
 /** How often it is looked whether a server has fallen silent. */
 const LOOK_MS = 1000;
 const SILENT = new DOMException("The server fell silent", "TimeoutError");
-const LEFT = new DOMException("The connection was left", "AbortError");
-/** A question is asked again this often because its connection was left. */
-const MAX_LEFTS = 3;
 /** A token is read again from its file after this long; Kubernetes replaces it hours before it ends. */
 const TOKEN_MS = 10_000;
 /** Of a refusal so much is read, and shown. */
@@ -87,16 +84,12 @@ export class KubeClient implements Disposable {
    * @throws {ConnectionError} If it does not answer.
    */
   async request(path: string, kept: Kept, request: KubeRequest): Promise<unknown> {
-    for (let lefts = 0;; lefts++) {
+    return await askAgain(async () => {
       let answer: unknown;
       const sink = { document: (value: unknown) => answer = value };
-      try {
-        for await (const _ of this.stream(path, kept, sink, { ...request, idleMs: ANSWER_MS }));
-        return answer;
-      } catch (error) {
-        if (!(error instanceof LeftConnectionError) || lefts === MAX_LEFTS) throw error;
-      }
-    }
+      for await (const _ of this.stream(path, kept, sink, { ...request, idleMs: ANSWER_MS }));
+      return answer;
+    });
   }
 
   /**
@@ -113,7 +106,7 @@ export class KubeClient implements Disposable {
     const sieve = new JsonSieve(kept, sink);
     using abort = new LinkedAbort(request.signal);
     const { signal } = abort;
-    using _left = this.#door.onLeave(() => abort.abort(LEFT));
+    using _left = this.#door.abortOnLeave(abort);
     let limitMs = ANSWER_MS;
     let heardMs = this.#deps.elapsedMs();
     // Looked at now and then: a timer for each piece would cost more than the piece.
@@ -133,7 +126,7 @@ export class KubeClient implements Disposable {
       if (!sieve.isAtRest) throw new ConnectionError(`${this.#host} ended its answer in the middle`);
     } catch (error) {
       request.signal.throwIfAborted();
-      if (signal.reason === LEFT) throw new LeftConnectionError();
+      if (signal.reason instanceof LeftConnectionError) throw signal.reason;
       if (signal.reason === SILENT) {
         throw new ConnectionError(`${this.#host} said nothing for ${limitMs / 1000} s; ${this.#access.hint}`);
       }

@@ -1,23 +1,18 @@
 import type { Prefix } from "../model/address.ts";
 import type { Lease, LeaseUpdate } from "../model/lease.ts";
-import {
-  findClaims,
-  type OwnLeases,
-  proveClaims,
-  readOwn,
-  takeLease,
-  type Taker,
-  tokenOf,
-} from "./local_acquire.ts";
+import { findClaims, type OwnLease, readOwn, takeLease, type Taker, tokenOf } from "./local_acquire.ts";
 import { releaseLeases, renewQuietly } from "./local_changes.ts";
 import { LocalFile } from "./local_file.ts";
 import { LocalReader } from "./local_reader.ts";
 import { LinkedAbort } from "./linked_abort.ts";
 import type { LeaseFault } from "./lease_set.ts";
 import type { LocalRegistryDeps, LocalRegistryOptions } from "./local_options.ts";
+import { isOrphan } from "./own_lease.ts";
 import { pause } from "./pause.ts";
+import { proveClaims } from "./prove_claims.ts";
 import type { LeaseRegistry, LeaseRequest, RegistryContact } from "./registry.ts";
 import { isBusy, RegistryError } from "./registry_error.ts";
+import { BEAT_MS, silenceMs } from "./silence.ts";
 
 const DEFAULT_TTL_MS = 24 * 60 * 60 * 1000;
 /** Changes are heard of at once; how often they are looked for besides, and where nothing is heard of. */
@@ -32,10 +27,6 @@ const WRITE_PAUSE_MS = 50;
 const PATH_CHECK_MS = 1000;
 /** Once a new file has taken the place of the old one, everybody has this long to write a lease into it. */
 const REJOIN_MS = 3000;
-/** The end of the own lease is moved on this often, which tells others that this host lives. */
-const BEAT_MS = 10_000;
-/** Beats that a host may miss before others take it for gone. */
-const MISSED_BEATS = 3;
 /** Looks at a lease that changes while it is taken. */
 const TAKE_ATTEMPTS = 10;
 
@@ -99,11 +90,27 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     return (await this.#find(request, options)).own;
   }
 
-  /** What is this host's for certain. */
-  async #find(request: LeaseRequest, options: { signal: AbortSignal }): Promise<OwnLeases> {
+  /** What is this host's for certain, and what of it is left over from earlier. */
+  async #find(
+    request: LeaseRequest,
+    options: { signal: AbortSignal },
+  ): Promise<OwnLease & { readonly orphans: readonly Lease[] }> {
     const look = () => this.#repeated(() => findClaims(this.#file, request, this.#taker()), options);
-    const silentMs = (this.#options.beatMs ?? BEAT_MS) * MISSED_BEATS;
-    return await proveClaims(look, { silentMs, living: this.#living, log: this.#deps.log }, options);
+    const [own, ...others] = await proveClaims(await look(), {
+      suits: () => true,
+      showsLife: ({ lease }) => lease.expiresAtMs !== undefined,
+      ageSeconds: async ({ lease: { host } }) =>
+        (await look()).find(({ candidate }) => candidate.lease.host === host)?.candidate.ageSeconds,
+      living: this.#living,
+      silentMs: this.#silentMs,
+      log: this.#deps.log,
+    }, options);
+    const orphans = others.filter((claim) => isOrphan(claim, own)).map(({ candidate }) => candidate.lease);
+    return { own: own?.candidate.lease, isCertain: own?.isDoubtful === false, orphans };
+  }
+
+  get #silentMs(): number {
+    return silenceMs(this.#options.beatMs ?? BEAT_MS);
   }
 
   #taker(): Taker {
@@ -162,7 +169,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
     const lease = await this.#repeated(() => readOwn(this.#file, host), options);
     if (lease === undefined) return true;
     if (lease.origin === undefined || lease.expiresAtMs === undefined) return false;
-    return nowMs + ttlMs - lease.expiresAtMs >= (this.#options.beatMs ?? BEAT_MS) * MISSED_BEATS;
+    return nowMs + ttlMs - lease.expiresAtMs >= this.#silentMs;
   }
 
   /** Ends the own lease, so that its subnets are free for others. */

@@ -5,9 +5,8 @@ import { nextRevision, releaseInTransaction } from "./local_changes.ts";
 import type { LocalFile } from "./local_file.ts";
 import { decodeSubnet, encodeAddress, LEASE_COLUMNS, MAX_BACKEND_DATA_BYTES } from "./local_row.ts";
 import { readLeases, ROW_FAULT } from "./local_row.ts";
-import { describeOrigin, formatOrigin, isSameOrigin, saidBy } from "./origin_text.ts";
-import { type Candidate, type Claim, holdsUnseen, isOrphan, ownClaims } from "./own_lease.ts";
-import { untilSilent } from "./silence.ts";
+import { formatOrigin, isSameOrigin, saidBy } from "./origin_text.ts";
+import { type Candidate, type Claim, ownClaims } from "./own_lease.ts";
 import { chooseSubnet, exhausted, type FamilySubnets, isAllowed, limits } from "./choose_subnet.ts";
 import type { LeaseRequest } from "./registry.ts";
 import { RegistryError } from "./registry_error.ts";
@@ -71,50 +70,11 @@ export function findClaims(file: LocalFile, request: LeaseRequest, taker: Taker)
   return ownClaims(held, { origin, parts, tokens, rememberedToken, previousSubnets, name });
 }
 
-/** What is a host's, and what of it is left over from earlier. */
-export interface OwnLeases {
+/** What was found to be a host's. */
+export interface OwnLease {
   readonly own: Lease | undefined;
   /** Whether it was never in doubt. */
   readonly isCertain: boolean;
-  readonly orphans: readonly Lease[];
-}
-
-/** Tells which of the claims that `look` finds are the host's for certain: of what is in doubt, the holder is waited for. */
-export async function proveClaims(
-  look: () => Promise<readonly Claim<Held>[]>,
-  { silentMs, living, log }: {
-    readonly silentMs: number;
-    /** Tokens of those who were seen to live: what is theirs is not this host's, however alike they are. */
-    readonly living: Set<string>;
-    readonly log: Log;
-  },
-  options: { readonly signal: AbortSignal },
-): Promise<OwnLeases> {
-  const proven: Claim<Held>[] = [];
-  for (const claim of await look()) {
-    const { lease, token = "" } = claim.candidate;
-    if (claim.isDoubtful && living.has(token)) continue;
-    const ageSeconds = async () =>
-      (await look()).find(({ candidate }) => candidate.lease.host === lease.host)?.candidate.ageSeconds;
-    const waiting = () => log.write("info", "holder of a lease waited for", { host: lease.host, silentMs });
-    // One is enough; what else is in doubt is looked at again when the lease is renewed.
-    const waits = proven.length === 0;
-    const isProven = !claim.isDoubtful ||
-      (lease.expiresAtMs === undefined
-        ? holdsUnseen(claim)
-        : await untilSilent(ageSeconds, { silentMs, waits, waiting }, options));
-    if (isProven) proven.push(claim);
-    else {
-      if (waits) living.add(token);
-      log.write("info", "lease of a living host left alone", {
-        host: lease.host,
-        who: describeOrigin(lease.origin),
-      });
-    }
-  }
-  const [own, ...others] = proven;
-  const orphans = others.filter((claim) => isOrphan(claim, own)).map(({ candidate }) => candidate.lease);
-  return { own: own?.candidate.lease, isCertain: own?.isDoubtful === false, orphans };
 }
 
 /**
@@ -129,7 +89,7 @@ export function takeLease(
   file: LocalFile,
   request: LeaseRequest,
   taker: Taker,
-  { own, isCertain }: Pick<OwnLeases, "own" | "isCertain">,
+  { own, isCertain }: OwnLease,
 ): Lease | undefined {
   const action = `take a lease in ${file.path}`;
   return file.transaction("IMMEDIATE", action, () => {

@@ -1,5 +1,15 @@
 import { pause } from "./pause.ts";
 
+/** Each holder of a lease shows a sign of life this often. */
+export const BEAT_MS = 10_000;
+/** So many signs may be missed before others take a holder for gone. */
+const MISSED_BEATS = 3;
+
+/** How long a holder that shows a sign of life every `beatMs` has to be silent to be gone. */
+export function silenceMs(beatMs: number): number {
+  return beatMs * MISSED_BEATS;
+}
+
 /** A look is repeated at the latest after this long: most who live show it sooner. */
 const LOOK_MS = 2000;
 /** Ages are told in whole seconds. */
