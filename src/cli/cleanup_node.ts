@@ -61,10 +61,10 @@ export async function cleanUpNode(
       fail(object, "look for", error);
     }
   };
-  const hasPods = bridgePorts(dumpHostLinks(client)).length > 0;
+  const links = dumpHostLinks(client);
+  const hasPods = bridgePorts(links).length > 0;
   const ownAddresses = findOwnAddresses(client, options);
-  // Before the VTEPs are gone, whose MACs do no harm here.
-  const cards = new Set(dumpHostLinks(client).flatMap(({ mac }) => mac === undefined ? [] : formatMac(mac)));
+  const cards = new Set(links.flatMap(({ mac }) => mac === undefined ? [] : formatMac(mac)));
   const places = { options, environment, root: "/", dataDir, program, hasPods };
   await plan("the conflist and the plugin", () => planPodFiles(places));
   await plan("links, routes and next hops", () => planKernel(client));

@@ -6,7 +6,7 @@ import { explained } from "../lease/etcd_reason.ts";
 import { parseLeaseCache } from "../lease/lease_cache.ts";
 import { RegistryError } from "../lease/registry_error.ts";
 import type { Log } from "../log/log.ts";
-import type { Lease } from "../model/lease.ts";
+import type { Lease, Origin } from "../model/lease.ts";
 import { type Address, AF_INET, AF_INET6, formatAddress } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
@@ -91,13 +91,21 @@ export async function planRegistry(options: RegistryOptions, deps: OwnLeaseDeps)
 }
 
 /**
- * Whether a lease is this host's: of one of its network cards, or, where that is not said, at one of its addresses. An
- * address may be another host's by now, and a machine id a clone's.
+ * Whether what says who it is of is this host's; `undefined` where it does not say so. A machine id may be a clone's too,
+ * a network card is not.
  */
-function isOwn({ parts, origin }: Lease, { ownAddresses, machine, cards }: OwnLeaseDeps): boolean {
+function isOfThisHost(
+  origin: Origin | undefined,
+  { machine, cards }: Pick<OwnLeaseDeps, "machine" | "cards">,
+): boolean | undefined {
   if (machine !== undefined && origin?.machine !== undefined && origin.machine !== machine) return false;
-  if (origin?.card !== undefined && cards !== undefined) return cards.has(origin.card);
-  return parts.some(({ underlayAddress }) => ownAddresses.has(underlayAddress));
+  return origin?.card === undefined ? undefined : cards?.has(origin.card);
+}
+
+/** Whether a lease is this host's. By its address only where nothing else tells: that may be another host's by now. */
+function isOwn({ parts, origin }: Lease, deps: OwnLeaseDeps): boolean {
+  return isOfThisHost(origin, deps) ??
+    parts.some(({ underlayAddress }) => deps.ownAddresses.has(underlayAddress));
 }
 
 async function planLocal(path: string, deps: OwnLeaseDeps): Promise<CleanupStep[]> {
@@ -148,8 +156,9 @@ async function planEtcd(
 
 async function planKube(
   options: RegistryOptions & { kind: "kube" },
-  { environment, ownAddresses, machine, stack, signal }: OwnLeaseDeps,
+  deps: OwnLeaseDeps,
 ): Promise<CleanupStep[]> {
+  const { environment, ownAddresses, stack, signal } = deps;
   const { KubeRegistry } = await import("../lease/kube.ts");
   const { STRATEGIC_MERGE_PATCH } = await import("../lease/kube_client.ts");
   const { findApiServer, identityOf } = await import("../lease/kube_config.ts");
@@ -157,9 +166,9 @@ async function planKube(
   const { apiUrl: url, kubeconfigFile, annotationPrefix } = options;
   const identity = identityOf(environment);
   const access = await findApiServer({ url, kubeconfigFile }, { readTextFile, environment });
-  const deps = { readTextFile, now, elapsedMs, random: Math.random, log: NO_LOG, ownNodeChanged: () => {} };
+  const door = { readTextFile, now, elapsedMs, random: Math.random, log: NO_LOG, ownNodeChanged: () => {} };
   const registry = stack.use(
-    new KubeRegistry(deps, { access, identity, annotationPrefix, networks: [] }),
+    new KubeRegistry(door, { access, identity, annotationPrefix, networks: [] }),
   );
   await registry.look({ signal });
   const node = registry.ownNode!;
@@ -181,10 +190,8 @@ async function planKube(
     .filter(([address]) => address !== undefined);
   const own = new Set<unknown>([...ownAddresses].map(formatAddress));
   // Where an operator has overwritten the address, it says nothing about the host.
-  const origin = originOf(node, keys);
-  const isOurs = machine !== undefined && origin?.machine !== undefined
-    ? origin.machine === machine
-    : published.some(([address, overwrite]) => own.has(address) || address === overwrite);
+  const isOurs = isOfThisHost(originOf(node, keys), deps) ??
+    published.some(([address, overwrite]) => own.has(address) || address === overwrite);
   if (published.length > 0 && !isOurs) {
     throw new RegistryError(
       `remove the lease of node ${name}`,

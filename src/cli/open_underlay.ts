@@ -11,7 +11,7 @@ import type { Libc } from "../netlink/ffi.ts";
 import { UdpSocket } from "../netlink/udp_socket.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
 import { weighUnderlay } from "../underlay/underlay.ts";
-import { UnderlayFollower } from "./underlay_follower.ts";
+import { UnderlayFollower, type UnderlayFollowerDeps } from "./underlay_follower.ts";
 
 /** What the underlay is chosen by, and who hears of it. What can change while the agent runs is a function. */
 export interface UnderlayPlace {
@@ -23,7 +23,7 @@ export interface UnderlayPlace {
   /** Told why there is no underlay yet. */
   readonly waiting: (reason: string) => void;
   /** Called after another choice. */
-  readonly changed: () => void;
+  readonly changed: UnderlayFollowerDeps["changed"];
   /** Addresses that the registry says this host is reached at; stronger than flags. */
   readonly publicAddresses: () => { readonly publicIp?: Ipv4; readonly publicIpv6?: Ipv6 };
   /** Addresses that the cluster knows this host by, as a node's InternalIP; they break ties. */

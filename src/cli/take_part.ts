@@ -92,8 +92,8 @@ export async function takePart(
     client,
     log,
     waiting: workplace.waiting,
-    changed: () => {
-      opened?.registry.moved?.();
+    changed: ({ isAddressOther }) => {
+      if (isAddressOther) opened?.registry.moved?.();
       trigger.nudge();
       membership.refresh();
       announcer?.nudge();

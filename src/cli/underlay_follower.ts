@@ -27,7 +27,7 @@ export interface UnderlayFollowerDeps {
     options: { readonly signal: AbortSignal },
   ) => Promise<Proof>;
   /** Called after another choice. */
-  readonly changed: () => void;
+  readonly changed: (what: { readonly isAddressOther: boolean }) => void;
   /** Milliseconds of a clock that never jumps. */
   readonly elapsedMs: () => number;
   readonly log: Log;
@@ -199,10 +199,11 @@ export class UnderlayFollower {
         }
         return;
       }
+      const before = this.#current;
       this.#current = current;
       this.#usable = { ...chosen, addresses: chosen.addresses.filter((address) => !isLost(address)) };
       log.write("info", "underlay changed", this.facts());
-      changed();
+      changed({ isAddressOther: addressText(before) !== addressText(current) });
     } catch (error) {
       const reason = errorText(error);
       if (reason !== this.#reason) log.write("warn", "underlay not found", { reason });
@@ -296,6 +297,10 @@ function movesOf(stays: Underlay, chosen: Underlay): AddressMove[] {
       to: { address: now.address, linkName: chosen.linkName },
     }];
   });
+}
+
+function addressText({ addresses }: Underlay): string {
+  return addresses.map(({ address }) => formatAddress(address)).join();
 }
 
 function placeText({ address, linkName }: PlacedAddress): string {

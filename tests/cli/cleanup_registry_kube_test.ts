@@ -85,3 +85,25 @@ onServers(
     assertEquals(await annotations(server, "n1"), overwrite);
   },
 );
+
+onServers(
+  "annotations of a host with another card stay, also of a clone at this host's address",
+  async (server, options) => {
+    const node = memberNode("n1", "10.244.1.0/24", "192.0.2.1");
+    const metadata = node.metadata as Json;
+    const machine = "1".repeat(32);
+    const origin = { [KEYS.origin]: JSON.stringify({ Machine: machine, Card: "52:54:00:00:00:02" }) };
+    await server.createNode({
+      ...node,
+      metadata: { ...metadata, annotations: { ...metadata.annotations as Json, ...origin } },
+    });
+    const known = (card: string) => ({ machine, cards: new Set([card]) });
+    await assertRejects(
+      () => giveUp(options, ["192.0.2.1"], known("52:54:00:00:00:01")),
+      RegistryError,
+      "Cannot remove the lease of node n1",
+    );
+    assertEquals((await giveUp(options, ["192.0.2.9"], known("52:54:00:00:00:02"))).length, 1);
+    assertEquals(await annotations(server, "n1") ?? {}, {});
+  },
+);

@@ -2,6 +2,8 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type { RegistryOptions } from "../../src/config/registry_flags.ts";
 import { EtcdServer } from "../double/etcd.ts";
 import { flannelValue } from "../lease/etcd_world.ts";
+import { LocalWorld, request } from "../lease/local_world.ts";
+import { signal } from "../kube/servers.ts";
 import { giveUp } from "./give_up.ts";
 
 function etcdOptions(server: EtcdServer): RegistryOptions & { kind: "etcd" } {
@@ -49,3 +51,37 @@ Deno.test("a local registry that is not there has nothing to give up, and is not
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+const MACHINE = "1".repeat(32);
+const CARD = "52:54:00:00:00:01";
+const HERE = { machine: MACHINE, cards: new Set([CARD]) };
+/** After two hosts have swapped addresses: the own lease is at the other's, and the other's at this host's. */
+const SWAPPED: readonly (readonly [why: string, origin: Record<string, string>])[] = [
+  ["another host", { Machine: "2".repeat(32), Card: "52:54:00:00:00:02" }],
+  ["a clone", { Machine: MACHINE, Card: "52:54:00:00:00:02" }],
+];
+
+for (const [why, other] of SWAPPED) {
+  Deno.test(`the lease of ${why} stays that has this host's address by now, and the own one goes (etcd)`, async () => {
+    await using server = await EtcdServer.open();
+    const value = (address: string, origin: Record<string, string>) =>
+      flannelValue(address).replace(/\}$/, `,"LodenOrigin":${JSON.stringify(origin)}}`);
+    await server.put("/n/subnets/10.5.1.0-24", value("192.0.2.2", { Machine: MACHINE, Card: CARD }));
+    await server.put("/n/subnets/10.5.2.0-24", value("192.0.2.1", other));
+    assertEquals(await giveUp(etcdOptions(server), ["192.0.2.1"], HERE), ["lease /n/subnets/10.5.1.0-24"]);
+    assertEquals(Object.keys(await server.list("/n")), ["/n/subnets/10.5.2.0-24"]);
+  });
+
+  Deno.test(`the lease of ${why} stays that has this host's address by now, and the own one goes (local)`, async () => {
+    await using world = new LocalWorld();
+    const ask = (name: string, address: string, { Machine: machine, Card: card }: Record<string, string>) =>
+      world.open(name).acquire({ ...request(address), origin: { machine: machine!, card: card! } }, {
+        signal,
+      });
+    await ask("own", "192.0.2.2", { Machine: MACHINE, Card: CARD });
+    await ask("other", "192.0.2.1", other);
+    assertEquals(await giveUp({ kind: "local", path: world.path }, ["192.0.2.1"], HERE), [
+      `lease of own in ${world.path}`,
+    ]);
+  });
+}

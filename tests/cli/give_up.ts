@@ -7,12 +7,20 @@ import { signal } from "../kube/servers.ts";
 export async function giveUp(
   options: RegistryOptions,
   own: readonly string[],
-  { isDryRun = false, nodeName = "n1", during = () => Promise.resolve() as Promise<unknown> } = {},
+  { isDryRun = false, nodeName = "n1", during = () => Promise.resolve() as Promise<unknown>, ...known }: {
+    readonly isDryRun?: boolean;
+    readonly nodeName?: string;
+    readonly during?: () => Promise<unknown>;
+    /** What is known of the host besides its addresses. */
+    readonly machine?: string;
+    readonly cards?: ReadonlySet<string>;
+  } = {},
 ): Promise<string[]> {
   using stack = new DisposableStack();
   const steps = await planRegistry(options, {
     environment: { NODE_NAME: nodeName },
     ownAddresses: new Set<Address>(own.map(parseAddress)),
+    ...known,
     stack,
     signal,
   });
