@@ -1,6 +1,6 @@
 import type { Log } from "../log/log.ts";
 import { formatAddress, formatPrefix } from "../model/address.ts";
-import type { Lease, LeaseUpdate, Origin } from "../model/lease.ts";
+import type { Lease, LeaseUpdate } from "../model/lease.ts";
 import { ContestedError } from "./registry_error.ts";
 import { Damper } from "./damper.ts";
 import { isSameLease, type LeaseSet } from "./lease_set.ts";
@@ -179,18 +179,19 @@ export class Membership {
   #lost(own: Lease, seen: Lease | undefined): void {
     const { host } = own;
     this.#damper.turn();
-    const by = seen === undefined ? "" : describeOrigin(seen.origin) || describeParts(seen);
-    const event = seen === undefined ? "own lease was gone" : "own lease was changed";
-    this.#deps.log.write("warn", event, { host, ...by !== "" && { by }, retryInMs: this.#damper.waitMs });
-    // Once it may be a person's mistake; who says who it is, or comes again, is a host.
+    const retryInMs = this.#damper.waitMs;
+    if (seen === undefined) {
+      this.#deps.log.write("warn", "own lease was gone", { host, retryInMs });
+      return;
+    }
+    const by = describeOrigin(seen.origin) || describeParts(seen);
+    this.#deps.log.write("warn", "own lease was changed", { host, by, retryInMs });
     // What another process of this host has written is its own too, and what it wrote with another card.
-    const isOwn = (origin: Origin) =>
-      [own.origin, this.#asks?.origin].some((ours) => isSameOrigin(ours, origin));
-    const isForeign = seen?.origin !== undefined && !isOwn(seen.origin);
+    const isOwn = [own.origin, this.#asks?.origin].some((ours) => isSameOrigin(ours, seen.origin));
+    const isForeign = seen.origin !== undefined && !isOwn;
+    // Once it may be a person's mistake; who says who it is, or comes again, is a host.
     if (isForeign || this.#damper.turns > MISTAKES) {
-      this.#contested(
-        `the lease ${host} of this host is written by another host too${by === "" ? "" : `: ${by}`}`,
-      );
+      this.#contested(`the lease ${host} of this host is written by another host too: ${by}`);
     }
   }
 

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { waitUntil } from "../../src/lab/wait.ts";
 import { LeaseSet } from "../../src/lease/lease_set.ts";
 import { Membership, type MembershipDeps } from "../../src/lease/membership.ts";
 import type { LeaseRegistry } from "../../src/lease/registry.ts";
@@ -437,4 +438,23 @@ Deno.test("Membership says where others send to while this host is elsewhere, an
   assertEquals([membership.misplaced, membership.reason], [undefined, undefined]);
   controller.abort();
   await run;
+});
+
+Deno.test("Membership says that its lease is contested when another host writes it, not when it is deleted", async () => {
+  const origin = { name: "node7", card: "52:54:00:00:00:07" };
+  await withMembership(async ({ registry, membership }) => {
+    registry.say({ kind: "snapshot", leases: [OWN] });
+    for (let time = 1; time <= 3; time++) {
+      registry.say({ kind: "released", host: OWN.host });
+      await registry.until(1 + time);
+    }
+    assertEquals(membership.contest, undefined);
+    registry.say({ kind: "held", lease: { ...lease("me", "10.244.1.0/24", "192.0.2.77"), origin } });
+    const { signal } = new AbortController();
+    await waitUntil("see it contested", () => membership.contest, { deadlineMs: DEADLINE_MS, signal });
+    assertEquals(
+      membership.contest,
+      "the lease me of this host is written by another host too: node7 (card 52:54:00:00:00:07)",
+    );
+  });
 });
