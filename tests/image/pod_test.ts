@@ -96,11 +96,13 @@ Deno.test("a container is killed when its grace is over, and what it has written
       (await Deno.stat(`${place.root}/opt/cni/bin/flannel`)).isFile,
       "the init container installs the plugin",
     );
-    await until("read the agent's log", () => pod.logs().length > 0 || undefined);
+    // It says other things before.
+    const hasStarted = () => pod.logs().some((line) => line.includes("agent started"));
+    await until("read in the agent's log that it has started", () => hasStarted() || undefined);
     // It can't end by itself then.
     Deno.kill(await pod.pid(), "SIGSTOP");
     const { code } = await pod.stop("SIGTERM", 0);
     assertEquals(code, KILLED, pod.logs().join("\n"));
-    assert(pod.logs().some((line) => line.includes("agent started")), pod.logs().join("\n"));
+    assert(hasStarted(), pod.logs().join("\n"));
   });
 });
