@@ -19,7 +19,8 @@ import { readConfigFile, readRegistryConfig } from "./network_config.ts";
 import { requirePrivilege } from "./preflight.ts";
 import { registryPlace } from "./registry_place.ts";
 import { dropStaleConflist } from "./stale_conflist.ts";
-import { type AgentDeps, takePart } from "./take_part.ts";
+import { takePart } from "./take_part.ts";
+import type { AgentDeps } from "./workplace.ts";
 
 /** What the CNI plugin is told after the agent. */
 const ENDED = "the agent was ended";

@@ -2,6 +2,7 @@ import type { LeaseSet } from "../lease/lease_set.ts";
 import type { ContestWatch } from "../lease/contest_watch.ts";
 import type { Membership } from "../lease/membership.ts";
 import type { LeaseRegistry } from "../lease/registry.ts";
+import type { Finding } from "../model/finding.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { StatusDeps } from "../status/app.ts";
 import { readiness } from "../status/health.ts";
@@ -15,6 +16,8 @@ import type { UnderlayFollower } from "./underlay_follower.ts";
 /** Who knows how this host is. */
 export interface AgentParts {
   readonly lastPass: () => PassReport | undefined;
+  /** What else was found. */
+  readonly findings: () => readonly Finding[];
   /** What the registry is called in messages. */
   readonly registryName: string;
   readonly registry: LeaseRegistry;
@@ -37,6 +40,7 @@ export function statusOf(parts: AgentParts): StatusDeps {
     health: () =>
       readiness({
         lastPass: lastPass(),
+        findings: parts.findings(),
         lease: membership,
         isGone: (host) => contests.isSilent(host),
         underlay,

@@ -2,26 +2,21 @@ import { dirname } from "node:path";
 import { makeBackend } from "../backend/make_backend.ts";
 import { formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
-import type { Options } from "../config/options.ts";
-import type { Log } from "../log/log.ts";
 import { readMachine } from "../host/origin.ts";
 import { ContestWatch } from "../lease/contest_watch.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
 import { dumpAddresses } from "../netlink/address.ts";
-import { NetlinkClient } from "../netlink/client.ts";
-import { Libc } from "../netlink/ffi.ts";
-import { FolderWatch } from "../netlink/folder_watch.ts";
 import { PacketSocket } from "../netlink/packet_socket.ts";
-import { NetlinkSocket, NotificationSocket } from "../netlink/socket.ts";
+import { NotificationSocket } from "../netlink/socket.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import { Observer } from "../reconcile/observe.ts";
 import { reconcileForever } from "../reconcile/reconciler.ts";
+import type { Finding } from "../model/finding.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
 import { wantedState } from "../reconcile/wanted.ts";
-import type { StatusDeps } from "../status/app.ts";
-import { MemoryKeeper, PassTotals, tellOfNewFaults } from "./after_pass.ts";
+import { tellOfNewFaults } from "./after_pass.ts";
 import { hostName, refuseRouterAdvertisements } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
@@ -38,31 +33,7 @@ import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
 import { statusOf } from "./agent_status.ts";
-
-/** What the agent needs of the process that it runs in. */
-export interface AgentDeps {
-  readonly log: Log;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-}
-
-/** What a member of the overlay works with, opened and checked. */
-export interface Workplace {
-  readonly options: Options;
-  readonly deps: AgentDeps;
-  readonly libc: Libc;
-  readonly transport: NetlinkSocket;
-  readonly client: NetlinkClient;
-  readonly folders: FolderWatch | undefined;
-  readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
-  readonly place: RegistryPlace;
-  readonly memory: MemoryKeeper;
-  readonly totals: PassTotals;
-  readonly cacheKeeper: LeaseCacheKeeper | undefined;
-  /** Puts what the status endpoints answer from in place of what they had before. */
-  readonly show: (status: StatusDeps) => void;
-  /** Told why there is nothing to show yet. */
-  readonly waiting: (reason: string) => void;
-}
+import type { Workplace } from "./workplace.ts";
 
 /** Holds this host's place in the overlay until `signal` aborts. */
 export async function takePart(
@@ -190,8 +161,11 @@ export async function takePart(
   const filter = openRules(stack, { options, config, own: () => membership.own, libc, log });
   let lastPass: PassReport | undefined;
   const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
+  // What else was found, by whoever looks for it.
+  const findings = (): readonly Finding[] => [];
   const status = statusOf({
     lastPass: () => lastPass,
+    findings,
     registryName: place.name,
     registry,
     leases,

@@ -1,3 +1,4 @@
+import type { Finding } from "../model/finding.ts";
 import type { Lease } from "../model/lease.ts";
 import type { HostReport, RuleFacts } from "./app.ts";
 import type { PassReport } from "../reconcile/report.ts";
@@ -31,6 +32,8 @@ export interface HealthFacts {
   readonly hasSnapshot: boolean;
   /** Why the registry can't be followed now; `undefined` while it can. */
   readonly contact: { readonly reason: string | undefined };
+  /** What else was found; nothing if absent. */
+  readonly findings?: readonly Finding[];
 }
 
 /** Whether pods can be started on this host, and what stands in the way. */
@@ -85,6 +88,9 @@ export function readiness(facts: HealthFacts): Readiness {
   // Without masquerading pods don't reach the outside; without the rest of the rules most hosts work.
   if (rules?.isMasquerading) reasons.push(...rules.failures);
   if (podFiles.fault !== undefined) reasons.push(podFiles.fault);
+  const found = (isBlocking: boolean) =>
+    (facts.findings ?? []).filter((one) => one.isBlocking === isBlocking).map(({ sentence }) => sentence);
+  reasons.push(...found(true));
   // What is built stays, so these do not make a host unready.
   const notes: string[] = [];
   for (const shortfall of shortfalls) notes.push(`${shortfall}; the other family goes on without it`);
@@ -102,7 +108,7 @@ export function readiness(facts: HealthFacts): Readiness {
       `${host} claims what is this host's, and shows no sign of life; remove it if it is gone: ${reason}`,
     );
   }
-  notes.push(...lastPass.doubts);
+  notes.push(...found(false), ...lastPass.doubts);
   for (const hosts of lastPass.otherBackends) notes.push(`${hosts}: this one does not reach them`);
   if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");
   return { isReady: reasons.length === 0, reasons, notes };

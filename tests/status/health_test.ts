@@ -157,3 +157,15 @@ Deno.test("readiness() names who contests this host's place; of one that is gone
     "this host's place is contested: the lease n1 of this host is written by another host too",
   ]);
 });
+
+Deno.test("readiness() has a finding among the reasons where it blocks, and among the notes where it does not", () => {
+  const findings = [
+    { isBlocking: true, sentence: "pods can't be attached" },
+    { isBlocking: false, sentence: "one route is slower than it could be" },
+  ];
+  assertEquals(readiness({ ...ready, findings }), {
+    isReady: false,
+    reasons: ["pods can't be attached"],
+    notes: ["one route is slower than it could be"],
+  });
+});
