@@ -33,6 +33,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "config/parse_flags_test.ts": ["config/flag.ts", "config/usage_error.ts"],
   "lease/back_off_test.ts": ["lease/contact.ts", "lease/pause.ts"],
   "lease/json_sieve_test.ts": ["lease/byte_buffer.ts"],
+  "netns/observe_test.ts": ["netlink/link_master.ts"],
   "kube/registry_test.ts": [
     "lease/kube.ts",
     "lease/kube_announcer.ts",

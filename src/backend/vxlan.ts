@@ -11,7 +11,7 @@ import {
 import type { Lease, LeasePart } from "../model/lease.ts";
 import { FDB, NEIGHBOUR, writeFamilyAddress, writeMac } from "../model/rows.ts";
 import type { DesiredAddress, DesiredLink, StateTables } from "../model/state.ts";
-import type { UnderlayAddress } from "../model/underlay.ts";
+import type { Underlay, UnderlayAddress } from "../model/underlay.ts";
 import { NUD_PERMANENT } from "../netlink/neighbour.ts";
 import {
   type Backend,
@@ -43,6 +43,29 @@ const LEASE_TYPE = "vxlan";
 /** Outer Ethernet, IP, UDP and VXLAN headers (RFC 7348 section 5), by the family of the underlay. */
 const OVERHEAD_BYTES: Readonly<Record<Family, number>> = { [AF_INET]: 50, [AF_INET6]: 70 };
 
+/** What IPv6 needs of every link, a VTEP and a pod's too (RFC 8200 section 5). */
+const LEAST_IPV6_BYTES = 1280;
+
+/** Why a VTEP of the family of `address` would be too small for that family, as a clause; `undefined` if it is not. */
+export function whyTooNarrow(
+  { mtuBytes }: Pick<VxlanOptions, "mtuBytes">,
+  { linkName, mtuBytes: linkMtuBytes }: Underlay,
+  address: UnderlayAddress,
+): string | undefined {
+  const { family } = address;
+  const outer = mtuBytes ?? address.mtuBytes;
+  const overhead = OVERHEAD_BYTES[family];
+  const least = LEAST_IPV6_BYTES + overhead;
+  if (family !== AF_INET6 || outer >= least) return undefined;
+  const of = mtuBytes !== undefined
+    ? "in the configuration"
+    : outer < linkMtuBytes
+    ? `of the IPv6 default route over ${linkName}`
+    : `of ${linkName}`;
+  return `the MTU ${of} is ${outer}, and IPv6 over VXLAN needs ${least} (${LEAST_IPV6_BYTES} inside, ` +
+    `${overhead} outside): set it to ${least} or more`;
+}
+
 /** The VTEPs that a host can have, by name. */
 export function vtepNames(vni: number): readonly string[] {
   return [AF_INET, AF_INET6].map((family) => vtepName(family as Family, vni));
@@ -65,7 +88,11 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
     type: "vxlan",
     leaseType: LEASE_TYPE,
 
-    overlayMtuBytes: (underlay) => Math.min(...underlay.addresses.map(mtuBytes)),
+    overlayMtuBytes: ({ addresses }) => {
+      // The other family's VTEP may be smaller: what does not fit is told to the pod by this host.
+      const least = addresses.some(({ family }) => family === AF_INET6) ? LEAST_IPV6_BYTES : 0;
+      return Math.max(least, Math.min(...addresses.map(mtuBytes)));
+    },
 
     advertise: (underlay, previous, seed) =>
       underlay.addresses.map((address) => {

@@ -1,4 +1,7 @@
+import { linkSetting } from "../host/sysctl_checks.ts";
+import { writeSetting } from "../host/sysctl_files.ts";
 import type { Log } from "../log/log.ts";
+import { AF_INET6 } from "../model/address.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import { errorText } from "./keep_running.ts";
 
@@ -17,11 +20,21 @@ export function hostName(libc: Libc, log: Log): string {
   return orNothing("host name not read", log, () => libc.readSysctl("/proc/sys/kernel/hostname")) ?? "";
 }
 
-/** A router advertisement from a pod must not change this host's routes; not every kernel has IPv6. */
-export function refuseRouterAdvertisements(libc: Libc, name: string, log: Log): void {
-  try {
-    libc.writeSysctl(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, "0");
-  } catch (error) {
-    log.write("debug", "accept_ra not set", { link: name, reason: errorText(error) });
+/**
+ * Sets what a VTEP needs before it is used: a router advertisement from a pod must not change this host's routes, and
+ * one for IPv6 must have that, though new links may have none. Not every kernel has IPv6.
+ */
+export function settleVtep(
+  libc: Libc,
+  name: string,
+  { isIpv6 }: { readonly isIpv6: boolean },
+  log: Log,
+): void {
+  for (const setting of ["accept_ra", ...isIpv6 ? ["disable_ipv6"] : []]) {
+    try {
+      writeSetting(libc, linkSetting(AF_INET6, name, setting), 0);
+    } catch (error) {
+      log.write("debug", `${setting} not set`, { link: name, reason: errorText(error) });
+    }
   }
 }

@@ -40,6 +40,12 @@ export class BootKeeper {
     return typeof before === "string" || before.bootId !== this.#bootId ? [] : before.addresses;
   }
 
+  /** The links that forwarded IPv6 before the host did in this boot; `undefined` where that was never seen. */
+  get routerLinks(): readonly string[] | undefined {
+    const before = this.#before;
+    return typeof before === "string" || before.bootId !== this.#bootId ? undefined : before.routerLinks;
+  }
+
   /** What has happened since the agent ran last, now that the underlay is known. */
   look(underlay: Underlay): BootAnswer {
     const answer = compareBoots(this.#before, { bootId: this.#bootId, underlay: cardOf(underlay) });

@@ -4,23 +4,27 @@ import { Prerequisites } from "../host/prerequisites.ts";
 import { DataPathProbe } from "../host/probe.ts";
 import { probeNote, probeTargets } from "../host/probe_policy.ts";
 import { runningKernel } from "../host/kernel_version.ts";
-import type { HostNeeds } from "../host/sysctl_checks.ts";
+import { observedLinks } from "../host/kernel_features.ts";
+import { linksToBeLed } from "../host/router_links.ts";
+import { type HostNeeds, linkSetting, sysctlName } from "../host/sysctl_checks.ts";
 import { lowerLinks, TxChecksumKeeper, type TxChecksumState } from "../host/tx_checksum.ts";
 import { dhcpcdAdvice, writeUnmanagedFiles } from "../host/unmanaged_files.ts";
 import { replaceFile } from "../cni/replace_file.ts";
 import type { BackendConfig } from "../config/backend_schema.ts";
 import type { Options } from "../config/options.ts";
 import type { Log } from "../log/log.ts";
-import { type Family, formatAddress, type Mac } from "../model/address.ts";
+import { AF_INET6, type Family, formatAddress, type Mac } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { Ethtool } from "../netlink/ethtool.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import { queryLink } from "../netlink/link.ts";
+import { queryLinkAt } from "../netlink/link_master.ts";
 import { UdpSocket } from "../netlink/udp_socket.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { HostReport } from "../status/app.ts";
+import { settleVtep } from "./best_effort.ts";
 import { cardOf } from "./boot_keeper.ts";
 import { errorText } from "./keep_running.ts";
 
@@ -35,9 +39,19 @@ export interface HostKeeperDeps {
   readonly families: readonly Family[];
   /** What has happened since the agent ran last. */
   readonly boot: BootAnswer;
+  /** The links that forwarded IPv6 before the host did, as an earlier agent of this boot has seen it. */
+  readonly routerLinks: readonly string[] | undefined;
   /** Keeps what is in use for the next agent. */
-  readonly keepBoot: (identity: Pick<BootIdentity, "underlay" | "vteps" | "addresses">) => void;
+  readonly keepBoot: (
+    identity: Pick<BootIdentity, "underlay" | "vteps" | "addresses" | "routerLinks">,
+  ) => void;
   readonly underlay: () => Underlay;
+  /** Without the families that this host does not have now. */
+  readonly usable: () => Underlay;
+  /** The bridge that pods are on; `undefined` if they are on none. */
+  readonly podsBridge: () => string | undefined;
+  /** Called when this host can, or can't any more, have a family in the overlay. */
+  readonly fitnessChanged: () => void;
   readonly own: () => Lease | undefined;
   /** Everybody else. */
   readonly remote: (own: Lease) => readonly Lease[];
@@ -55,11 +69,12 @@ export class HostKeeper {
   readonly #probe: DataPathProbe;
   readonly #forwarding = Promise.withResolvers<void>();
   #checksums: readonly TxChecksumState[] = [];
+  #isIpv6Refused = false;
 
   constructor(deps: HostKeeperDeps) {
     const { libc, client, socketFd, options, log } = deps;
     this.#deps = deps;
-    this.#prerequisites = new Prerequisites({ libc, client, log });
+    this.#prerequisites = new Prerequisites({ libc, client, log, routerLinks: deps.routerLinks });
     this.#checksum = new TxChecksumKeeper({
       mode: options.vxlanTxChecksum,
       ethtool: new Ethtool(libc, socketFd),
@@ -81,12 +96,48 @@ export class HostKeeper {
 
   /** The VTEPs that are there. */
   #vteps(): { readonly linkName: string; readonly mac: Mac | undefined }[] {
-    const { client, backend } = this.#deps;
-    const names = backend.type === "vxlan" || backend.type === "auto" ? vtepNames(backend.vni) : [];
-    return names.flatMap((linkName) => {
-      const link = queryLink(client, linkName);
+    return this.#vtepNames.flatMap((linkName) => {
+      const link = queryLink(this.#deps.client, linkName);
       return link === undefined ? [] : [{ linkName, mac: link.mac }];
     });
+  }
+
+  get #vtepNames(): readonly string[] {
+    const { backend } = this.#deps;
+    return "vni" in backend ? vtepNames(backend.vni) : [];
+  }
+
+  /** The VTEP of IPv6. */
+  get #ipv6Vtep(): string | undefined {
+    return this.#vtepNames[1];
+  }
+
+  /** Sees to a VTEP that was made this moment, before anything uses it. */
+  linkCreated(name: string): void {
+    const { libc, log } = this.#deps;
+    settleVtep(libc, name, { isIpv6: name === this.#ipv6Vtep }, log);
+  }
+
+  /** Why this host can't have a family in the overlay, though the underlay has it, as a clause. */
+  whyUnfit(family: Family): string | undefined {
+    if (family !== AF_INET6 || !this.#isIpv6Refused) return undefined;
+    return `${this.#ipv6Vtep} can't be given IPv6 here`;
+  }
+
+  /** Reports whether what happens to the settings or addresses of a link is to be looked at. */
+  concerns(linkIndex: number): boolean {
+    const { client, underlay, families } = this.#deps;
+    const podsBridge = this.#deps.podsBridge();
+    const link = queryLinkAt(client, linkIndex);
+    if (link === undefined) return false;
+    if (link.name === podsBridge) return true;
+    if (
+      !families.includes(AF_INET6) || link.kind === "veth" || this.#prerequisites.routerLinks === undefined
+    ) {
+      return false;
+    }
+    const scope = { underlayLink: underlay().linkName, never: this.#vtepNames };
+    return linksToBeLed(observedLinks(client), scope).includes(link.name);
   }
 
   /** The MAC of a VTEP: of the one that is there, else of the one that was there before this host booted. */
@@ -107,16 +158,28 @@ export class HostKeeper {
 
   /** Looks at the kernel's settings, and sets what may be set; before each pass. */
   check(): void {
-    const { backend } = this.#deps;
-    if (backend.type !== "alloc") this.#prerequisites.check(this.#needs());
+    const { backend, fitnessChanged } = this.#deps;
+    if (backend.type === "alloc") return;
+    const found = this.#prerequisites.check(this.#needs());
+    const ipv6Vtep = this.#ipv6Vtep;
+    const name = ipv6Vtep && sysctlName(linkSetting(AF_INET6, ipv6Vtep, "disable_ipv6"));
+    const isRefused = found.some((one) => one.name === name && one.verdict === "degraded");
+    if (isRefused === this.#isIpv6Refused) return;
+    this.#isIpv6Refused = isRefused;
+    fitnessChanged();
   }
 
   #needs(): HostNeeds {
-    const { options, backend, families, underlay } = this.#deps;
+    const { options, backend, families, underlay, usable, podsBridge } = this.#deps;
     const { type } = backend;
+    const ownLinks = this.#vteps().map(({ linkName }) => linkName);
+    const present = usable().addresses.map(({ family }) => family);
     return {
       families,
-      ownLinks: this.#vteps().map(({ linkName }) => linkName),
+      presentFamilies: this.#isIpv6Refused ? families : present,
+      ownLinks,
+      ownIpv6Links: ownLinks.filter((linkName) => linkName === this.#ipv6Vtep),
+      podsBridge: podsBridge(),
       underlayLink: underlay().linkName,
       hasDirectRoutes: "directRouting" in backend ? backend.directRouting : type === "host-gw",
       vxlan: type === "vxlan" ? "needed" : type === "auto" ? "useful" : "unused",
@@ -137,6 +200,7 @@ export class HostKeeper {
       underlay: cardOf(underlay()),
       vteps: vteps.flatMap(({ linkName, mac }) => mac === undefined ? [] : [{ linkName, mac }]),
       addresses: addresses.map(({ address }) => address),
+      routerLinks: this.#prerequisites.routerLinks,
     });
     this.#forwarding.resolve();
   }

@@ -1,9 +1,9 @@
-import { vtepNames } from "../backend/vxlan.ts";
+import { vtepNames, whyTooNarrow } from "../backend/vxlan.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import { proveAddresses } from "../host/address_proof.ts";
 import type { Log } from "../log/log.ts";
-import { type Address, AF_INET, bitsOf, type Ipv4, type Ipv6 } from "../model/address.ts";
+import { type Address, AF_INET, bitsOf, type Family, type Ipv4, type Ipv6 } from "../model/address.ts";
 import type { FamilyNetwork } from "../config/subnets.ts";
 import type { PodRange } from "../underlay/ours.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
@@ -11,6 +11,7 @@ import type { Libc } from "../netlink/ffi.ts";
 import { UdpSocket } from "../netlink/udp_socket.ts";
 import { observeHostNetwork } from "../underlay/host_network.ts";
 import { weighUnderlay } from "../underlay/underlay.ts";
+import { type WhyUnfit, withoutUnfit } from "../underlay/unfit.ts";
 import { UnderlayFollower, type UnderlayFollowerDeps } from "./underlay_follower.ts";
 
 /** What the underlay is chosen by, and who hears of it. What can change while the agent runs is a function. */
@@ -32,6 +33,8 @@ export interface UnderlayPlace {
   readonly lastAddresses: () => readonly Address[];
   /** The bridge that pods are on, as the conflist names it. */
   readonly bridgeName: () => string | undefined;
+  /** Why this host can't have a family in the overlay, though it has an address of it, as a clause. */
+  readonly whyUnfit: (family: Family) => string | undefined;
   /** Where others are in the underlay, by which another address is proved. */
   readonly peers: () => Iterable<{ readonly host: string; readonly address: Address }>;
 }
@@ -57,16 +60,21 @@ export async function openUnderlay(
     ...options.registry.kind !== "kube" && { ranges: config.families.map(rangeOf) },
     vtepNames: "vni" in backend ? vtepNames(backend.vni) : [],
   };
+  const whyUnfit: WhyUnfit = (underlay, address) =>
+    place.whyUnfit(address.family) ??
+      ("vni" in backend ? whyTooNarrow(backend, underlay, address) : undefined);
   return await UnderlayFollower.open({
-    choose: (standing) =>
-      weighUnderlay(observeHostNetwork(client), {
+    choose: (standing) => {
+      const choice = weighUnderlay(observeHostNetwork(client), {
         ...options,
         ...place.publicAddresses(),
         ...marks,
         bridgeName: place.bridgeName(),
         nodeAddresses: place.nodeAddresses(),
         families,
-      }, { ...standing, lastAddresses: place.lastAddresses() }),
+      }, { ...standing, lastAddresses: place.lastAddresses() });
+      return withoutUnfit(choice, whyUnfit);
+    },
     prove: (moves, proofOptions) =>
       proveAddresses(
         {

@@ -17,7 +17,7 @@ import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import { tellOfNewFaults } from "./after_pass.ts";
-import { hostName, refuseRouterAdvertisements } from "./best_effort.ts";
+import { hostName } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
 import { keepRunning } from "./keep_running.ts";
@@ -76,6 +76,8 @@ export async function takePart(
       ...cache?.own.parts.map(({ underlayAddress }) => underlayAddress) ?? [],
     ],
     bridgeName: () => podFiles.bridge,
+    // The host's keeper comes after the first choice.
+    whyUnfit: (family) => opened && host.whyUnfit(family),
     peers: () => {
       const remote = membership.own && leases.remote(membership.own, networks)?.leases;
       return remote?.flatMap(({ host, parts }) =>
@@ -110,6 +112,7 @@ export async function takePart(
     backend: config.backend,
     families,
     boot,
+    routerLinks: bootKeeper.routerLinks,
     keepBoot: (identity) => {
       const { token } = registry;
       bootKeeper.keep({
@@ -118,6 +121,9 @@ export async function takePart(
       });
     },
     underlay: () => underlay.current,
+    usable: () => underlay.usable,
+    podsBridge: () => podFiles.bridge,
+    fitnessChanged: () => underlay.nudge(),
     own: () => membership.own,
     remote: (own) => leases.remote(own, networks)?.leases ?? [],
     log,
@@ -201,7 +207,7 @@ export async function takePart(
       host.check();
       return wanted();
     },
-    linkCreated: (name: string) => refuseRouterAdvertisements(libc, name, log),
+    linkCreated: (name: string) => host.linkCreated(name),
     report: (report: PassReport) => {
       lastPass = report;
       workplace.memory.passed(report);
@@ -257,6 +263,7 @@ export async function takePart(
         underlayLinkIndex: () => underlay.linkIndex,
         underlayNudged: () => underlay.nudge(),
         isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
+        concerns: (linkIndex) => host.concerns(linkIndex),
       }, options)),
     loop("underlay", (options) => underlay.run(options)),
     host.prove({ signal }),

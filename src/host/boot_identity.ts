@@ -15,6 +15,10 @@ const MAX_VTEPS = 16;
 /** Underlay addresses that are read at most: a host has one a family. */
 const MAX_ADDRESSES = 2;
 const MAX_TEXT_LENGTH = 1024;
+/** `IFNAMSIZ` of linux/if.h, without the zero at the end. */
+const MAX_NAME_LENGTH = 15;
+/** Links that are read at most of those that forwarded before the host did. */
+const MAX_ROUTER_LINKS = 256;
 
 /** A link, as it is told from another of the same name. */
 export interface LinkIdentity {
@@ -39,6 +43,8 @@ export interface BootIdentity {
   readonly addresses: readonly Address[];
   /** `undefined` where no lease is held, or its registry gives nothing of the kind. */
   readonly holding: Holding | undefined;
+  /** The links that forwarded IPv6 before the host did; absent where the host has forwarded ever since it was seen. */
+  readonly routerLinks?: readonly string[] | undefined;
 }
 
 /**
@@ -136,7 +142,7 @@ function readText(path: string): string | undefined {
 
 /** The text of the file, JSON. */
 export function formatBootIdentity(identity: BootIdentity): string {
-  const { bootId, underlay, vteps, addresses, holding } = identity;
+  const { bootId, underlay, vteps, addresses, holding, routerLinks } = identity;
   const link = ({ linkName, mac }: LinkIdentity) => ({ name: linkName, mac: formatMac(mac) });
   return JSON.stringify({
     bootId,
@@ -144,13 +150,14 @@ export function formatBootIdentity(identity: BootIdentity): string {
     vteps: vteps.map(link),
     addresses: addresses.map(formatAddress),
     holding,
+    routerLinks,
   }) + "\n";
 }
 
 /** Reads the text of the file; `undefined` if it is anything else, whoever wrote it. */
 export function parseBootIdentity(text: string): BootIdentity | undefined {
   try {
-    const { bootId, underlay, vteps, addresses = [], holding } = JSON.parse(text);
+    const { bootId, underlay, vteps, addresses = [], holding, routerLinks } = JSON.parse(text);
     if (typeof bootId !== "string" || !BOOT_ID.test(bootId)) return undefined;
     if (!Array.isArray(vteps) || vteps.length > MAX_VTEPS) return undefined;
     if (!Array.isArray(addresses) || addresses.length > MAX_ADDRESSES) return undefined;
@@ -160,6 +167,7 @@ export function parseBootIdentity(text: string): BootIdentity | undefined {
       vteps: vteps.map(parseLink),
       addresses: addresses.map((text: unknown) => parseAddress(String(text))),
       holding: holding === undefined ? undefined : parseHolding(holding),
+      ...routerLinks !== undefined && { routerLinks: parseNames(routerLinks) },
     };
   } catch {
     return undefined;
@@ -173,11 +181,21 @@ function parseHolding({ registry, token }: { readonly registry: unknown; readonl
   return { registry, token };
 }
 
-function parseLink(value: { readonly name: unknown; readonly mac: unknown }): LinkIdentity {
-  const { name, mac } = value;
-  // `IFNAMSIZ` of linux/if.h.
-  if (typeof name !== "string" || name === "" || name.length > 15) throw new SyntaxError("no link name");
+function parseNames(names: unknown): string[] {
+  if (!Array.isArray(names) || names.length > MAX_ROUTER_LINKS) throw new SyntaxError("no list of links");
+  return names.map(parseName);
+}
+
+function parseName(name: unknown): string {
+  if (typeof name !== "string" || name === "" || name.length > MAX_NAME_LENGTH) {
+    throw new SyntaxError("no link name");
+  }
+  return name;
+}
+
+function parseLink({ name, mac }: { readonly name: unknown; readonly mac: unknown }): LinkIdentity {
+  const linkName = parseName(name);
   const parsed = parseMac(String(mac));
   if (!isUnicastMac(parsed)) throw new SyntaxError("no unicast MAC");
-  return { linkName: name, mac: parsed };
+  return { linkName, mac: parsed };
 }

@@ -3,7 +3,7 @@ import type { ObservedLink } from "../model/state.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { EOPNOTSUPP, errnoName, isErrno, NetlinkError } from "../netlink/errno.ts";
 import type { Libc } from "../netlink/ffi.ts";
-import { decodeLink, encodeLinkQuery, encodeVxlanLink } from "../netlink/link.ts";
+import { decodeLink, encodeLinkDump, encodeLinkQuery, encodeVxlanLink } from "../netlink/link.ts";
 import { decodeRouteLookup, encodeRouteLookup, type RouteLookup } from "../netlink/route_lookup.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
 
@@ -85,4 +85,18 @@ export function routerLedLink(client: NetlinkClient): string | undefined {
     if (!(error instanceof NetlinkError)) throw error;
   }
   return link?.name;
+}
+
+/**
+ * All links of this host.
+ *
+ * @throws {NetlinkError} If the kernel refused.
+ */
+export function observedLinks(client: NetlinkClient): ObservedLink[] {
+  const links: ObservedLink[] = [];
+  client.dump("read links", encodeLinkDump, () => links.length = 0, (message) => {
+    const link = decodeLink(message);
+    if (link !== undefined) links.push(link);
+  });
+  return links;
 }

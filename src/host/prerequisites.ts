@@ -1,10 +1,19 @@
 import type { Log } from "../log/log.ts";
 import { AF_INET6 } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { ENOENT, errnoName, isErrno, NetlinkError } from "../netlink/errno.ts";
+import { errnoName, NetlinkError } from "../netlink/errno.ts";
 import type { Libc } from "../netlink/ffi.ts";
-import { hasVxlan, nftablesFault, routerLedLink } from "./kernel_features.ts";
-import { type HostNeeds, type SysctlCheck, sysctlChecks, sysctlName } from "./sysctl_checks.ts";
+import { hasVxlan, nftablesFault, observedLinks, routerLedLink } from "./kernel_features.ts";
+import { linksToBeLed } from "./router_links.ts";
+import {
+  type HostNeeds,
+  IPV6_FORWARDING,
+  linkSetting,
+  type SysctlCheck,
+  sysctlChecks,
+  sysctlName,
+} from "./sysctl_checks.ts";
+import { readSetting, writeSetting } from "./sysctl_files.ts";
 
 /** How the host is in one respect. */
 export interface Prerequisite {
@@ -21,6 +30,8 @@ export interface PrerequisiteDeps {
   readonly libc: Libc;
   readonly client: NetlinkClient;
   readonly log: Log;
+  /** The links that forwarded IPv6 although the host did not, when that was seen last in this boot. */
+  readonly routerLinks?: readonly string[] | undefined;
 }
 
 const LEVELS = { ok: "info", fixed: "info", degraded: "warn", fatal: "error" } as const;
@@ -34,9 +45,19 @@ export class Prerequisites {
   /** How often each sysctl was set, and what it had been before the last time. */
   readonly #set = new Map<string, { times: number; was: number }>();
   #last = new Map<string, Prerequisite>();
+  #routerLinks: readonly string[] | undefined;
 
   constructor(deps: PrerequisiteDeps) {
     this.#deps = deps;
+    this.#routerLinks = deps.routerLinks;
+  }
+
+  /**
+   * The links that forwarded IPv6 although the host did not, when that was seen last in this boot: a person made them
+   * so. `undefined` while the host was only seen to forward, which is then somebody's decision too.
+   */
+  get routerLinks(): readonly string[] | undefined {
+    return this.#routerLinks;
   }
 
   /** The last verdicts; empty before the first check. */
@@ -73,31 +94,74 @@ export class Prerequisites {
   }
 
   *#sysctls(needs: HostNeeds): Generator<Prerequisite> {
+    const verdicts = new Map<string, Prerequisite["verdict"]>();
     const hasIpv6 = needs.families.includes(AF_INET6);
-    for (const check of sysctlChecks(needs, hasIpv6 ? routerLedLink(this.#deps.client) : undefined)) {
-      const verdict = this.#sysctl(check);
-      if (verdict !== undefined) yield { name: sysctlName(check.path), ...verdict };
+    for (const check of sysctlChecks(needs, hasIpv6 ? this.#routerLedLinks(needs) : [])) {
+      const early = (check.after ?? []).filter((path) => verdicts.get(path) === "degraded");
+      const found = this.#sysctl(check, early);
+      if (found === undefined) continue;
+      verdicts.set(check.path, found.verdict);
+      yield { name: sysctlName(check.path), ...found };
     }
   }
 
-  /** `undefined` if there is no such sysctl and that means nothing: the link has gone. */
-  #sysctl(check: SysctlCheck): Omit<Prerequisite, "name"> | undefined {
-    const { path, orGreater, wanted, isOurs, otherwise } = check;
-    const name = sysctlName(path);
-    const command = `run \`sysctl -w ${name}=${wanted}\` on the host`;
+  /**
+   * The links over which routers may lead this host: what listens to them before the host forwards is to listen
+   * afterwards, also what comes later. Where the host forwarded already when it was first looked at, only the link of a
+   * route that is there: on the others routers were not listened to.
+   */
+  #routerLedLinks(needs: HostNeeds): string[] {
+    const { client, libc } = this.#deps;
+    const led = routerLedLink(client);
+    const known = led === undefined ? [] : [led];
     try {
-      const own = this.#read(path);
+      const isForwarding = readSetting(libc, IPV6_FORWARDING) !== 0;
+      if (isForwarding && this.#routerLinks === undefined) return known;
+      const { underlayLink, ownLinks, podsBridge } = needs;
+      const never = podsBridge === undefined ? ownLinks : [...ownLinks, podsBridge];
+      const links = linksToBeLed(observedLinks(client), { underlayLink, never });
+      if (!isForwarding) {
+        this.#routerLinks = links.filter((link) =>
+          readSetting(libc, linkSetting(AF_INET6, link, "forwarding")) === 1
+        );
+      }
+      const listening = links.filter((link) => !this.#routerLinks!.includes(link));
+      return [...new Set([...known, ...listening])];
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      return known;
+    }
+  }
+
+  /**
+   * `undefined` if there is no such sysctl and that means nothing: the link has gone.
+   *
+   * @param early Paths that are not as they must be before this one may be set.
+   */
+  #sysctl(check: SysctlCheck, early: readonly string[]): Omit<Prerequisite, "name"> | undefined {
+    const { path, orGreater, wanted, isOurs, otherwise } = check;
+    const { libc } = this.#deps;
+    const name = sysctlName(path);
+    // sysctl(8) sets them in this order.
+    const settings = [...early.map((path) => `${sysctlName(path)}=2`), `${name}=${wanted}`];
+    const command = `run \`sysctl -w ${settings.join(" ")}\` on the host`;
+    try {
+      const own = readSetting(libc, path);
       if (own === undefined) {
         if (check.absent === undefined) return undefined;
         return { verdict: "degraded", detail: `${check.absent}, so ${otherwise}` };
       }
-      const other = orGreater === undefined ? undefined : this.#read(orGreater);
+      const other = orGreater === undefined ? undefined : readSetting(libc, orGreater);
       const value = Math.max(own, other ?? own);
       if (check.isGood(value)) return this.#good(check, value);
       const state = value === own ? `${name} is ${own}` : `${name} is ${value} by ${sysctlName(orGreater!)}`;
       if (!isOurs) return { verdict: "degraded", detail: `${state}, so ${otherwise}; ${command}` };
+      if (early.length > 0) {
+        const held = `and stays so, as ${check.tooEarly} while ${early.map(sysctlName).join(" and ")} is 1`;
+        return { verdict: "degraded", detail: `${state} ${held}, so ${otherwise}; ${command}` };
+      }
       try {
-        this.#deps.libc.writeSysctl(`/proc/sys/${path}`, String(wanted));
+        writeSetting(libc, path, wanted);
       } catch (error) {
         if (!(error instanceof NetlinkError)) throw error;
         const refused = `and can't be set here (${errnoName(error.errno)})`;
@@ -118,16 +182,6 @@ export class Prerequisites {
     const times = set.times === 1 ? "" : `, ${set.times} times since the agent started`;
     const advice = isLasting ? `; the line \`${name} = ${value}\` in /etc/sysctl.d sets it at boot` : "";
     return { verdict: "fixed", detail: `${name} was ${set.was} and was set to ${value}${times}${advice}` };
-  }
-
-  /** `undefined` if there is none. */
-  #read(path: string): number | undefined {
-    try {
-      return Number(this.#deps.libc.readSysctl(`/proc/sys/${path}`));
-    } catch (error) {
-      if (isErrno(error, ENOENT)) return undefined;
-      throw error;
-    }
   }
 
   #tell(prerequisite: Prerequisite): void {

@@ -65,6 +65,10 @@ export interface ObservedLink {
   readonly kind: string | undefined;
   /** Present where `kind` is `vxlan`. */
   readonly vxlan: ObservedVxlan | undefined;
+  /** The bridge, bond or VRF that it is enslaved to; absent where it is free. */
+  readonly masterIndex?: number;
+  /** What that is called, where it was asked for. */
+  readonly masterName?: string;
 }
 
 /** The attributes of a VXLAN link as the kernel has them. */

@@ -31,6 +31,8 @@ export interface Underlay {
   readonly caution?: string;
   /** Why the other families in use can't, one clause each; absent where there are none. */
   readonly shortfalls?: readonly string[];
+  /** Whether a family is left out although it has an address: the shortfalls say why. */
+  readonly isShort?: true;
   /** The way of the flags that led here: `-iface eth0`. */
   readonly chosenBy?: string;
   /** Why it was this choice, or became it: a clause. */

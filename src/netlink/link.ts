@@ -180,7 +180,7 @@ export interface LinkChange {
   readonly isUp?: boolean;
   readonly mtuBytes?: number;
   readonly mac?: Mac;
-  /** Index of the bridge that the link becomes a port of. */
+  /** Index of the bridge that the link becomes a port of; 0 frees it. */
   readonly master?: number;
 }
 
@@ -220,10 +220,12 @@ export function decodeLink(message: MessageReader): ObservedLink | undefined {
   let mac: Mac | undefined;
   let kind: string | undefined;
   let vxlan: ObservedVxlan | undefined;
+  let masterIndex: number | undefined;
   const attributes = new AttributeReader(view, start + LINK_HEADER_BYTES, end);
   while (attributes.next()) {
     if (attributes.type === IFLA_IFNAME) name = attributes.text();
     else if (attributes.type === IFLA_MTU) mtuBytes = attributes.u32();
+    else if (attributes.type === IFLA_MASTER) masterIndex = attributes.u32();
     else if (attributes.type === IFLA_ADDRESS && attributes.length === 6) {
       const words = new Uint32Array(2);
       attributes.macWords(words, 0);
@@ -244,6 +246,7 @@ export function decodeLink(message: MessageReader): ObservedLink | undefined {
     mac,
     kind,
     vxlan,
+    ...masterIndex !== undefined && { masterIndex },
   };
 }
 

@@ -41,6 +41,8 @@ export interface KernelWatchDeps {
   readonly underlayNudged: () => void;
   /** Whether a link has carried an address that could be the underlay's: changes of others say nothing. */
   readonly isCarrier: (linkIndex: number) => boolean;
+  /** Whether the settings and global addresses of a link that is not ours concern us; none do if absent. */
+  readonly concerns?: (linkIndex: number) => boolean;
 }
 
 /** Turns notifications about our links into nudges, until `signal` aborts. */
@@ -91,7 +93,10 @@ function classify(
       const isUnderlay = underlayLinkIndex === 0 || linkIndex === underlayLinkIndex;
       if (isUnderlay) deps.underlayNudged();
       if (isUnderlay || linkIndexes.includes(linkIndex)) deps.trigger.nudge();
-      else if (isOfInterest(message, attributes, linkIndex, deps)) deps.underlayNudged();
+      else if (isOfInterest(message, attributes, linkIndex, deps)) {
+        deps.underlayNudged();
+        if (deps.concerns?.(linkIndex)) deps.trigger.nudge();
+      }
       return;
     }
     case RTM_NEWNEIGH:
@@ -116,7 +121,8 @@ function classify(
       while (attributes.next()) {
         if (attributes.type !== NETCONFA_IFINDEX) continue;
         const linkIndex = attributes.u32() | 0;
-        if (linkIndex === NETCONFA_IFINDEX_ALL || linkIndexes.includes(linkIndex)) deps.trigger.nudge();
+        const isOurs = linkIndex === NETCONFA_IFINDEX_ALL || linkIndexes.includes(linkIndex);
+        if (isOurs || linkIndex > 0 && deps.concerns?.(linkIndex)) deps.trigger.nudge();
       }
       return;
     }

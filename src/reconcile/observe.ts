@@ -12,6 +12,7 @@ import { Table } from "../model/table.ts";
 import { dumpAddresses } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { queryLink } from "../netlink/link.ts";
+import { withMasterName } from "../netlink/link_master.ts";
 import { LinkSlots } from "../netlink/link_slots.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import { type MessageReader } from "../netlink/message.ts";
@@ -40,7 +41,7 @@ export class Observer {
 
   /** The link of each slot by name; `undefined` where there is none. */
   links(wanted: readonly DesiredLink[]): (ObservedLink | undefined)[] {
-    const links = wanted.map(({ name }) => queryLink(this.#client, name));
+    const links = wanted.map(({ name }) => withMasterName(this.#client, queryLink(this.#client, name)));
     this.linkIndexes = links.flatMap((link) => link?.linkIndex ?? []);
     return links;
   }

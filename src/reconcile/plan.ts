@@ -157,6 +157,11 @@ function linkDrift(link: VxlanLink, found: ObservedLink): [change: LinkChange, w
     change.isUp = true;
     drift.push("down");
   }
+  if (found.masterIndex !== undefined) {
+    // What comes out of a VTEP would go to the bridge, bond or VRF, and to no pod.
+    change.master = 0;
+    drift.push(`enslaved to ${found.masterName ?? `link ${found.masterIndex}`}`);
+  }
   return [change, drift.join(", ")];
 }
 

@@ -18,6 +18,8 @@ export function withLost(chosen: Underlay, lost: readonly UnderlayAddress[]): Un
   return {
     ...chosen,
     addresses: [...kept, ...lost].sort((a, b) => a.family - b.family),
-    shortfalls: lost.map(({ address }) => `link ${chosen.linkName} has lost ${formatAddress(address)}`),
+    shortfalls: chosen.isShort && chosen.shortfalls
+      ? chosen.shortfalls
+      : lost.map(({ address }) => `link ${chosen.linkName} has lost ${formatAddress(address)}`),
   };
 }

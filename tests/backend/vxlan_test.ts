@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { vxlanBackend, type VxlanOptions } from "../../src/backend/vxlan.ts";
+import { vxlanBackend, type VxlanOptions, whyTooNarrow } from "../../src/backend/vxlan.ts";
 import { formatMac, type Mac, parseAddress, parseMac } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { UnderlayAddress } from "../../src/model/underlay.ts";
@@ -62,6 +62,11 @@ const mtus: [name: string, options: Partial<VxlanOptions>, addresses: UnderlayAd
       underlayAddress("192.0.2.1"),
       underlayAddress("2001:db8::1"),
     ], 1430],
+    ["pods with IPv6 can't have less, whatever IPv4's VTEP has", {}, [
+      underlayAddress("192.0.2.1", { mtuBytes: 1300 }),
+      underlayAddress("2001:db8::1"),
+    ], 1280],
+    ["pods without IPv6 can", {}, [underlayAddress("192.0.2.1", { mtuBytes: 1300 })], 1250],
     ["the route's MTU counts", {}, [underlayAddress("192.0.2.1", { mtuBytes: 1400 })], 1350],
     ["the configured MTU is the outer one", { mtuBytes: 9001 }, [underlayAddress("192.0.2.1")], 8951],
   ];
@@ -71,6 +76,32 @@ for (const [name, options, addresses, mtuBytes] of mtus) {
     assertEquals(backend(options).overlayMtuBytes(underlay(...addresses)), mtuBytes);
   });
 }
+
+const NEEDS_1350 = "and IPv6 over VXLAN needs 1350 (1280 inside, 70 outside): set it to 1350 or more";
+const narrow: [address: string, mtuBytes: number, options: Partial<VxlanOptions>, why: string | undefined][] =
+  [
+    ["2001:db8::1", 1500, {}, undefined],
+    ["2001:db8::1", 1350, {}, undefined],
+    ["2001:db8::1", 1349, {}, `the MTU of the IPv6 default route over eth0 is 1349, ${NEEDS_1350}`],
+    ["192.0.2.1", 1300, {}, undefined],
+    ["2001:db8::1", 1500, { mtuBytes: 1349 }, `the MTU in the configuration is 1349, ${NEEDS_1350}`],
+    ["2001:db8::1", 1300, { mtuBytes: 1350 }, undefined],
+  ];
+
+for (const [text, mtuBytes, options, why] of narrow) {
+  Deno.test(`whyTooNarrow() of ${text} with an MTU of ${mtuBytes} and ${JSON.stringify(options)}: ${why}`, () => {
+    const address = underlayAddress(text, { mtuBytes });
+    assertEquals(whyTooNarrow(options, underlay(address), address), why);
+  });
+}
+
+Deno.test("whyTooNarrow() names the link where that is what is too small", () => {
+  const address = underlayAddress("2001:db8::1", { mtuBytes: 1349 });
+  assertEquals(
+    whyTooNarrow({}, { ...underlay(address), mtuBytes: 1349 }, address),
+    `the MTU of eth0 is 1349, ${NEEDS_1350}`,
+  );
+});
 
 const refused: [why: string, peer: Lease, reason: string][] = [
   [

@@ -1,25 +1,48 @@
+import { parseIpv6 } from "../../src/model/address.ts";
 import type { Libc } from "../../src/netlink/ffi.ts";
-import type { TestNetns } from "./netns.ts";
 
 const AF_PACKET = 17;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+const ETHERNET_BYTES = 14;
+const IPV6_BYTES = 40;
+
+/** What a router says. */
+export interface RouterAdvertisement {
+  /** How long it is a default router; 0 for none; 1,800 s if absent. */
+  readonly routerSeconds?: number;
+  /** A /64 in which hosts give themselves addresses: `2001:db8:5::`; none if absent. */
+  readonly prefix?: string;
+  /** How long these are valid. */
+  readonly validSeconds?: number;
+}
 
 /** Ethernet to all nodes, IPv6 from fe80::99 to ff02::1 with hop limit 255, and what RFC 4861 section 4.2 says. */
-const FRAME = Uint8Array.fromHex(
-  [
-    "333300000001" + "020000000099" + "86dd",
-    "60000000" + "0010" + "3a" + "ff" + "fe800000000000000000000000000099" +
-    "ff020000000000000000000000000001",
-    // Type 134, code, checksum to come, hop limit 64, no flags, a router for 1,800 s, no timers.
-    "8600" + "0000" + "40" + "00" + "0708" + "00000000" + "00000000",
-  ].join(""),
-);
+function frameOf(
+  { routerSeconds = 1800, prefix, validSeconds = 3600 }: RouterAdvertisement,
+): Uint8Array<ArrayBuffer> {
+  const hex = (value: bigint | number, bytes: number) => value.toString(16).padStart(bytes * 2, "0");
+  // Type 3, four times 8 bytes, on link and autonomous, valid and preferred lifetimes, 4 bytes of nothing.
+  const option = prefix === undefined
+    ? ""
+    : "0304" + "40" + "c0" + hex(validSeconds, 4).repeat(2) + "00000000" + hex(parseIpv6(prefix), 16);
+  // Type 134, code, checksum to come, hop limit 64, no flags, how long it is a default router, no timers.
+  const message = "8600" + "0000" + "40" + "00" + hex(routerSeconds, 2) + "00000000" + "00000000" + option;
+  return Uint8Array.fromHex(
+    "333300000001" + "020000000099" + "86dd" + "60000000" + hex(message.length / 2, 2) + "3a" + "ff" +
+      "fe800000000000000000000000000099" + "ff020000000000000000000000000001" + message,
+  );
+}
 
 /** Sends a router advertisement out of the link whose index is `linkIndex`. */
-export function sendRouterAdvertisement(libc: Libc, netns: TestNetns, linkIndex: number): void {
-  const frame = new Uint8Array(FRAME);
+export function sendRouterAdvertisement(
+  libc: Libc,
+  netns: { readonly path: string },
+  linkIndex: number,
+  advertisement: RouterAdvertisement = {},
+): void {
+  const frame = frameOf(advertisement);
   const view = new DataView(frame.buffer);
-  view.setUint16(14 + 40 + 2, checksum(view));
+  view.setUint16(ETHERNET_BYTES + IPV6_BYTES + 2, checksum(view));
   const { call } = libc;
   const fd = libc.inNetns(
     netns.path,
@@ -39,8 +62,8 @@ export function sendRouterAdvertisement(libc: Libc, netns: TestNetns, linkIndex:
 
 /** Over both addresses, the length, the protocol and the message (RFC 8200 section 8.1). */
 function checksum(view: DataView): number {
-  let sum = 16 + 58;
-  for (let at = 14 + 8; at < view.byteLength; at += 2) sum += view.getUint16(at);
+  let sum = view.byteLength - ETHERNET_BYTES - IPV6_BYTES + 58;
+  for (let at = ETHERNET_BYTES + 8; at < view.byteLength; at += 2) sum += view.getUint16(at);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
 }

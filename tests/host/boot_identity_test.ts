@@ -81,7 +81,15 @@ Deno.test("compareBoots() names both MACs when the machine is another one", () =
   assert(reason.includes(formatMac(CARD.mac)) && reason.includes(formatMac(OTHER_CARD.mac)), reason);
 });
 
-for (const identity of [BEFORE, { ...BEFORE, underlay: undefined }, { ...BEFORE, vteps: [] }]) {
+const identities: BootIdentity[] = [
+  BEFORE,
+  { ...BEFORE, routerLinks: [] },
+  { ...BEFORE, routerLinks: ["eth1"] },
+  { ...BEFORE, underlay: undefined },
+  { ...BEFORE, vteps: [] },
+];
+
+for (const identity of identities) {
   Deno.test(`parseBootIdentity() reads what formatBootIdentity() wrote: ${formatBootIdentity(identity)}`, () => {
     assertEquals(parseBootIdentity(formatBootIdentity(identity)), identity);
   });
@@ -104,6 +112,11 @@ const hostile: [text: string, why: string][] = [
     "a name is too long",
   ],
   [`{"bootId":"${FIRST}","vteps":[],"underlay":{"name":"eth0","mac":1}}`, "the underlay's MAC is a number"],
+  [`{"bootId":"${FIRST}","vteps":[],"routerLinks":"eth1"}`, "the links that forwarded are no list"],
+  [
+    `{"bootId":"${FIRST}","vteps":[],"routerLinks":["../../x/accept_ra"]}`,
+    "the name of one of these is too long",
+  ],
   [
     `{"bootId":"${FIRST}","vteps":[${Array(17).fill('{"name":"a","mac":"0e:2a:00:00:00:01"}').join(",")}]}`,
     "there are more links than a host has",

@@ -89,3 +89,20 @@ Deno.test("reconcileOnce() tells once of a VTEP that it has made, and not of one
   pass();
   assertEquals(created, ["flannel.1", "flannel.1"]);
 });
+
+Deno.test("Observer.links() knows by name what a VTEP is enslaved to, and a free one as free", async () => {
+  using libc = new Libc();
+  await using host = await TestHost.open(libc);
+  host.reconcile(BUSY);
+  const { links } = host.deps([]).desire()!.state;
+  const observer = new Observer(new NetlinkClient(host.transport), { hasNextHopObjects: true });
+  const master = () =>
+    observer.links(links).map((link) => [link?.masterIndex !== undefined, link?.masterName]);
+  assertEquals(master(), [[false, undefined]]);
+  await host.netns.ip("link", "add", "br9", "type", "bridge");
+  await host.netns.ip("link", "set", "flannel.1", "master", "br9");
+  assertEquals(master(), [[true, "br9"]]);
+  host.reconcile(BUSY);
+  assertEquals(master(), [[false, undefined]]);
+  assertEquals(host.drift(BUSY), { links: [], tables: [] });
+});

@@ -27,6 +27,8 @@ const NHA_OIF = 5;
 const NHA_BLACKHOLE = 4;
 /** `RTM_NEWRULE`: nothing that the watch asked for. */
 const RTM_NEWRULE = 32;
+const RTM_NEWNETCONF = 80;
+const NETCONFA_IFINDEX = 1;
 /** What notifications read as when some were lost. */
 const LOST = "lost";
 
@@ -78,6 +80,8 @@ const defaultRoute = (type: number, linkIndex: number) => {
   bytes[MESSAGE_HEADER_BYTES + 1] = 0;
   return bytes;
 };
+const setting = (linkIndex: number) =>
+  notification(RTM_NEWNETCONF, 4, 0, (writer) => writer.attributeU32(NETCONFA_IFINDEX, linkIndex));
 const nextHop = (type: number, linkIndex: number) =>
   notification(type, 8, 0, (writer) => writer.attributeU32(NHA_OIF, linkIndex));
 
@@ -180,6 +184,23 @@ for (const [what, datagram, nudges, underlayNudges] of cases) {
     : "nudges both";
   Deno.test(`watchKernel() ${verdict} when ${what}`, async () => {
     const { heard, run } = watch([datagram]);
+    await run();
+    assertEquals(heard, { nudges, underlayNudges });
+  });
+}
+
+const concerns: [what: string, datagram: Datagram, nudges: number, underlayNudges: number][] = [
+  ["a setting of it has changed", setting(THEIRS), 1, 0],
+  ["a setting of another link has changed", setting(CARRIER), 0, 0],
+  ["it has lost an address", address(RTM_DELADDR, THEIRS), 1, 1],
+  ["it has another link-local address", address(RTM_NEWADDR, THEIRS, RT_SCOPE_LINK), 0, 0],
+  ["a neighbour on it is new", neighbour(RTM_NEWNEIGH, THEIRS), 0, 0],
+  ["it has changed, as each pod's coming does to a bridge", link(RTM_NEWLINK, THEIRS), 0, 0],
+];
+
+for (const [what, datagram, nudges, underlayNudges] of concerns) {
+  Deno.test(`watchKernel() nudges ${nudges} times for a link that concerns us, such as the pods' bridge, when ${what}`, async () => {
+    const { heard, run } = watch([datagram], { concerns: (linkIndex) => linkIndex === THEIRS });
     await run();
     assertEquals(heard, { nudges, underlayNudges });
   });

@@ -59,6 +59,18 @@ const linkCases: {
     steps: ["create link flannel.1", "add address 10.244.1.0/32 on flannel.1"],
   },
   {
+    why: "somebody has made it a port of a bridge",
+    found: observed(VTEP, {}, { masterIndex: 9, masterName: "br0" }),
+    steps: ["change link flannel.1: enslaved to br0"],
+  },
+  {
+    why: "it is in a bond or VRF whose name nobody knows, and down since",
+    found: observed(VTEP6, {}, { masterIndex: 9, isUp: false }),
+    link: VTEP6,
+    addresses: [address("fd00:10:244:1::/128")],
+    steps: ["change link flannel-v6.1: down, enslaved to link 9"],
+  },
+  {
     why: "the VNI of a link cannot be changed in place",
     found: observed(VTEP, { vni: 99 }),
     steps: [
