@@ -74,19 +74,24 @@ Deno.test("forwarding is turned on for both families, and again after somebody t
   await using host = await Host.open();
   const checked = new CheckedHost(host);
   const needs = { families: [AF_INET, AF_INET6] } as const;
-  const fixed = ["net.ipv4.ip_forward fixed", "net.ipv6.conf.all.forwarding fixed"];
+  // Before that it is seen to that routers are still listened to.
+  const fixed = [
+    "net.ipv4.ip_forward fixed",
+    "net.ipv6.conf.eth0.accept_ra fixed",
+    "net.ipv6.conf.all.forwarding fixed",
+  ];
   assertEquals(checked.faults(needs), fixed);
   assertEquals(checked.sysctl("net/ipv4/ip_forward"), "1");
   assertEquals(checked.sysctl("net/ipv6/conf/all/forwarding"), "1");
   // It stays told that the host is right only by us.
   assertEquals(checked.faults(needs), fixed);
-  assertEquals(checked.log.lines.length, 2);
+  assertEquals(checked.log.lines.length, 3);
   await host.netns.writeSysctl("net/ipv4/ip_forward", "0");
   assertMatch(checked.detail("net.ipv4.ip_forward"), /was 0 and was set to 1, 2 times .*\/etc\/sysctl\.d/);
   assertEquals(checked.sysctl("net/ipv4/ip_forward"), "1");
   assertEquals(
     checked.log.lines.map((line) => line.slice(0, 25)),
-    Array(3).fill("info prerequisite changed"),
+    Array(4).fill("info prerequisite changed"),
   );
 });
 
