@@ -140,6 +140,25 @@ Deno.test("the agent of the manifests may do what they say, and no more", async 
     for (const path of ["/", "/proc/sys", "/sys"]) {
       assertEquals(optionsOf(path)?.[0], "ro", `${path} of\n${mounts.join("\n")}`);
     }
+    assertEquals(optionsOf("/host/proc/sys/net")?.[0], "rw", mounts.join("\n"));
+  });
+});
+
+Deno.test("the agent of the manifests sets what the overlay needs of the host's kernel, and sets it again", async () => {
+  await withDaemonWorld({ hosts: 1 }, async (world) => {
+    const [node] = world.nodes as [DaemonNode];
+    const { netns } = node.place;
+    const untilSet = async (path: string, value: string) => {
+      await until(`see ${path} at ${value}`, () => netns.readSysctl(path) === value || undefined);
+    };
+    netns.writeSysctl("net/ipv4/ip_forward", "0");
+    await rollOut(world);
+    await untilSet("net/ipv4/ip_forward", "1");
+    await untilSet("net/ipv6/conf/flannel.1/accept_ra", "0");
+    netns.writeSysctl("net/ipv4/ip_forward", "0");
+    await untilSet("net/ipv4/ip_forward", "1");
+    const refused = node.running.logs().filter((line) => line.includes("can't be set here"));
+    assertEquals(refused, []);
   });
 });
 

@@ -77,7 +77,9 @@ async function makeVolume(volume: Volume, options: VolumeOptions): Promise<strin
   const { name, hostPath, emptyDir, configMap, projected } = volume;
   const folder = `${options.folder}/volumes/${name}`;
   if (hostPath !== undefined) {
-    return await makeHostPath(`${options.root}${hostPath.path}`, hostPath.type ?? "");
+    // What is in /proc is of the network namespace that looks, so it is the node's own.
+    const root = hostPath.path.startsWith("/proc/") ? "" : options.root;
+    return await makeHostPath(`${root}${hostPath.path}`, hostPath.type ?? "");
   }
   if (emptyDir?.medium === "Memory") {
     return { destination: "", type: "tmpfs", source: "tmpfs", options: ["nosuid", "nodev", "mode=1777"] };

@@ -174,7 +174,17 @@ const rows: readonly Row[] = [
       "cni-plugin": "/usr/libexec/cni",
       cni: "/var/lib/rancher/cni",
       "cni-state": "/var/lib/cni",
+      sysctls: "/proc/sys/net",
     },
+  },
+  {
+    name: "flannel.setSysctls takes the host's sysctls away",
+    values: { flannel: { setSysctls: false } },
+    look: (objects) => [
+      agentOf(objects).volumeMounts!.filter(({ mountPath }) => mountPath.startsWith("/host")),
+      hostPathsOf(objects).sysctls,
+    ],
+    expected: [[], undefined],
   },
   {
     name: "flannel.skipCNIConfigInstallation takes the flag and the folder away",

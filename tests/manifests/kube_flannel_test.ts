@@ -143,14 +143,30 @@ Deno.test("every volume is mounted, and every mount has its volume", () => {
   assertEquals([...mounted].sort(), pod.volumes!.map(({ name }) => name).sort());
 });
 
+const hostPaths = pod.volumes!.flatMap(({ hostPath }) => hostPath === undefined ? [] : [hostPath]);
+
 Deno.test("folders of the host are made where they are missing", () => {
-  const hostPaths = pod.volumes!.flatMap(({ hostPath }) => hostPath === undefined ? [] : [hostPath]);
   assertEquals(
-    hostPaths.map(({ path, type }) => [path, type]),
+    hostPaths.filter(({ path }) => !path.startsWith("/proc/")).map(({ path, type }) => [path, type]),
     ["/run/flannel", "/opt/cni/bin", "/etc/cni/net.d", "/var/lib/cni"].map((
       path,
     ) => [path, "DirectoryOrCreate"]),
   );
+});
+
+Deno.test("the agent alone may write sysctls, of the network alone, and finds them where it looks for them", () => {
+  assertEquals(
+    hostPaths.filter(({ path }) => path.startsWith("/proc/")).map(({ path, type }) => [path, type]),
+    [
+      ["/proc/sys/net", "Directory"],
+    ],
+  );
+  const { name } = pod.volumes!.find(({ hostPath }) => hostPath?.path === "/proc/sys/net")!;
+  const mounts = containers.flatMap(({ name: container, volumeMounts = [] }) =>
+    volumeMounts.filter((mount) => mount.name === name).map(({ mountPath }) => [container, mountPath])
+  );
+  // Runtimes mount nothing inside of /proc.
+  assertEquals(mounts, [["kube-flannel", "/host/proc/sys/net"]]);
 });
 
 Deno.test("the init container installs the plugin alone, and sees nothing else of the host", () => {
