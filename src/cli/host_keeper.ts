@@ -24,7 +24,7 @@ import { queryLinkAt } from "../netlink/link_master.ts";
 import { UdpSocket } from "../netlink/udp_socket.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { HostReport } from "../status/app.ts";
-import { settleVtep } from "./best_effort.ts";
+import { orNothing, settleVtep } from "./best_effort.ts";
 import { cardOf } from "./boot_keeper.ts";
 import { errorText } from "./keep_running.ts";
 
@@ -126,11 +126,10 @@ export class HostKeeper {
 
   /** Reports whether what happens to the settings or addresses of a link is to be looked at. */
   concerns(linkIndex: number): boolean {
-    const { client, underlay, families } = this.#deps;
-    const podsBridge = this.#deps.podsBridge();
-    const link = queryLinkAt(client, linkIndex);
+    const { client, underlay, families, podsBridge } = this.#deps;
+    const link = orNothing("link not read", this.#deps.log, () => queryLinkAt(client, linkIndex));
     if (link === undefined) return false;
-    if (link.name === podsBridge) return true;
+    if (link.name === podsBridge()) return true;
     if (
       !families.includes(AF_INET6) || link.kind === "veth" || this.#prerequisites.routerLinks === undefined
     ) {
