@@ -6,6 +6,7 @@ import { queryLink } from "../../src/netlink/link.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import {
+  agentCommand,
   hostsOf,
   logSince,
   statusOf,
@@ -324,5 +325,22 @@ Deno.test("where IPv6 is all there is, an MTU that is too small for it is the re
     assertEquals(queryLink(h1.client, "flannel-v6.1")!.mtuBytes, 1430);
     await ip(h1, "link", "set", UPLINK, "mtu", "1500");
     await untilWhole(libc, h1);
+  });
+});
+
+Deno.test("a kernel without IPv6 is one family's shortfall, with what that means", async () => {
+  // As with ipv6.disable=1: there are no settings of IPv6, and no link has an address.
+  const withoutIpv6 = [
+    ...["unshare", "--mount", "sh", "-ec"],
+    'mount -t tmpfs none /proc/sys/net/ipv6; exec "$@"',
+    ...["sh", ...agentCommand],
+  ];
+  await withOverlay({ ...DUAL, withAgents: false, agentCommand: withoutIpv6 }, async (lab, libc) => {
+    const [h1] = hostsOf(lab);
+    h1.netns.writeSysctl("net/ipv6/conf/all/disable_ipv6", "1");
+    h1.startAgent();
+    await untilNoted(libc, h1, "this kernel has no IPv6, so no IPv6 packet gets into or out of a pod");
+    await untilNoted(libc, h1, `link eth0 has no usable IPv6 address${WITHOUT_IT}`);
+    assert(queryLink(h1.client, "flannel.1")!.isUp);
   });
 });
