@@ -1,9 +1,10 @@
 import type { Backend } from "./backend.ts";
-import { emptyTables } from "./backend.ts";
+import { familyOf } from "../model/address.ts";
+import { type BackendContext, emptyTables, networksOf } from "./backend.ts";
 import { plainMtuBytes, type PlainOptions } from "./host_gw.ts";
 
 /** A subnet for this host and nothing else: somebody else connects the hosts. Touches no link and no route. */
-export function allocBackend(options: PlainOptions): Backend {
+export function allocBackend(options: PlainOptions, context: BackendContext): Backend {
   return {
     type: "alloc",
     // As flannel, which writes neither type nor data.
@@ -11,6 +12,15 @@ export function allocBackend(options: PlainOptions): Backend {
     overlayMtuBytes: ({ addresses }) => plainMtuBytes(options, addresses),
     advertise: ({ addresses }) =>
       addresses.map(({ advertised }) => ({ underlayAddress: advertised, backendData: null })),
-    desire: () => ({ state: { links: [], addresses: [], networks: [], ...emptyTables(0) }, faults: [] }),
+    // That routes to the cluster network are ours tells those that another backend has left from others'.
+    desire: (_, own) => ({
+      state: {
+        links: [],
+        addresses: [],
+        networks: networksOf(context, own.parts.map(({ subnet }) => familyOf(subnet.address))),
+        ...emptyTables(0),
+      },
+      faults: [],
+    }),
   };
 }

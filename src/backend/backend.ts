@@ -1,6 +1,6 @@
 import { type Family, familyOf, type Mac, type Prefix } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../model/rows.ts";
 import type { DesiredState, StateTables } from "../model/state.ts";
 import { Table } from "../model/table.ts";
 import type { Underlay } from "../model/underlay.ts";
@@ -51,12 +51,12 @@ export interface Backend {
   desire(underlay: Underlay, own: Lease, remote: readonly Lease[]): Desire;
 }
 
-/** What every backend is told of the cluster and the kernel. */
+/** What every backend is told of the cluster. */
 export interface BackendContext {
   /** The cluster networks, at most one of each family. */
   readonly networks: readonly Prefix[];
-  /** Whether the kernel has next-hop objects (Linux 5.3). */
-  readonly hasNextHopObjects: boolean;
+  /** Cluster networks of earlier configurations: nothing of ours may stay there. None if absent. */
+  readonly former?: readonly Prefix[];
 }
 
 /** The half of a lease that is of one family. */
@@ -64,9 +64,12 @@ export function partOf(lease: Lease | undefined, family: Family): LeasePart | un
   return lease?.parts.find(({ subnet }) => familyOf(subnet.address) === family);
 }
 
-/** Those of the cluster networks that are of one of `families`: nothing of the others is touched. */
-export function networksOf({ networks }: BackendContext, families: readonly Family[]): readonly Prefix[] {
-  return networks.filter(({ address }) => families.includes(familyOf(address)));
+/** Those of the cluster networks that are of one of `families`, as nothing of the others is touched; and former ones. */
+export function networksOf(
+  { networks, former = [] }: BackendContext,
+  families: readonly Family[],
+): readonly Prefix[] {
+  return [...networks.filter(({ address }) => families.includes(familyOf(address))), ...former];
 }
 
 /** Empty tables with room for `peers`. */
@@ -74,7 +77,6 @@ export function emptyTables(peers: number): StateTables {
   return {
     neighbours: new Table(NEIGHBOUR, peers),
     fdb: new Table(FDB, peers),
-    nextHops: new Table(NEXT_HOP, peers),
     routes: new Table(ROUTE, peers),
   };
 }

@@ -3,7 +3,6 @@ import { prefixContains } from "../model/address.ts";
 import type { LeasePart } from "../model/lease.ts";
 import type { StateTables } from "../model/state.ts";
 import type { UnderlayAddress } from "../model/underlay.ts";
-import type { BackendContext } from "./backend.ts";
 import { pushRoute } from "./push_route.ts";
 
 /** Reports whether `address` is reached over the underlay's link without a gateway. */
@@ -34,7 +33,6 @@ export function pushDirectRoute(
   tables: StateTables,
   slot: number,
   { subnet, underlayAddress }: LeasePart,
-  context: BackendContext,
 ): void {
-  pushRoute(tables, subnet, { slot, gateway: underlayAddress, isOnlink: false }, context);
+  pushRoute(tables, subnet, { slot, gateway: underlayAddress, isOnlink: false });
 }

@@ -39,7 +39,7 @@ export function hostGwBackend(options: PlainOptions, context: BackendContext): B
           const reason = isOnSegment(address, part.underlayAddress)
             ? gatewayFault(address, part.underlayAddress)
             : offSegment(address, part.underlayAddress, underlay.linkName);
-          if (reason === undefined) pushDirectRoute(tables, 0, part, context);
+          if (reason === undefined) pushDirectRoute(tables, 0, part);
           else faults.push({ host: lease.host, reason });
         }
       }

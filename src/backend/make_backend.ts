@@ -24,6 +24,6 @@ function ofType(config: BackendConfig, context: BackendContext): Backend {
     case "host-gw":
       return hostGwBackend(config, context);
     case "alloc":
-      return allocBackend(config);
+      return allocBackend(config, context);
   }
 }

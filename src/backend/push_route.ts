@@ -1,12 +1,16 @@
 import { maskAddress, type Prefix } from "../model/address.ts";
 import type { Address } from "../model/address.ts";
-import { NEXT_HOP, NO_SLOT, ROUTE, ROUTE_ONLINK, writeAddress, writeFamilyAddress } from "../model/rows.ts";
+import { NO_SLOT, ROUTE, ROUTE_ONLINK, writeAddress, writeFamilyAddress } from "../model/rows.ts";
 import type { StateTables } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
 import { RTN_BLACKHOLE, RTN_UNICAST, RTPROT_LODEN } from "../netlink/route.ts";
 
 /** `IP6_RT_PRIO_USER`: what the kernel makes of an IPv6 route without a metric. */
 const IPV6_METRIC = 1024;
+/** In front of what others are likely to have to the same subnet; only a route without a metric is before it. */
+const FIRST_METRIC = 1;
+/** So many metrics are enough for 100,000 routes. */
+const METRICS = 256;
 /** Behind every other route to the same subnet. */
 const LAST_METRIC = 0xffff_ffff;
 
@@ -18,35 +22,28 @@ export interface Way {
   readonly isOnlink: boolean;
 }
 
-/**
- * Adds the route to a peer's subnet, and its next hop.
- *
- * The next hop's id is the subnet's address, so that a peer has the same one whichever way it is reached: another way
- * is another value of it, and the route stays.
- */
+/** Adds the route to a peer's subnet. */
 export function pushRoute(
-  { nextHops, routes }: StateTables,
+  { routes }: StateTables,
   subnet: Prefix,
   { slot, gateway, isOnlink }: Way,
-  { hasNextHopObjects }: { readonly hasNextHopObjects: boolean },
 ): void {
-  const onlink = isOnlink ? ROUTE_ONLINK : 0;
-  const metric = typeof gateway === "number" ? 0 : IPV6_METRIC;
-  const route = pushRow(routes, subnet, { slot, metric, type: RTN_UNICAST });
-  const { address } = subnet;
-  // IPv4 only: there the kernel searches all routes of a link for one with the same gateway, so that without
-  // next-hop objects the time grows with the square of the peers. IPv6 has no such search.
-  if (!hasNextHopObjects || typeof address !== "number" || address === 0) {
-    writeAddress(routes.storage, route + ROUTE.gateway, gateway);
-    routes.storage[route + ROUTE.traits]! |= onlink;
-    return;
-  }
-  routes.storage[route + ROUTE.nextHopId] = address;
-  const nextHop = nextHops.push();
-  nextHops.storage[nextHop] = address;
-  nextHops.storage[nextHop + NEXT_HOP.slot] = slot;
-  writeFamilyAddress(nextHops.storage, nextHop + NEXT_HOP.family, gateway);
-  nextHops.storage[nextHop + NEXT_HOP.traits] = RTPROT_LODEN | onlink;
+  const route = pushRow(routes, subnet, { slot, metric: metricOf(subnet), type: RTN_UNICAST });
+  writeAddress(routes.storage, route + ROUTE.gateway, gateway);
+  routes.storage[route + ROUTE.traits]! |= isOnlink ? ROUTE_ONLINK : 0;
+}
+
+/**
+ * The metric of the route to a peer's subnet: in IPv4 one of 256, by the last bits of the subnet.
+ *
+ * Before it adds an IPv4 route the kernel looks for one with the same next hop among all that have the same hash
+ * (`fib_find_info()`), in which the gateway has no part but the metric has: with one metric the time to add n routes
+ * over one link grows with the square of n. IPv6 has no such search.
+ */
+export function metricOf({ address, length }: Prefix): number {
+  if (typeof address !== "number") return IPV6_METRIC;
+  const subnetNumber = length === 0 ? 0 : address >>> 32 - length;
+  return FIRST_METRIC + subnetNumber % METRICS;
 }
 
 /**

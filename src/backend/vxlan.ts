@@ -67,8 +67,8 @@ export function whyTooNarrow(
 }
 
 /** The VTEPs that a host can have, by name. */
-export function vtepNames(vni: number): readonly string[] {
-  return [AF_INET, AF_INET6].map((family) => vtepName(family as Family, vni));
+export function vtepNames(vni: number, families: readonly Family[] = [AF_INET, AF_INET6]): readonly string[] {
+  return families.map((family) => vtepName(family, vni));
 }
 
 /** The VTEP of one family: flannel's names. */
@@ -146,7 +146,7 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
           if (part === undefined) continue;
           if (options.directRouting && isOnSegment(address, part.underlayAddress)) {
             const reason = gatewayFault(address, part.underlayAddress);
-            if (reason === undefined) pushDirectRoute(tables, underlaySlot, part, context);
+            if (reason === undefined) pushDirectRoute(tables, underlaySlot, part);
             else faults.push({ host: lease.host, reason });
             continue;
           }
@@ -157,7 +157,7 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
             continue;
           }
           macs.set(peer, lease.host);
-          pushPeer(tables, slot, part, peer, context);
+          pushPeer(tables, slot, part, peer);
         }
       }
       const networks = networksOf(context, vteps.map(({ address }) => address.family));
@@ -213,7 +213,6 @@ function pushPeer(
   slot: number,
   part: LeasePart,
   mac: Mac,
-  context: BackendContext,
 ): void {
   const { subnet, underlayAddress } = part;
   const gateway = subnet.address;
@@ -231,5 +230,5 @@ function pushPeer(
   writeFamilyAddress(fdb.storage, entry + FDB.family, underlayAddress);
   fdb.storage[entry + FDB.state] = NUD_PERMANENT;
 
-  pushRoute(tables, subnet, { slot, gateway, isOnlink: true }, context);
+  pushRoute(tables, subnet, { slot, gateway, isOnlink: true });
 }

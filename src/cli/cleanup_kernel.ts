@@ -1,16 +1,20 @@
 import { dumpHostLinks, type HostLink, isOurVtep } from "../cni/host_links.ts";
-import { AF_INET, AF_INET6, type Family, formatAddress, formatPrefix } from "../model/address.ts";
-import { NEXT_HOP, readAddress, ROUTE } from "../model/rows.ts";
+import { AF_INET, AF_INET6, formatPrefix } from "../model/address.ts";
+import { readAddress, ROUTE } from "../model/rows.ts";
 import { Table } from "../model/table.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
 import { ENODEV, ENOENT, errnoName, ESRCH, isErrno, NetlinkError } from "../netlink/errno.ts";
 import { LinkSlots } from "../netlink/link_slots.ts";
 import { encodeLinkDeletion } from "../netlink/link.ts";
-import { decodeNextHop, encodeNextHopDeletion, encodeNextHopDump } from "../netlink/next_hop.ts";
+import {
+  decodeNextHop,
+  encodeNextHopDeletion,
+  encodeNextHopDump,
+  type NextHop,
+} from "../netlink/next_hop.ts";
 import { decodeRoute, encodeRouteDeletion, encodeRouteDump, RTPROT_LODEN } from "../netlink/route.ts";
 import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
-import { hasNextHopObjects } from "./preflight.ts";
 
 /** The bridge of the plugin `bridge` unless it is told otherwise. */
 const BRIDGE = "cni0";
@@ -82,20 +86,18 @@ function tableSteps(
   going: readonly HostLink[],
 ): CleanupStep[] {
   const linkIndexes = links.map(({ linkIndex }) => linkIndex);
-  const nextHops = readNextHops(client, new LinkSlots(linkIndexes));
-  const slots = new LinkSlots(linkIndexes, nextHops);
-  const isStaying = (table: Table, slotWord: number) => (at: number) =>
-    !going.includes(links[table.words[at + slotWord]!]!);
+  const slots = new LinkSlots(linkIndexes);
+  const isStaying = (table: Table) => (at: number) => !going.includes(links[table.words[at + ROUTE.slot]!]!);
   const on = (slot: number) => links[slot] === undefined ? "" : ` on ${links[slot].name}`;
   const routes = ([AF_INET, AF_INET6] as const).flatMap((family) => {
     const table = dumpTable(
       client,
       new Table(ROUTE),
       (writer, sequence) => encodeRouteDump(writer, sequence, family, 0, RTPROT_LODEN),
-      (message, attributes, table) => decodeRoute(message, attributes, slots, RTPROT_LODEN, table),
+      (message, attributes, table) => void decodeRoute(message, attributes, slots, table),
     );
     const { words } = table;
-    return rowsOf(table, ROUTE.traits).filter(isStaying(table, ROUTE.slot)).map((at): CleanupStep => {
+    return rowsOf(table).filter(isStaying(table)).map((at): CleanupStep => {
       const address = readAddress(words, at + ROUTE.destination, family);
       const prefix = formatPrefix({ address, length: words[at + ROUTE.length]! });
       const write: WriteRequest = (writer, sequence) =>
@@ -107,30 +109,27 @@ function tableSteps(
       };
     });
   });
-  const { words } = nextHops;
-  const steps = rowsOf(nextHops, NEXT_HOP.traits).filter(isStaying(nextHops, NEXT_HOP.slot));
-  return [
-    ...routes,
-    ...steps.map((at): CleanupStep => {
-      const gateway = readAddress(words, at + NEXT_HOP.gateway, words[at + NEXT_HOP.family] as Family);
-      return {
-        verb: "delete",
-        object: `next hop ${formatAddress(gateway)}${on(words[at + NEXT_HOP.slot]!)}`,
-        run: () => remove(client, (writer, sequence) => encodeNextHopDeletion(writer, sequence, words, at)),
-      };
-    }),
-  ];
+  const nextHops = readNextHops(client).map(({ id }): CleanupStep => ({
+    verb: "delete",
+    object: `next hop ${id}`,
+    run: () => remove(client, (writer, sequence) => encodeNextHopDeletion(writer, sequence, id)),
+  }));
+  return [...routes, ...nextHops];
 }
 
-function readNextHops(client: NetlinkClient, slots: LinkSlots): Table {
-  const table = new Table(NEXT_HOP);
-  if (!hasNextHopObjects(client)) return table;
-  return dumpTable(
-    client,
-    table,
-    (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
-    (message, attributes, table) => decodeNextHop(message, attributes, slots, table),
-  );
+/** What an earlier version gave its routes. */
+function readNextHops(client: NetlinkClient): NextHop[] {
+  const nextHops: NextHop[] = [];
+  try {
+    client.dump("look for next hops", encodeNextHopDump, () => nextHops.length = 0, (message) => {
+      const nextHop = decodeNextHop(message);
+      if (nextHop?.protocol === RTPROT_LODEN) nextHops.push(nextHop);
+    });
+  } catch (error) {
+    // A kernel before Linux 5.3 has none.
+    if (!(error instanceof NetlinkError)) throw error;
+  }
+  return nextHops;
 }
 
 function dumpTable(
@@ -150,7 +149,7 @@ function dumpTable(
 }
 
 /** Where the rows with our protocol begin. */
-function rowsOf({ words, layout, count }: Table, traits: number): number[] {
+function rowsOf({ words, layout, count }: Table): number[] {
   return Array.from({ length: count }, (_, row) => row * layout.words)
-    .filter((at) => (words[at + traits]! & 0xff) === RTPROT_LODEN);
+    .filter((at) => (words[at + ROUTE.traits]! & 0xff) === RTPROT_LODEN);
 }

@@ -1,8 +1,7 @@
 import type { Mac } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { EPERM, isErrno, NetlinkError } from "../netlink/errno.ts";
+import { EPERM, isErrno } from "../netlink/errno.ts";
 import { encodeLinkDeletion } from "../netlink/link.ts";
-import { encodeNextHopDump } from "../netlink/next_hop.ts";
 
 /** A link index that no kernel gives. */
 const NO_LINK = 0x7fff_ffff;
@@ -22,22 +21,6 @@ export function requirePrivilege(client: NetlinkClient): void {
     throw new Error(
       "Cannot program the network: the kernel answers EPERM; run as root, or give the process CAP_NET_ADMIN",
     );
-  }
-}
-
-/** Reports whether the kernel has next-hop objects (Linux 5.3). */
-export function hasNextHopObjects(client: NetlinkClient): boolean {
-  try {
-    client.dump(
-      "read next hops",
-      (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
-      () => {},
-      () => {},
-    );
-    return true;
-  } catch (error) {
-    if (error instanceof NetlinkError) return false;
-    throw error;
   }
 }
 

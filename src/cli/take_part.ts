@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { vtepNames } from "../backend/vxlan.ts";
 import { makeBackend } from "../backend/make_backend.ts";
 import { formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
@@ -7,9 +8,11 @@ import { ContestWatch } from "../lease/contest_watch.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
 import { dumpAddresses } from "../netlink/address.ts";
+import { queryLink } from "../netlink/link.ts";
 import { PacketSocket } from "../netlink/packet_socket.ts";
 import { NotificationSocket } from "../netlink/socket.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
+import { ForeignFaults } from "../reconcile/foreign_faults.ts";
 import { Observer } from "../reconcile/observe.ts";
 import { reconcileForever } from "../reconcile/reconciler.ts";
 import type { Finding } from "../model/finding.ts";
@@ -20,11 +23,12 @@ import { tellOfNewFaults } from "./after_pass.ts";
 import { hostName } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
+import { FormerKeeper } from "./former_keeper.ts";
 import { keepRunning } from "./keep_running.ts";
 import { leaseRequest } from "./lease_request.ts";
 import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
-import { hasNextHopObjects, randomMac } from "./preflight.ts";
+import { randomMac } from "./preflight.ts";
 import { HostKeeper } from "./host_keeper.ts";
 import { MacAnnouncer } from "./mac_announcer.ts";
 import { openRules } from "./open_rules.ts";
@@ -86,9 +90,10 @@ export async function takePart(
     },
   }, { signal });
   const boot = bootKeeper.look(underlay.current);
-  const features = { hasNextHopObjects: hasNextHopObjects(client) };
   const { hasBlackholeRoute } = options;
-  const backend = makeBackend(config.backend, { networks, hasBlackholeRoute, ...features });
+  const vteps = "vni" in config.backend ? vtepNames(config.backend.vni, families) : [];
+  const former = new FormerKeeper(options.subnetFilePath, { networks, vteps }, { libc, client, log });
+  const backend = makeBackend(config.backend, { networks, former: former.former, hasBlackholeRoute });
   const { registry, announce } = opened = stack.use(place.open({
     families: config.families,
     ownAddresses: () => underlay.current.addresses.map(({ advertised }) => advertised),
@@ -201,7 +206,12 @@ export async function takePart(
   const isDone = () => podFiles.fault === undefined;
   const reconciler = {
     client,
-    observer: new Observer(client, features),
+    observer: new Observer(client, {
+      isAdopting: () => former.isAdopting,
+      formerLinks: () => former.links.map(({ linkIndex }) => linkIndex),
+    }),
+    takesForeign: options.takesForeignRoutes,
+    foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
     desire: () => {
       underlay.follow();
       host.check();
@@ -214,6 +224,7 @@ export async function takePart(
       workplace.totals.count(report);
       tellFaults(report);
       host.passed(report);
+      former.passed(report);
       // Whoever came later gives way, where that can be: a clone takes another MAC.
       if (report.faults !== lastFaults) contests.nudge();
       if (report.faults !== lastFaults && rivalsIn(report).length > 0) membership.refresh();
@@ -240,11 +251,11 @@ export async function takePart(
     log,
   };
 
+  former.start();
   log.write("info", "agent started", {
     backend: backend.type,
     registry: place.name,
     ...underlay.facts(),
-    ...features,
   });
   const loop = (name: string, run: (options: { signal: AbortSignal }) => Promise<void>) =>
     keepRunning(name, run, { signal, log });

@@ -50,6 +50,14 @@ export const HOST_FLAGS = [
     help: "drop packets to pods of this host that are gone",
   },
   {
+    name: "take-foreign-routes",
+    kind: "boolean",
+    group: HOST,
+    default: false,
+    isNew: true,
+    help: "replace others' routes to hosts' subnets, as flannel does",
+  },
+  {
     name: "unmanaged-files",
     kind: "boolean",
     group: HOST,

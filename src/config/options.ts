@@ -30,6 +30,8 @@ export interface Options {
   /** Between looks at the rules when nothing happens. */
   readonly rulesResyncMs: number;
   readonly hasBlackholeRoute: boolean;
+  /** Whether others' routes to hosts' subnets give way to ours. */
+  readonly takesForeignRoutes: boolean;
   readonly vxlanTxChecksum: "auto" | "on" | "off";
   /** Whether files keep other network managers away from the overlay's links. */
   readonly writesUnmanagedFiles: boolean;
@@ -117,6 +119,7 @@ function optionsOf(reading: FlagReading): Options {
     forwardRules: truth("iptables-forward-rules"),
     rulesResyncMs: integer("iptables-resync") * 1000,
     hasBlackholeRoute: truth("ip-blackhole-route"),
+    takesForeignRoutes: truth("take-foreign-routes"),
     vxlanTxChecksum: text("vxlan-tx-checksum") as Options["vxlanTxChecksum"],
     writesUnmanagedFiles: truth("unmanaged-files"),
     networkConfigPath: text("net-config-path"),

@@ -10,7 +10,7 @@ import {
 } from "./address.ts";
 import type { RowLayout } from "./table.ts";
 
-// The rows of the four hot tables. Words are numbered from the row's first; an address takes four words in
+// The rows of the three hot tables. Words are numbered from the row's first; an address takes four words in
 // network order, an IPv4 address the first of them and three zeros. `slot` is a position in the list of links
 // of the desired state (`DesiredState.links`), never a kernel link index.
 
@@ -27,50 +27,32 @@ export const NO_SLOT = 0xffff_ffff;
  * |    5 | `length`, prefix length in bits |
  * |    6 | `metric` |
  * |    7 | `slot` |
- * |    8 | `nextHopId`, 0 for none |
- * |    9 | `gateway`, four words, zero for none |
- * |   13 | `traits`: protocol, scope << 8, type << 16, `ROUTE_ONLINK`, `ROUTE_FOREIGN_TRAIT` |
- * |   14 | `mtuBytes`, the route's own MTU, 0 for none |
+ * |    8 | `gateway`, four words, zero for none |
+ * |   12 | `traits`: protocol, scope << 8, type << 16, `ROUTE_ONLINK`, `ROUTE_FOREIGN_TRAIT`, `ROUTE_BY_OBJECT` |
+ * |   13 | `mtuBytes`, the route's own MTU, 0 for none |
  */
 export const ROUTE = {
-  words: 15,
+  words: 14,
   keyWords: 7,
   family: 0,
   destination: 1,
   length: 5,
   metric: 6,
   slot: 7,
-  nextHopId: 8,
-  gateway: 9,
-  traits: 13,
-  mtuBytes: 14,
+  gateway: 8,
+  traits: 12,
+  mtuBytes: 13,
 } as const satisfies RowLayout & Record<string, number>;
 
 /** In `traits`: the next hop is taken to be on the link, unseen (`RTNH_F_ONLINK`). */
 export const ROUTE_ONLINK = 1 << 24;
 /** In `traits`: the kernel's route has an attribute that Loden never sets, so it differs from any of ours. */
 export const ROUTE_FOREIGN_TRAIT = 1 << 25;
-
 /**
- * A next-hop object.
- *
- * | word | holds |
- * | ---: | ----- |
- * |    0 | `id` |
- * |    1 | `slot` |
- * |    2 | `family` |
- * |    3 | `gateway`, four words |
- * |    7 | `traits`: protocol, `ROUTE_ONLINK`, `ROUTE_FOREIGN_TRAIT` |
+ * In `traits`: the route leaves by a next-hop object, as those of Loden 0.1 do; the first word of `gateway` is its id.
+ * Loden only deletes such routes.
  */
-export const NEXT_HOP = {
-  words: 8,
-  keyWords: 1,
-  id: 0,
-  slot: 1,
-  family: 2,
-  gateway: 3,
-  traits: 7,
-} as const satisfies RowLayout & Record<string, number>;
+export const ROUTE_BY_OBJECT = 1 << 26;
 
 /**
  * A permanent neighbour.

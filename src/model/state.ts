@@ -37,12 +37,20 @@ export interface DesiredAddress {
   readonly prefix: Prefix;
 }
 
-/** The four hot tables; row layouts are in `rows.ts`. */
+/** The three hot tables; row layouts are in `rows.ts`. */
 export interface StateTables {
   readonly neighbours: Table;
   readonly fdb: Table;
-  readonly nextHops: Table;
   readonly routes: Table;
+}
+
+/** The hot tables as the kernel has them, and what stands beside them. */
+export interface ObservedTables extends StateTables {
+  /**
+   * Routes to the cluster networks that are not ours, as rows of `ROUTE`; `slot` holds the kernel's link index, 0 for
+   * none.
+   */
+  readonly foreignRoutes: Table;
 }
 
 /** What this host must hold. */

@@ -305,7 +305,7 @@ function decodeVxlan(data: AttributeReader): ObservedVxlan {
  *
  * @throws {NetlinkError} If the kernel refused for another reason.
  */
-export function queryLink(client: NetlinkClient, name: string): ObservedLink | undefined {
+export function queryLink(client: NetlinkClient, name: string | number): ObservedLink | undefined {
   let link: ObservedLink | undefined;
   try {
     client.request(

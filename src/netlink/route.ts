@@ -1,5 +1,5 @@
 import { AF_INET, type Family } from "../model/address.ts";
-import { NO_SLOT, ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
+import { NO_SLOT, ROUTE, ROUTE_BY_OBJECT, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
 import { AttributeReader } from "./attribute.ts";
@@ -9,6 +9,7 @@ import {
   type MessageWriter,
   NLM_F_CREATE,
   NLM_F_DUMP,
+  NLM_F_EXCL,
   NLM_F_REPLACE,
 } from "./message.ts";
 
@@ -45,9 +46,9 @@ export const RTN_BLACKHOLE = 6;
 
 /** `RTPROT_BOOT`: what flannel's routes say. */
 export const RTPROT_BOOT = 3;
-/** `RTPROT_KERNEL`: routes that the kernel makes for addresses; never ours. */
+/** `RTPROT_KERNEL`: routes that the kernel makes for addresses; never ours to change. */
 export const RTPROT_KERNEL = 2;
-/** What Loden's routes and next hops say; free in `/etc/iproute2/rt_protos` and `linux/rtnetlink.h`. */
+/** What Loden's routes say; free in `/etc/iproute2/rt_protos` and `linux/rtnetlink.h`. */
 export const RTPROT_LODEN = 76;
 
 /**
@@ -104,7 +105,25 @@ function encodeHeader(
 }
 
 /**
- * Writes the request that adds the route in the row at `at`, or replaces the one to the same destination.
+ * Writes the request that adds the route in the row at `at`. The kernel answers EEXIST where there is one to the same
+ * destination with the same metric, whoever made it.
+ *
+ * @param linkIndexes The kernel's link index of each slot.
+ */
+export function encodeNewRoute(
+  writer: MessageWriter,
+  sequence: number,
+  words: Uint32Array,
+  at: number,
+  linkIndexes: readonly number[],
+): void {
+  // Without NLM_F_EXCL the kernel would make one IPv6 route with two next hops of it and a foreign one.
+  encodeWith(NLM_F_CREATE | NLM_F_EXCL, writer, sequence, words, at, linkIndexes);
+}
+
+/**
+ * Writes the request that replaces the route to the same destination with the same metric by that in the row at `at`,
+ * or adds it where there is none.
  *
  * @param linkIndexes The kernel's link index of each slot.
  */
@@ -115,8 +134,19 @@ export function encodeRoute(
   at: number,
   linkIndexes: readonly number[],
 ): void {
+  encodeWith(NLM_F_CREATE | NLM_F_REPLACE, writer, sequence, words, at, linkIndexes);
+}
+
+function encodeWith(
+  messageFlags: number,
+  writer: MessageWriter,
+  sequence: number,
+  words: Uint32Array,
+  at: number,
+  linkIndexes: readonly number[],
+): void {
   const traits = words[at + ROUTE.traits]!;
-  writer.begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sequence);
+  writer.begin(RTM_NEWROUTE, messageFlags, sequence);
   const flags = traits & ROUTE_ONLINK ? RTNH_F_ONLINK : 0;
   encodeHeader(writer, words[at]!, words[at + ROUTE.length]!, traits, traits >>> 8 & 0xff, flags);
   encodeSelectors(writer, words, at, linkIndexes);
@@ -156,9 +186,8 @@ function encodeSelectors(
   const addressBytes = words[at] === AF_INET ? 4 : 16;
   writer.attributeAddress(RTA_DST, words, at + ROUTE.destination, addressBytes);
   if (words[at + ROUTE.metric] !== 0) writer.attributeU32(RTA_PRIORITY, words[at + ROUTE.metric]!);
-  const nextHopId = words[at + ROUTE.nextHopId]!;
-  if (nextHopId !== 0) {
-    writer.attributeU32(RTA_NH_ID, nextHopId);
+  if (words[at + ROUTE.traits]! & ROUTE_BY_OBJECT) {
+    writer.attributeU32(RTA_NH_ID, words[at + ROUTE.gateway]!);
     return;
   }
   if (!isZero(words, at + ROUTE.gateway)) {
@@ -173,34 +202,30 @@ function isZero(words: Uint32Array, at: number): boolean {
 }
 
 /**
- * Appends the route of one dump message as a row, unless it is of another table or protocol (0 is any), a
- * cached copy, or the kernel's own. One over several links counts as of the first. Routes for one TOS or source are
- * left out: both identify a route, and Loden never sets them. Any other attribute that Loden never sets is kept as
- * `ROUTE_FOREIGN_TRAIT`.
+ * Appends the route of one dump message as a row, unless it is of another table than the main one, or a cached copy.
+ * One over several links counts as of the first. Routes for one TOS or source are left out: both identify a route, and
+ * Loden never sets them. Any other attribute that Loden never sets is kept as `ROUTE_FOREIGN_TRAIT`.
  *
  * @param attributes A reader over the message's buffer, to be reused between messages.
+ * @returns The kernel's index of its link, 0 for none; `undefined` if nothing was appended.
  * @throws {SyntaxError} If the message is malformed.
  */
 export function decodeRoute(
   message: MessageReader,
   attributes: AttributeReader,
   slots: LinkSlots,
-  wantedProtocol: number,
   table: Table,
-): void {
-  if (message.type !== RTM_NEWROUTE) return;
+): number | undefined {
+  if (message.type !== RTM_NEWROUTE) return undefined;
   message.requireHeader(ROUTE_HEADER_BYTES);
   const { view, start, end } = message;
   const flags = view.getUint32(start + 8, LITTLE_ENDIAN);
-  const protocol = view.getUint8(start + 5);
-  if (view.getUint8(start + 4) !== RT_TABLE_MAIN || flags & RTM_F_CLONED || protocol === RTPROT_KERNEL) {
-    return;
-  }
-  if (wantedProtocol !== 0 && protocol !== wantedProtocol) return;
-  if (view.getUint16(start + 2) !== 0) return;
+  if (view.getUint8(start + 4) !== RT_TABLE_MAIN || flags & RTM_F_CLONED) return undefined;
+  if (view.getUint16(start + 2) !== 0) return undefined;
   const at = table.push();
   const words = table.storage;
-  let slot: number | undefined;
+  let linkIndex = 0;
+  let objectId = 0;
   let isForeign = false;
   words[at] = view.getUint8(start);
   words[at + ROUTE.length] = view.getUint8(start + 1);
@@ -211,10 +236,10 @@ export function decodeRoute(
         attributes.addressWords(words, at + ROUTE.destination);
         break;
       case RTA_OIF:
-        slot = slots.slotOf(attributes.u32());
+        linkIndex = attributes.u32();
         break;
       case RTA_MULTIPATH:
-        slot = firstSlot(attributes, slots);
+        linkIndex = firstLink(attributes);
         isForeign = true;
         break;
       case RTA_GATEWAY:
@@ -227,7 +252,7 @@ export function decodeRoute(
         isForeign = decodeMetrics(attributes, words, at) || isForeign;
         break;
       case RTA_NH_ID:
-        words[at + ROUTE.nextHopId] = attributes.u32();
+        objectId = attributes.u32();
         break;
       case RTA_TABLE:
       case RTA_CACHEINFO:
@@ -237,22 +262,21 @@ export function decodeRoute(
         isForeign = true;
     }
   }
-  let onlink = flags & RTNH_F_ONLINK ? ROUTE_ONLINK : 0;
-  if (words[at + ROUTE.nextHopId] !== 0) {
-    // With the sysctl nexthop_compat_mode off only the next hop knows the link.
-    slot ??= slots.slotOfNextHop(words[at + ROUTE.nextHopId]!);
-    // The kernel repeats what the next-hop object says; the object is the one to compare.
+  let traits = flags & RTNH_F_ONLINK ? ROUTE_ONLINK : 0;
+  if (objectId !== 0) {
+    // The kernel repeats what the object says, and finds the route by its id alone.
     words.fill(0, at + ROUTE.gateway, at + ROUTE.gateway + 4);
-    onlink = 0;
+    words[at + ROUTE.gateway] = objectId;
+    traits = ROUTE_BY_OBJECT;
   }
-  words[at + ROUTE.slot] = slot ?? NO_SLOT;
-  words[at + ROUTE.traits] = protocol | view.getUint8(start + 6) << 8 | view.getUint8(start + 7) << 16 |
-    onlink |
-    (isForeign ? ROUTE_FOREIGN_TRAIT : 0);
+  words[at + ROUTE.slot] = slots.slotOf(linkIndex);
+  words[at + ROUTE.traits] = view.getUint8(start + 5) | view.getUint8(start + 6) << 8 |
+    view.getUint8(start + 7) << 16 | traits | (isForeign ? ROUTE_FOREIGN_TRAIT : 0);
+  return linkIndex;
 }
 
 /**
- * The slot of the first of several next hops, by which a deletion finds the route.
+ * The link of the first of several next hops, by which a deletion finds the route.
  *
  * | offset | bytes | C field        | here |
  * | -----: | ----: | -------------- | ---- |
@@ -260,11 +284,11 @@ export function decodeRoute(
  *
  * Source: `struct rtnexthop`, rtnetlink(7).
  */
-function firstSlot(nextHops: AttributeReader, slots: LinkSlots): number {
+function firstLink(nextHops: AttributeReader): number {
   if (nextHops.length < MULTIPATH_HEADER_BYTES) {
     throw new SyntaxError(`Cannot decode next hops of route: they have ${nextHops.length} bytes`);
   }
-  return slots.slotOf(nextHops.view.getInt32(nextHops.start + 4, LITTLE_ENDIAN));
+  return nextHops.view.getInt32(nextHops.start + 4, LITTLE_ENDIAN);
 }
 
 /** Reads `RTAX_MTU`; reports whether there is any other metric. */

@@ -44,7 +44,6 @@ export const NOTIFICATION_GROUPS = {
   ipv6Route: 11,
   ipv4Netconf: 24,
   ipv6Netconf: 25,
-  nextHop: 32,
 } as const;
 
 /** The one seam between this program and the kernel: netlink bytes, in and out. */

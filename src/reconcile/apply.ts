@@ -1,5 +1,5 @@
 import { AF_INET6, type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, readAddress, readMac, ROUTE, ROUTE_ONLINK } from "../model/rows.ts";
+import { FDB, NEIGHBOUR, readAddress, readMac, ROUTE, ROUTE_ONLINK } from "../model/rows.ts";
 import type { DesiredLink } from "../model/state.ts";
 import { encodeAddress, encodeAddressDeletion } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
@@ -18,8 +18,7 @@ import {
   encodeNeighbour,
   encodeNeighbourDeletion,
 } from "../netlink/neighbour.ts";
-import { encodeNextHop, encodeNextHopDeletion } from "../netlink/next_hop.ts";
-import { encodeRoute, encodeRouteDeletion, RTN_BLACKHOLE } from "../netlink/route.ts";
+import { encodeNewRoute, encodeRoute, encodeRouteDeletion, RTN_BLACKHOLE } from "../netlink/route.ts";
 import type { LinkStep, TableName, TableStep } from "./plan.ts";
 import type { Failures } from "./report.ts";
 
@@ -34,11 +33,10 @@ type EncodeRow = (
 /** What the kernel answers when there is nothing to delete, which is what was wanted. */
 const ALREADY_GONE: ReadonlySet<number> = new Set([ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL]);
 
-const ENCODE: Readonly<Record<TableName, { set: EncodeRow; delete: EncodeRow }>> = {
-  neighbours: { set: encodeNeighbour, delete: encodeNeighbourDeletion },
-  fdb: { set: encodeFdbEntry, delete: encodeFdbDeletion },
-  nextHops: { set: encodeNextHop, delete: encodeNextHopDeletion },
-  routes: { set: encodeRoute, delete: encodeRouteDeletion },
+const ENCODE: Readonly<Record<TableName, Record<TableStep["operation"], EncodeRow>>> = {
+  neighbours: { add: encodeNeighbour, replace: encodeNeighbour, delete: encodeNeighbourDeletion },
+  fdb: { add: encodeFdbEntry, replace: encodeFdbEntry, delete: encodeFdbDeletion },
+  routes: { add: encodeNewRoute, replace: encodeRoute, delete: encodeRouteDeletion },
 };
 
 /**
@@ -118,7 +116,7 @@ export function applyTableStep(
   failures: Failures,
 ): void {
   const { rows, indices, operation } = step;
-  const encode = ENCODE[step.table][operation === "delete" ? "delete" : "set"];
+  const encode = ENCODE[step.table][operation];
   const { words } = rows;
   const rowWords = rows.layout.words;
   const misled: number[] = [];
@@ -139,7 +137,7 @@ export function applyTableStep(
   for (const at of misled) {
     const action = `${operation} ${describeRow("routes", words, at, links)}`;
     try {
-      setInTwoSteps(client, action, words.subarray(at, at + rowWords), linkIndexes);
+      setInTwoSteps(client, action, words.subarray(at, at + rowWords), linkIndexes, encode);
     } catch (error) {
       failures.add(error instanceof Error ? error.message : String(error));
     }
@@ -162,12 +160,12 @@ function setInTwoSteps(
   action: string,
   route: Uint32Array,
   linkIndexes: readonly number[],
+  encodeFirst: EncodeRow,
 ): void {
   const bare = route.slice().fill(0, ROUTE.gateway, ROUTE.gateway + 4);
   bare[ROUTE.traits]! &= ~ROUTE_ONLINK;
-  for (const row of [bare, route]) {
-    client.request(action, (writer, sequence) => encodeRoute(writer, sequence, row, 0, linkIndexes));
-  }
+  client.request(action, (writer, sequence) => encodeFirst(writer, sequence, bare, 0, linkIndexes));
+  client.request(action, (writer, sequence) => encodeRoute(writer, sequence, route, 0, linkIndexes));
 }
 
 /** Says what a row is, as iproute2 prints it. */
@@ -194,10 +192,6 @@ export function describeRow(
       const mac = formatMac(readMac(words, at + FDB.mac));
       const to = words[at + FDB.family] === 0 ? "none" : address(FDB.family, FDB.underlayAddress);
       return `FDB entry ${mac} dst ${to}${device(FDB.slot)}`;
-    }
-    case "nextHops": {
-      const via = address(NEXT_HOP.family, NEXT_HOP.gateway);
-      return `next hop id ${words[at]} via ${via}${device(NEXT_HOP.slot)}`;
     }
     case "routes": {
       const isBlackhole = (words[at + ROUTE.traits]! >>> 16 & 0xff) === RTN_BLACKHOLE;

@@ -5,7 +5,6 @@ import { LITTLE_ENDIAN, MessageReader } from "../netlink/message.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../netlink/address.ts";
 import { RTM_DELLINK, RTM_NEWLINK } from "../netlink/link.ts";
 import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../netlink/neighbour.ts";
-import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP } from "../netlink/next_hop.ts";
 import { RTM_DELROUTE, RTM_NEWROUTE } from "../netlink/route.ts";
 import type { NotificationSocket } from "../netlink/socket.ts";
 import type { Trigger } from "./trigger.ts";
@@ -19,7 +18,6 @@ const RT_SCOPE_UNIVERSE = 0;
 const IFLA_MASTER = 10;
 const RTA_DST = 1;
 const RTA_OIF = 4;
-const NHA_OIF = 5;
 /** `RTM_NEWNETCONF`: a setting such as forwarding has changed, of one link or of all. */
 const RTM_NEWNETCONF = 80;
 const NETCONFA_IFINDEX = 1;
@@ -112,7 +110,7 @@ function classify(
         deps.underlayNudged();
         deps.trigger.nudge();
       } else if (
-        isOver(message, attributes, 12, RTA_OIF, linkIndexes) || isTo(message, attributes, deps.networks)
+        isOver(message, attributes, linkIndexes) || isTo(message, attributes, deps.networks)
       ) deps.trigger.nudge();
       return;
     case RTM_NEWNETCONF: {
@@ -126,10 +124,6 @@ function classify(
       }
       return;
     }
-    case RTM_NEWNEXTHOP:
-    case RTM_DELNEXTHOP:
-      if (isOver(message, attributes, 8, NHA_OIF, linkIndexes)) deps.trigger.nudge();
-      return;
   }
 }
 
@@ -166,18 +160,15 @@ function isTo(message: MessageReader, attributes: AttributeReader, networks: rea
   return false;
 }
 
-/** Reports whether a route or next hop leaves by one of the links, or does not say by which. */
+/** Reports whether a route leaves by one of the links, or does not say by which. */
 function isOver(
   message: MessageReader,
   attributes: AttributeReader,
-  headerBytes: number,
-  linkAttribute: number,
   linkIndexes: readonly number[],
 ): boolean {
-  message.requireHeader(headerBytes);
-  attributes.reset(message.start + headerBytes, message.end);
+  attributes.reset(message.start + 12, message.end);
   while (attributes.next()) {
-    if (attributes.type === linkAttribute) return linkIndexes.includes(attributes.u32());
+    if (attributes.type === RTA_OIF) return linkIndexes.includes(attributes.u32());
   }
   return true;
 }

@@ -1,11 +1,11 @@
-import { AF_INET, type Family, familyOf } from "../model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
+import { type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
+import { FDB, NEIGHBOUR, readAddress, ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type {
   DesiredLink,
   DesiredState,
   ObservedAddress,
   ObservedLink,
-  StateTables,
+  ObservedTables,
   VxlanLink,
 } from "../model/state.ts";
 import { Table } from "../model/table.ts";
@@ -17,23 +17,34 @@ import { LinkSlots } from "../netlink/link_slots.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import { type MessageReader } from "../netlink/message.ts";
 import { decodeFdbEntry, decodeNeighbour, encodeFdbDump, encodeNeighbourDump } from "../netlink/neighbour.ts";
-import { decodeNextHop, encodeNextHopDump } from "../netlink/next_hop.ts";
-import { decodeRoute, encodeRouteDump, RTPROT_BOOT, RTPROT_LODEN } from "../netlink/route.ts";
+import { decodeRoute, encodeRouteDump, RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../netlink/route.ts";
 
 /** Reads what this host holds of ours. Nothing is remembered but the memory to read into. */
 export class Observer {
   readonly #client: NetlinkClient;
-  readonly #hasNextHopObjects: boolean;
-  readonly #tables: StateTables = {
+  readonly #isAdopting: () => boolean;
+  readonly #formerLinks: () => readonly number[];
+  readonly #tables: ObservedTables = {
     neighbours: new Table(NEIGHBOUR),
     fdb: new Table(FDB),
-    nextHops: new Table(NEXT_HOP),
     routes: new Table(ROUTE),
+    foreignRoutes: new Table(ROUTE),
   };
 
-  constructor(client: NetlinkClient, options: { hasNextHopObjects: boolean }) {
+  /**
+   * @param options.isAdopting Whether flannel's routes over the underlay's link are taken for ours.
+   * @param options.formerLinks The kernel's indexes of VTEPs that are ours, and not among those that are wanted.
+   */
+  constructor(
+    client: NetlinkClient,
+    options: {
+      readonly isAdopting?: () => boolean;
+      readonly formerLinks?: () => readonly number[];
+    } = {},
+  ) {
     this.#client = client;
-    this.#hasNextHopObjects = options.hasNextHopObjects;
+    this.#isAdopting = options.isAdopting ?? (() => false);
+    this.#formerLinks = options.formerLinks ?? (() => []);
   }
 
   /** The kernel's index of each link that the last look found. */
@@ -52,8 +63,8 @@ export class Observer {
   }
 
   /**
-   * The four tables, as far as they can be ours: what hangs on the VTEPs, flannel's routes over these, and, over any
-   * link or none, routes and next hops with our protocol. Valid until the next call.
+   * What can be ours: what hangs on the VTEPs, flannel's routes over these, and routes to the cluster networks with our
+   * protocol over any link or none; and others' routes to the cluster networks. Valid until the next call.
    *
    * @param linkIndexes The kernel's link index of each slot.
    * @param unread Told of a family of which not everything could be read, and why, and the other one is read all the
@@ -63,14 +74,12 @@ export class Observer {
     { links, networks }: Pick<DesiredState, "links" | "networks">,
     linkIndexes: readonly number[],
     unread: (family: Family, error: unknown) => void = rethrow,
-  ): StateTables {
-    const slots = new LinkSlots(linkIndexes, this.#tables.nextHops);
+  ): ObservedTables {
+    const slots = new LinkSlots(linkIndexes);
     for (const table of Object.values(this.#tables) as Table[]) table.clear();
-    for (const family of networks.map(({ address }) => familyOf(address))) {
+    for (const family of new Set(networks.map(({ address }) => familyOf(address)))) {
       try {
-        // Routes come behind the next hops, which may be all that knows their links.
-        if (this.#hasNextHopObjects && family === AF_INET) this.#nextHops(slots);
-        this.#routes("read routes", family, 0, slots, RTPROT_LODEN);
+        this.#routes(family, links, networks, slots);
         for (const [slot, link] of links.entries()) {
           const linkIndex = linkIndexes[slot]!;
           if (link.kind !== "vxlan" || familyOf(link.local) !== family || linkIndex === 0) continue;
@@ -81,16 +90,6 @@ export class Observer {
       }
     }
     return this.#tables;
-  }
-
-  #nextHops(slots: LinkSlots): void {
-    const { nextHops } = this.#tables;
-    this.#dump(
-      "read next hops",
-      nextHops,
-      (writer, sequence) => encodeNextHopDump(writer, sequence, 0),
-      (message, attributes) => decodeNextHop(message, attributes, slots, nextHops),
-    );
   }
 
   #vtep(link: VxlanLink, linkIndex: number, slots: LinkSlots): void {
@@ -108,16 +107,47 @@ export class Observer {
       (writer, sequence) => encodeFdbDump(writer, sequence, linkIndex),
       (message, attributes) => decodeFdbEntry(message, attributes, slots, fdb),
     );
-    this.#routes(`read routes of ${link.name}`, family, linkIndex, slots, RTPROT_BOOT);
   }
 
-  #routes(action: string, family: Family, linkIndex: number, slots: LinkSlots, protocol: number): void {
-    const { routes } = this.#tables;
-    this.#dump(
-      action,
-      routes,
-      (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex, protocol),
-      (message, attributes) => decodeRoute(message, attributes, slots, protocol, routes),
+  /** Reads the routes of the main table to the cluster networks, each into the table of whose it is. */
+  #routes(
+    family: Family,
+    links: readonly DesiredLink[],
+    networks: readonly Prefix[],
+    slots: LinkSlots,
+  ): void {
+    const { routes, foreignRoutes } = this.#tables;
+    const [ours, theirs] = [routes.count, foreignRoutes.count];
+    const isAdopting = this.#isAdopting();
+    const formerLinks = this.#formerLinks();
+    let attributes: AttributeReader | undefined;
+    this.#client.dump(
+      "read routes",
+      (writer, sequence) => encodeRouteDump(writer, sequence, family, 0),
+      () => {
+        routes.truncate(ours);
+        foreignRoutes.truncate(theirs);
+      },
+      (message) => {
+        const linkIndex = decodeRoute(
+          message,
+          attributes ??= new AttributeReader(message.view),
+          slots,
+          routes,
+        );
+        if (linkIndex === undefined) return;
+        const at = (routes.count - 1) * ROUTE.words;
+        const { storage } = routes;
+        const isTo = isInNetworks(storage, at, networks);
+        const isFormer = formerLinks.includes(linkIndex) && isOfFlannel(storage, at);
+        if (isTo && (isFormer || isOurs(storage, at, links, isAdopting))) return;
+        if (isTo) {
+          const row = foreignRoutes.push();
+          foreignRoutes.storage.set(storage.subarray(at, at + ROUTE.words), row);
+          foreignRoutes.storage[row + ROUTE.slot] = linkIndex;
+        }
+        routes.pop();
+      },
     );
   }
 
@@ -141,4 +171,37 @@ export class Observer {
 
 function rethrow(_: Family, error: unknown): never {
   throw error;
+}
+
+/** Whether a route leads to a part of a cluster network. */
+function isInNetworks(words: Uint32Array, at: number, networks: readonly Prefix[]): boolean {
+  const destination = readAddress(words, at + ROUTE.destination, words[at] as Family);
+  const length = words[at + ROUTE.length]!;
+  return networks.some((network) => network.length <= length && prefixContains(network, destination));
+}
+
+function isOfFlannel(words: Uint32Array, at: number): boolean {
+  return (words[at + ROUTE.traits]! & 0xff) === RTPROT_BOOT;
+}
+
+/**
+ * Whether a route to a cluster network is ours: with our protocol wherever it leads, and flannel's over a VTEP. Those of
+ * its host-gw and DirectRouting look like what `ip route add` makes: they count only while flannel's are adopted.
+ */
+function isOurs(
+  words: Uint32Array,
+  at: number,
+  links: readonly DesiredLink[],
+  isAdopting: boolean,
+): boolean {
+  const traits = words[at + ROUTE.traits]!;
+  const protocol = traits & 0xff;
+  if (protocol === RTPROT_LODEN) return true;
+  if (!isOfFlannel(words, at)) return false;
+  const link: DesiredLink | undefined = links[words[at + ROUTE.slot]!];
+  if (link?.kind !== "underlay") return link?.kind === "vxlan";
+  const isPlain = (traits & (ROUTE_FOREIGN_TRAIT | ROUTE_ONLINK)) === 0 &&
+    (traits >>> 16 & 0xff) === RTN_UNICAST;
+  const hasGateway = words.subarray(at + ROUTE.gateway, at + ROUTE.gateway + 4).some((word) => word !== 0);
+  return isAdopting && isPlain && hasGateway;
 }

@@ -1,30 +1,26 @@
 import { diffTables } from "../core/table.ts";
 import {
-  type Address,
   AF_INET6,
-  type Family,
   familyOf,
   formatAddress,
   formatMac,
   formatPrefix,
-  type Ipv4,
   type Prefix,
-  prefixContains,
   prefixEquals,
 } from "../model/address.ts";
-import { NEXT_HOP, readAddress, ROUTE } from "../model/rows.ts";
 import type {
   DesiredLink,
   DesiredState,
   ObservedAddress,
   ObservedLink,
+  ObservedTables,
   StateTables,
   UnderlayLink,
   VxlanLink,
 } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
+import { type ForeignHit, isTakable, withoutLinks } from "./foreign_routes.ts";
 import type { LinkChange } from "../netlink/link.ts";
-import { RTPROT_BOOT, RTPROT_LODEN } from "../netlink/route.ts";
 
 /** A change to a link or one of its addresses. */
 export type LinkStep =
@@ -61,7 +57,7 @@ export interface TableStep {
 const RT_SCOPE_LINK = 253;
 
 /** The order of additions: what a route needs stands before it. Deletions go the other way. */
-const TABLE_ORDER: readonly TableName[] = ["neighbours", "fdb", "nextHops", "routes"];
+const TABLE_ORDER: readonly TableName[] = ["neighbours", "fdb", "routes"];
 
 /** Plans what makes the links of the desired state, in the order in which it must be applied. */
 export function planLinks(
@@ -174,8 +170,21 @@ function isForeignAddress(address: ObservedAddress, wanted: readonly Prefix[]): 
   return address.family !== AF_INET6 || address.scope !== RT_SCOPE_LINK;
 }
 
-/** Plans what brings the four tables to the desired state: additions, then deletions in the reverse order. */
-export function planTables(desired: DesiredState, observed: StateTables): TableStep[] {
+/**
+ * Plans what brings the tables to the desired state: additions, then deletions in the reverse order. Where somebody
+ * else has a route to the same destination with the same metric, ours is not made; unless such routes are to be taken
+ * over, as flannel does.
+ */
+export function planTables(
+  desired: DesiredState,
+  observed: ObservedTables,
+  options: { readonly foreign?: readonly ForeignHit[]; readonly takesForeign?: boolean } = {},
+): TableStep[] {
+  const { foreign = [], takesForeign = false } = options;
+  const taken = foreign.filter((hit) => takesForeign && isTakable(observed.foreignRoutes, hit));
+  const blocked = new Set(
+    foreign.filter((hit) => hit.kind === "same" && !taken.includes(hit)).map(({ row }) => row),
+  );
   const additions: TableStep[] = [];
   const deletions: TableStep[] = [];
   for (const table of TABLE_ORDER) {
@@ -186,33 +195,30 @@ export function planTables(desired: DesiredState, observed: StateTables): TableS
       rows,
       indices,
     });
-    if (diff.additions.length > 0) additions.push(step("add", desired[table], diff.additions));
-    if (diff.replacements.length > 0) additions.push(step("replace", desired[table], diff.replacements));
-    const ours = diff.deletions.filter((row) => isOurs(table, observed[table], row, desired));
-    if (ours.length > 0) deletions.unshift(step("delete", observed[table], ours));
+    const isFree = (row: number) => table !== "routes" || !blocked.has(row);
+    const replaced = new Set(
+      taken.filter(({ kind }) => table === "routes" && kind === "same").map(({ row }) => row),
+    );
+    const added = diff.additions.filter((row) => isFree(row) && !replaced.has(row));
+    if (added.length > 0) additions.push(step("add", desired[table], added));
+    const changed = [
+      ...diff.replacements.filter(isFree),
+      ...diff.additions.filter((row) => replaced.has(row)),
+    ];
+    if (changed.length > 0) additions.push(step("replace", desired[table], Uint32Array.from(changed)));
+    if (diff.deletions.length > 0) deletions.unshift(step("delete", observed[table], diff.deletions));
+  }
+  const inFront = taken.filter(({ kind }) => kind === "before").map(({ foreignRow }) => foreignRow);
+  if (inFront.length > 0) {
+    const indices = Uint32Array.from(inFront);
+    deletions.push({
+      table: "routes",
+      operation: "delete",
+      rows: withoutLinks(observed.foreignRoutes),
+      indices,
+    });
   }
   return [...additions, ...deletions];
-}
-
-/**
- * Reports whether an observed row may be deleted. On a VTEP everything that is permanent is ours. Routes to the
- * cluster networks are ours with our protocol, wherever they lead, and with flannel's on a VTEP; next hops with our
- * protocol, and an id that is an address of the cluster network.
- */
-function isOurs(table: TableName, rows: Table, row: number, desired: DesiredState): boolean {
-  const at = row * rows.layout.words;
-  const { words } = rows;
-  const isInNetworks = (address: Address, length: number) =>
-    desired.networks.some((network) => network.length <= length && prefixContains(network, address));
-  if (table === "nextHops") {
-    return (words[at + NEXT_HOP.traits]! & 0xff) === RTPROT_LODEN && isInNetworks(words[at] as Ipv4, 32);
-  }
-  if (table !== "routes") return true;
-  const protocol = words[at + ROUTE.traits]! & 0xff;
-  const link: DesiredLink | undefined = desired.links[words[at + ROUTE.slot]!];
-  if (protocol !== RTPROT_LODEN && !(protocol === RTPROT_BOOT && link?.kind === "vxlan")) return false;
-  const destination = readAddress(words, at + ROUTE.destination, words[at] as Family);
-  return isInNetworks(destination, words[at + ROUTE.length]!);
 }
 
 /** Says what a step on a link does, as a verb phrase. */

@@ -2,7 +2,7 @@ import type { Wanted } from "./wanted.ts";
 import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
 import { AF_INET, type Family, familyOf } from "../model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../model/rows.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../model/rows.ts";
 import type { DesiredState, ObservedLink } from "../model/state.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { applyLinkStep, applyTableStep } from "./apply.ts";
@@ -16,6 +16,8 @@ import {
   type TableStep,
 } from "./plan.ts";
 import { Failures, type PassReport } from "./report.ts";
+import { findForeign } from "./foreign_routes.ts";
+import type { ForeignFaults } from "./foreign_faults.ts";
 import type { Trigger } from "./trigger.ts";
 
 /** What a pass needs of the world. */
@@ -24,6 +26,10 @@ export interface ReconcilerDeps {
   readonly desire: () => Wanted | undefined;
   readonly client: NetlinkClient;
   readonly observer: Observer;
+  /** Whether others' routes to peers' subnets give way, as to flannel; not if absent. */
+  readonly takesForeign?: boolean;
+  /** Finds words for others' routes that stand in the way of ours. */
+  readonly foreignFaults: ForeignFaults;
   /** Called after a VTEP was created, before anything uses it. */
   readonly linkCreated: (name: string) => void;
   readonly report: (report: PassReport) => void;
@@ -39,13 +45,11 @@ const FIRST_RETRY_MS = 100;
 const SLOT_WORD: Readonly<Record<TableName, number>> = {
   neighbours: NEIGHBOUR.slot,
   fdb: FDB.slot,
-  nextHops: NEXT_HOP.slot,
   routes: ROUTE.slot,
 };
 
 const FAMILY_WORD = {
   neighbours: NEIGHBOUR.family,
-  nextHops: NEXT_HOP.family,
   routes: ROUTE.family,
 } as const;
 
@@ -60,13 +64,26 @@ export interface Drift {
  *
  * @throws {NetlinkError} If the kernel could not be read.
  */
-export function observeDrift(deps: Pick<ReconcilerDeps, "observer">, state: DesiredState): Drift {
+export function observeDrift(
+  deps: Pick<ReconcilerDeps, "observer" | "takesForeign">,
+  state: DesiredState,
+): Drift {
   const links = deps.observer.links(state.links);
   const linkIndexes = usableIndexes(links);
   return {
     links: planLinks(state, links, deps.observer.addresses(vteps(state, links))),
-    tables: planTables(state, deps.observer.tables(state, linkIndexes)),
+    tables: driftOfTables(deps, state, linkIndexes),
   };
+}
+
+function driftOfTables(
+  { observer, takesForeign = false }: Pick<ReconcilerDeps, "observer" | "takesForeign">,
+  state: DesiredState,
+  linkIndexes: readonly number[],
+): readonly TableStep[] {
+  const observed = observer.tables(state, linkIndexes);
+  const foreign = findForeign(state.routes, observed.foreignRoutes);
+  return planTables(state, observed, { foreign, takesForeign });
 }
 
 /**
@@ -84,11 +101,14 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   const failures = new Failures();
   let planned = 0;
   let isForwarding = false;
+  let { faults } = desire;
   try {
     const links = reconcileLinks(deps, desire.state, failures);
     planned += links.planned;
     isForwarding = links.isForwarding;
-    planned += reconcileTables(deps, desire, failures);
+    const tables = reconcileTables(deps, desire, failures);
+    planned += tables.planned;
+    faults = tables.faults;
   } catch (error) {
     failures.add(error instanceof Error ? error.message : String(error));
   }
@@ -99,7 +119,7 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
     failures: failures.sentences,
     failureCount: failures.count,
     isForwarding,
-    faults: desire.faults,
+    faults,
     doubts: desire.doubts,
     remoteLeases: desire.remoteLeases,
     otherBackends: desire.otherBackends,
@@ -152,8 +172,13 @@ function vteps(
   return links.filter((_, slot) => state.links[slot]!.kind === "vxlan");
 }
 
-/** Brings the tables to their desired state; returns how many rows that changed. */
-function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, failures: Failures): number {
+/** Brings the tables to their desired state. */
+function reconcileTables(
+  deps: ReconcilerDeps,
+  desire: Wanted,
+  failures: Failures,
+): { readonly planned: number; readonly faults: Wanted["faults"] } {
+  const { state, isRemembered } = desire;
   const linkIndexes = usableIndexes(deps.observer.links(state.links));
   if (failures.count === 0) {
     const lost = state.links.filter((_, slot) => linkIndexes[slot] === 0);
@@ -165,7 +190,8 @@ function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, 
     failures.add(error instanceof Error ? error.message : String(error));
   });
   let planned = 0;
-  for (const whole of planTables(state, observed)) {
+  const foreign = findForeign(state.routes, observed.foreignRoutes);
+  for (const whole of planTables(state, observed, { foreign, takesForeign: deps.takesForeign ?? false })) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     if (isRemembered && whole.operation !== "add") continue;
     const step = ofReadFamilies(onPresentLinks(whole, linkIndexes), state, unread);
@@ -174,7 +200,7 @@ function reconcileTables(deps: ReconcilerDeps, { state, isRemembered }: Wanted, 
     const { table, operation, indices } = step;
     deps.log.write("info", "table changed", { table, operation, rows: indices.length });
   }
-  return planned;
+  return { planned, faults: deps.foreignFaults.join(desire, observed.foreignRoutes, foreign) };
 }
 
 /** The step without the rows of links that are not there or down; why they are is a failure already. */

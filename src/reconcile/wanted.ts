@@ -1,4 +1,5 @@
 import type { Backend, Desire, PeerFault } from "../backend/backend.ts";
+import { type Prefix, prefixEquals } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
 
@@ -31,6 +32,8 @@ export type Wanted = Desire & {
   readonly otherBackends: readonly string[];
   /** Whether others' leases are remembered only: then what is missing is added, and nothing replaced or deleted. */
   readonly isRemembered: boolean;
+  /** The host that a subnet is of. */
+  readonly hostOf: (subnet: Prefix) => string | undefined;
 };
 
 /** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
@@ -52,6 +55,8 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
         remoteLeases: remote.leases.length,
         otherBackends: otherBackends(deps.backend, remote.leases),
         isRemembered: remote.isRemembered,
+        hostOf: (wanted: Prefix) =>
+          remote.leases.find(({ parts }) => parts.some(({ subnet }) => prefixEquals(subnet, wanted)))?.host,
       };
       last = { key, wanted };
     }

@@ -1,0 +1,69 @@
+import type { PeerFault } from "../backend/backend.ts";
+import { type Family, formatPrefix, type Prefix } from "../model/address.ts";
+import { readAddress, ROUTE } from "../model/rows.ts";
+import type { DesiredState } from "../model/state.ts";
+import type { Table } from "../model/table.ts";
+import { RTPROT_KERNEL } from "../netlink/route.ts";
+import { describeForeign, type ForeignHit } from "./foreign_routes.ts";
+
+/** Peers that are named at most; `ip route` has them all. */
+const NAMED = 200;
+
+/** What is wanted, as far as it says whose a route is. */
+export interface WantedRoutes {
+  readonly state: Pick<DesiredState, "routes">;
+  readonly faults: readonly PeerFault[];
+  /** The host that a subnet is of. */
+  readonly hostOf: (subnet: Prefix) => string | undefined;
+}
+
+/** Says of which peers' packets others' routes take. The answer keeps its identity while nothing changes. */
+export class ForeignFaults {
+  readonly #linkName: (linkIndex: number) => string | undefined;
+  #last: {
+    readonly faults: readonly PeerFault[];
+    readonly key: string;
+    readonly joined: readonly PeerFault[];
+  } | undefined;
+
+  /** @param linkName The name of a link of the kernel's index. */
+  constructor(linkName: (linkIndex: number) => string | undefined) {
+    this.#linkName = linkName;
+  }
+
+  /** The peers that were left out, and those whose packets others' routes take. */
+  join(wanted: WantedRoutes, foreign: Table, hits: readonly ForeignHit[]): readonly PeerFault[] {
+    if (hits.length === 0) return wanted.faults;
+    const reasons = new Map<number, string>();
+    for (const hit of hits) {
+      if (reasons.size >= NAMED) break;
+      if (!reasons.has(hit.row)) reasons.set(hit.row, this.#reason(hit, wanted, foreign));
+    }
+    const key = [...reasons].map(([row, reason]) => `${row} ${reason}`).join("\n");
+    if (this.#last?.faults === wanted.faults && this.#last.key === key) return this.#last.joined;
+    const more = [...reasons].map(([row, reason]) => {
+      const subnet = subnetOf(wanted, row);
+      return { host: wanted.hostOf(subnet) ?? formatPrefix(subnet), reason };
+    });
+    const joined = [...wanted.faults, ...more];
+    this.#last = { faults: wanted.faults, key, joined };
+    return joined;
+  }
+
+  #reason({ row, foreignRow, kind }: ForeignHit, wanted: WantedRoutes, foreign: Table): string {
+    const route = describeForeign(foreign, foreignRow, this.#linkName);
+    const subnet = formatPrefix(subnetOf(wanted, row));
+    if (kind === "part") return `route ${route}, which is not ours, takes a part of ${subnet}; delete it`;
+    const protocol = foreign.words[foreignRow * ROUTE.words + ROUTE.traits]! & 0xff;
+    const remedy = protocol === RTPROT_KERNEL
+      ? "it comes with an address of that link: change that, or the peer's subnet"
+      : "delete it, or let ours take its place with -take-foreign-routes";
+    return `route ${route}, which is not ours, takes the packets for ${subnet}; ${remedy}`;
+  }
+}
+
+function subnetOf({ state: { routes } }: WantedRoutes, row: number): Prefix {
+  const at = row * ROUTE.words;
+  const address = readAddress(routes.words, at + ROUTE.destination, routes.words[at] as Family);
+  return { address, length: routes.words[at + ROUTE.length]! };
+}

@@ -1,0 +1,151 @@
+import type { Address, Family } from "../model/address.ts";
+import { formatAddress, formatPrefix, maskAddress } from "../model/address.ts";
+import { NO_SLOT, readAddress, ROUTE, ROUTE_BY_OBJECT } from "../model/rows.ts";
+import { Table } from "../model/table.ts";
+import { RTN_UNICAST, RTPROT_KERNEL } from "../netlink/route.ts";
+
+/** A route of somebody else that takes packets which one of ours is for. */
+export interface ForeignHit {
+  /** The row of the desired routes. */
+  readonly row: number;
+  /** The row of the foreign routes. */
+  readonly foreignRow: number;
+  /**
+   * - `same`: to the same destination with the same metric, so that there is no place for ours.
+   * - `before`: to the same destination with a lower metric, which the kernel prefers.
+   * - `part`: to a part of the destination.
+   */
+  readonly kind: "same" | "before" | "part";
+}
+
+/** Rows of desired routes by destination, by family and prefix length. */
+type Index = ReadonlyMap<string, { readonly length: number; readonly rows: ReadonlyMap<Address, number> }>;
+
+/** The desired routes stay the same from pass to pass. */
+const indexes = new WeakMap<Table, Index>();
+
+/** Finds the foreign routes that the kernel prefers to desired ones. A foreign one behind ours does no harm. */
+export function findForeign(desired: Table, foreign: Table): ForeignHit[] {
+  if (foreign.count === 0 || desired.count === 0) return [];
+  let index = indexes.get(desired);
+  if (index === undefined) indexes.set(desired, index = indexOf(desired));
+  const hits: ForeignHit[] = [];
+  for (let foreignRow = 0; foreignRow < foreign.count; foreignRow++) {
+    const at = foreignRow * ROUTE.words;
+    const { words } = foreign;
+    const family = words[at] as Family;
+    const destination = readAddress(words, at + ROUTE.destination, family);
+    const foreignLength = words[at + ROUTE.length]!;
+    for (const [key, { length, rows }] of index) {
+      if (!key.startsWith(`${family} `) || length > foreignLength) continue;
+      const row = rows.get(maskAddress(destination, length));
+      if (row === undefined) continue;
+      if (length < foreignLength) {
+        hits.push({ row, foreignRow, kind: "part" });
+        continue;
+      }
+      const [metric, other] = [desired.words[row * ROUTE.words + ROUTE.metric]!, words[at + ROUTE.metric]!];
+      if (other <= metric) hits.push({ row, foreignRow, kind: other === metric ? "same" : "before" });
+    }
+  }
+  return hits;
+}
+
+function indexOf({ words, count }: Table): Index {
+  const index = new Map<string, { length: number; rows: Map<Address, number> }>();
+  for (let row = 0; row < count; row++) {
+    const at = row * ROUTE.words;
+    // A blackhole is there to be behind others.
+    if ((words[at + ROUTE.traits]! >>> 16 & 0xff) !== RTN_UNICAST) continue;
+    const family = words[at] as Family;
+    const length = words[at + ROUTE.length]!;
+    const key = `${family} ${length}`;
+    let entry = index.get(key);
+    if (entry === undefined) index.set(key, entry = { length, rows: new Map() });
+    entry.rows.set(readAddress(words, at + ROUTE.destination, family), row);
+  }
+  return index;
+}
+
+/** Whether a foreign route may be taken over by who wants that; never the kernel's own, which come with an address. */
+export function isTakable({ words }: Table, { foreignRow, kind }: ForeignHit): boolean {
+  return kind !== "part" && protocolOf(words, foreignRow * ROUTE.words) !== RTPROT_KERNEL;
+}
+
+/** A copy of foreign routes that the kernel finds without their link, which is in no slot. */
+export function withoutLinks(foreign: Table): Table {
+  const copy = new Table(ROUTE, foreign.count);
+  for (let row = 0; row < foreign.count; row++) {
+    const at = copy.push();
+    copy.storage.set(foreign.words.subarray(at, at + ROUTE.words), at);
+    copy.storage[at + ROUTE.slot] = NO_SLOT;
+  }
+  return copy;
+}
+
+function protocolOf(words: Uint32Array, at: number): number {
+  return words[at + ROUTE.traits]! & 0xff;
+}
+
+/** `/etc/iproute2/rt_protos`, as far as the kernel's headers number them. */
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  1: "redirect",
+  2: "kernel",
+  3: "boot",
+  4: "static",
+  8: "gated",
+  9: "ra",
+  10: "mrt",
+  11: "zebra",
+  12: "bird",
+  13: "dnrouted",
+  14: "xorp",
+  15: "ntk",
+  16: "dhcp",
+  18: "keepalived",
+  42: "babel",
+  84: "ovs-if-monitor",
+  186: "bgp",
+  187: "isis",
+  188: "ospf",
+  189: "rip",
+  192: "eigrp",
+};
+const TYPES: Readonly<Record<number, string>> = {
+  2: "local ",
+  3: "broadcast ",
+  4: "anycast ",
+  5: "multicast ",
+  6: "blackhole ",
+  7: "unreachable ",
+  8: "prohibit ",
+  9: "throw ",
+  10: "nat ",
+};
+
+/** Says what a foreign route is, as iproute2 prints it. */
+export function describeForeign(
+  { words }: Table,
+  row: number,
+  linkName: (linkIndex: number) => string | undefined,
+): string {
+  const at = row * ROUTE.words;
+  const family = words[at] as Family;
+  const traits = words[at + ROUTE.traits]!;
+  const to = formatPrefix({
+    address: readAddress(words, at + ROUTE.destination, family),
+    length: words[at + ROUTE.length]!,
+  });
+  const gateway = words.subarray(at + ROUTE.gateway, at + ROUTE.gateway + 4);
+  const via = traits & ROUTE_BY_OBJECT
+    ? ` nhid ${gateway[0]}`
+    : gateway.some((word) => word !== 0)
+    ? ` via ${formatAddress(readAddress(words, at + ROUTE.gateway, family))}`
+    : "";
+  const linkIndex = words[at + ROUTE.slot]!;
+  const device = linkIndex === 0 ? "" : ` dev ${linkName(linkIndex) ?? linkIndex}`;
+  const protocol = traits & 0xff;
+  const metric = words[at + ROUTE.metric]!;
+  return `${TYPES[traits >>> 16 & 0xff] ?? ""}${to}${via}${device} proto ${PROTOCOLS[protocol] ?? protocol}` +
+    (metric === 0 ? "" : ` metric ${metric}`);
+}
