@@ -16,7 +16,7 @@ import {
   type TableStep,
 } from "./plan.ts";
 import { Failures, type PassReport } from "./report.ts";
-import { findForeign } from "./foreign_routes.ts";
+import { findForeign, isTakable } from "./foreign_routes.ts";
 import type { ForeignFaults } from "./foreign_faults.ts";
 import type { Trigger } from "./trigger.ts";
 
@@ -190,8 +190,9 @@ function reconcileTables(
     failures.add(error instanceof Error ? error.message : String(error));
   });
   let planned = 0;
+  const { takesForeign = false } = deps;
   const foreign = findForeign(state.routes, observed.foreignRoutes);
-  for (const whole of planTables(state, observed, { foreign, takesForeign: deps.takesForeign ?? false })) {
+  for (const whole of planTables(state, observed, { foreign, takesForeign })) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     if (isRemembered && whole.operation !== "add") continue;
     const step = ofReadFamilies(onPresentLinks(whole, linkIndexes), state, unread);
@@ -200,7 +201,8 @@ function reconcileTables(
     const { table, operation, indices } = step;
     deps.log.write("info", "table changed", { table, operation, rows: indices.length });
   }
-  return { planned, faults: deps.foreignFaults.join(desire, observed.foreignRoutes, foreign) };
+  const staying = foreign.filter((hit) => !takesForeign || !isTakable(observed.foreignRoutes, hit));
+  return { planned, faults: deps.foreignFaults.join(desire, observed.foreignRoutes, staying) };
 }
 
 /** The step without the rows of links that are not there or down; why they are is a failure already. */
