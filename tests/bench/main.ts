@@ -8,6 +8,7 @@ import { describeMachine, formatTable } from "./machine.ts";
 import { timeChains } from "./cni.ts";
 import { timeColdStart } from "./cold_start.ts";
 import { timePasses } from "./passes.ts";
+import { timeRoutes } from "./routes.ts";
 import { measureLoad, timeEtcdJoins, timeKubeJoins } from "./registries.ts";
 
 // deno-lint-ignore no-console
@@ -19,10 +20,16 @@ const binary = new URL("../../build/loden", import.meta.url).pathname;
 /** The tables, by the names that they can be asked for with. */
 const TABLES: Readonly<Record<string, () => Promise<void>>> = {
   async passes() {
-    print("\nSingle passes, in one process, IPv4, next-hop objects (medians of 7; the first pass once):");
+    print("\nSingle passes, in one process, IPv4 (medians of 7; the first pass once):");
     const passes = [];
     for (const size of SIZES) passes.push(await timePasses(size));
     print(formatTable(passes));
+  },
+  async routes() {
+    print("\nRoutes over one VXLAN link by ip -batch, without Loden, IPv4 (medians of 3):");
+    const routes = [];
+    for (const size of [5000, 20_000, 100_000]) routes.push(...await timeRoutes(size));
+    print(formatTable(routes));
   },
   async starts() {
     print("\nThe compiled agent, local registry, IPv4 (medians of 3; idle CPU once, over 60 s):");
