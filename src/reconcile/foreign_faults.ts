@@ -33,12 +33,13 @@ export class ForeignFaults {
 
   /** The peers that were left out, and those whose packets others' routes take. */
   join(wanted: WantedRoutes, foreign: Table, hits: readonly ForeignHit[]): readonly PeerFault[] {
-    if (hits.length === 0) return wanted.faults;
     const reasons = new Map<number, string>();
     for (const hit of hits) {
+      if (hit.isAlike) continue;
       if (reasons.size >= NAMED) break;
       if (!reasons.has(hit.row)) reasons.set(hit.row, this.#reason(hit, wanted, foreign));
     }
+    if (reasons.size === 0) return wanted.faults;
     const key = [...reasons].map(([row, reason]) => `${row} ${reason}`).join("\n");
     if (this.#last?.faults === wanted.faults && this.#last.key === key) return this.#last.joined;
     const more = [...reasons].map(([row, reason]) => {

@@ -1,6 +1,6 @@
 import type { Address, Family } from "../model/address.ts";
 import { formatAddress, formatPrefix, maskAddress } from "../model/address.ts";
-import { NO_SLOT, readAddress, ROUTE, ROUTE_BY_OBJECT } from "../model/rows.ts";
+import { NO_SLOT, readAddress, ROUTE, ROUTE_BY_OBJECT, ROUTE_FOREIGN_TRAIT } from "../model/rows.ts";
 import { Table } from "../model/table.ts";
 import { RTN_UNICAST, RTPROT_KERNEL } from "../netlink/route.ts";
 
@@ -16,6 +16,8 @@ export interface ForeignHit {
    * - `part`: to a part of the destination.
    */
   readonly kind: "same" | "before" | "part";
+  /** Whether it leads where ours does, as that of a flanneld beside this agent: no packet goes astray. */
+  readonly isAlike: boolean;
 }
 
 /** Rows of desired routes by destination, by family and prefix length. */
@@ -24,8 +26,12 @@ type Index = ReadonlyMap<string, { readonly length: number; readonly rows: Reado
 /** The desired routes stay the same from pass to pass. */
 const indexes = new WeakMap<Table, Index>();
 
-/** Finds the foreign routes that the kernel prefers to desired ones. A foreign one behind ours does no harm. */
-export function findForeign(desired: Table, foreign: Table): ForeignHit[] {
+/**
+ * Finds the foreign routes that the kernel prefers to desired ones. A foreign one behind ours does no harm.
+ *
+ * @param linkIndexes The kernel's link index of each slot.
+ */
+export function findForeign(desired: Table, foreign: Table, linkIndexes: readonly number[]): ForeignHit[] {
   if (foreign.count === 0 || desired.count === 0) return [];
   let index = indexes.get(desired);
   if (index === undefined) indexes.set(desired, index = indexOf(desired));
@@ -41,14 +47,36 @@ export function findForeign(desired: Table, foreign: Table): ForeignHit[] {
       const row = rows.get(maskAddress(destination, length));
       if (row === undefined) continue;
       if (length < foreignLength) {
-        hits.push({ row, foreignRow, kind: "part" });
+        hits.push({ row, foreignRow, kind: "part", isAlike: false });
         continue;
       }
       const [metric, other] = [desired.words[row * ROUTE.words + ROUTE.metric]!, words[at + ROUTE.metric]!];
-      if (other <= metric) hits.push({ row, foreignRow, kind: other === metric ? "same" : "before" });
+      if (other > metric) continue;
+      const isAlike = isSameWay(desired.words, row * ROUTE.words, words, at, linkIndexes);
+      hits.push({ row, foreignRow, kind: other === metric ? "same" : "before", isAlike });
     }
   }
   return hits;
+}
+
+/** Whether a foreign route leads over the same link to the same gateway as a desired one, and nothing else. */
+function isSameWay(
+  desired: Uint32Array,
+  at: number,
+  foreign: Uint32Array,
+  foreignAt: number,
+  linkIndexes: readonly number[],
+): boolean {
+  if (foreign[foreignAt + ROUTE.slot] !== linkIndexes[desired[at + ROUTE.slot]!]) return false;
+  const type = (words: Uint32Array, row: number) => words[row + ROUTE.traits]! >>> 16 & 0xff;
+  const special = ROUTE_BY_OBJECT | ROUTE_FOREIGN_TRAIT;
+  if (
+    type(desired, at) !== type(foreign, foreignAt) || (foreign[foreignAt + ROUTE.traits]! & special) !== 0
+  ) {
+    return false;
+  }
+  const words = [0, 1, 2, 3, ROUTE.mtuBytes - ROUTE.gateway].map((word) => ROUTE.gateway + word);
+  return words.every((word) => desired[at + word] === foreign[foreignAt + word]);
 }
 
 function indexOf({ words, count }: Table): Index {

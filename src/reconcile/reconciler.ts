@@ -82,7 +82,7 @@ function driftOfTables(
   linkIndexes: readonly number[],
 ): readonly TableStep[] {
   const observed = observer.tables(state, linkIndexes);
-  const foreign = findForeign(state.routes, observed.foreignRoutes);
+  const foreign = findForeign(state.routes, observed.foreignRoutes, linkIndexes);
   return planTables(state, observed, { foreign, takesForeign });
 }
 
@@ -191,7 +191,7 @@ function reconcileTables(
   });
   let planned = 0;
   const { takesForeign = false } = deps;
-  const foreign = findForeign(state.routes, observed.foreignRoutes);
+  const foreign = findForeign(state.routes, observed.foreignRoutes, linkIndexes);
   for (const whole of planTables(state, observed, { foreign, takesForeign })) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     if (isRemembered && whole.operation !== "add") continue;

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import type { LabHost } from "../../src/lab/host.ts";
+import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import { AF_INET, AF_INET6, formatPrefix } from "../../src/model/address.ts";
+import { AF_INET, AF_INET6, formatAddress, formatPrefix } from "../../src/model/address.ts";
 import type { Libc } from "../../src/netlink/ffi.ts";
 import {
   hostsOf,
@@ -139,5 +139,41 @@ Deno.test("a route to a part of a peer's subnet is named, and one behind ours is
     await untilNobodyIsLeftOut(libc, lab);
     await untilReachable(lab);
     assert((await foreignRoutes(h1)).some((line) => line.includes("metric 5000")));
+  });
+});
+
+Deno.test("a route of a flanneld beside this agent, which leads where ours does, is nobody's fault and stays", async () => {
+  const networkConfig = { Network: "10.244.0.0/16", ...DUAL, Backend: { Type: "host-gw" } };
+  await withOverlay({ hosts: 2, families: [AF_INET, AF_INET6], networkConfig }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [h1, h2] = hostsOf(lab);
+    await using ping = await RunningPing.start(h1, h2);
+    const wanted = h2.share.subnets.map((subnet, at) => {
+      const version = typeof subnet.address === "number" ? "-4" : "-6";
+      return [version, formatPrefix(subnet), "via", formatAddress(h2.underlayAddresses[at]!), "dev", UPLINK];
+    });
+    for (const [version, ...route] of wanted) {
+      await ip(h1, version!, "route", "replace", ...route, "proto", "boot");
+    }
+    const stands = await foreignRoutes(h1);
+    const [subnet] = h2.share.subnets;
+    // A route that is a fault is told behind them.
+    await ip(h1, "route", "add", "unreachable", formatPrefix({ ...subnet!, length: 26 }));
+    await until("see the fault that is one", async () => {
+      return (await reasonsFor(libc, h1, h2)).some((reason) => reason.includes("unreachable")) || undefined;
+    });
+    assertEquals((await reasonsFor(libc, h1, h2)).length, 1);
+    await ip(h1, "route", "delete", "unreachable", formatPrefix({ ...subnet!, length: 26 }));
+    await untilNobodyIsLeftOut(libc, lab);
+    assertEquals(await foreignRoutes(h1), stands);
+    for (const [version, ...route] of wanted) {
+      await ip(h1, version!, "route", "delete", ...route, "proto", "boot");
+    }
+    await until("see ours alone", async () => {
+      const text = await ip(h1, "-6", "route", "show", "proto", "76");
+      return text.includes(formatPrefix(h2.share.subnets[1]!)) || undefined;
+    });
+    await untilReachable(lab);
+    await ping.untilMore(5);
   });
 });
