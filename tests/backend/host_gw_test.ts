@@ -1,7 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { hostGwBackend, type PlainOptions } from "../../src/backend/host_gw.ts";
+import { metricOf } from "../../src/backend/push_route.ts";
 import { formatPrefix, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
+import { ROUTE } from "../../src/model/rows.ts";
 import type { UnderlayAddress } from "../../src/model/underlay.ts";
 import { leaseOf, lines, NETWORKS, underlay, underlayAddress } from "./values.ts";
 
@@ -13,23 +15,17 @@ const OWN = lease("a", ["10.244.1.0/24", "192.0.2.1"], ["fd00:10:244:1::/64", "2
 const PEER = lease("b", ["10.244.2.0/24", "192.0.2.2"], ["fd00:10:244:2::/64", "2001:db8::2"]);
 const SEED = { existingMac: () => undefined, older: () => [], randomMac: 2 as never };
 
-function backend(options: PlainOptions = {}, hasNextHopObjects = true) {
-  return hostGwBackend(options, { networks: NETWORKS, hasNextHopObjects });
+function backend(options: PlainOptions = {}) {
+  return hostGwBackend(options, { networks: NETWORKS });
 }
 
 Deno.test("desire() asks for a route through the peer itself, in each family", () => {
   const { state, faults } = backend().desire(underlay(HERE, HERE6), OWN, [PEER]);
   assertEquals(lines(state), [
-    `next hop id ${0x0af40200} via 192.0.2.2 dev eth0`,
     "route 10.244.2.0/24 dev eth0",
     "route fd00:10:244:2::/64 dev eth0",
   ]);
   assertEquals([state.addresses, faults], [[], []]);
-});
-
-Deno.test("desire() asks for no next hop where the kernel has none", () => {
-  const { state } = backend({}, false).desire(underlay(HERE), OWN, [PEER]);
-  assertEquals(lines(state), ["route 10.244.2.0/24 dev eth0"]);
 });
 
 Deno.test("desire() ignores members of another backend, as flannel does", () => {
@@ -126,12 +122,45 @@ for (const [segment, address] of twoHosts) {
   });
 }
 
-Deno.test("desire() gives each of two peers at one address a next hop of its own", () => {
+Deno.test("desire() routes to two peers at one address", () => {
   const peers = [lease("b", ["10.244.2.0/24", "192.0.2.2"]), lease("c", ["10.244.3.0/24", "192.0.2.2"])];
-  assertEquals(lines(backend().desire(underlay(HERE), OWN, peers).state).slice(0, 2), [
-    `next hop id ${0x0af40200} via 192.0.2.2 dev eth0`,
-    `next hop id ${0x0af40300} via 192.0.2.2 dev eth0`,
+  assertEquals(lines(backend().desire(underlay(HERE), OWN, peers).state), [
+    "route 10.244.2.0/24 dev eth0",
+    "route 10.244.3.0/24 dev eth0",
   ]);
+});
+
+const metrics: [subnet: string, metric: number, why: string][] = [
+  ["10.244.0.0/24", 1, "none is 0, which would be no metric"],
+  ["10.244.2.0/24", 3, "the third octet counts"],
+  ["10.244.255.0/24", 256, "there are 256"],
+  ["10.245.2.0/24", 3, "they come round"],
+  ["10.244.2.16/28", 34, "the last bits of a longer subnet count"],
+  ["255.255.255.255/32", 256, "a word is unsigned"],
+  ["10.0.0.0/8", 11, "a short subnet has few"],
+  ["0.0.0.0/0", 1, "no bits are no reason to fail"],
+  ["fd00:10:244:2::/64", 1024, "the kernel makes that of an IPv6 route without one"],
+  ["::/0", 1024, "whatever its length"],
+];
+
+for (const [subnet, metric, why] of metrics) {
+  Deno.test(`metricOf() is ${metric} of ${subnet}: ${why}`, () => {
+    assertEquals(metricOf(parsePrefix(subnet)), metric);
+  });
+}
+
+Deno.test("desire() spreads metrics evenly over the subnets of a network", () => {
+  const peers = Array.from({ length: 512 }, (_, n) => {
+    const subnet = `10.244.${n >> 2}.${(n & 3) << 6}/26`;
+    return lease(`peer ${n}`, [subnet, "192.0.2.2"]);
+  });
+  const { words, count } = backend().desire(underlay(HERE), OWN, peers).state.routes;
+  const uses = new Map<number, number>();
+  for (let row = 0; row < count; row++) {
+    const metric = words[row * ROUTE.words + ROUTE.metric]!;
+    uses.set(metric, (uses.get(metric) ?? 0) + 1);
+  }
+  assertEquals([uses.size, [...new Set(uses.values())]], [256, [2]]);
 });
 
 Deno.test("overlayMtuBytes() is the underlay's, the smaller of two families', or what is configured", () => {

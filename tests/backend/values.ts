@@ -41,7 +41,7 @@ export function leaseOf(
 export function lines(
   state: StateTables & { readonly links: readonly { readonly name: string }[] },
 ): string[] {
-  return (["neighbours", "fdb", "nextHops", "routes"] as const).flatMap((name) => {
+  return (["neighbours", "fdb", "routes"] as const).flatMap((name) => {
     const table = state[name];
     return Array.from(
       { length: table.count },

@@ -15,25 +15,18 @@ const data = (mac: string, VNI: unknown = 1) => ({ VNI, VtepMAC: mac });
 const OWN = lease("a", ["10.244.1.0/24", "192.0.2.1", data("0e:2a:00:00:00:01")]);
 const PEER = lease("b", ["10.244.2.0/24", "192.0.2.2", data("0e:2a:00:00:00:02")]);
 
-function backend(options: Partial<VxlanOptions> = {}, hasNextHopObjects = true) {
-  return vxlanBackend({ ...DEFAULTS, ...options }, { networks: NETWORKS, hasNextHopObjects });
+function backend(options: Partial<VxlanOptions> = {}) {
+  return vxlanBackend({ ...DEFAULTS, ...options }, { networks: NETWORKS });
 }
 
-Deno.test("desire() asks for a neighbour, an FDB entry, a next hop and a route for a peer", () => {
+Deno.test("desire() asks for a neighbour, an FDB entry and a route for a peer", () => {
   const { state, faults } = backend().desire(underlay(underlayAddress("192.0.2.1")), OWN, [PEER]);
   assertEquals(lines(state), [
     "neighbour 10.244.2.0 lladdr 0e:2a:00:00:00:02 dev flannel.1",
     "FDB entry 0e:2a:00:00:00:02 dst 192.0.2.2 dev flannel.1",
-    `next hop id ${0x0af40200} via 10.244.2.0 dev flannel.1`,
     "route 10.244.2.0/24 dev flannel.1",
   ]);
   assertEquals(faults, []);
-});
-
-Deno.test("desire() asks for no next hop where the kernel has none", () => {
-  const { state } = backend({}, false).desire(underlay(underlayAddress("192.0.2.1")), OWN, [PEER]);
-  assertEquals(state.nextHops.count, 0);
-  assertEquals(state.routes.count, 1);
 });
 
 Deno.test("desire() names and addresses a VTEP of each family", () => {
@@ -166,8 +159,6 @@ Deno.test("desire() routes directly to a peer on the segment, and encapsulates t
   assertEquals(lines(state), [
     "neighbour 10.244.3.0 lladdr 0e:2a:00:00:00:03 dev flannel.1",
     "FDB entry 0e:2a:00:00:00:03 dst 198.51.100.3 dev flannel.1",
-    `next hop id ${0x0af40200} via 192.0.2.2 dev eth0`,
-    `next hop id ${0x0af40300} via 10.244.3.0 dev flannel.1`,
     "route 10.244.2.0/24 dev eth0",
     "route 10.244.3.0/24 dev flannel.1",
   ]);

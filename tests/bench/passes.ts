@@ -3,6 +3,7 @@ import { parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { Libc } from "../../src/netlink/ffi.ts";
+import { ForeignFaults } from "../../src/reconcile/foreign_faults.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import { reconcileOnce } from "../../src/reconcile/reconciler.ts";
 import { type Remote, wantedState } from "../../src/reconcile/wanted.ts";
@@ -50,11 +51,12 @@ export async function timePasses(count: number): Promise<PassFigures> {
   const own = member(1);
   const deps = {
     client,
-    observer: new Observer(client, { hasNextHopObjects: true }),
+    observer: new Observer(client),
+    foreignFaults: new ForeignFaults(() => undefined),
     desire: wantedState({
       backend: vxlanBackend(
         { vni: 1, port: 8472, gbp: false, learning: false, directRouting: false },
-        { networks, hasNextHopObjects: true },
+        { networks },
       ),
       underlay: () => underlay,
       own: () => own,
@@ -76,7 +78,7 @@ export async function timePasses(count: number): Promise<PassFigures> {
     }
     return report.durationMs;
   };
-  const firstMs = pass(4 * count + 2);
+  const firstMs = pass(3 * count + 2);
   const idle = rounds(() => pass(0));
   const join = rounds((round) => {
     remote = {
@@ -85,7 +87,7 @@ export async function timePasses(count: number): Promise<PassFigures> {
       doubts: [],
       isRemembered: false,
     };
-    return pass(4);
+    return pass(3);
   });
   const repairs: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {

@@ -1,12 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { hasNextHopObjects, randomMac, requirePrivilege } from "../../src/cli/preflight.ts";
+import { randomMac, requirePrivilege } from "../../src/cli/preflight.ts";
 import { formatMac, isUnicastMac } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { EINVAL, ENODEV, EOPNOTSUPP, EPERM } from "../../src/netlink/errno.ts";
+import { EINVAL, ENODEV, EPERM } from "../../src/netlink/errno.ts";
 import { RTM_DELLINK } from "../../src/netlink/link.ts";
 import { answering } from "../reconcile/answering.ts";
-
-const RTM_GETNEXTHOP = 106;
 
 Deno.test("requirePrivilege() says in one line what is missing when the kernel answers EPERM", () => {
   const error = assertThrows(() => requirePrivilege(new NetlinkClient(answering(() => EPERM))), Error);
@@ -21,20 +19,6 @@ for (const [errno, why] of [[ENODEV, "there is no such link"], [EINVAL, "an old 
     const transport = answering(() => errno as number);
     requirePrivilege(new NetlinkClient(transport));
     assertEquals(transport.asked, [RTM_DELLINK]);
-  });
-}
-
-const kernels: [errno: number, has: boolean, kernel: string][] = [
-  [0, true, "it has and holds none"],
-  [EOPNOTSUPP, false, "it was before Linux 5.3"],
-  [EINVAL, false, "it does not know the request"],
-];
-
-for (const [errno, has, kernel] of kernels) {
-  Deno.test(`hasNextHopObjects() says ${has} of a kernel when ${kernel}`, () => {
-    const transport = answering(() => errno);
-    assertEquals(hasNextHopObjects(new NetlinkClient(transport)), has);
-    assertEquals(transport.asked, [RTM_GETNEXTHOP]);
   });
 }
 

@@ -81,6 +81,7 @@ Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing 
       forwardRules: true,
       rulesResyncMs: 5000,
       hasBlackholeRoute: false,
+      takesForeignRoutes: false,
       vxlanTxChecksum: "auto",
       writesUnmanagedFiles: true,
       networkConfigPath: "/etc/kube-flannel/net-conf.json",
@@ -243,6 +244,7 @@ const ruled: [argv: string[], environment: Environment, read: Partial<Options>, 
   [["-iptables-resync=7"], {}, { rulesResyncMs: 7000 }, "it is in seconds"],
   [[], { FLANNELD_IP_BLACKHOLE_ROUTE: "1" }, { hasBlackholeRoute: true }, "each flag is a variable"],
   [[], { FLANNELD_VXLAN_TX_CHECKSUM: "off" }, { vxlanTxChecksum: "off" }, "a new flag is one too"],
+  [["-take-foreign-routes"], {}, { takesForeignRoutes: true }, "it is off unless asked for"],
   [["-unmanaged-files=false"], {}, { writesUnmanagedFiles: false }, "the default can be turned off"],
 ];
 

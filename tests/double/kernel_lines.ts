@@ -2,8 +2,7 @@ import { formatPrefix } from "../../src/model/address.ts";
 import type { DesiredState } from "../../src/model/state.ts";
 import { describeRow } from "../../src/reconcile/apply.ts";
 import type { Observer } from "../../src/reconcile/observe.ts";
-import type { TableName } from "../../src/reconcile/plan.ts";
-import { linkText, RT_SCOPE_LINK } from "./overlay_state.ts";
+import { linkText, RT_SCOPE_LINK, TABLES } from "./overlay_state.ts";
 
 /** What the kernel holds where a desired state looks, as text: one entry a line, its table first, sorted. */
 export function linesOf(observer: Observer, { links, networks }: DesiredState): string[] {
@@ -18,7 +17,7 @@ export function linesOf(observer: Observer, { links, networks }: DesiredState): 
     }
   }
   const tables = observer.tables({ links, networks }, found.map((link) => link?.linkIndex ?? 0));
-  for (const name of Object.keys(tables) as TableName[]) {
+  for (const name of TABLES) {
     const { words, layout } = tables[name];
     for (let at = 0; at < words.length; at += layout.words) {
       const row = [...words.subarray(at, at + layout.words)].map((word) => word.toString(16)).join(" ");

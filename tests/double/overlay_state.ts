@@ -1,4 +1,3 @@
-import { hasNextHopObjects } from "../../src/cli/preflight.ts";
 import { type Family, familyOf, formatAddress, formatMac, formatPrefix } from "../../src/model/address.ts";
 import { parsePrefix, type Prefix } from "../../src/model/address.ts";
 import type { ObservedAddress, ObservedLink, StateTables, VxlanLink } from "../../src/model/state.ts";
@@ -11,6 +10,9 @@ import type { TableName } from "../../src/reconcile/plan.ts";
 
 /** `RT_SCOPE_LINK`: the kernel makes fe80:: addresses by itself. */
 export const RT_SCOPE_LINK = 253;
+
+/** The tables of what is ours. */
+export const TABLES: readonly TableName[] = ["neighbours", "fdb", "routes"];
 
 /** All that a host's kernel holds of the overlay, at one moment. Valid until the next look. */
 export interface KernelLook {
@@ -25,7 +27,7 @@ export class KernelView {
   readonly vteps: readonly VxlanLink[];
 
   constructor(client: NetlinkClient, vni = 1) {
-    this.#observer = new Observer(client, { hasNextHopObjects: hasNextHopObjects(client) });
+    this.#observer = new Observer(client);
     this.vteps = vtepsOf(client, vni).map(({ link }) => link);
   }
 
@@ -53,7 +55,7 @@ export class KernelView {
       const { name } = links.find((link) => link?.linkIndex === linkIndex)!;
       lines.push(`address ${formatPrefix(prefix)} dev ${name}`);
     }
-    for (const name of Object.keys(tables) as TableName[]) {
+    for (const name of TABLES) {
       const { words, layout } = tables[name];
       for (let at = 0; at < words.length; at += layout.words) {
         const row = [...words.subarray(at, at + layout.words)].map((word) => word.toString(16)).join(" ");
@@ -67,7 +69,7 @@ export class KernelView {
   fingerprint({ links, addresses, tables }: KernelLook): string {
     const parts = links.map(linkText);
     parts.push(...addresses.map(({ address, length }) => `${address}/${length}`).sort());
-    for (const table of Object.values(tables) as Table[]) parts.push(rowsHash(table));
+    for (const name of TABLES) parts.push(rowsHash(tables[name]));
     return parts.join("\n");
   }
 }

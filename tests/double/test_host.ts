@@ -2,12 +2,14 @@ import type { Backend, BackendContext } from "../../src/backend/backend.ts";
 import { vxlanBackend, type VxlanOptions } from "../../src/backend/vxlan.ts";
 import type { Log } from "../../src/log/log.ts";
 import type { Family, Prefix } from "../../src/model/address.ts";
-import { parseAddress, parsePrefix } from "../../src/model/address.ts";
+import { parseAddress, parsePrefix, prefixEquals } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import type { Libc } from "../../src/netlink/ffi.ts";
+import { queryLink } from "../../src/netlink/link.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
+import { ForeignFaults } from "../../src/reconcile/foreign_faults.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import {
   type Drift,
@@ -24,7 +26,10 @@ export interface TestHostOptions {
   readonly vxlan?: Partial<VxlanOptions>;
   /** Makes another backend than vxlan. */
   readonly backend?: (context: BackendContext) => Backend;
-  readonly hasNextHopObjects?: boolean;
+  /** Whether others' routes to peers' subnets give way. */
+  readonly takesForeign?: boolean;
+  /** Whether flannel's routes over the underlay are taken for ours. */
+  readonly isAdopting?: boolean;
 }
 
 /** A log that nobody reads. */
@@ -100,22 +105,25 @@ export class TestHost implements AsyncDisposable {
   /** What a pass for `remote` needs, over `transport` in place of the host's own where one is given. */
   deps(remote: readonly Lease[], transport: NetlinkTransport = this.transport): ReconcilerDeps {
     const client = new NetlinkClient(transport);
-    const hasNextHopObjects = this.options.hasNextHopObjects ?? true;
-    const { backend: make, vxlan } = this.options;
-    const context = { networks: this.networks, hasNextHopObjects };
+    const { backend: make, vxlan, takesForeign = false, isAdopting = false } = this.options;
+    const context = { networks: this.networks };
     const backend = make?.(context) ?? vxlanBackend(
       { vni: 1, port: 8472, gbp: false, learning: false, directRouting: false, ...vxlan },
       context,
     );
     return {
       client,
-      observer: new Observer(client, { hasNextHopObjects }),
+      observer: new Observer(client, { isAdopting: () => isAdopting }),
+      takesForeign,
+      foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
       desire: () => ({
         ...backend.desire(this.underlay, this.own, remote),
         remoteLeases: remote.length,
         otherBackends: [],
         doubts: [],
         isRemembered: false,
+        hostOf: (wanted) =>
+          remote.find(({ parts }) => parts.some(({ subnet }) => prefixEquals(subnet, wanted)))?.host,
       }),
       linkCreated: () => {},
       report: () => {},

@@ -1,15 +1,12 @@
-import { hasNextHopObjects } from "../../src/cli/preflight.ts";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { forwardingSysctl } from "../../src/lab/wiring.ts";
 import { AF_INET, type Family, familyOf, formatPrefix } from "../../src/model/address.ts";
 import type { DesiredLink, ObservedLink, StateTables } from "../../src/model/state.ts";
-import type { Table } from "../../src/model/table.ts";
 import { ENOENT, isErrno } from "../../src/netlink/errno.ts";
 import { queryLink } from "../../src/netlink/link.ts";
 import { describeRow } from "../../src/reconcile/apply.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
-import type { TableName } from "../../src/reconcile/plan.ts";
-import { everything, linkText, rowsHash, RT_SCOPE_LINK, vtepsOf } from "../double/overlay_state.ts";
+import { everything, linkText, rowsHash, RT_SCOPE_LINK, TABLES, vtepsOf } from "../double/overlay_state.ts";
 
 /** The kernel's tables of a host and the links that they hang on. Valid until the next look. */
 export interface TableLook {
@@ -19,7 +16,7 @@ export interface TableLook {
 }
 
 /**
- * What a host holds for the overlay, whatever its backend: VTEPs, underlay link, addresses, the four tables, the
+ * What a host holds for the overlay, whatever its backend: VTEPs, underlay link, addresses, the three tables, the
  * subnet file. Links are named, as one that comes back has another index.
  */
 export class HostState {
@@ -32,7 +29,7 @@ export class HostState {
   constructor(host: LabHost) {
     this.#host = host;
     this.#families = host.families;
-    this.#observer = new Observer(host.client, { hasNextHopObjects: hasNextHopObjects(host.client) });
+    this.#observer = new Observer(host.client);
     const linkIndex = queryLink(host.client, UPLINK)!.linkIndex;
     this.links = [
       ...vtepsOf(host.client).map(({ link }) => link),
@@ -55,7 +52,7 @@ export class HostState {
     const links = this.#observer.links(this.links);
     const { tables } = this.#tablesOf(links);
     const lines = this.#linkLines(links);
-    for (const name of Object.keys(tables) as TableName[]) {
+    for (const name of TABLES) {
       const { words, layout } = tables[name];
       for (let at = 0; at < words.length; at += layout.words) {
         const row = [...words.subarray(at, at + layout.words)].map((word) => word.toString(16)).join(" ");
@@ -69,7 +66,7 @@ export class HostState {
   fingerprint(): string {
     const links = this.#observer.links(this.links);
     const { tables } = this.#tablesOf(links);
-    return [...this.#linkLines(links).sort(), ...(Object.values(tables) as Table[]).map(rowsHash)].join("\n");
+    return [...this.#linkLines(links).sort(), ...TABLES.map((name) => rowsHash(tables[name]))].join("\n");
   }
 
   #tablesOf(links: readonly (ObservedLink | undefined)[]): TableLook {

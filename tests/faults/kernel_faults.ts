@@ -1,4 +1,5 @@
 import { UPLINK } from "../../src/lab/host.ts";
+import { metricOf } from "../../src/backend/push_route.ts";
 import { addAddress, linkIndexOf, type Placement } from "../../src/lab/wiring.ts";
 import {
   type Address,
@@ -8,6 +9,7 @@ import {
   formatPrefix,
   type Mac,
 } from "../../src/model/address.ts";
+import { RTPROT_LODEN } from "../../src/netlink/route.ts";
 import { vtepOf } from "../double/overlay_state.ts";
 import {
   changeUplink,
@@ -30,19 +32,6 @@ export const TABLE_FAULTS: readonly Fault[] = [
   { name: "a route is deleted", reach: "peer", isSingle: true, make: deleteRows("routes", "peer") },
   { name: "all routes are deleted", reach: "family", make: deleteRows("routes", "all") },
   { name: "a route is replaced by one to a wrong next hop", reach: "peer", make: misleadRoute },
-  {
-    name: "a next hop is deleted, and its route with it",
-    reach: "peer",
-    isSingle: true,
-    family: AF_INET,
-    make: deleteRows("nextHops", "peer"),
-  },
-  {
-    name: "all next hops are deleted",
-    reach: "family",
-    family: AF_INET,
-    make: deleteRows("nextHops", "all"),
-  },
   {
     name: "a neighbour is deleted",
     reach: "peer",
@@ -213,6 +202,10 @@ async function misleadRoute(site: FaultSite): Promise<void> {
     formatAddress(nobody),
     "dev",
     UPLINK,
+    "proto",
+    String(RTPROT_LODEN),
+    "metric",
+    String(metricOf(subnet)),
   );
 }
 

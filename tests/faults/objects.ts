@@ -1,6 +1,6 @@
 import { UPLINK } from "../../src/lab/host.ts";
 import { type Address, AF_INET, familyOf, type Mac } from "../../src/model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, readAddress, ROUTE } from "../../src/model/rows.ts";
+import { FDB, NEIGHBOUR, readAddress, ROUTE } from "../../src/model/rows.ts";
 import type { Family } from "../../src/model/address.ts";
 import {
   addAddress,
@@ -12,7 +12,6 @@ import {
 import { encodeAddressDeletion } from "../../src/netlink/address.ts";
 import { encodeLinkDeletion, type LinkChange } from "../../src/netlink/link.ts";
 import { encodeFdbDeletion, encodeNeighbourDeletion } from "../../src/netlink/neighbour.ts";
-import { encodeNextHopDeletion } from "../../src/netlink/next_hop.ts";
 import { encodeRouteDeletion } from "../../src/netlink/route.ts";
 import type { TableName } from "../../src/reconcile/plan.ts";
 import { plugInto } from "../double/overlay_card.ts";
@@ -22,7 +21,6 @@ import type { FaultSite } from "./site.ts";
 const DELETIONS = {
   neighbours: encodeNeighbourDeletion,
   fdb: encodeFdbDeletion,
-  nextHops: encodeNextHopDeletion,
   routes: encodeRouteDeletion,
 } as const;
 
@@ -70,8 +68,6 @@ function isMeant(
       return words[at + ROUTE.family] === family && isFor(ROUTE.destination, subnet);
     case "neighbours":
       return words[at + NEIGHBOUR.family] === family && isFor(NEIGHBOUR.address, subnet);
-    case "nextHops":
-      return family === AF_INET && (which === "all" || words[at + NEXT_HOP.id] === subnet);
     case "fdb":
       return words[at + FDB.slot] === state.vtepSlot(family) &&
         isFor(FDB.underlayAddress, peer.underlayAddresses[index]!);

@@ -31,14 +31,13 @@ const NETWORKS = {
 } as const;
 const TABLES = {
   "vxlan": {
-    [AF_INET]: ["routes", "nextHops", "neighbours", "fdb"],
+    [AF_INET]: ["routes", "neighbours", "fdb"],
     [AF_INET6]: ["routes", "neighbours", "fdb"],
   },
-  "host-gw": { [AF_INET]: ["routes", "nextHops"], [AF_INET6]: ["routes"] },
+  "host-gw": { [AF_INET]: ["routes"], [AF_INET6]: ["routes"] },
 } as const satisfies Record<string, Record<Family, readonly TableName[]>>;
 const OBJECTS: Readonly<Record<TableName, string>> = {
   routes: "a route is deleted",
-  nextHops: "a next hop is deleted, and its route with it",
   neighbours: "a neighbour is deleted",
   fdb: "an FDB entry is deleted",
 };

@@ -16,10 +16,10 @@ import {
   FDB,
   FDB_FOREIGN_TRAIT,
   NEIGHBOUR,
-  NEXT_HOP,
   readAddress,
   readMac,
   ROUTE,
+  ROUTE_BY_OBJECT,
   ROUTE_FOREIGN_TRAIT,
   ROUTE_ONLINK,
   writeAddress,
@@ -110,7 +110,6 @@ const FIELD_WORDS: Record<string, number> = {
 
 const layouts: [name: string, layout: Record<string, number>, key: string[]][] = [
   ["ROUTE", ROUTE, ["family", "destination", "length", "metric"]],
-  ["NEXT_HOP", NEXT_HOP, ["id"]],
   ["NEIGHBOUR", NEIGHBOUR, ["slot", "family", "address"]],
   ["FDB", FDB, ["slot", "mac"]],
 ];
@@ -128,7 +127,6 @@ for (const [name, { words, keyWords, ...fields }, key] of layouts) {
 
 const pairs: [name: string, layout: Record<string, number>, address: string][] = [
   ["ROUTE", ROUTE, "destination"],
-  ["NEXT_HOP", NEXT_HOP, "gateway"],
   ["NEIGHBOUR", NEIGHBOUR, "address"],
   ["FDB", FDB, "underlayAddress"],
 ];
@@ -141,8 +139,9 @@ for (const [name, layout, address] of pairs) {
 
 Deno.test("traits of routes and FDB entries lie outside what the kernel's own bits take", () => {
   const kernelBits = 0x00ff_ffff; // protocol, scope and type, a byte each
-  assertEquals([ROUTE_ONLINK & kernelBits, ROUTE_FOREIGN_TRAIT & kernelBits], [0, 0]);
-  assertEquals(ROUTE_ONLINK & ROUTE_FOREIGN_TRAIT, 0);
+  const traits = [ROUTE_ONLINK, ROUTE_FOREIGN_TRAIT, ROUTE_BY_OBJECT];
+  assertEquals(traits.map((trait) => trait & kernelBits), [0, 0, 0]);
+  assertEquals(traits.reduce((all, trait) => all | trait), traits.reduce((sum, trait) => sum + trait));
   assertEquals(FDB_FOREIGN_TRAIT & 0xffff, 0); // ndm_state has 16 bits
 });
 

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import { decodeAddress } from "../../src/netlink/address.ts";
 import { DumpInterruptedError, NetlinkClient, type WriteRequest } from "../../src/netlink/client.ts";
@@ -52,8 +52,8 @@ function decodeAll(bytes: Uint8Array, length: number): string {
   const said: string[] = [];
   const message = new MessageReader(bytes);
   const attributes = new AttributeReader(message.view);
-  const tables = [new Table(ROUTE, 4), new Table(NEXT_HOP, 4), new Table(NEIGHBOUR, 4), new Table(FDB, 4)];
-  const [routes, nextHops, neighbours, fdb] = tables as [Table, Table, Table, Table];
+  const tables = [new Table(ROUTE, 4), new Table(NEIGHBOUR, 4), new Table(FDB, 4)];
+  const [routes, neighbours, fdb] = tables as [Table, Table, Table];
   const attempt = (decode: () => unknown) => {
     try {
       const value = decode();
@@ -71,8 +71,8 @@ function decodeAll(bytes: Uint8Array, length: number): string {
       attempt(() => decodeAddress(message));
       attempt(() => decodeDefaultRoute(message));
       attempt(() => decodeRouteLookup(message));
-      attempt(() => decodeRoute(message, attributes, slots, 0, routes));
-      attempt(() => decodeNextHop(message, attributes, slots, nextHops));
+      attempt(() => decodeRoute(message, attributes, slots, routes));
+      attempt(() => decodeNextHop(message));
       attempt(() => decodeNeighbour(message, attributes, slots, neighbours));
       attempt(() => decodeFdbEntry(message, attributes, slots, fdb));
     }

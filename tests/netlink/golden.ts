@@ -4,8 +4,8 @@ import {
   FDB,
   FDB_FOREIGN_TRAIT,
   NEIGHBOUR,
-  NEXT_HOP,
   ROUTE,
+  ROUTE_BY_OBJECT,
   ROUTE_FOREIGN_TRAIT,
   ROUTE_ONLINK,
   writeFamilyAddress,
@@ -128,7 +128,8 @@ export interface RouteText {
   readonly to: string;
   readonly slot?: number;
   readonly via?: string;
-  readonly nextHopId?: number;
+  /** The next-hop object that it leaves by. */
+  readonly objectId?: number;
   readonly metric?: number;
   readonly mtuBytes?: number;
   readonly protocol?: number;
@@ -149,46 +150,18 @@ export function routeTable(rows: readonly RouteText[]): Table {
     writeFamilyAddress(words, at, prefix.address);
     words[at + ROUTE.length] = prefix.length;
     words[at + ROUTE.slot] = row.slot ?? 0;
-    words[at + ROUTE.nextHopId] = row.nextHopId ?? 0;
     words[at + ROUTE.metric] = row.metric ?? 0;
     words[at + ROUTE.mtuBytes] = row.mtuBytes ?? 0;
     words[at + ROUTE.traits] = (row.protocol ?? 76) | (row.scope ?? 0) << 8 | (row.type ?? 1) << 16 |
-      (row.onlink ? ROUTE_ONLINK : 0) | (row.isForeign ? ROUTE_FOREIGN_TRAIT : 0);
+      (row.onlink ? ROUTE_ONLINK : 0) | (row.isForeign ? ROUTE_FOREIGN_TRAIT : 0) |
+      (row.objectId === undefined ? 0 : ROUTE_BY_OBJECT);
+    words[at + ROUTE.gateway] = row.objectId ?? 0;
     if (row.via !== undefined) {
       // The family before a gateway is not kept: it is the destination's.
       const gateway = new Uint32Array(5);
       writeFamilyAddress(gateway, 0, parseAddress(row.via));
       words.set(gateway.subarray(1), at + ROUTE.gateway);
     }
-  }
-  return table;
-}
-
-/** A next hop in words that a person reads; see `NEXT_HOP`. */
-export interface NextHopText {
-  readonly id: number;
-  readonly via?: string;
-  readonly slot?: number;
-  readonly protocol?: number;
-  readonly onlink?: boolean;
-  readonly isForeign?: boolean;
-}
-
-/** A table of next hops from text. */
-export function nextHopTable(rows: readonly NextHopText[]): Table {
-  const table = new Table(NEXT_HOP);
-  for (const row of rows) {
-    const at = table.push();
-    const words = table.storage;
-    const gateway = new Uint32Array(5);
-    if (row.via === undefined) gateway[0] = 2;
-    else writeFamilyAddress(gateway, 0, parseAddress(row.via));
-    words[at] = row.id;
-    words[at + NEXT_HOP.family] = gateway[0]!;
-    words[at + NEXT_HOP.slot] = row.slot ?? 0;
-    words.set(gateway.subarray(1), at + NEXT_HOP.gateway);
-    words[at + NEXT_HOP.traits] = (row.protocol ?? 76) | (row.onlink ? ROUTE_ONLINK : 0) |
-      (row.isForeign ? ROUTE_FOREIGN_TRAIT : 0);
   }
   return table;
 }

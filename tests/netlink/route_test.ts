@@ -5,6 +5,7 @@ import { LinkSlots } from "../../src/netlink/link_slots.ts";
 import type { MessageWriter } from "../../src/netlink/message.ts";
 import {
   decodeRoute,
+  encodeNewRoute,
   encodeRoute,
   encodeRouteDeletion,
   encodeRouteDump,
@@ -16,7 +17,6 @@ import { CAPTURES } from "./captures.ts";
 import {
   eachMessage,
   fromHex,
-  nextHopTable,
   type RequestCase,
   routeTable,
   type RouteText,
@@ -104,7 +104,7 @@ const requests: RequestCase[] = [
   {
     command: "ip route replace 10.244.5.0/24 nhid 1275068417 proto 76",
     wire: "2c00000018000505ecd7036b0000000002180000fe4c000100000000080001000af4050008001e000100004c",
-    write: written(encodeRoute, { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 }),
+    write: written(encodeRoute, { to: "10.244.5.0/24", objectId: NEXT_HOP_4 }),
   },
   {
     command: "ip -6 route replace fd00:10:244:5::/64 nhid 1275068418 proto 76",
@@ -112,7 +112,7 @@ const requests: RequestCase[] = [
       3800000018000505ecd7036b000000000a400000fe4c00010000000014000100fd0000100244000500000000000000000800
       1e000200004c
     `,
-    write: written(encodeRoute, { to: "fd00:10:244:5::/64", nextHopId: NEXT_HOP_6 }),
+    write: written(encodeRoute, { to: "fd00:10:244:5::/64", objectId: NEXT_HOP_6 }),
   },
   {
     command: "ip route del 10.244.2.0/24 via 10.244.2.0 dev flannel.1 proto 76",
@@ -150,7 +150,7 @@ const requests: RequestCase[] = [
   {
     command: "ip route del 10.244.5.0/24 nhid 1275068417 proto 76",
     wire: "2c00000019000500edd7036b0000000002180000fe4cff0000000000080001000af4050008001e000100004c",
-    write: written(encodeRouteDeletion, { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 }),
+    write: written(encodeRouteDeletion, { to: "10.244.5.0/24", objectId: NEXT_HOP_4 }),
     differs: { why: "iproute2 leaves the type open", replace: { header: "02180000fe4cff0100000000" } },
   },
   {
@@ -195,13 +195,13 @@ const decoded: [capture: keyof typeof CAPTURES, protocol: number, why: string, r
   ["ipv4RoutesOfOneLink", 0, "the kernel left out other links", [
     { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
     { to: "10.244.3.0/24", via: "10.244.3.0", onlink: true, protocol: RTPROT_BOOT },
-    { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 },
+    { to: "10.244.5.0/24", objectId: NEXT_HOP_4 },
     { to: "10.244.6.0/24", scope: LINK, protocol: RTPROT_BOOT, isForeign: true },
   ]],
   ["ipv4Routes", RTPROT_LODEN, "over whichever link", [
     { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
     ROW_4,
-    { to: "10.244.5.0/24", nextHopId: NEXT_HOP_4 },
+    { to: "10.244.5.0/24", objectId: NEXT_HOP_4 },
   ]],
   ["ipv4Routes", RTPROT_BOOT, "a metric that Loden never sets or several next hops make a route foreign", [
     { to: "10.244.3.0/24", via: "10.244.3.0", onlink: true, protocol: RTPROT_BOOT },
@@ -220,7 +220,7 @@ const decoded: [capture: keyof typeof CAPTURES, protocol: number, why: string, r
   ["ipv6Routes", RTPROT_LODEN, "metric 1024 is the kernel's, and preference and cache are nothing foreign", [
     { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", onlink: true, metric: 1024 },
     { to: "fd00:10:244:4::/64", via: "2001:db8::7", slot: 1, metric: 100, mtuBytes: 1400 },
-    { to: "fd00:10:244:5::/64", nextHopId: NEXT_HOP_6, metric: 1024 },
+    { to: "fd00:10:244:5::/64", objectId: NEXT_HOP_6, metric: 1024 },
   ]],
 ];
 
@@ -228,32 +228,44 @@ for (const [capture, protocol, why, rows] of decoded) {
   Deno.test(`decodeRoute() reads the routes of protocol ${protocol} from capture ${capture}: ${why}`, () => {
     const table = new Table(ROUTE, 1);
     const slots = new LinkSlots(LINK_INDEXES);
-    eachMessage(
-      fromHex(CAPTURES[capture]),
-      (message, attributes) => decodeRoute(message, attributes, slots, protocol, table),
-    );
+    eachMessage(fromHex(CAPTURES[capture]), (message, attributes) => {
+      if (decodeRoute(message, attributes, slots, table) === undefined) return;
+      const traits = table.storage[(table.count - 1) * ROUTE.words + ROUTE.traits]!;
+      if (protocol !== 0 && (traits & 0xff) !== protocol) table.pop();
+    });
     assertEquals(table.words, routeTable(rows).words);
   });
 }
 
-Deno.test("decodeRoute() finds the link of a route where only its next hop knows it", () => {
+Deno.test("decodeRoute() reads a route whose link only its next-hop object knows, as one over none", () => {
   // Without RTA_GATEWAY and RTA_OIF, as with the sysctl nexthop_compat_mode off.
   const route =
     "3400000018000200ecd7036b0000000002180000fe4c00010000000008000f00fe000000080001000af4050008001e000100004c";
-  for (
-    const [nextHops, slot] of [
-      [[{ id: NEXT_HOP_4, via: "192.0.2.7", slot: 1 }], 1],
-      [[{ id: 8, via: "192.0.2.7", slot: 1 }], NO_SLOT],
-    ] as const
-  ) {
+  const table = new Table(ROUTE, 1);
+  const returned: unknown[] = [];
+  eachMessage(
+    fromHex(route),
+    (message, attributes) =>
+      returned.push(decodeRoute(message, attributes, new LinkSlots(LINK_INDEXES), table)),
+  );
+  const expected = { to: "10.244.5.0/24", objectId: NEXT_HOP_4, slot: NO_SLOT };
+  assertEquals([returned, table.words], [[0], routeTable([expected]).words]);
+});
+
+Deno.test("decodeRoute() returns the kernel's index of the link, in whichever slot it is or in none", () => {
+  const indexesOf = (slots: LinkSlots) => {
+    const found = new Set<unknown>();
     const table = new Table(ROUTE, 1);
-    const slots = new LinkSlots(LINK_INDEXES, nextHopTable(nextHops));
     eachMessage(
-      fromHex(route),
-      (message, attributes) => decodeRoute(message, attributes, slots, RTPROT_LODEN, table),
+      fromHex(CAPTURES.ipv4Routes),
+      (message, attributes) => found.add(decodeRoute(message, attributes, slots, table)),
     );
-    assertEquals(table.words, routeTable([{ to: "10.244.5.0/24", nextHopId: NEXT_HOP_4, slot }]).words);
-  }
+    return found;
+  };
+  // A black hole is over no link; what ends the dump is no route.
+  const expected = new Set([5, 2, 0, undefined]);
+  assertEquals(indexesOf(new LinkSlots(LINK_INDEXES)), expected);
+  assertEquals(indexesOf(new LinkSlots([])), expected);
 });
 
 Deno.test("RTPROT_LODEN is what the captures call protocol 76", () => {

@@ -64,7 +64,7 @@ for (const { name, family, vtep } of BROKEN) {
       await host.netns.ip("address", "add", "2001:db8::1/64", "dev", "eth0", "nodad");
       const { state, faults } = vxlanBackend(
         { vni: 1, port: 8472, gbp: false, learning: false, directRouting: false },
-        { networks: NETWORKS, hasNextHopObjects: true },
+        { networks: NETWORKS },
       ).desire(
         {
           ...host.underlay,
@@ -84,7 +84,7 @@ for (const { name, family, vtep } of BROKEN) {
         const deps = host.deps([], transport);
         return reconcileOnce({ ...deps, desire: () => ({ ...deps.desire()!, state }) })!;
       };
-      const observer = new Observer(new NetlinkClient(host.transport), { hasNextHopObjects: true });
+      const observer = new Observer(new NetlinkClient(host.transport));
       const all = () => linesOf(observer, state);
       const others = () => all().filter((line) => !line.split(" ").includes(vtep));
 

@@ -16,7 +16,6 @@ import {
   RTM_NEWLINK,
 } from "../../src/netlink/link.ts";
 import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/netlink/neighbour.ts";
-import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP } from "../../src/netlink/next_hop.ts";
 import { RTM_DELROUTE, RTM_NEWROUTE } from "../../src/netlink/route.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import { failing, type Injection, recording, type RecordingTransport, SEAMS } from "../double/failing.ts";
@@ -28,9 +27,9 @@ const EBUSY = 16;
 const ERRNOS = [EBUSY, ENOBUFS, EINTR, EPERM, ENODEV, ENOMEM];
 
 const ROW_TYPES = [
-  ...[RTM_NEWNEIGH, RTM_DELNEIGH, RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEXTHOP, RTM_DELNEXTHOP],
+  ...[RTM_NEWNEIGH, RTM_DELNEIGH, RTM_NEWROUTE, RTM_DELROUTE],
 ];
-const DELETION_TYPES = [RTM_DELLINK, RTM_DELADDR, RTM_DELNEIGH, RTM_DELROUTE, RTM_DELNEXTHOP];
+const DELETION_TYPES = [RTM_DELLINK, RTM_DELADDR, RTM_DELNEIGH, RTM_DELROUTE];
 const LINK_TYPES = [RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR];
 
 /** What peers are called, and where they are: in the segment of this host or beyond a router. */
@@ -124,7 +123,7 @@ for (const { name: backend, leaseType, starts, options } of BACKENDS) {
         using libc = new Libc();
         await using host = await TestHost.open(libc, { family: family as Family, ...options });
         const client = new NetlinkClient(host.transport);
-        const observer = new Observer(client, { hasNextHopObjects: true });
+        const observer = new Observer(client);
         const { state } = host.deps(wanted).desire()!;
         const vtep = state.links.find((link): link is VxlanLink => link.kind === "vxlan");
         const lines = () => linesOf(observer, state);
@@ -224,9 +223,7 @@ function checkRest(
     assertEquals(wrong, onVtep, message);
   } else if (ROW_TYPES.includes(type!)) {
     if (seam === "request") assert(new Set(wrong.map((line) => owners.get(line))).size <= 1, message);
-    // A route can't be there without its next hop.
     const tables = new Set(wrong.map((line) => line.split(" ")[0]!));
-    if (type === RTM_NEWNEXTHOP) tables.delete("routes");
     assert(tables.size <= 1, message);
     // Where only the answer failed, the kernel has done it.
     if (seam === "receive" || seam === "answers") assertEquals(wrong, [], message);

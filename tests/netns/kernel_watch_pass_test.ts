@@ -83,9 +83,7 @@ for (const [name, family] of [["IPv4", 2], ["IPv6", 10]] as const) {
       using libc = new Libc();
       await using host = await TestHost.open(libc, { family });
       host.reconcile(remote("three peers"));
-      // In IPv4 the routes go with their next hops; ip(8) cannot flush those that have one.
-      if (family === 2) await host.netns.ip("nexthop", "flush", "dev", vtep);
-      else await host.netns.ip(version, "route", "flush", "dev", vtep, "proto", "76");
+      await host.netns.ip(version, "route", "flush", "dev", vtep, "proto", "76");
       await host.netns.ip(version, "neigh", "flush", "dev", vtep, "nud", "permanent");
       await using notifications = host.netns.openNotifications(libc);
       const { portId } = host.transport;

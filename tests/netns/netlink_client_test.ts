@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows, fail } from "@std/assert";
 import { AF_INET, formatAddress, type Ipv4, parseAddress } from "../../src/model/address.ts";
-import { NEIGHBOUR, NEXT_HOP } from "../../src/model/rows.ts";
+import { NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import { encodeAddress } from "../../src/netlink/address.ts";
 import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts";
@@ -10,11 +10,10 @@ import { LinkSlots } from "../../src/netlink/link_slots.ts";
 import { AttributeReader } from "../../src/netlink/attribute.ts";
 import { type MessageWriter } from "../../src/netlink/message.ts";
 import { encodeFdbEntry, encodeNeighbour } from "../../src/netlink/neighbour.ts";
-import { decodeNextHop, encodeNextHop, encodeNextHopDump } from "../../src/netlink/next_hop.ts";
-import { encodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";
+import { decodeRoute, encodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { counting, interrupting, losing, refusing } from "../double/refusing.ts";
-import { fdbTable, neighbourTable, nextHopTable, routeTable } from "../netlink/golden.ts";
+import { fdbTable, neighbourTable, routeTable } from "../netlink/golden.ts";
 import { Host, lines } from "./netlink_host.ts";
 
 const refusals: [action: string, message: string, write: (host: Host, vtep: number) => WriteRequest][] = [
@@ -30,7 +29,7 @@ const refusals: [action: string, message: string, write: (host: Host, vtep: numb
     "add route 10.244.2.0/24",
     'Cannot add route 10.244.2.0/24: EINVAL, "Nexthop id does not exist"',
     (_, vtep) => {
-      const { words } = routeTable([{ to: "10.244.2.0/24", nextHopId: 77 }]);
+      const { words } = routeTable([{ to: "10.244.2.0/24", objectId: 77 }]);
       return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
     },
   ],
@@ -40,14 +39,6 @@ const refusals: [action: string, message: string, write: (host: Host, vtep: numb
     (_, vtep) => {
       const { words } = routeTable([{ to: "fd00:10:244:2::/64", via: "2001:db8:9::1" }]);
       return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
-    },
-  ],
-  [
-    "set next hop 5",
-    'Cannot set next hop 5: ENETUNREACH, "Nexthop has invalid gateway"',
-    (_, vtep) => {
-      const { words } = nextHopTable([{ id: 5, via: "203.0.113.1" }]);
-      return (writer, sequence) => encodeNextHop(writer, sequence, words, 0, [vtep]);
     },
   ],
   [

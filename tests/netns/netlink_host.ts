@@ -1,5 +1,5 @@
 import { type Family, parseAddress, parseMac } from "../../src/model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import type { ObservedLink, VxlanLink } from "../../src/model/state.ts";
 import { type RowLayout, Table } from "../../src/model/table.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
@@ -21,7 +21,6 @@ import {
   encodeFdbDump,
   encodeNeighbourDump,
 } from "../../src/netlink/neighbour.ts";
-import { decodeNextHop, encodeNextHopDump } from "../../src/netlink/next_hop.ts";
 import { decodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 import { createUnderlayLink, linkIndexOf, TestNetns } from "../double/netns.ts";
@@ -102,20 +101,11 @@ export class Host implements AsyncDisposable {
   }
 
   routes(family: Family, linkIndex: number): Table {
-    const slots = new LinkSlots([linkIndex], this.nextHops(linkIndex));
+    const slots = new LinkSlots([linkIndex]);
     return this.#table(
       ROUTE,
       (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex),
-      (message, attributes, table) => decodeRoute(message, attributes, slots, 0, table),
-    );
-  }
-
-  nextHops(linkIndex: number): Table {
-    const slots = new LinkSlots([linkIndex]);
-    return this.#table(
-      NEXT_HOP,
-      (writer, sequence) => encodeNextHopDump(writer, sequence, linkIndex),
-      (message, attributes, table) => decodeNextHop(message, attributes, slots, table),
+      (message, attributes, table) => void decodeRoute(message, attributes, slots, table),
     );
   }
 

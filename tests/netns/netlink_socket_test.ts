@@ -44,8 +44,6 @@ const changes: [command: string, type: string, what: string][] = [
   ["ip neigh del 192.0.2.8 dev eth0", "29", "RTM_DELNEIGH"],
   ["bridge fdb add 0e:2a:00:00:00:02 dev flannel.1 dst 192.0.2.7", "28+7", "RTM_NEWNEIGH of AF_BRIDGE"],
   ["bridge fdb del 0e:2a:00:00:00:02 dev flannel.1 dst 192.0.2.7", "29+7", "RTM_DELNEIGH of AF_BRIDGE"],
-  ["ip nexthop add id 5 via 192.0.2.7 dev eth0", "104", "RTM_NEWNEXTHOP"],
-  ["ip nexthop del id 5", "105", "RTM_DELNEXTHOP"],
 ];
 
 Deno.test("a notification comes for every kind of change", async (test) => {

@@ -1,40 +1,46 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { AF_INET, AF_INET6, parseAddress } from "../../src/model/address.ts";
-import { ROUTE } from "../../src/model/rows.ts";
+import { NO_SLOT, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
-import { EINVAL, ESRCH, NetlinkError } from "../../src/netlink/errno.ts";
+import { EEXIST, EINVAL, ESRCH, NetlinkError } from "../../src/netlink/errno.ts";
 import {
   encodeFdbDeletion,
   encodeFdbEntry,
   encodeNeighbour,
   encodeNeighbourDeletion,
 } from "../../src/netlink/neighbour.ts";
-import { encodeNextHop, encodeNextHopDeletion } from "../../src/netlink/next_hop.ts";
-import { encodeRoute, encodeRouteDeletion, RTPROT_BOOT } from "../../src/netlink/route.ts";
-import { fdbTable, neighbourTable, nextHopTable, routeTable, type RouteText } from "../netlink/golden.ts";
+import type { NetlinkClient } from "../../src/netlink/client.ts";
+import {
+  decodeNextHop,
+  encodeNextHopDeletion,
+  encodeNextHopDump,
+  type NextHop,
+} from "../../src/netlink/next_hop.ts";
+import { encodeNewRoute, encodeRoute, encodeRouteDeletion, RTPROT_BOOT } from "../../src/netlink/route.ts";
+import { fdbTable, neighbourTable, routeTable, type RouteText } from "../netlink/golden.ts";
 import { Host, lines, sortedRows } from "./netlink_host.ts";
+
+const ROUTES_TO_ADD = [
+  ["IPv4", "10.244.2.0/24", "10.244.2.0", "192.0.2.9"],
+  ["IPv6", "fd00:10:244:2::/64", "fd00:10:244:9::", "2001:db8::9"],
+] as const;
 
 Deno.test("routes are added and replaced as asked, read back, and deleted exactly", async () => {
   await using host = await Host.open();
   const { netns } = host;
   const vtep = await host.createVtep();
   const linkIndexes = [vtep, host.underlayLinkIndex];
-  host.apply(
-    encodeNextHop,
-    nextHopTable([
-      { id: 0x4c000001, via: "10.244.5.0", onlink: true },
-      { id: 0x4c000002, via: "fd00:10:244:5::", onlink: true },
-    ]),
-    linkIndexes,
-  );
+  for (const [id, via] of [["1275068417", "10.244.5.0"], ["1275068418", "fd00:10:244:5::"]]) {
+    await netns.ip("nexthop", "add", "id", id!, "via", via!, "dev", "flannel.1", "onlink");
+  }
   const overlay: RouteText[] = [
     { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true },
     { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true, metric: 50, protocol: RTPROT_BOOT },
-    { to: "10.244.5.0/24", nextHopId: 0x4c000001 },
+    { to: "10.244.5.0/24", objectId: 0x4c000001 },
   ];
   const overlayV6: RouteText[] = [
     { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", onlink: true, metric: 1024 },
-    { to: "fd00:10:244:5::/64", nextHopId: 0x4c000002, metric: 1024 },
+    { to: "fd00:10:244:5::/64", objectId: 0x4c000002, metric: 1024 },
   ];
   const direct: RouteText[] = [
     { to: "10.244.4.0/24", via: "192.0.2.7", slot: 1, mtuBytes: 1400 },
@@ -64,11 +70,13 @@ Deno.test("routes are added and replaced as asked, read back, and deleted exactl
 
   // With the compatibility mode off, only the next hop says which link a route leaves by.
   await netns.writeSysctl("net/ipv4/nexthop_compat_mode", "0");
-  assertEquals(sortedRows(host.routes(AF_INET, vtep)), sortedRows(routeTable(overlay)));
-  assertEquals(sortedRows(host.routes(AF_INET6, vtep)), sortedRows(routeTable(overlayV6)));
+  const ofNoLink = (rows: RouteText[]) =>
+    sortedRows(routeTable(rows.map((row) => row.objectId === undefined ? row : { ...row, slot: NO_SLOT })));
+  assertEquals(sortedRows(host.routes(AF_INET, vtep)), ofNoLink(overlay));
+  assertEquals(sortedRows(host.routes(AF_INET6, vtep)), ofNoLink(overlayV6));
 
   // From a plain route to a next-hop object and back, in place.
-  const moved = routeTable([{ to: "10.244.2.0/24", nextHopId: 0x4c000001 }]);
+  const moved = routeTable([{ to: "10.244.2.0/24", objectId: 0x4c000001 }]);
   host.apply(encodeRoute, moved, linkIndexes);
   host.apply(encodeRoute, routeTable(overlay.slice(0, 1)), linkIndexes);
   await netns.writeSysctl("net/ipv4/nexthop_compat_mode", "1");
@@ -119,13 +127,13 @@ Deno.test("a route deletion takes neither another metric, another link, another 
     { to: "10.244.2.0/24", via: "10.244.2.0", slot: 1 },
     { to: "10.244.2.0/24", via: "10.244.2.0", protocol: RTPROT_BOOT },
     { to: "10.244.2.0/24", via: "10.244.2.1" },
-    { to: "10.244.2.0/24", nextHopId: 5 },
+    { to: "10.244.2.0/24", objectId: 5 },
     { to: "10.244.2.0/25", via: "10.244.2.0" },
     { to: "fd00::/64", via: "fd00::1", metric: 7 },
     { to: "fd00::/64", via: "fd00::1", slot: 1 },
     { to: "fd00::/64", via: "fd00::1", protocol: RTPROT_BOOT },
     { to: "fd00::/64", via: "fd00::2" },
-    { to: "fd00::/64", nextHopId: 5 },
+    { to: "fd00::/64", objectId: 5 },
   ];
   for (const other of others) {
     const error = assertThrows(
@@ -140,53 +148,71 @@ Deno.test("a route deletion takes neither another metric, another link, another 
       JSON.stringify(other),
     );
     // A next hop of an id that does not exist is its own refusal.
-    assertEquals(error.errno, other.nextHopId === undefined ? ESRCH : EINVAL);
+    assertEquals(error.errno, other.objectId === undefined ? ESRCH : EINVAL);
   }
   assertEquals(await netns.ip("route") + await netns.ip("-6", "route"), before);
 });
 
-Deno.test("next hops are set as asked, read back, and take their routes with them", async () => {
+/** All next hops that the kernel says it has. */
+function nextHopsOf(client: NetlinkClient): NextHop[] {
+  const nextHops: NextHop[] = [];
+  client.dump("read next hops", encodeNextHopDump, () => nextHops.length = 0, (message) => {
+    const nextHop = decodeNextHop(message);
+    if (nextHop !== undefined) nextHops.push(nextHop);
+  });
+  return nextHops;
+}
+
+Deno.test("next hops are read back with who made them, and take their routes with them", async () => {
   await using host = await Host.open();
-  const { netns } = host;
-  const vtep = await host.createVtep();
-  const linkIndexes = [vtep, host.underlayLinkIndex];
-  const nextHops = nextHopTable([
-    { id: 0x4c000001, via: "10.244.2.0", onlink: true },
-    { id: 0x4c000002, via: "fd00:10:244:2::", onlink: true },
-    { id: 0x4c000003, via: "192.0.2.7", slot: 1 },
-  ]);
-  host.apply(encodeNextHop, nextHops, linkIndexes);
-  host.apply(encodeNextHop, nextHops, linkIndexes);
-  await netns.ip("nexthop", "add", "id", "9", "dev", "flannel.1", "proto", "boot");
-  await netns.ip("nexthop", "add", "id", "10", "group", "9");
-  const shown = async () => lines(await netns.ip("nexthop", "show"));
-  assertEquals(
-    await shown(),
-    [
-      "id 10 group 9",
-      "id 1275068417 via 10.244.2.0 dev flannel.1 scope link proto 76 onlink",
-      "id 1275068418 via fd00:10:244:2:: dev flannel.1 scope link proto 76 onlink",
-      "id 1275068419 via 192.0.2.7 dev eth0 scope link proto 76",
-      "id 9 dev flannel.1 scope host proto boot",
-    ].sort(),
-  );
-  assertEquals(
-    sortedRows(host.nextHops(vtep)),
-    sortedRows(nextHopTable([
-      { id: 0x4c000001, via: "10.244.2.0", onlink: true },
-      { id: 0x4c000002, via: "fd00:10:244:2::", onlink: true },
-      { id: 9, protocol: RTPROT_BOOT },
-    ])),
-  );
-  await netns.ip("route", "add", "10.244.2.0/24", "nhid", String(0x4c000001));
-  host.apply(
-    (writer, sequence, words, at) => encodeNextHopDeletion(writer, sequence, words, at),
-    nextHopTable([{ id: 0x4c000001 }]),
-    linkIndexes,
-  );
-  assertEquals((await shown()).length, 4);
+  const { client, netns } = host;
+  await host.createVtep();
+  const objects = [
+    ["7", "blackhole"],
+    ["9", "dev", "flannel.1", "proto", "boot"],
+    ["10", "group", "9"],
+    ["1275068417", "via", "10.244.2.0", "dev", "flannel.1", "onlink", "proto", "76"],
+    ["1275068418", "via", "fd00:10:244:2::", "dev", "flannel.1", "onlink", "proto", "76"],
+  ];
+  for (const object of objects) await netns.ip("nexthop", "add", "id", ...object);
+  const expected = [
+    { id: 7, protocol: 0 },
+    { id: 9, protocol: RTPROT_BOOT },
+    { id: 10, protocol: 0 },
+    { id: 1275068417, protocol: 76 },
+    { id: 1275068418, protocol: 76 },
+  ];
+  assertEquals(nextHopsOf(client), expected);
+  await netns.ip("route", "add", "10.244.2.0/24", "nhid", "1275068417");
+  client.request("delete", (writer, sequence) => encodeNextHopDeletion(writer, sequence, 1275068417));
+  assertEquals(nextHopsOf(client), expected.filter(({ id }) => id !== 1275068417));
   assertEquals(lines(await netns.ip("route", "show", "10.244.2.0/24")), []);
 });
+
+for (const [family, to, via, other] of ROUTES_TO_ADD) {
+  Deno.test(`encodeNewRoute() adds a route in ${family}, and leaves alone whatever has its place`, async () => {
+    await using host = await Host.open();
+    const { client, netns } = host;
+    const linkIndexes = [await host.createVtep(), host.underlayLinkIndex];
+    const version = family === "IPv4" ? "-4" : "-6";
+    const route: RouteText = { to, via, onlink: true, metric: 3 };
+    const add = (row: RouteText) =>
+      client.request(
+        "add route",
+        (writer, sequence) => encodeNewRoute(writer, sequence, routeTable([row]).words, 0, linkIndexes),
+      );
+    const shown = () => netns.ip(version, "route", "show", to);
+    await netns.ip(version, "route", "add", to, "via", other, "metric", "3");
+    const before = await shown();
+    assertEquals(assertThrows(() => add(route), NetlinkError).errno, EEXIST);
+    assertEquals(await shown(), before);
+    add({ ...route, metric: 4 });
+    const both = await shown();
+    assertEquals([both.includes(before.trim()), both.trim().split("\n").length], [true, 2]);
+    assertEquals(assertThrows(() => add({ ...route, metric: 4 }), NetlinkError).errno, EEXIST);
+    assertEquals(await shown(), both);
+  });
+}
 
 Deno.test("neighbours are set as asked, read back, and deleted alone", async () => {
   await using host = await Host.open();

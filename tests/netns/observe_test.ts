@@ -1,5 +1,4 @@
-import { assertEquals, assertGreater, assertThrows } from "@std/assert";
-import type { StateTables } from "../../src/model/state.ts";
+import { assertEquals, assertThrows } from "@std/assert";
 import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts";
 import { Libc } from "../../src/netlink/ffi.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
@@ -7,19 +6,20 @@ import { describeRow } from "../../src/reconcile/apply.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import { reconcileOnce } from "../../src/reconcile/reconciler.ts";
 import { counting, interrupting } from "../double/refusing.ts";
+import { TABLES } from "../double/overlay_state.ts";
 import { TestHost } from "../double/test_host.ts";
 import { scenarios } from "../scenarios.ts";
 
 const BUSY = scenarios(2).find(({ name }) => name === "three peers")!.remote;
 
 /** What an observer of `host` reads of the tables, a line a row. */
-function look(host: TestHost, transport: NetlinkTransport, hasNextHopObjects = true): string[] {
+function look(host: TestHost, transport: NetlinkTransport): string[] {
   const { state } = host.deps(BUSY).desire()!;
   const { links } = state;
-  const observer = new Observer(new NetlinkClient(transport), { hasNextHopObjects });
+  const observer = new Observer(new NetlinkClient(transport));
   const linkIndexes = observer.links(links).map((link) => link?.linkIndex ?? 0);
   const tables = observer.tables(state, linkIndexes);
-  return (Object.keys(tables) as (keyof StateTables)[]).flatMap((name) => {
+  return TABLES.flatMap((name) => {
     const { words, count, layout } = tables[name];
     return Array.from({ length: count }, (_, row) => describeRow(name, words, row * layout.words, links));
   }).sort();
@@ -30,7 +30,7 @@ Deno.test("Observer reads a table once that changed under it, and keeps nothing 
   await using host = await TestHost.open(libc);
   host.reconcile(BUSY);
   const settled = look(host, host.transport);
-  assertEquals(settled.length, 12);
+  assertEquals(settled.length, 9);
   for (const times of [1, 2, 5]) assertEquals(look(host, interrupting(host.transport, times)), settled);
 });
 
@@ -39,7 +39,7 @@ Deno.test("Observer gives up on a table that changes under every look", async ()
   await using host = await TestHost.open(libc);
   host.reconcile(BUSY);
   assertThrows(() => look(host, interrupting(host.transport, 100)), DumpInterruptedError);
-  assertEquals(look(host, host.transport).length, 12);
+  assertEquals(look(host, host.transport).length, 9);
 });
 
 Deno.test("Observer looks for what is ours elsewhere, and not on a link that is not there", async () => {
@@ -47,17 +47,7 @@ Deno.test("Observer looks for what is ours elsewhere, and not on a link that is 
   await using host = await TestHost.open(libc);
   const counted = counting(host.transport);
   assertEquals(look(host, counted), []);
-  assertEquals([counted.dumps, counted.queries, counted.writes], [2, 1, 0]);
-});
-
-Deno.test("Observer does not ask for next hops where the kernel has none", async () => {
-  using libc = new Libc();
-  await using host = await TestHost.open(libc);
-  host.reconcile(BUSY);
-  const [having, without] = [counting(host.transport), counting(host.transport)];
-  assertGreater(look(host, having).filter((line) => line.startsWith("next hop")).length, 0);
-  assertEquals(look(host, without, false).filter((line) => line.startsWith("next hop")), []);
-  assertEquals(without.dumps, having.dumps - 1);
+  assertEquals([counted.dumps, counted.queries, counted.writes], [1, 1, 0]);
 });
 
 Deno.test("Observer.linkIndexes are those of the last look, so that a link that is gone is nobody's", async () => {
@@ -65,7 +55,7 @@ Deno.test("Observer.linkIndexes are those of the last look, so that a link that 
   await using host = await TestHost.open(libc);
   host.reconcile(BUSY);
   const { links } = host.deps([]).desire()!.state;
-  const observer = new Observer(new NetlinkClient(host.transport), { hasNextHopObjects: true });
+  const observer = new Observer(new NetlinkClient(host.transport));
   assertEquals(observer.linkIndexes, []);
   const [vtep] = observer.links(links);
   assertEquals(observer.linkIndexes, [vtep!.linkIndex]);

@@ -15,7 +15,7 @@ import {
 import { applyLinkStep, applyTableStep, describeRow } from "../../src/reconcile/apply.ts";
 import type { LinkStep, TableName, TableStep } from "../../src/reconcile/plan.ts";
 import { Failures } from "../../src/reconcile/report.ts";
-import { fdbTable, neighbourTable, nextHopTable, routeTable } from "../netlink/golden.ts";
+import { fdbTable, neighbourTable, routeTable } from "../netlink/golden.ts";
 import { answering } from "./answering.ts";
 import { UNDERLAY, VTEP } from "./desired.ts";
 
@@ -36,7 +36,6 @@ const rows: [table: TableName, rows: Table, text: string][] = [
   ["fdb", fdbTable([{ mac: MAC, to: "192.0.2.2" }]), `FDB entry ${MAC} dst 192.0.2.2 dev flannel.1`],
   ["fdb", fdbTable([{ mac: MAC, to: "2001:db8::2" }]), `FDB entry ${MAC} dst 2001:db8::2 dev flannel.1`],
   ["fdb", fdbTable([{ mac: MAC }]), `FDB entry ${MAC} dst none dev flannel.1`],
-  ["nextHops", nextHopTable([{ id: 7, via: "10.244.2.0" }]), "next hop id 7 via 10.244.2.0 dev flannel.1"],
   ["routes", routeTable([{ to: "10.244.2.0/24" }]), "route 10.244.2.0/24 dev flannel.1"],
   ["routes", routeTable([{ to: "fd00:10:244:2::/64", slot: 1 }]), "route fd00:10:244:2::/64 dev eth0"],
 ];
@@ -78,7 +77,6 @@ function sample(): [TableName, Table][] {
       neighbourTable([{ address: "10.244.2.0", mac: MAC }, { address: "10.244.3.0", mac: MAC }]),
     ],
     ["fdb", fdbTable([{ mac: MAC, to: "192.0.2.2" }, { mac: "0e:2a:00:00:00:0b", to: "192.0.2.3" }])],
-    ["nextHops", nextHopTable([{ id: 7, via: "10.244.2.0" }, { id: 8, via: "10.244.3.0" }])],
     ["routes", routeTable([{ to: "10.244.2.0/24" }, { to: "10.244.3.0/24" }])],
   ];
 }

@@ -1,6 +1,12 @@
 import { type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
-import type { DesiredLink, DesiredState, StateTables, VxlanLink } from "../../src/model/state.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
+import type {
+  DesiredLink,
+  DesiredState,
+  ObservedTables,
+  StateTables,
+  VxlanLink,
+} from "../../src/model/state.ts";
 import { Table } from "../../src/model/table.ts";
 
 /** A VTEP of each family. */
@@ -28,12 +34,11 @@ export const UNDERLAY: DesiredLink = { kind: "underlay", name: "eth0", linkIndex
 export const OWN = "10.244.1.0/32";
 export const OWN6 = "fd00:10:244:1::/128";
 
-/** Four empty tables. */
+/** Empty tables. */
 export function noTables(): StateTables {
   return {
     neighbours: new Table(NEIGHBOUR),
     fdb: new Table(FDB),
-    nextHops: new Table(NEXT_HOP),
     routes: new Table(ROUTE),
   };
 }

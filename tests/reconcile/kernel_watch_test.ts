@@ -3,7 +3,6 @@ import { MESSAGE_HEADER_BYTES, MessageWriter } from "../../src/netlink/message.t
 import { RTM_DELLINK, RTM_NEWLINK } from "../../src/netlink/link.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../../src/netlink/address.ts";
 import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/netlink/neighbour.ts";
-import { RTM_DELNEXTHOP, RTM_NEWNEXTHOP } from "../../src/netlink/next_hop.ts";
 import { RTM_DELROUTE, RTM_NEWROUTE } from "../../src/netlink/route.ts";
 import { routeTable } from "../netlink/golden.ts";
 import type { NotificationSocket } from "../../src/netlink/socket.ts";
@@ -23,8 +22,6 @@ const IFLA_MASTER = 10;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_MULTIPATH = 9;
-const NHA_OIF = 5;
-const NHA_BLACKHOLE = 4;
 /** `RTM_NEWRULE`: nothing that the watch asked for. */
 const RTM_NEWRULE = 32;
 const RTM_NEWNETCONF = 80;
@@ -82,8 +79,6 @@ const defaultRoute = (type: number, linkIndex: number) => {
 };
 const setting = (linkIndex: number) =>
   notification(RTM_NEWNETCONF, 4, 0, (writer) => writer.attributeU32(NETCONFA_IFINDEX, linkIndex));
-const nextHop = (type: number, linkIndex: number) =>
-  notification(type, 8, 0, (writer) => writer.attributeU32(NHA_OIF, linkIndex));
 
 /** Says what it is told to, then ends the watch. */
 function scripted(datagrams: Datagram[], controller: AbortController): NotificationSocket {
@@ -163,15 +158,6 @@ const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: 
   ],
   ["there is another default route, by whatever link", defaultRoute(RTM_NEWROUTE, THEIRS), 1, 1],
   ["a default route is gone", defaultRoute(RTM_DELROUTE, THEIRS), 1, 1],
-  ["a next hop on our link is new", nextHop(RTM_NEWNEXTHOP, OURS), 1, 0],
-  ["a next hop on our link is gone", nextHop(RTM_DELNEXTHOP, OURS), 1, 0],
-  ["a next hop on somebody else's link is gone", nextHop(RTM_DELNEXTHOP, THEIRS), 0, 0],
-  [
-    "a next hop without a link is new",
-    notification(RTM_NEWNEXTHOP, 8, 0, (writer) => writer.attributeFlag(NHA_BLACKHOLE)),
-    1,
-    0,
-  ],
   ["something happened that nobody asked for", notification(RTM_NEWRULE, 12, OURS), 0, 0],
   ["notifications were lost", LOST, 1, 1],
 ];

@@ -1,15 +1,14 @@
 import { assertEquals } from "@std/assert";
-import { type Ipv4, parseAddress } from "../../src/model/address.ts";
 import { NO_SLOT } from "../../src/model/rows.ts";
-import type { DesiredState, StateTables } from "../../src/model/state.ts";
+import type { DesiredState, ObservedTables, StateTables } from "../../src/model/state.ts";
+import type { Table } from "../../src/model/table.ts";
+import { findForeign } from "../../src/reconcile/foreign_routes.ts";
 import { planTables } from "../../src/reconcile/plan.ts";
-import { fdbTable, neighbourTable, nextHopTable, routeTable, type RouteText } from "../netlink/golden.ts";
+import { fdbTable, neighbourTable, routeTable, type RouteText } from "../netlink/golden.ts";
 import { desired, noTables, OWN, VTEP } from "./desired.ts";
 
 const RTPROT_KERNEL = 2;
-const RTPROT_BOOT = 3;
 const RTPROT_STATIC = 4;
-const RTPROT_LODEN = 76;
 
 /** What one peer takes, `third` in the third octet of its subnet. */
 function peer(third: number, mac: string): StateTables {
@@ -17,13 +16,19 @@ function peer(third: number, mac: string): StateTables {
   return {
     neighbours: neighbourTable([{ address: gateway, mac }]),
     fdb: fdbTable([{ mac, to: `192.0.2.${third}` }]),
-    nextHops: nextHopTable([{ id: 0x0af40000 + third * 256, via: gateway, onlink: true }]),
-    routes: routeTable([{ to: `${gateway}/24`, nextHopId: 0x0af40000 + third * 256 }]),
+    routes: routeTable([{ to: `${gateway}/24`, via: gateway, onlink: true, metric: third + 1 }]),
   };
 }
 
-function steps(state: DesiredState, found: StateTables): string[] {
-  return planTables(state, found).map(({ table, operation, rows, indices }) => {
+function steps(
+  state: DesiredState,
+  tables: StateTables,
+  foreignRoutes: Table = routeTable([]),
+  takesForeign = false,
+): string[] {
+  const found: ObservedTables = { ...tables, foreignRoutes };
+  const foreign = findForeign(state.routes, foreignRoutes);
+  return planTables(state, found, { foreign, takesForeign }).map(({ table, operation, rows, indices }) => {
     const side = rows === state[table] ? "desired" : rows === found[table] ? "observed" : "neither";
     return `${operation} ${table} ${side} ${[...indices]}`;
   });
@@ -34,10 +39,8 @@ Deno.test("planTables() adds what a route needs before it, and deletes the other
   assertEquals(steps(wanted, peer(3, "0e:2a:00:00:00:0b")), [
     "add neighbours desired 0",
     "add fdb desired 0",
-    "add nextHops desired 0",
     "add routes desired 0",
     "delete routes observed 0",
-    "delete nextHops observed 0",
     "delete fdb observed 0",
     "delete neighbours observed 0",
   ]);
@@ -47,7 +50,7 @@ Deno.test("planTables() replaces in place what has another value, and never dele
   const wanted = desired(VTEP, OWN, {
     ...peer(2, "0e:2a:00:00:00:0a"),
     fdb: fdbTable([{ mac: "0e:2a:00:00:00:0a", to: "192.0.2.77" }]),
-    routes: routeTable([{ to: "10.244.2.0/24", via: "10.244.2.0", onlink: true }]),
+    routes: routeTable([{ to: "10.244.2.0/24", via: "192.0.2.2", slot: 1, metric: 3 }]),
   });
   assertEquals(steps(wanted, peer(2, "0e:2a:00:00:00:0a")), [
     "replace fdb desired 0",
@@ -60,52 +63,77 @@ Deno.test("planTables() plans nothing for a settled kernel", () => {
   assertEquals(steps(desired(VTEP, OWN, settled), peer(2, "0e:2a:00:00:00:0a")), []);
 });
 
-const pruneCases: [route: RouteText, isDeleted: boolean, why: string][] = [
-  [{ to: "10.244.9.0/24", protocol: RTPROT_LODEN }, true, "it is ours, and its peer has left"],
-  [{ to: "10.244.9.0/24", protocol: RTPROT_BOOT }, true, "flanneld left it on the VTEP"],
-  [{ to: "10.244.9.0/24", protocol: RTPROT_STATIC }, false, "an administrator set it"],
-  [{ to: "10.244.9.0/24", protocol: RTPROT_KERNEL }, false, "the kernel made it for an address"],
-  [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_LODEN }, true, "it is a direct route of ours"],
-  [{ to: "10.244.9.0/24", slot: 1, protocol: RTPROT_BOOT }, false, "on the underlay anybody says `boot`"],
+Deno.test("planTables() puts a route with our metric beside one with another, and then deletes that", () => {
+  const gone = { ...noTables(), routes: routeTable([{ to: "10.244.2.0/24", objectId: 0x0af40200 }]) };
+  const wanted = desired(VTEP, OWN, { routes: peer(2, "0e:2a:00:00:00:0a").routes });
+  assertEquals(steps(wanted, gone), ["add routes desired 0", "delete routes observed 0"]);
+});
+
+const FOREIGN: RouteText = { to: "10.244.2.0/24", via: "192.0.2.9", slot: 1, protocol: RTPROT_STATIC };
+const SAME: RouteText = { ...FOREIGN, metric: 3 };
+const OURS: RouteText = { to: "10.244.2.0/24", via: "10.244.9.0", onlink: true, metric: 3 };
+
+const foreignCases: [
+  why: string,
+  ours: RouteText[],
+  foreign: RouteText[],
+  kept: string[],
+  taken: string[],
+][] = [
+  ["it has the place of ours", [], [SAME], [], ["replace routes desired 0"]],
   [
-    { to: "10.244.9.0/24", slot: NO_SLOT, protocol: RTPROT_LODEN },
-    true,
-    "a former backend or underlay left it",
+    "it has the place of ours, which stays as it is",
+    [OURS],
+    [SAME],
+    [],
+    // Ours is there to be replaced, and theirs gives way with it.
+    ["replace routes desired 0"],
   ],
-  [{ to: "10.244.9.0/24", slot: NO_SLOT, protocol: RTPROT_BOOT }, false, "anybody may have made it"],
+  ["it is preferred", [], [FOREIGN], ["add routes desired 0"], [
+    "add routes desired 0",
+    "delete routes neither 0",
+  ]],
   [
-    { to: "10.244.1.0/24", slot: NO_SLOT, metric: 0xffff_ffff, type: 6, protocol: RTPROT_LODEN },
-    true,
-    "it is a blackhole that nobody asks for any more",
+    "two are in the way",
+    [],
+    [FOREIGN, SAME],
+    [],
+    ["replace routes desired 0", "delete routes neither 0"],
   ],
-  [{ to: "203.0.113.0/24", protocol: RTPROT_LODEN }, false, "it is outside the cluster networks"],
-  [{ to: "10.244.0.0/15", protocol: RTPROT_LODEN }, false, "it is wider than the cluster network"],
-  [{ to: "10.244.0.0/16", protocol: RTPROT_BOOT }, true, "it takes the whole cluster network"],
-  [{ to: "fd00:10:244:9::/64", metric: 1024, protocol: RTPROT_LODEN }, true, "IPv6 is no different"],
-  [{ to: "fd00:10:999::/64", metric: 1024, protocol: RTPROT_LODEN }, false, "it is outside in IPv6, too"],
+  ["it is behind ours", [], [{ ...FOREIGN, metric: 4 }], ["add routes desired 0"], ["add routes desired 0"]],
+  [
+    "it is to a part",
+    [],
+    [{ ...FOREIGN, to: "10.244.2.0/25" }],
+    ["add routes desired 0"],
+    ["add routes desired 0"],
+  ],
+  ["the kernel made it", [], [{ ...SAME, protocol: RTPROT_KERNEL }], [], []],
+  [
+    "the kernel made it, and prefers it",
+    [],
+    [{ ...FOREIGN, protocol: RTPROT_KERNEL }],
+    ["add routes desired 0"],
+    ["add routes desired 0"],
+  ],
 ];
 
-for (const [route, isDeleted, why] of pruneCases) {
-  const { to, slot = 0, protocol } = route;
-  const where = `proto ${protocol} on ${["the VTEP", "the underlay"][slot] ?? "something else"}`;
-  Deno.test(`planTables() ${isDeleted ? "deletes" : "keeps"} a route to ${to} ${where}: ${why}`, () => {
-    const found = { ...noTables(), routes: routeTable([route]) };
-    assertEquals(steps(desired(VTEP, OWN), found), isDeleted ? ["delete routes observed 0"] : []);
-  });
+for (const [why, ours, foreign, kept, taken] of foreignCases) {
+  for (const [takesForeign, expected] of [[false, kept], [true, taken]] as const) {
+    const verb = takesForeign ? "takes what it may of" : "leaves";
+    Deno.test(`planTables() ${verb} somebody else's route to a peer's subnet where ${why}`, () => {
+      const wanted = desired(VTEP, OWN, { routes: peer(2, "0e:2a:00:00:00:0a").routes });
+      const found = { ...noTables(), routes: routeTable(ours) };
+      assertEquals(steps(wanted, found, routeTable(foreign), takesForeign), expected);
+    });
+  }
 }
 
-const nextHopCases: [id: string, protocol: number, slot: number, isDeleted: boolean, why: string][] = [
-  ["10.244.8.0", RTPROT_LODEN, 0, true, "its peer has left"],
-  ["10.244.8.0", RTPROT_LODEN, NO_SLOT, true, "it is of a backend or underlay that was given up"],
-  ["10.244.8.0", RTPROT_STATIC, 0, false, "others may stand on our link"],
-  ["0.0.0.7", RTPROT_LODEN, 1, false, "its id is not of this cluster network, so perhaps of another's agent"],
-];
-
-for (const [id, protocol, slot, isDeleted, why] of nextHopCases) {
-  const name = `next hop ${id} proto ${protocol} over ${slot === NO_SLOT ? "another link" : `link ${slot}`}`;
-  Deno.test(`planTables() ${isDeleted ? "deletes" : "keeps"} ${name}: ${why}`, () => {
-    const nextHops = nextHopTable([{ id: parseAddress(id) as Ipv4, via: "192.0.2.9", slot, protocol }]);
-    const found = { ...noTables(), nextHops };
-    assertEquals(steps(desired(VTEP, OWN), found), isDeleted ? ["delete nextHops observed 0"] : []);
-  });
-}
+Deno.test("planTables() deletes a foreign route without naming its link, which is in no slot", () => {
+  const wanted = desired(VTEP, OWN, { routes: peer(2, "0e:2a:00:00:00:0a").routes });
+  // In `slot` of foreign routes is the kernel's index of the link.
+  const foreignRoutes = routeTable([{ ...FOREIGN, slot: 0 }]);
+  const foreign = findForeign(wanted.routes, foreignRoutes);
+  const [, deletion] = planTables(wanted, { ...noTables(), foreignRoutes }, { foreign, takesForeign: true });
+  assertEquals(deletion!.rows.words, routeTable([{ ...FOREIGN, slot: NO_SLOT }]).words);
+});

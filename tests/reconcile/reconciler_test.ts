@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { vxlanBackend } from "../../src/backend/vxlan.ts";
 import type { Log } from "../../src/log/log.ts";
-import { type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import { type Mac, parseAddress, parsePrefix, type Prefix, prefixEquals } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import type { ObservedAddress, ObservedLink } from "../../src/model/state.ts";
 import { Table } from "../../src/model/table.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
@@ -12,14 +12,15 @@ import { RTM_NEWLINK } from "../../src/netlink/link.ts";
 import { RTM_NEWNEIGH } from "../../src/netlink/neighbour.ts";
 import { RTM_NEWROUTE } from "../../src/netlink/route.ts";
 import type { Observer } from "../../src/reconcile/observe.ts";
+import { ForeignFaults } from "../../src/reconcile/foreign_faults.ts";
 import { observeDrift, reconcileForever, reconcileOnce } from "../../src/reconcile/reconciler.ts";
 import type { ReconcilerDeps } from "../../src/reconcile/reconciler.ts";
 import type { PassReport } from "../../src/reconcile/report.ts";
 import { Trigger } from "../../src/reconcile/trigger.ts";
+import { routeTable } from "../netlink/golden.ts";
 import { answering } from "./answering.ts";
 
 const RTM_GETLINK = 18;
-const RTM_NEWNEXTHOP = 104;
 const DEADLINE_MS = 5000;
 
 const NETWORKS = [parsePrefix("10.244.0.0/16"), parsePrefix("fd00:10:244::/48")];
@@ -48,7 +49,7 @@ function dualLease(n: number): Lease {
 function desire(remote: readonly Lease[]) {
   const backend = vxlanBackend(
     { vni: 1, port: 8472, gbp: false, learning: false, directRouting: false },
-    { networks: NETWORKS, hasNextHopObjects: true },
+    { networks: NETWORKS },
   );
   const addresses = ["192.0.2.1", "2001:db8::1"].map((text) => {
     const address = parseAddress(text);
@@ -62,6 +63,8 @@ function desire(remote: readonly Lease[]) {
     otherBackends: [],
     doubts: [],
     isRemembered: false,
+    hostOf: (wanted: Prefix) =>
+      remote.find(({ parts }) => parts.some(({ subnet }) => prefixEquals(subnet, wanted)))?.host,
   };
 }
 
@@ -102,8 +105,8 @@ function observer(links: readonly (ObservedLink | undefined)[], overrides: Parti
     tables: () => ({
       neighbours: new Table(NEIGHBOUR),
       fdb: new Table(FDB),
-      nextHops: new Table(NEXT_HOP),
       routes: new Table(ROUTE),
+      foreignRoutes: new Table(ROUTE),
     }),
     ...overrides,
   };
@@ -127,6 +130,7 @@ function world(overrides: Partial<ReconcilerDeps> = {}, errnoOf: (type: number) 
     desire: () => desire([]),
     client: new NetlinkClient(transport),
     observer: observer([IPV4_VTEP, IPV6_VTEP]),
+    foreignFaults: new ForeignFaults(() => "eth0"),
     linkCreated: () => {},
     report: (report) => reports.push(report),
     now: () => new Date(0),
@@ -175,17 +179,15 @@ Deno.test("reconcileOnce() reports a pass that found all in place, and says so o
 Deno.test("reconcileOnce() counts one change a kernel object, and says a line a table", () => {
   const { deps, asked, said } = world({ desire: () => desire([dualLease(2), dualLease(3)]) });
   const report = reconcileOnce(deps);
-  // Two peers in two families: neighbour, FDB entry and route each, and a next hop in IPv4.
-  assertEquals([report?.planned, report?.failures, report?.remoteLeases], [14, [], 2]);
+  // Two peers in two families: neighbour, FDB entry and route each.
+  assertEquals([report?.planned, report?.failures, report?.remoteLeases], [12, [], 2]);
   assertEquals(asked, [
     ...Array(8).fill(RTM_NEWNEIGH),
-    ...Array(2).fill(RTM_NEWNEXTHOP),
     ...Array(4).fill(RTM_NEWROUTE),
   ]);
   assertEquals(said.filter(([level]) => level === "info"), [
     ["info", "table changed", { table: "neighbours", operation: "add", rows: 4 }],
     ["info", "table changed", { table: "fdb", operation: "add", rows: 4 }],
-    ["info", "table changed", { table: "nextHops", operation: "add", rows: 2 }],
     ["info", "table changed", { table: "routes", operation: "add", rows: 4 }],
   ]);
 });
@@ -227,7 +229,7 @@ Deno.test("reconcileOnce() is forwarding when a row is refused, which hurts one 
   );
   const report = reconcileOnce(deps);
   assertEquals(report?.isForwarding, true);
-  assertEquals([report?.planned, report?.failureCount], [7, 2]);
+  assertEquals([report?.planned, report?.failureCount], [6, 2]);
   assertEquals(report?.failures, [
     "Cannot add route 10.244.2.0/24 dev flannel.1: EPERM",
     "Cannot add route fd00:10:244:2::/64 dev flannel-v6.1: EPERM",
@@ -260,6 +262,46 @@ Deno.test("reconcileOnce() hands on who was left out", () => {
   assertEquals([...new Set(reconcileOnce(deps)!.faults.map(({ host }) => host))], ["twin"]);
 });
 
+/** A look that finds somebody else's route in the place of that to host 2. */
+const occupied = observer([IPV4_VTEP, IPV6_VTEP], {
+  tables: () => ({
+    neighbours: new Table(NEIGHBOUR),
+    fdb: new Table(FDB),
+    routes: new Table(ROUTE),
+    foreignRoutes: routeTable([
+      { to: "10.244.2.0/24", via: "192.0.2.9", slot: 2, metric: 3, protocol: 4 },
+    ]),
+  }),
+});
+
+Deno.test("reconcileOnce() says whose packets somebody else's route takes, and is content but for that", () => {
+  const { deps, asked } = world({ desire: () => desire([dualLease(2), dualLease(3)]), observer: occupied });
+  const report = reconcileOnce(deps)!;
+  assertEquals(report.faults, [{
+    host: "host 2",
+    reason:
+      "route 10.244.2.0/24 via 192.0.2.9 dev eth0 proto static metric 3, which is not ours, takes the " +
+      "packets for 10.244.2.0/24; delete it, or let ours take its place with -take-foreign-routes",
+  }]);
+  assertEquals([report.failureCount, report.isForwarding], [0, true]);
+  assertEquals(asked.filter((type) => type === RTM_NEWROUTE).length, 3);
+  assertEquals(observeDrift(deps, deps.desire()!.state).tables.at(-1)?.indices.length, 3);
+});
+
+Deno.test("reconcileOnce() takes the place of somebody else's route where it is told to", () => {
+  const overrides = { desire: () => desire([dualLease(2)]), observer: occupied, takesForeign: true };
+  const { deps, asked, said } = world(overrides);
+  assertEquals(reconcileOnce(deps)!.failures, []);
+  assertEquals(asked.filter((type) => type === RTM_NEWROUTE).length, 2);
+  assertEquals(
+    said.filter(([, , fields]) => (fields as { table?: string } | undefined)?.table === "routes"),
+    [
+      ["info", "table changed", { table: "routes", operation: "add", rows: 1 }],
+      ["info", "table changed", { table: "routes", operation: "replace", rows: 1 }],
+    ],
+  );
+});
+
 Deno.test("observeDrift() says what a pass would do, and changes nothing", () => {
   const { deps, asked } = world({ observer: observer([undefined, IPV6_VTEP]) });
   const { links, tables } = observeDrift(deps, desire([dualLease(2)]).state);
@@ -267,7 +309,6 @@ Deno.test("observeDrift() says what a pass would do, and changes nothing", () =>
   assertEquals(tables.map(({ table, indices }) => [table, indices.length]), [
     ["neighbours", 2],
     ["fdb", 2],
-    ["nextHops", 1],
     ["routes", 2],
   ]);
   assertEquals(asked, []);

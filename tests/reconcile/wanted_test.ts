@@ -1,7 +1,7 @@
 import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import type { Lease } from "../../src/model/lease.ts";
-import { FDB, NEIGHBOUR, NEXT_HOP, ROUTE } from "../../src/model/rows.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
 import { type Remote, wantedState } from "../../src/reconcile/wanted.ts";
@@ -20,7 +20,6 @@ function world() {
       const tables = {
         neighbours: new Table(NEIGHBOUR),
         fdb: new Table(FDB),
-        nextHops: new Table(NEXT_HOP),
         routes: new Table(ROUTE),
       };
       return {

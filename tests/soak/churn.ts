@@ -72,7 +72,6 @@ export class Churn {
       return [
         `neighbour ${subnet4} lladdr ${lladdr} dev flannel.1`,
         `FDB entry ${lladdr} dst ${formatAddress(UNDERLAY4 + underlay as Ipv4)} dev flannel.1`,
-        `next hop id ${NETWORK4 + number * 256} via ${subnet4} dev flannel.1`,
         `route ${subnet4}/24 dev flannel.1`,
         `neighbour ${subnet6} lladdr ${lladdr} dev flannel-v6.1`,
         `FDB entry ${lladdr} dst ${formatAddress(UNDERLAY6 + BigInt(underlay) as Ipv6)} dev flannel-v6.1`,
