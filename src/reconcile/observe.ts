@@ -1,4 +1,4 @@
-import { type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
+import { AF_INET, type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
 import { FDB, NEIGHBOUR, readAddress, ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type {
   DesiredLink,
@@ -18,6 +18,9 @@ import { AttributeReader } from "../netlink/attribute.ts";
 import { type MessageReader } from "../netlink/message.ts";
 import { decodeFdbEntry, decodeNeighbour, encodeFdbDump, encodeNeighbourDump } from "../netlink/neighbour.ts";
 import { decodeRoute, encodeRouteDump, RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../netlink/route.ts";
+
+/** The metric of an IPv6 route that was made without one. */
+const IP6_RT_PRIO_USER = 1024;
 
 /** Reads what this host holds of ours. Nothing is remembered but the memory to read into. */
 export class Observer {
@@ -202,6 +205,8 @@ function isOurs(
   if (link?.kind !== "underlay") return link?.kind === "vxlan";
   const isPlain = (traits & (ROUTE_FOREIGN_TRAIT | ROUTE_ONLINK)) === 0 &&
     (traits >>> 16 & 0xff) === RTN_UNICAST;
+  const metric = words[at] === AF_INET ? 0 : IP6_RT_PRIO_USER;
+  const isAsMade = words[at + ROUTE.metric] === metric && words[at + ROUTE.mtuBytes] === 0;
   const hasGateway = words.subarray(at + ROUTE.gateway, at + ROUTE.gateway + 4).some((word) => word !== 0);
-  return isAdopting && isPlain && hasGateway;
+  return isAdopting && isPlain && isAsMade && hasGateway;
 }

@@ -185,6 +185,8 @@ export function planTables(
   const blocked = new Set(
     foreign.filter((hit) => hit.kind === "same" && !taken.includes(hit)).map(({ row }) => row),
   );
+  const occupied = new Set(taken.filter(({ kind }) => kind === "same").map(({ row }) => row));
+  const replacing = new Set<number>();
   const additions: TableStep[] = [];
   const deletions: TableStep[] = [];
   for (const table of TABLE_ORDER) {
@@ -196,19 +198,20 @@ export function planTables(
       indices,
     });
     const isFree = (row: number) => table !== "routes" || !blocked.has(row);
-    const replaced = new Set(
-      taken.filter(({ kind }) => table === "routes" && kind === "same").map(({ row }) => row),
-    );
-    const added = diff.additions.filter((row) => isFree(row) && !replaced.has(row));
+    if (table === "routes") { for (const row of diff.additions) if (occupied.has(row)) replacing.add(row); }
+    const isReplacing = (row: number) => table === "routes" && replacing.has(row);
+    const added = diff.additions.filter((row) => isFree(row) && !isReplacing(row));
     if (added.length > 0) additions.push(step("add", desired[table], added));
     const changed = [
       ...diff.replacements.filter(isFree),
-      ...diff.additions.filter((row) => replaced.has(row)),
+      ...diff.additions.filter(isReplacing),
     ];
     if (changed.length > 0) additions.push(step("replace", desired[table], Uint32Array.from(changed)));
     if (diff.deletions.length > 0) deletions.unshift(step("delete", observed[table], diff.deletions));
   }
-  const inFront = taken.filter(({ kind }) => kind === "before").map(({ foreignRow }) => foreignRow);
+  // A route with the metric of ours can stand before it only where somebody has put it there on purpose.
+  const inFront = taken.filter(({ kind, row }) => kind === "before" || !replacing.has(row))
+    .map(({ foreignRow }) => foreignRow);
   if (inFront.length > 0) {
     const indices = Uint32Array.from(inFront);
     deletions.push({

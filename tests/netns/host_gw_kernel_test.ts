@@ -42,15 +42,11 @@ for (const [name, { family, version, subnet, near, far, segment, elsewhere }] of
     backendType,
   });
   const plain = (n: number) => lease(n, "host-gw");
-  const id = (n: number) => 0x0af40000 + n * 256;
+  const metric = (n: number) => family === 2 ? n + 1 : 1024;
   /** What the kernel holds for a direct route, as iproute2 prints it. */
-  const direct = (n: number, to = near(n)) =>
-    family === 2
-      ? [
-        `nexthop id ${id(n)} via ${to} dev eth0 scope link proto 76`,
-        `route ${subnet(n)} nhid ${id(n)} via ${to} dev eth0 proto 76`,
-      ]
-      : [`route ${subnet(n)} via ${to} dev eth0 proto 76 metric 1024 pref medium`];
+  const direct = (n: number, to = near(n)) => [
+    `route ${subnet(n)} via ${to} dev eth0 proto 76 metric ${metric(n)}${family === 2 ? "" : " pref medium"}`,
+  ];
   const all = (...lines: string[][]) => lines.flat().sort();
   const open = (libc: Libc, options: TestHostOptions) =>
     TestHost.open(libc, { family: family as Family, ...options });
@@ -63,34 +59,38 @@ for (const [name, { family, version, subnet, near, far, segment, elsewhere }] of
     assertEquals(host.drift([plain(2), plain(3)]), { links: [], tables: [] });
   });
 
-  Deno.test(`host-gw uses plain routes where the kernel has no next-hop objects, ${name}`, async () => {
-    using libc = new Libc();
-    await using host = await open(libc, { ...HOST_GW, hasNextHopObjects: false });
-    host.reconcile([plain(2)]);
-    const metric = family === 2 ? "" : " metric 1024 pref medium";
-    assertEquals(await host.show(), [`route ${subnet(2)} via ${near(2)} dev eth0 proto 76${metric}`]);
-  });
-
+  const place = (n: number) => [subnet(n), "metric", `${metric(n)}`];
   const drifts: [what: string, commands: string[][]][] = [
     ["a route is deleted", [["route", "delete", subnet(2)]]],
-    ["a route gets another gateway", [["route", "replace", subnet(2), "via", near(99)]]],
-    ["a route is that of flannel's host-gw", [
-      ["route", "delete", subnet(2)],
-      ["route", "add", subnet(2), "via", near(2), "dev", "eth0"],
+    ["a route of ours gets another gateway", [[
+      "route",
+      "replace",
+      ...place(2),
+      "via",
+      near(99),
+      "proto",
+      "76",
+    ]]],
+    ["a route of ours is over another link", [["route", "replace", ...place(2), "dev", "lo", "proto", "76"]]],
+    ["a route of ours gets an MTU", [
+      ["route", "replace", ...place(2), "via", near(2), "mtu", "1280", "proto", "76"],
     ]],
-    ["a route is taken over by another link", [["route", "replace", subnet(2), "dev", "lo"]]],
-    ["a route becomes unreachable", [["route", "replace", "unreachable", subnet(2)]]],
-    ...family === 2
-      ? [
-        ["next hops are flushed", [["nexthop", "flush", "proto", "76"]]],
-        ["a next hop gets another gateway", [
-          ["nexthop", "replace", "id", `${id(2)}`, "via", near(99), "dev", "eth0", "proto", "76"],
-        ]],
-      ] satisfies [string, string[][]][]
-      : [],
+    ["a route of ours has another metric, too", [
+      ["route", "add", subnet(2), "metric", "77", "via", near(2), "proto", "76"],
+    ]],
     ["a route of a host that has left is there", [
       ["route", "add", subnet(9), "via", near(9), "proto", "76"],
     ]],
+    ...family === 2
+      ? [
+        ["a route is by a next-hop object, as Loden 0.1 made them", [
+          ["nexthop", "add", "id", "5", "via", near(2), "dev", "eth0", "proto", "76"],
+          ["route", "delete", subnet(2)],
+          ["route", "add", subnet(2), "nhid", "5", "proto", "76"],
+          ["route", "add", subnet(9), "nhid", "5", "proto", "76"],
+        ]],
+      ] satisfies [string, string[][]][]
+      : [],
   ];
 
   for (const [what, commands] of drifts) {
@@ -99,14 +99,81 @@ for (const [name, { family, version, subnet, near, far, segment, elsewhere }] of
       await using host = await open(libc, HOST_GW);
       host.reconcile([plain(2), plain(3)]);
       for (const command of commands) await host.netns.run("ip", version, ...command);
-      assertEquals(host.reconcile([plain(2), plain(3)]).failures, []);
-      if (family === 10 && /unreachable|another link/.test(what)) {
-        // IPv6 keeps routes over several links side by side.
-        await host.netns.run("ip", version, "route", "flush", "dev", "lo", "proto", "boot");
-      }
-      assertEquals(await host.show(), all(direct(2), direct(3)));
+      const { planned, failures, faults } = host.reconcile([plain(2), plain(3)]);
+      assertEquals([planned > 0, failures, faults], [true, [], []]);
+      assertEquals(
+        (await host.show()).filter((line) => !line.startsWith("nexthop")),
+        all(direct(2), direct(3)),
+      );
+      assertEquals(host.drift([plain(2), plain(3)]), { links: [], tables: [] });
     });
   }
+
+  const takeovers: [what: string, route: string[], shown: string][] = [
+    ["another gateway", [...place(2), "via", near(99)], `via ${near(99)} dev eth0 proto boot`],
+    ["another link", [...place(2), "dev", "lo"], "dev lo proto boot"],
+    [
+      "the gateway of ours",
+      [...place(2), "via", near(2), "proto", "static"],
+      `via ${near(2)} dev eth0 proto static`,
+    ],
+    ["no way", ["unreachable", ...place(2)], family === 2 ? "proto boot" : "dev lo proto boot"],
+  ];
+
+  for (const [what, route, shown] of takeovers) {
+    const replaced = `${what === "no way" ? "unreachable " : ""}${subnet(2)} ${shown} metric ${metric(2)}`;
+
+    Deno.test(`host-gw leaves a route by ${what} that somebody puts in the place of ours, says so, and is back once it is gone, ${name}`, async () => {
+      using libc = new Libc();
+      await using host = await open(libc, HOST_GW);
+      host.reconcile([plain(2), plain(3)]);
+      await host.netns.ip(version, "route", "replace", ...route);
+      const before = await host.show();
+      const { planned, failures, faults } = host.reconcile([plain(2), plain(3)]);
+      assertEquals([planned, failures], [0, []]);
+      assertEquals(faults, [{
+        host: "h2",
+        reason:
+          `route ${replaced}, which is not ours, takes the packets for ${subnet(2)}; delete it, or let ` +
+          "ours take its place with -take-foreign-routes",
+      }]);
+      assertEquals(await host.show(), before);
+      await host.netns.ip(version, "route", "delete", ...route);
+      assertEquals(host.reconcile([plain(2), plain(3)]).faults, []);
+      assertEquals(await host.show(), all(direct(2), direct(3)));
+    });
+
+    Deno.test(`host-gw takes its place back from a route by ${what} where it is told to, ${name}`, async () => {
+      using libc = new Libc();
+      await using host = await open(libc, { ...HOST_GW, takesForeign: true });
+      host.reconcile([plain(2), plain(3)]);
+      await host.netns.ip(version, "route", "replace", ...route);
+      assertEquals(host.reconcile([plain(2), plain(3)]).failures, []);
+      assertEquals(await host.show(), all(direct(2), direct(3)));
+      assertEquals(host.reconcile([plain(2), plain(3)]).faults, []);
+    });
+  }
+
+  Deno.test(`host-gw takes flannel's routes over while it may, and others' never, ${name}`, async () => {
+    using libc = new Libc();
+    await using host = await open(libc, { ...HOST_GW, isAdopting: true });
+    for (const n of [2, 9]) {
+      await host.netns.ip(version, "route", "add", subnet(n), "via", near(n), "dev", "eth0");
+    }
+    await host.netns.ip(version, "route", "add", subnet(8), "via", near(8), "proto", "static");
+    const [, static8] = [
+      await host.show(),
+      (await host.show()).filter((line) => line.includes("proto static")),
+    ];
+    const { failures, faults } = host.reconcile([plain(2), plain(3)]);
+    assertEquals([failures, faults, static8.length], [[], [], 1]);
+    assertEquals(await host.show(), all(direct(2), direct(3), static8));
+    host.options = { ...host.options, isAdopting: false };
+    await host.netns.ip(version, "route", "add", subnet(9), "via", near(9), "dev", "eth0");
+    const before = await host.show();
+    assertEquals(host.reconcile([plain(2), plain(3)]).planned, 0);
+    assertEquals(await host.show(), before);
+  });
 
   Deno.test(`host-gw follows a peer to another address without a gap, ${name}`, async () => {
     using libc = new Libc();

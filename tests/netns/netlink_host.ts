@@ -21,7 +21,7 @@ import {
   encodeFdbDump,
   encodeNeighbourDump,
 } from "../../src/netlink/neighbour.ts";
-import { decodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";
+import { decodeRoute, encodeRouteDump, RTPROT_KERNEL } from "../../src/netlink/route.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 import { createUnderlayLink, linkIndexOf, TestNetns } from "../double/netns.ts";
 
@@ -100,12 +100,17 @@ export class Host implements AsyncDisposable {
     return links;
   }
 
+  /** The routes over a link but for the kernel's own. */
   routes(family: Family, linkIndex: number): Table {
     const slots = new LinkSlots([linkIndex]);
     return this.#table(
       ROUTE,
       (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex),
-      (message, attributes, table) => void decodeRoute(message, attributes, slots, table),
+      (message, attributes, table) => {
+        if (decodeRoute(message, attributes, slots, table) === undefined) return;
+        const at = (table.count - 1) * ROUTE.words;
+        if ((table.storage[at + ROUTE.traits]! & 0xff) === RTPROT_KERNEL) table.pop();
+      },
     );
   }
 

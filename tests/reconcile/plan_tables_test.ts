@@ -71,7 +71,7 @@ Deno.test("planTables() puts a route with our metric beside one with another, an
 
 const FOREIGN: RouteText = { to: "10.244.2.0/24", via: "192.0.2.9", slot: 1, protocol: RTPROT_STATIC };
 const SAME: RouteText = { ...FOREIGN, metric: 3 };
-const OURS: RouteText = { to: "10.244.2.0/24", via: "10.244.9.0", onlink: true, metric: 3 };
+const OURS: RouteText = { to: "10.244.2.0/24", via: "10.244.2.0", onlink: true, metric: 3 };
 
 const foreignCases: [
   why: string,
@@ -86,8 +86,8 @@ const foreignCases: [
     [OURS],
     [SAME],
     [],
-    // Ours is there to be replaced, and theirs gives way with it.
-    ["replace routes desired 0"],
+    // As `ip route prepend` puts it before ours.
+    ["delete routes neither 0"],
   ],
   ["it is preferred", [], [FOREIGN], ["add routes desired 0"], [
     "add routes desired 0",

@@ -1,0 +1,125 @@
+import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import type { PeerFault } from "../../src/backend/backend.ts";
+import { formatPrefix, parseAddress, type Prefix } from "../../src/model/address.ts";
+import type { Table } from "../../src/model/table.ts";
+import { ForeignFaults, type WantedRoutes } from "../../src/reconcile/foreign_faults.ts";
+import { findForeign } from "../../src/reconcile/foreign_routes.ts";
+import { routeTable, type RouteText } from "../netlink/golden.ts";
+
+const HOSTS: Readonly<Record<string, string>> = { "10.244.2.0/24": "b", "fd00:10:244:2::/64": "b" };
+
+const routes = routeTable([
+  { to: "10.244.2.0/24", via: "10.244.2.0", metric: 3 },
+  { to: "10.244.3.0/24", via: "10.244.3.0", metric: 4 },
+  { to: "fd00:10:244:2::/64", via: "fd00:10:244:2::", metric: 1024 },
+]);
+
+const LEFT_OUT: readonly PeerFault[] = [{ host: "z", reason: "by the backend" }];
+
+function wantedOf(table: Table = routes, faults = LEFT_OUT): WantedRoutes {
+  return { state: { routes: table }, faults, hostOf: (subnet: Prefix) => HOSTS[formatPrefix(subnet)] };
+}
+
+function join(
+  faults: ForeignFaults,
+  foreign: readonly RouteText[],
+  wanted = wantedOf(),
+): readonly PeerFault[] {
+  const table = routeTable(foreign);
+  return faults.join(wanted, table, findForeign(wanted.state.routes, table));
+}
+
+const named = () => new ForeignFaults((linkIndex) => linkIndex === 2 ? "eth0" : undefined);
+
+const texts: [why: string, foreign: RouteText, host: string, reason: string][] = [
+  [
+    "it has the place of ours",
+    { to: "10.244.2.0/24", via: "192.0.2.9", slot: 2, metric: 3, protocol: 4 },
+    "b",
+    "route 10.244.2.0/24 via 192.0.2.9 dev eth0 proto static metric 3, which is not ours, takes the packets for " +
+    "10.244.2.0/24; delete it, or let ours take its place with -take-foreign-routes",
+  ],
+  [
+    "it is before ours, to a subnet whose host is not known",
+    { to: "10.244.3.0/24", slot: 2, protocol: 3 },
+    "10.244.3.0/24",
+    "route 10.244.3.0/24 dev eth0 proto boot, which is not ours, takes the packets for 10.244.3.0/24; delete it, " +
+    "or let ours take its place with -take-foreign-routes",
+  ],
+  [
+    "it is to a part",
+    { to: "fd00:10:244:2::7/128", slot: 9, metric: 7, protocol: 186 },
+    "b",
+    "route fd00:10:244:2::7/128 dev 9 proto bgp metric 7, which is not ours, takes a part of fd00:10:244:2::/64; " +
+    "delete it",
+  ],
+  [
+    "it is the kernel's own",
+    { to: "fd00:10:244:2::/64", slot: 2, metric: 256, protocol: 2 },
+    "b",
+    "route fd00:10:244:2::/64 dev eth0 proto kernel metric 256, which is not ours, takes the packets for " +
+    "fd00:10:244:2::/64; it comes with an address of that link: change that, or the peer's subnet",
+  ],
+];
+
+for (const [why, foreign, host, reason] of texts) {
+  Deno.test(`join() says whose packets a foreign route takes, behind those that were left out: ${why}`, () => {
+    assertEquals(join(named(), [foreign]), [...LEFT_OUT, { host, reason }]);
+  });
+}
+
+const STATIC: RouteText = { to: "10.244.2.0/24", via: "192.0.2.9", slot: 2, protocol: 4 };
+
+Deno.test("join() names a peer's subnet once, whatever is in its way", () => {
+  const faults = join(named(), [STATIC, { ...STATIC, metric: 3 }, { ...STATIC, to: "10.244.2.7/32" }]);
+  assertEquals(faults.length, 2);
+});
+
+Deno.test("join() keeps the identity of its answer while nothing changes, however often the kernel is read", () => {
+  const faults = named();
+  const first = join(faults, [STATIC]);
+  assertStrictEquals(join(faults, [STATIC]), first);
+  // Another way to say the same: a route behind ours, which does no harm.
+  assertStrictEquals(join(faults, [{ ...STATIC, to: "10.244.3.0/24", metric: 900 }, STATIC]), first);
+});
+
+Deno.test("join() answers with what was left out, itself, while nothing is in the way", () => {
+  const faults = named();
+  assertStrictEquals(join(faults, []), LEFT_OUT);
+  join(faults, [STATIC]);
+  assertStrictEquals(join(faults, []), LEFT_OUT);
+});
+
+const changes: [what: string, foreign: RouteText[], wanted?: WantedRoutes][] = [
+  ["the route is another", [{ ...STATIC, via: "192.0.2.10" }]],
+  ["the route is of another protocol", [{ ...STATIC, protocol: 186 }]],
+  ["there is a second route", [STATIC, { ...STATIC, to: "10.244.3.0/24" }]],
+  ["another peer is left out", [STATIC], wantedOf(routes, [{ host: "y", reason: "by the set" }])],
+];
+
+for (const [what, foreign, wanted] of changes) {
+  Deno.test(`join() has a new answer when ${what}`, () => {
+    const faults = named();
+    const first = join(faults, [STATIC]);
+    const second = join(faults, foreign, wanted);
+    assertNotStrictEquals(second, first);
+    assertEquals(second.length, 1 + foreign.length);
+  });
+}
+
+Deno.test("join() has a new answer when what is wanted was asked for anew, as when a subnet gets another host", () => {
+  const faults = named();
+  const hosts = ["b", "c"].map((host) => {
+    const wanted = { ...wantedOf(routes, [...LEFT_OUT]), hostOf: () => host };
+    return join(faults, [STATIC], wanted).at(-1)?.host;
+  });
+  assertEquals(hosts, ["b", "c"]);
+});
+
+Deno.test("join() names 200 peers at most", () => {
+  const many = Array.from({ length: 300 }, (_, n) => {
+    const bytes = parseAddress("10.245.0.0") as number + n * 256;
+    return { to: `10.${bytes >>> 16 & 0xff}.${bytes >>> 8 & 0xff}.0/24`, metric: 5 };
+  });
+  assertEquals(join(named(), many, wantedOf(routeTable(many))).length, 201);
+});
