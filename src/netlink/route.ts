@@ -1,5 +1,5 @@
 import { AF_INET, type Family } from "../model/address.ts";
-import { NO_SLOT, ROUTE, ROUTE_BY_OBJECT, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
+import { ROUTE, ROUTE_BY_OBJECT, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
 import { AttributeReader } from "./attribute.ts";

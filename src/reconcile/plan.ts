@@ -9,7 +9,6 @@ import {
   prefixEquals,
 } from "../model/address.ts";
 import type {
-  DesiredLink,
   DesiredState,
   ObservedAddress,
   ObservedLink,

@@ -1,5 +1,5 @@
 import { UPLINK } from "../../src/lab/host.ts";
-import { type Address, AF_INET, familyOf, type Mac } from "../../src/model/address.ts";
+import { type Address, familyOf, type Mac } from "../../src/model/address.ts";
 import { FDB, NEIGHBOUR, readAddress, ROUTE } from "../../src/model/rows.ts";
 import type { Family } from "../../src/model/address.ts";
 import {

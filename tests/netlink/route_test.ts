@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { NO_SLOT, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import { LinkSlots } from "../../src/netlink/link_slots.ts";
-import type { MessageWriter } from "../../src/netlink/message.ts";
+import { MessageWriter } from "../../src/netlink/message.ts";
 import {
   decodeRoute,
   encodeNewRoute,
@@ -187,6 +187,20 @@ const requests: RequestCase[] = [
 ];
 
 testRequests("route", requests);
+
+for (const route of [{ to: "10.244.2.0/24", via: "10.244.2.0" }, { to: "fd00::/64", metric: 7 }]) {
+  Deno.test(`the request for a new route to ${route.to} is that of replacing one, but with NLM_F_EXCL`, () => {
+    const [added, replaced] = [encodeNewRoute, encodeRoute].map((encode) => {
+      const writer = new MessageWriter(16);
+      written(encode, route)(writer, 7);
+      return writer.bytes.slice();
+    }) as [Uint8Array, Uint8Array];
+    // NLM_F_REQUEST, NLM_F_EXCL and NLM_F_CREATE of netlink(7).
+    assertEquals(new DataView(added.buffer).getUint16(6, true), 0x1 | 0x200 | 0x400);
+    new DataView(added.buffer).setUint16(6, new DataView(replaced.buffer).getUint16(6, true), true);
+    assertEquals(added, replaced);
+  });
+}
 
 const ROW_4: RouteText = { to: "10.244.4.0/24", via: "192.0.2.7", slot: 1, metric: 100, mtuBytes: 1400 };
 

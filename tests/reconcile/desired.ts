@@ -1,12 +1,6 @@
 import { type Mac, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
-import type {
-  DesiredLink,
-  DesiredState,
-  ObservedTables,
-  StateTables,
-  VxlanLink,
-} from "../../src/model/state.ts";
+import type { DesiredLink, DesiredState, StateTables, VxlanLink } from "../../src/model/state.ts";
 import { Table } from "../../src/model/table.ts";
 
 /** A VTEP of each family. */
