@@ -83,6 +83,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "cli/cleanup_stale.ts",
     "cni/host_links.ts",
   ],
+  "netns/former_test.ts": ["cli/former_keeper.ts"],
   "netns/mac_announcement_test.ts": ["netlink/packet_socket.ts"],
   "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],
   "netns/overlay_restart_test.ts": [

@@ -196,7 +196,7 @@ Deno.test("Observer.links() knows by name what a VTEP is enslaved to, and a free
   await using host = await TestHost.open(libc);
   host.reconcile(BUSY);
   const { links } = host.deps([]).desire()!.state;
-  const observer = new Observer(new NetlinkClient(host.transport), { hasNextHopObjects: true });
+  const observer = new Observer(new NetlinkClient(host.transport));
   const master = () =>
     observer.links(links).map((link) => [link?.masterIndex !== undefined, link?.masterName]);
   assertEquals(master(), [[false, undefined]]);

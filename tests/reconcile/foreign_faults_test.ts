@@ -26,7 +26,7 @@ function join(
   wanted = wantedOf(),
 ): readonly PeerFault[] {
   const table = routeTable(foreign);
-  return faults.join(wanted, table, findForeign(wanted.state.routes, table));
+  return faults.join(wanted, table, findForeign(wanted.state.routes, table, []));
 }
 
 const named = () => new ForeignFaults((linkIndex) => linkIndex === 2 ? "eth0" : undefined);

@@ -1,6 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { NO_SLOT } from "../../src/model/rows.ts";
-import { describeForeign, findForeign, isTakable, withoutLinks } from "../../src/reconcile/foreign_routes.ts";
+import type { Table } from "../../src/model/table.ts";
+import {
+  describeForeign,
+  findForeign,
+  type ForeignHit,
+  isTakable,
+  withoutLinks,
+} from "../../src/reconcile/foreign_routes.ts";
 import { routeTable, type RouteText } from "../netlink/golden.ts";
 
 const RTPROT_KERNEL = 2;
@@ -46,6 +53,17 @@ const FAMILIES = {
   },
 } as const;
 
+/** The kernel's link index of slot 0, which is that of every desired route here. */
+const LINK_INDEX = 99;
+
+/** Finds the foreign routes, none of which leads where ours does. */
+function find(desired: Table, foreign: Table): Omit<ForeignHit, "isAlike">[] {
+  return findForeign(desired, foreign, [LINK_INDEX]).map(({ isAlike, ...hit }) => {
+    assertEquals(isAlike, false);
+    return hit;
+  });
+}
+
 for (const [name, family] of Object.entries(FAMILIES)) {
   const { metric, subnet, short, own, part, host, wider, other, partOfShort, besideShort } = family;
   const desired = routeTable(family.desired);
@@ -72,7 +90,7 @@ for (const [name, family] of Object.entries(FAMILIES)) {
     Deno.test(`findForeign() ${verdict} foreign route to ${route.to} with metric ${route.metric ?? 0}, ${name}: ${why}`, () => {
       const foreign = routeTable([{ to: "192.0.2.0/24" }, { to: "2001:db8::/64" }, route]);
       const expected = hit === undefined ? [] : [{ row: hit[0], foreignRow: 2, kind: hit[1] }];
-      assertEquals(findForeign(desired, foreign), expected as ReturnType<typeof findForeign>);
+      assertEquals(find(desired, foreign), expected as ReturnType<typeof find>);
     });
   }
 }
@@ -80,10 +98,10 @@ for (const [name, family] of Object.entries(FAMILIES)) {
 Deno.test("findForeign() keeps the families apart, whatever the words of their addresses", () => {
   // ac4:200:: begins with the word of 10.244.2.0.
   const desired = routeTable([{ to: "10.244.2.0/24" }, { to: "af4:200::/24", metric: 1024 }]);
-  assertEquals(findForeign(desired, routeTable([{ to: "af4:200::/24", metric: 1024 }])), [
+  assertEquals(find(desired, routeTable([{ to: "af4:200::/24", metric: 1024 }])), [
     { row: 1, foreignRow: 0, kind: "same" },
   ]);
-  assertEquals(findForeign(desired, routeTable([{ to: "10.244.2.0/24" }])), [
+  assertEquals(find(desired, routeTable([{ to: "10.244.2.0/24" }])), [
     { row: 0, foreignRow: 0, kind: "same" },
   ]);
 });
@@ -91,7 +109,7 @@ Deno.test("findForeign() keeps the families apart, whatever the words of their a
 Deno.test("findForeign() finds every route that is in the way, and each desired one that it is in the way of", () => {
   const desired = routeTable([{ to: "10.244.0.0/16", metric: 5 }, { to: "10.244.2.0/24", metric: 3 }]);
   const foreign = routeTable([{ to: "10.244.2.0/24" }, { to: "10.244.2.0/24", metric: 3 }]);
-  assertEquals(findForeign(desired, foreign), [
+  assertEquals(find(desired, foreign), [
     { row: 0, foreignRow: 0, kind: "part" },
     { row: 1, foreignRow: 0, kind: "before" },
     { row: 0, foreignRow: 1, kind: "part" },
@@ -101,8 +119,28 @@ Deno.test("findForeign() finds every route that is in the way, and each desired 
 
 Deno.test("findForeign() finds nothing in an empty table, on either side", () => {
   const some = routeTable([{ to: "10.244.2.0/24" }]);
-  assertEquals([findForeign(some, routeTable([])), findForeign(routeTable([]), some)], [[], []]);
+  assertEquals([find(some, routeTable([])), find(routeTable([]), some)], [[], []]);
 });
+
+const alike: [route: Partial<RouteText>, isAlike: boolean][] = [
+  [{}, true],
+  [{ metric: 3 }, true],
+  [{ slot: 7 }, false],
+  [{ via: "192.0.2.8" }, false],
+  [{ type: RTN_BLACKHOLE }, false],
+  [{ mtuBytes: 1280 }, false],
+  [{ objectId: 5 }, false],
+];
+
+for (const [change, isAlike] of alike) {
+  const verdict = isAlike ? "sees that" : "does not take it that";
+  Deno.test(`findForeign() ${verdict} a route leads where ours does with ${JSON.stringify(change)}`, () => {
+    const way = { to: "10.244.2.0/24", via: "192.0.2.9" };
+    const desired = routeTable([{ ...way, slot: 0, metric: 3 }]);
+    const foreign = routeTable([{ ...way, slot: LINK_INDEX, protocol: 3, ...change }]);
+    assertEquals(findForeign(desired, foreign, [LINK_INDEX]).map((hit) => hit.isAlike), [isAlike]);
+  });
+}
 
 Deno.test("isTakable() spares the kernel's own routes, and parts of a subnet", () => {
   const foreign = routeTable([
@@ -110,7 +148,7 @@ Deno.test("isTakable() spares the kernel's own routes, and parts of a subnet", (
     { to: "10.244.2.0/24", protocol: RTPROT_KERNEL },
   ]);
   const verdicts = (["same", "before", "part"] as const).map((kind) =>
-    [0, 1].map((foreignRow) => isTakable(foreign, { row: 0, foreignRow, kind }))
+    [0, 1].map((foreignRow) => isTakable(foreign, { row: 0, foreignRow, kind, isAlike: false }))
   );
   assertEquals(verdicts, [[true, false], [true, false], [false, false]]);
 });

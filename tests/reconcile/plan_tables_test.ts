@@ -27,7 +27,7 @@ function steps(
   takesForeign = false,
 ): string[] {
   const found: ObservedTables = { ...tables, foreignRoutes };
-  const foreign = findForeign(state.routes, foreignRoutes);
+  const foreign = findForeign(state.routes, foreignRoutes, []);
   return planTables(state, found, { foreign, takesForeign }).map(({ table, operation, rows, indices }) => {
     const side = rows === state[table] ? "desired" : rows === found[table] ? "observed" : "neither";
     return `${operation} ${table} ${side} ${[...indices]}`;
@@ -133,7 +133,7 @@ Deno.test("planTables() deletes a foreign route without naming its link, which i
   const wanted = desired(VTEP, OWN, { routes: peer(2, "0e:2a:00:00:00:0a").routes });
   // In `slot` of foreign routes is the kernel's index of the link.
   const foreignRoutes = routeTable([{ ...FOREIGN, slot: 0 }]);
-  const foreign = findForeign(wanted.routes, foreignRoutes);
+  const foreign = findForeign(wanted.routes, foreignRoutes, []);
   const [, deletion] = planTables(wanted, { ...noTables(), foreignRoutes }, { foreign, takesForeign: true });
   assertEquals(deletion!.rows.words, routeTable([{ ...FOREIGN, slot: NO_SLOT }]).words);
 });
