@@ -21,6 +21,7 @@ export function allocBackend(options: PlainOptions, context: BackendContext): Ba
         ...emptyTables(0),
       },
       faults: [],
+      reached: 0,
     }),
   };
 }

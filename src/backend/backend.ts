@@ -11,12 +11,18 @@ export interface PeerFault {
   readonly reason: string;
   /** Whether it claims what this host claims too. */
   readonly isContest?: true;
+  /** Whether it is at this host's own address: it is no other host, or a clone of this one. */
+  readonly isSelf?: true;
+  /** The reason without what is this peer's own, by which many are told in one sentence; `reason` if absent. */
+  readonly cause?: string;
 }
 
 /** What a backend makes of the members of the overlay. */
 export interface Desire {
   readonly state: DesiredState;
   readonly faults: readonly PeerFault[];
+  /** Hosts that packets are sent to, of one family at least. */
+  readonly reached: number;
 }
 
 /** Values of this host that a backend may use when it first advertises itself. */

@@ -1,21 +1,43 @@
-import { type Address, bitsOf, familyOf, formatAddress, type Prefix } from "../model/address.ts";
-import { prefixContains } from "../model/address.ts";
+import {
+  type Address,
+  bitsOf,
+  familyOf,
+  formatAddress,
+  formatPrefix,
+  type Prefix,
+  prefixContains,
+} from "../model/address.ts";
 import type { LeasePart } from "../model/lease.ts";
+import { OWN, type Reach } from "../model/reach.ts";
 import type { StateTables } from "../model/state.ts";
 import type { UnderlayAddress } from "../model/underlay.ts";
+import type { PeerFault } from "./backend.ts";
 import { pushRoute } from "./push_route.ts";
 
-/** Reports whether `address` is reached over the underlay's link without a gateway. */
-export function isOnSegment({ segments }: UnderlayAddress, address: Address): boolean {
-  return segments.some((segment) => prefixContains(segment, address));
+/**
+ * Where another host is that says to be at `address`. The kernel was asked; where it was not, the prefixes of the
+ * link's own addresses stand in.
+ */
+export function reachOf(underlay: UnderlayAddress, address: Address): Reach {
+  const { segments, reaches } = underlay;
+  const asked = reaches?.get(address);
+  if (asked?.place === "elsewhere" || asked?.place === "nobody") return asked;
+  const known = asked ?? bySegments(underlay, address);
+  if (known.place !== "segment") return known;
+  const nobody = (why: string): Reach => ({ place: "nobody", why });
+  if (address === underlay.address || address === underlay.advertised) return nobody(OWN);
+  return segments.some((segment) => isEndOf(segment, address)) ? nobody("is not one of a host") : known;
 }
 
-/** Why no peer can be reached at `address`, which is on a segment; `undefined` where one can. */
-export function gatewayFault(underlay: UnderlayAddress, address: Address): string | undefined {
-  const text = `its underlay address ${formatAddress(address)}`;
-  if (address === underlay.address || address === underlay.advertised) return `${text} is this host's own`;
-  if (underlay.segments.some((segment) => isEndOf(segment, address))) return `${text} is not one of a host`;
-  return undefined;
+function bySegments({ segments }: UnderlayAddress, address: Address): Reach {
+  const place = segments.some((segment) => prefixContains(segment, address)) ? "segment" : "elsewhere";
+  return { place, why: segments.map(formatPrefix).join(", ") || "none" };
+}
+
+/** Why a peer is left out where no other host can be at its address. */
+export function nobodyAt(host: string, address: Address, { why }: Reach): PeerFault {
+  const isSelf = why === OWN;
+  return { host, reason: `its underlay address ${formatAddress(address)} ${why}`, ...isSelf && { isSelf } };
 }
 
 /** Reports whether `address` is the first of a segment, or the broadcast address, its last in IPv4. */

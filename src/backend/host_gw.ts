@@ -1,5 +1,5 @@
-import { formatAddress, formatPrefix } from "../model/address.ts";
-import type { Lease } from "../model/lease.ts";
+import { type Address, formatAddress } from "../model/address.ts";
+import type { Reach } from "../model/reach.ts";
 import type { UnderlayAddress } from "../model/underlay.ts";
 import {
   type Backend,
@@ -9,7 +9,7 @@ import {
   partOf,
   type PeerFault,
 } from "./backend.ts";
-import { gatewayFault, isOnSegment, pushDirectRoute } from "./direct_route.ts";
+import { nobodyAt, pushDirectRoute, reachOf } from "./direct_route.ts";
 
 /** The keys of `net-conf.json` for backends that encapsulate nothing. */
 export interface PlainOptions {
@@ -31,16 +31,19 @@ export function hostGwBackend(options: PlainOptions, context: BackendContext): B
     desire(underlay, own, remote) {
       const tables = emptyTables(remote.length);
       const faults: PeerFault[] = [];
+      const reached = new Set<string>();
       const addresses = underlay.addresses.filter(({ family }) => partOf(own, family) !== undefined);
       for (const address of addresses) {
         for (const lease of remote) {
           const part = lease.backendType === LEASE_TYPE ? partOf(lease, address.family) : undefined;
           if (part === undefined) continue;
-          const reason = isOnSegment(address, part.underlayAddress)
-            ? gatewayFault(address, part.underlayAddress)
-            : offSegment(address, part.underlayAddress, underlay.linkName);
-          if (reason === undefined) pushDirectRoute(tables, 0, part);
-          else faults.push({ host: lease.host, reason });
+          const reach = reachOf(address, part.underlayAddress);
+          if (reach.place === "segment") {
+            pushDirectRoute(tables, 0, part);
+            reached.add(lease.host);
+          } else if (reach.place === "nobody") {
+            faults.push(nobodyAt(lease.host, part.underlayAddress, reach));
+          } else faults.push(offSegment(lease.host, part.underlayAddress, reach, underlay.linkName));
         }
       }
       return {
@@ -51,6 +54,7 @@ export function hostGwBackend(options: PlainOptions, context: BackendContext): B
           ...tables,
         },
         faults,
+        reached: reached.size,
       };
     },
   };
@@ -63,7 +67,8 @@ export function plainMtuBytes(options: PlainOptions, addresses: readonly Underla
 
 /** What this host publishes of one family. flannel writes no data either. */
 function advertisedPart(address: UnderlayAddress): ReturnType<Backend["advertise"]>[number] {
-  if (!isOnSegment(address, address.advertised)) {
+  // Another address of this host may be on the segment; whether it is its peers see.
+  if (address.advertised !== address.address && reachOf(address, address.advertised).place === "elsewhere") {
     const [advertised, found] = [address.advertised, address.address].map(formatAddress);
     throw new Error(
       `Cannot advertise ${advertised}: host-gw needs an address on the segment of the link, which has ${found}; ` +
@@ -73,12 +78,12 @@ function advertisedPart(address: UnderlayAddress): ReturnType<Backend["advertise
   return { underlayAddress: address.advertised, backendData: null };
 }
 
-function offSegment(
-  { segments }: UnderlayAddress,
-  address: Lease["parts"][number]["underlayAddress"],
-  link: string,
-): string {
-  const where = segments.length === 0 ? "none" : segments.map(formatPrefix).join(", ");
-  return `its underlay address ${formatAddress(address)} is not on the segment of ${link} (${where}), ` +
-    "as host-gw needs; use backend vxlan or auto";
+function offSegment(host: string, address: Address, { why }: Reach, link: string): PeerFault {
+  const of = (subject: string) =>
+    `${subject} is not on the segment of ${link} (${why}), as host-gw needs; use backend vxlan or auto`;
+  return {
+    host,
+    reason: of(`its underlay address ${formatAddress(address)}`),
+    cause: of("its underlay address"),
+  };
 }

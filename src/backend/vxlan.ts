@@ -21,7 +21,7 @@ import {
   partOf,
   type PeerFault,
 } from "./backend.ts";
-import { gatewayFault, isOnSegment, pushDirectRoute } from "./direct_route.ts";
+import { nobodyAt, pushDirectRoute, reachOf } from "./direct_route.ts";
 import { pushRoute } from "./push_route.ts";
 
 /** The vxlan keys of `net-conf.json`. */
@@ -139,15 +139,20 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
       }
       const tables = emptyTables(remote.length);
       const faults: PeerFault[] = [];
+      const reached = new Set<string>();
       for (const { slot, mac: ownMac, address } of vteps) {
         const macs = new Map<Mac, string>([[ownMac, own.host]]);
         for (const lease of remote) {
           const part = lease.backendType === LEASE_TYPE ? partOf(lease, address.family) : undefined;
           if (part === undefined) continue;
-          if (options.directRouting && isOnSegment(address, part.underlayAddress)) {
-            const reason = gatewayFault(address, part.underlayAddress);
-            if (reason === undefined) pushDirectRoute(tables, underlaySlot, part);
-            else faults.push({ host: lease.host, reason });
+          const reach = options.directRouting ? reachOf(address, part.underlayAddress) : undefined;
+          if (reach?.place === "nobody") {
+            faults.push(nobodyAt(lease.host, part.underlayAddress, reach));
+            continue;
+          }
+          if (reach?.place === "segment") {
+            pushDirectRoute(tables, underlaySlot, part);
+            reached.add(lease.host);
             continue;
           }
           const peer = checkPeer(part, options.vni, macs);
@@ -158,10 +163,11 @@ export function vxlanBackend(options: VxlanOptions, context: BackendContext): Ba
           }
           macs.set(peer, lease.host);
           pushPeer(tables, slot, part, peer);
+          reached.add(lease.host);
         }
       }
       const networks = networksOf(context, vteps.map(({ address }) => address.family));
-      return { state: { links, addresses, networks, ...tables }, faults };
+      return { state: { links, addresses, networks, ...tables }, faults, reached: reached.size };
     },
   };
 }

@@ -16,8 +16,10 @@ import { ForeignFaults } from "../reconcile/foreign_faults.ts";
 import { Observer } from "../reconcile/observe.ts";
 import { reconcileForever } from "../reconcile/reconciler.ts";
 import type { Finding } from "../model/finding.ts";
+import type { Lease } from "../model/lease.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
+import { cutOff } from "../status/cut_off.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import { tellOfNewFaults } from "./after_pass.ts";
 import { hostName } from "./best_effort.ts";
@@ -32,6 +34,7 @@ import { randomMac } from "./preflight.ts";
 import { HostKeeper } from "./host_keeper.ts";
 import { MacAnnouncer } from "./mac_announcer.ts";
 import { openRules } from "./open_rules.ts";
+import { openSegment } from "./open_segment.ts";
 import { openUnderlay } from "./open_underlay.ts";
 import { PodFiles } from "./pod_files.ts";
 import { type RegistryPlace } from "./registry_place.ts";
@@ -140,6 +143,15 @@ export async function takePart(
     open: (linkIndex) => PacketSocket.open(libc, linkIndex),
     log,
   });
+  const segment = openSegment(config.backend, {
+    client,
+    leaseType: backend.leaseType,
+    peers: () => (membership.own && leases.remote(membership.own, networks)?.leases) ?? NOBODY,
+    isLost: () => underlay.reason !== undefined,
+    changed: () => trigger.nudge(),
+    maxAgeMs: options.resyncMs,
+    log,
+  });
   const seed = {
     existingMac: (name: string) => host.knownMac(name),
     randomMac: randomMac(),
@@ -151,7 +163,8 @@ export async function takePart(
     remembered: cache?.own,
     request: (previous) => {
       underlay.follow();
-      return leaseRequest(backend, underlay.current, previous, { families, seed, machine });
+      const current = segment?.withAdvertised(underlay.current) ?? underlay.current;
+      return leaseRequest(backend, current, previous, { families, seed, machine });
     },
     changed: () => {
       trigger.nudge();
@@ -173,7 +186,9 @@ export async function takePart(
   let lastPass: PassReport | undefined;
   const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
   // What else was found, by whoever looks for it.
-  const findings = (): readonly Finding[] => [];
+  const findings = (): readonly Finding[] => [
+    ...lastPass ? cutOff({ ...lastPass, leaseType: backend.leaseType }) : [],
+  ];
   const status = statusOf({
     lastPass: () => lastPass,
     findings,
@@ -193,7 +208,7 @@ export async function takePart(
 
   const wanted = wantedState({
     backend,
-    underlay: () => underlay.usable,
+    underlay: () => segment?.look(underlay.usable) ?? underlay.usable,
     own: () => membership.own,
     remote: (own) => leases.remote(own, networks),
     unreadable: () => registry.faults,
@@ -272,11 +287,16 @@ export async function takePart(
         linkIndexes: () => reconciler.observer.linkIndexes,
         networks,
         underlayLinkIndex: () => underlay.linkIndex,
-        underlayNudged: () => underlay.nudge(),
+        underlayNudged: () => {
+          segment?.nudge();
+          underlay.nudge();
+        },
+        wayChanged: (prefix) => segment?.nudge(prefix) ?? false,
         isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
         concerns: (linkIndex) => host.concerns(linkIndex),
       }, options)),
     loop("underlay", (options) => underlay.run(options)),
+    segment && loop("segment", (options) => segment.run(options)),
     host.prove({ signal }),
     announcer && loop("MAC announcer", (options) => announcer.run(options)),
     loop("rules", filter.keep),
@@ -290,6 +310,9 @@ export async function takePart(
     ),
   ]);
 }
+
+/** While it is not known who else there is. */
+const NOBODY: readonly Lease[] = [];
 
 /** The hosts that claim what this host claims. */
 function rivalsIn({ faults }: PassReport): readonly string[] {

@@ -67,6 +67,8 @@ export interface ObservedLink {
   readonly name: string;
   /** `IFF_UP`: somebody wants it up. */
   readonly isUp: boolean;
+  /** Whether it resolves no neighbours: `IFF_LOOPBACK`, `IFF_POINTOPOINT` or `IFF_NOARP`; it does if absent. */
+  readonly resolvesNothing?: true;
   readonly mtuBytes: number;
   readonly mac: Mac | undefined;
   /** `vxlan`, `bridge`, `veth`; absent for hardware. */

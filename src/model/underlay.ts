@@ -1,4 +1,5 @@
 import type { Address, Family, Mac, Prefix } from "./address.ts";
+import type { Reaches } from "./reach.ts";
 
 /** How one family leaves this host. */
 export interface UnderlayAddress {
@@ -11,8 +12,10 @@ export interface UnderlayAddress {
   readonly mtuBytes: number;
   /** The MTU of the route that the family leaves by, kept while that route is away; absent where it says none. */
   readonly routeMtuBytes?: number;
-  /** What the link reaches without a gateway: the prefixes of its own addresses. */
+  /** The prefixes of the link's own addresses. */
   readonly segments: readonly Prefix[];
+  /** Where others are, as the kernel says. For an address that is not in it the prefixes above say that. */
+  readonly reaches?: Reaches;
 }
 
 /** The link that carries the overlay, and this host's addresses on it. */
@@ -23,6 +26,8 @@ export interface Underlay {
   readonly mac?: Mac;
   /** Whether the MAC is the link's own, so that it tells this host from others. */
   readonly hasOwnMac?: boolean;
+  /** Whether the link does not find out who has an address, as a tunnel does not; it does if absent. */
+  readonly resolvesNothing?: true;
   /** MTU of the link itself. */
   readonly mtuBytes: number;
   /** One for each family in use that can leave this host, IPv4 first; never empty. */

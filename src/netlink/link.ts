@@ -51,6 +51,8 @@ const IFLA_VXLAN_GBP = 23;
 const IFLA_VXLAN_COLLECT_METADATA = 25;
 
 const IFF_UP = 1;
+/** `IFF_LOOPBACK`, `IFF_POINTOPOINT`, `IFF_NOARP`: each makes ARP and NDP ask nobody. */
+const IFF_RESOLVES_NOTHING = 0x8 | 0x10 | 0x80;
 /** Leaves the counters out of a reply, which are most of its bytes. */
 const RTEXT_FILTER_SKIP_STATS = 8;
 
@@ -238,10 +240,12 @@ export function decodeLink(message: MessageReader): ObservedLink | undefined {
       }
     }
   }
+  const flags = view.getUint32(start + 8, LITTLE_ENDIAN);
   return {
     linkIndex: view.getInt32(start + 4, LITTLE_ENDIAN),
     name,
-    isUp: (view.getUint32(start + 8, LITTLE_ENDIAN) & IFF_UP) !== 0,
+    isUp: (flags & IFF_UP) !== 0,
+    ...(flags & IFF_RESOLVES_NOTHING) !== 0 && { resolvesNothing: true },
     mtuBytes,
     mac,
     kind,

@@ -11,6 +11,7 @@ const ROUTE_HEADER_BYTES = 12;
 
 const RTA_DST = 1;
 const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
 const RTA_PREFSRC = 7;
 const RTA_METRICS = 8;
@@ -19,11 +20,16 @@ const RTA_CACHEINFO = 12;
 /** `rta_expires` in `struct rta_cacheinfo`, linux/rtnetlink.h. */
 const CACHEINFO_EXPIRES = 8;
 const RTA_TABLE = 15;
+/** A gateway of the other family: its family in 16 bits, then the address. */
+const RTA_VIA = 18;
 const RTAX_MTU = 2;
 /** `sizeof(struct rtnexthop)`. */
 const HOP_BYTES = 8;
 const RT_TABLE_MAIN = 254;
-const RTN_UNICAST = 1;
+/** `RTN_*`: over a link, and to this host itself; then `RTN_BROADCAST`, `RTN_ANYCAST` and what is no unicast either. */
+export const RTN_UNICAST = 1;
+export const RTN_LOCAL = 2;
+export const RTN_MULTICAST = 5;
 
 /** A route to everywhere in the main table. */
 export interface DefaultRoute {
@@ -48,6 +54,10 @@ export interface RouteLookup {
   readonly isMtuLearnt: boolean;
   /** Who made the route, `RTPROT_*`. */
   readonly protocol: number;
+  /** What the route does with packets, `RTN_*`. */
+  readonly type: number;
+  /** Who takes them first; `undefined` where they go to the address itself. */
+  readonly gateway: Address | undefined;
 }
 
 /** Writes the request for the routes of `family` in the main table. */
@@ -58,14 +68,24 @@ export function encodeDefaultRouteDump(writer: MessageWriter, sequence: number, 
   writer.end();
 }
 
-/** Writes the question how the kernel would reach `address`. */
-export function encodeRouteLookup(writer: MessageWriter, sequence: number, address: Address): void {
+/**
+ * Writes the question how the kernel would reach `address`.
+ *
+ * @param linkIndex Over which link, where the address says nothing without one, as a link-local one; 0 for any.
+ */
+export function encodeRouteLookup(
+  writer: MessageWriter,
+  sequence: number,
+  address: Address,
+  linkIndex = 0,
+): void {
   const family = familyOf(address);
   const words = new Uint32Array(4);
   writeAddress(words, 0, address);
   writer.begin(RTM_GETROUTE, 0, sequence);
   encodeHeader(writer, family, bitsOf(family));
   writer.attributeAddress(RTA_DST, words, 0, family === AF_INET ? 4 : 16);
+  if (linkIndex !== 0) writer.attributeU32(RTA_OIF, linkIndex);
   writer.end();
 }
 
@@ -104,10 +124,11 @@ export function decodeRouteLookup(message: MessageReader): RouteLookup | undefin
   message.requireHeader(ROUTE_HEADER_BYTES);
   const family = familyAt(message);
   if (family === undefined) return undefined;
-  const { linkIndex, source, mtuBytes, isExpiring } = decodeAttributes(message, family);
+  const { linkIndex, source, mtuBytes, isExpiring, gateway } = decodeAttributes(message, family);
   // IPv6 routes end by themselves too, with the MTU that a router has advertised.
   const isMtuLearnt = isExpiring && family === AF_INET;
-  return { linkIndex, source, mtuBytes, isMtuLearnt, protocol: message.view.getUint8(message.start + 5) };
+  const [protocol, type] = [5, 7].map((offset) => message.view.getUint8(message.start + offset));
+  return { linkIndex, source, mtuBytes, isMtuLearnt, protocol: protocol!, type: type!, gateway };
 }
 
 function familyAt({ view, start }: MessageReader): Family | undefined {
@@ -115,7 +136,7 @@ function familyAt({ view, start }: MessageReader): Family | undefined {
   return family === AF_INET || family === AF_INET6 ? family : undefined;
 }
 
-interface RouteAttributes extends Pick<RouteLookup, "linkIndex" | "source" | "mtuBytes"> {
+interface RouteAttributes extends Pick<RouteLookup, "linkIndex" | "source" | "mtuBytes" | "gateway"> {
   readonly metric: number;
   readonly hopLinks: readonly number[];
   readonly isExpiring: boolean;
@@ -129,6 +150,7 @@ function decodeAttributes(
   let metric = 0;
   let mtuBytes = 0;
   let source: Address | undefined;
+  let gateway: Address | undefined;
   let hopLinks: readonly number[] = [];
   let isExpiring = false;
   const attributes = new AttributeReader(view, start + ROUTE_HEADER_BYTES, end);
@@ -138,9 +160,11 @@ function decodeAttributes(
     else if (attributes.type === RTA_CACHEINFO && attributes.length >= CACHEINFO_EXPIRES + 4) {
       isExpiring = view.getInt32(attributes.start + CACHEINFO_EXPIRES, LITTLE_ENDIAN) !== 0;
     } else if (attributes.type === RTA_PREFSRC) {
-      const words = new Uint32Array(4);
-      attributes.addressWords(words, 0);
-      source = readAddress(words, 0, family);
+      source = addressOf(attributes, family);
+    } else if (attributes.type === RTA_GATEWAY) {
+      gateway = addressOf(attributes, family);
+    } else if (attributes.type === RTA_VIA) {
+      gateway = viaOf(attributes);
     } else if (attributes.type === RTA_MULTIPATH) {
       hopLinks = decodeHops(view, attributes.start, attributes.end);
     } else if (attributes.type === RTA_METRICS) {
@@ -148,7 +172,24 @@ function decodeAttributes(
       while (metrics.next()) if (metrics.type === RTAX_MTU) mtuBytes = metrics.u32();
     }
   }
-  return { linkIndex, metric, source, mtuBytes, hopLinks, isExpiring };
+  return { linkIndex, metric, source, mtuBytes, gateway, hopLinks, isExpiring };
+}
+
+function addressOf(attributes: AttributeReader, family: Family): Address {
+  const words = new Uint32Array(4);
+  attributes.addressWords(words, 0);
+  return readAddress(words, 0, family);
+}
+
+/**
+ * The gateway of an IPv4 route that is an IPv6 address: its family in 16 bits, then the address.
+ *
+ * Source: `struct rtvia`, linux/rtnetlink.h.
+ */
+function viaOf({ view, start, length }: AttributeReader): Address {
+  if (length < 18) throw new SyntaxError(`Cannot decode gateway of the other family: it has ${length} bytes`);
+  const words = Uint32Array.from({ length: 4 }, (_, word) => view.getUint32(start + 2 + 4 * word));
+  return readAddress(words, 0, AF_INET6);
 }
 
 /**

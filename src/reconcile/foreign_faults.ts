@@ -17,14 +17,17 @@ export interface WantedRoutes {
   readonly hostOf: (subnet: Prefix) => string | undefined;
 }
 
+/** Who is left out or cut off. */
+export interface JoinedFaults {
+  readonly faults: readonly PeerFault[];
+  /** Hosts to whose whole subnet, of one family at least, another route leads. */
+  readonly cutOff: number;
+}
+
 /** Says of which peers' packets others' routes take. The answer keeps its identity while nothing changes. */
 export class ForeignFaults {
   readonly #linkName: (linkIndex: number) => string | undefined;
-  #last: {
-    readonly faults: readonly PeerFault[];
-    readonly key: string;
-    readonly joined: readonly PeerFault[];
-  } | undefined;
+  #last: { readonly before: readonly PeerFault[]; readonly key: string; readonly joined: JoinedFaults } | undefined;
 
   /** @param linkName The name of a link of the kernel's index. */
   constructor(linkName: (linkIndex: number) => string | undefined) {
@@ -32,22 +35,26 @@ export class ForeignFaults {
   }
 
   /** The peers that were left out, and those whose packets others' routes take. */
-  join(wanted: WantedRoutes, foreign: Table, hits: readonly ForeignHit[]): readonly PeerFault[] {
+  join(wanted: WantedRoutes, foreign: Table, hits: readonly ForeignHit[]): JoinedFaults {
     const reasons = new Map<number, string>();
     for (const hit of hits) {
       if (hit.isAlike) continue;
       if (reasons.size >= NAMED) break;
       if (!reasons.has(hit.row)) reasons.set(hit.row, this.#reason(hit, wanted, foreign));
     }
-    if (reasons.size === 0) return wanted.faults;
-    const key = [...reasons].map(([row, reason]) => `${row} ${reason}`).join("\n");
-    if (this.#last?.faults === wanted.faults && this.#last.key === key) return this.#last.joined;
+    if (reasons.size === 0) return { faults: wanted.faults, cutOff: 0 };
+    const whole = new Set(hits.flatMap(({ row, kind, isAlike }) => kind === "part" || isAlike ? [] : row));
+    const key = [whole.size, ...[...reasons].map(([row, reason]) => `${row} ${reason}`)].join("\n");
+    if (this.#last?.before === wanted.faults && this.#last.key === key) return this.#last.joined;
     const more = [...reasons].map(([row, reason]) => {
       const subnet = subnetOf(wanted, row);
-      return { host: wanted.hostOf(subnet) ?? formatPrefix(subnet), reason };
+      return { row, host: wanted.hostOf(subnet) ?? formatPrefix(subnet), reason };
     });
-    const joined = [...wanted.faults, ...more];
-    this.#last = { faults: wanted.faults, key, joined };
+    const hosts = new Set(more.filter(({ row }) => whole.has(row)).map(({ host }) => host));
+    const unnamed = [...whole].filter((row) => !reasons.has(row)).length;
+    const faults = [...wanted.faults, ...more.map(({ host, reason }) => ({ host, reason }))];
+    const joined = { faults, cutOff: hosts.size + unnamed };
+    this.#last = { before: wanted.faults, key, joined };
     return joined;
   }
 

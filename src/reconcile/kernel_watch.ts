@@ -37,6 +37,8 @@ export interface KernelWatchDeps {
   readonly underlayLinkIndex: () => number;
   /** Called when the underlay's link or addresses may have changed, or another link may be the better one now. */
   readonly underlayNudged: () => void;
+  /** Called when the way to a prefix outside of the cluster networks has changed; reports whether that is news. */
+  readonly wayChanged?: (prefix: Prefix) => boolean;
   /** Whether a link has carried an address that could be the underlay's: changes of others say nothing. */
   readonly isCarrier: (linkIndex: number) => boolean;
   /** Whether the settings and global addresses of a link that is not ours concern us; none do if absent. */
@@ -109,9 +111,12 @@ function classify(
         // A default route: the underlay may be another one now.
         deps.underlayNudged();
         deps.trigger.nudge();
-      } else if (
-        isOver(message, attributes, linkIndexes) || isTo(message, attributes, deps.networks)
-      ) deps.trigger.nudge();
+      } else {
+        const destination = destinationOf(message, attributes);
+        const isOurs = deps.networks.some((network) => prefixContains(network, destination.address));
+        const isNews = !isOurs && deps.wayChanged?.(destination);
+        if (isNews || isOurs || isOver(message, attributes, linkIndexes)) deps.trigger.nudge();
+      }
       return;
     case RTM_NEWNETCONF: {
       message.requireHeader(4);
@@ -147,17 +152,14 @@ function isOfInterest(
   return true;
 }
 
-/** Reports whether a route's destination lies in one of `networks`. */
-function isTo(message: MessageReader, attributes: AttributeReader, networks: readonly Prefix[]): boolean {
+/** Where a route leads. */
+function destinationOf(message: MessageReader, attributes: AttributeReader): Prefix {
   const family = message.view.getUint8(message.start) as Family;
+  const length = message.view.getUint8(message.start + 1);
   const words = new Uint32Array(4);
   attributes.reset(message.start + 12, message.end);
-  while (attributes.next()) {
-    if (attributes.type !== RTA_DST) continue;
-    attributes.addressWords(words, 0);
-    return networks.some((network) => prefixContains(network, readAddress(words, 0, family)));
-  }
-  return false;
+  while (attributes.next()) if (attributes.type === RTA_DST) attributes.addressWords(words, 0);
+  return { address: readAddress(words, 0, family), length };
 }
 
 /** Reports whether a route leaves by one of the links, or does not say by which. */

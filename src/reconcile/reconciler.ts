@@ -102,13 +102,14 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   let planned = 0;
   let isForwarding = false;
   let { faults } = desire;
+  let cutOff = 0;
   try {
     const links = reconcileLinks(deps, desire.state, failures);
     planned += links.planned;
     isForwarding = links.isForwarding;
     const tables = reconcileTables(deps, desire, failures);
     planned += tables.planned;
-    faults = tables.faults;
+    ({ faults, cutOff } = tables);
   } catch (error) {
     failures.add(error instanceof Error ? error.message : String(error));
   }
@@ -120,6 +121,8 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
     failureCount: failures.count,
     isForwarding,
     faults,
+    // Of those whose packets another route takes nobody is reached.
+    reached: Math.max(0, desire.reached - cutOff),
     doubts: desire.doubts,
     remoteLeases: desire.remoteLeases,
     otherBackends: desire.otherBackends,
@@ -177,7 +180,7 @@ function reconcileTables(
   deps: ReconcilerDeps,
   desire: Wanted,
   failures: Failures,
-): { readonly planned: number; readonly faults: Wanted["faults"] } {
+): { readonly planned: number; readonly faults: Wanted["faults"]; readonly cutOff: number } {
   const { state, isRemembered } = desire;
   const linkIndexes = usableIndexes(deps.observer.links(state.links));
   if (failures.count === 0) {
@@ -202,7 +205,7 @@ function reconcileTables(
     deps.log.write("info", "table changed", { table, operation, rows: indices.length });
   }
   const staying = foreign.filter((hit) => !takesForeign || !isTakable(observed.foreignRoutes, hit));
-  return { planned, faults: deps.foreignFaults.join(desire, observed.foreignRoutes, staying) };
+  return { planned, ...deps.foreignFaults.join(desire, observed.foreignRoutes, staying) };
 }
 
 /** The step without the rows of links that are not there or down; why they are is a failure already. */

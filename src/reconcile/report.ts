@@ -17,6 +17,8 @@ export interface PassReport {
   readonly isForwarding: boolean;
   /** Peers that were left out. */
   readonly faults: readonly PeerFault[];
+  /** Hosts that packets are sent to, of one family at least. */
+  readonly reached: number;
   /** What can't be right in the registry and keeps nobody out, one sentence each. */
   readonly doubts: readonly string[];
   /** Remote leases that the pass was made for. */

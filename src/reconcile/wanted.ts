@@ -47,10 +47,11 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     const unreadable = deps.unreadable();
     const key = [underlay, own, remote, unreadable];
     if (last === undefined || last.key.some((value, index) => value !== key[index])) {
-      const { state, faults } = deps.backend.desire(underlay, own, remote.leases);
+      const { state, faults, reached } = deps.backend.desire(underlay, own, remote.leases);
       const wanted = {
         state,
         faults: [...unreadable, ...remote.faults, ...faults],
+        reached,
         doubts: remote.doubts,
         remoteLeases: remote.leases.length,
         otherBackends: otherBackends(deps.backend, remote.leases),

@@ -2,7 +2,7 @@ import { type Address, AF_INET, AF_INET6, type Family } from "../model/address.t
 import type { ObservedAddress, ObservedLink } from "../model/state.ts";
 import { dumpAddresses } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { NetlinkError } from "../netlink/errno.ts";
+import { EACCES, EINVAL, NetlinkError } from "../netlink/errno.ts";
 import { decodeLink, encodeLinkDump } from "../netlink/link.ts";
 import {
   decodeDefaultRoute,
@@ -13,8 +13,13 @@ import {
   type RouteLookup,
 } from "../netlink/route_lookup.ts";
 
+const ENETUNREACH = 101;
+const EHOSTUNREACH = 113;
+/** The kernel's words for no route, and for routes that refuse: unreachable, prohibit, blackhole. */
+const NO_WAY: readonly number[] = [ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL];
+
 /** Where the kernel would send a packet. */
-export type ReachedBy = Omit<RouteLookup, "protocol">;
+export type ReachedBy = Pick<RouteLookup, "linkIndex" | "source" | "mtuBytes" | "isMtuLearnt">;
 
 /** What is known about this host's network. Lists are in the kernel's order. */
 export interface HostNetwork {
@@ -62,17 +67,30 @@ function dumpDefaultRoutes(client: NetlinkClient, family: Family): DefaultRoute[
   return routes;
 }
 
-/** How the kernel would reach `address`; `undefined` if it has no route there. */
+/** How the kernel would reach `address`; `undefined` if it has no route there, or does not say. */
 function lookUp(client: NetlinkClient, address: Address): RouteLookup | undefined {
+  try {
+    return askWay(client, address, 0);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+  }
+}
+
+/**
+ * How the kernel would reach `address`, over one link or (0) any; `undefined` if it has no route there.
+ *
+ * @throws {NetlinkError} If it does not say.
+ */
+export function askWay(client: NetlinkClient, address: Address, linkIndex: number): RouteLookup | undefined {
   let lookup: RouteLookup | undefined;
   try {
     client.request(
       "look up a route",
-      (writer, sequence) => encodeRouteLookup(writer, sequence, address),
+      (writer, sequence) => encodeRouteLookup(writer, sequence, address, linkIndex),
       (message) => lookup = decodeRouteLookup(message) ?? lookup,
     );
   } catch (error) {
-    if (!(error instanceof NetlinkError)) throw error;
+    if (!(error instanceof NetlinkError) || !NO_WAY.includes(error.errno)) throw error;
   }
   return lookup;
 }

@@ -54,6 +54,9 @@ export function whyOther(change: Change): string {
   }
   if (before.mtuBytes !== after.mtuBytes) return `the MTU of ${after.linkName} is ${after.mtuBytes}`;
   if (before.mac !== after.mac) return `${after.linkName} has another MAC`;
+  if (before.resolvesNothing !== after.resolvesNothing) {
+    return `${after.linkName} resolves ${after.resolvesNothing ? "no" : "its"} neighbours now`;
+  }
   return `${after.linkName} reaches other prefixes, or a family is there again`;
 }
 

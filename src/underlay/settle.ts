@@ -107,6 +107,7 @@ export function fill(
     ...link.mac !== undefined && { mac: link.mac },
     // A bridge has the MAC of one of its ports, another one each time that ports come and go.
     hasOwnMac: link.mac !== undefined && link.kind !== "bridge",
+    ...link.resolvesNothing && { resolvesNothing: true },
     mtuBytes: link.mtuBytes,
     addresses: settled,
     ...shortfalls.length > 0 && { shortfalls },

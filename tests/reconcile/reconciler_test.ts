@@ -60,6 +60,7 @@ function desire(remote: readonly Lease[]) {
   return {
     ...backend.desire(underlay, dualLease(1), remote),
     remoteLeases: remote.length,
+    reached: 1,
     otherBackends: [],
     doubts: [],
     isRemembered: false,
@@ -169,6 +170,7 @@ Deno.test("reconcileOnce() reports a pass that found all in place, and says so o
     isForwarding: true,
     faults: [],
     remoteLeases: 0,
+    reached: 1,
     otherBackends: [],
     doubts: [],
     isRemembered: false,

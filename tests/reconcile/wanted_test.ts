@@ -25,6 +25,7 @@ function world() {
       return {
         state: { links: [], addresses: [], networks: [], ...tables },
         faults: [{ host: "c", reason: "by the backend" }],
+        reached: 1,
       };
     },
   };

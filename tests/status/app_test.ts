@@ -88,6 +88,7 @@ Deno.test("/status tells of the last pass, the lease and the underlay, and no ba
     failures: ["Cannot add route"],
     faults: [{ host: "b", reason: "subnet overlaps" }],
     remoteLeases: 7,
+    reached: 1,
     otherBackends: [],
     doubts: [],
     isRemembered: false,

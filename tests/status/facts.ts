@@ -42,6 +42,7 @@ export function pass(changes: Partial<PassReport> = {}): PassReport {
     isForwarding: true,
     faults: [],
     remoteLeases: 0,
+    reached: 2,
     otherBackends: [],
     doubts: [],
     isRemembered: false,

@@ -1,0 +1,55 @@
+import type { Finding } from "../model/finding.ts";
+import type { PassReport } from "../reconcile/report.ts";
+
+/** Peers that are named with their reasons where these differ. */
+const NAMED_PEERS = 3;
+/** Characters that are shown of what another host may have written. */
+const MAX_WORDS_LENGTH = 300;
+
+/** What it is judged by whether a host is cut off. */
+export interface ReachFacts
+  extends Pick<PassReport, "faults" | "reached" | "remoteLeases" | "otherBackends"> {
+  /** The backend that this host has, as leases say it; empty for one that reaches nobody by design. */
+  readonly leaseType: string;
+}
+
+/**
+ * What is to be known of a host that reaches none of its peers: it is not ready. One that is alone is; one that is left
+ * out of many is a matter of its own. Leases that claim this host's own address or subnet are no peers: whoever wrote
+ * them is judged elsewhere.
+ */
+export function cutOff(facts: ReachFacts): readonly Finding[] {
+  const { leaseType, reached, remoteLeases, otherBackends } = facts;
+  if (leaseType === "" || reached > 0) return [];
+  const selves = new Set(facts.faults.filter(({ isSelf }) => isSelf).map(({ host }) => host));
+  const faults = facts.faults.filter(({ isContest, isSelf }) => !isContest && !isSelf);
+  const reasons = [
+    ...otherBackends.length === 0 ? [] : [
+      `${
+        otherBackends.join(" and ")
+      }, which one of backend ${leaseType} does not reach until all have one backend`,
+    ],
+    ...faultReasons(faults),
+  ];
+  // A lease that no family is common with is left out without a word.
+  if (reasons.length === 0 && remoteLeases > selves.size) {
+    reasons.push("they have no address and subnet of a family that this host uses");
+  }
+  if (reasons.length === 0) return [];
+  const sentence = "this host reaches none of the other hosts, so that its pods are cut off from theirs: " +
+    reasons.join("; ");
+  return [{ isBlocking: true, sentence }];
+}
+
+/** The cause that all share, or the first peers with theirs. */
+function faultReasons(faults: ReachFacts["faults"]): string[] {
+  const cut = (words: string) => words.slice(0, MAX_WORDS_LENGTH);
+  const hosts = new Set(faults.map(({ host }) => host));
+  const causes = new Set(faults.map(({ cause, reason }) => cause ?? reason));
+  const [cause] = causes;
+  if (cause === undefined) return [];
+  if (causes.size === 1 && hosts.size > 1) return [`of each of ${hosts.size}: ${cut(cause)}`];
+  const named = faults.slice(0, NAMED_PEERS).map(({ host, reason }) => `${cut(host)}: ${cut(reason)}`);
+  const more = hosts.size - new Set(faults.slice(0, NAMED_PEERS).map(({ host }) => host)).size;
+  return more > 0 ? [...named, `and ${more} more`] : named;
+}
