@@ -118,6 +118,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/netlink_client_test.ts": ["netlink/client.ts", "netlink/errno.ts"],
   "netns/netlink_lookup_test.ts": ["netlink/route_lookup.ts"],
   "netns/netlink_socket_test.ts": ["netlink/ffi.ts", "netlink/socket.ts"],
+  "netns/underlay_segment_test.ts": ["cli/open_segment.ts"],
+  "underlay/reach_test.ts": ["model/reach.ts"],
   "netns/reconcile_test.ts": [
     "reconcile/apply.ts",
     "reconcile/observe.ts",

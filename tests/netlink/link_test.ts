@@ -168,6 +168,7 @@ const observed: ObservedLink[] = [
     ...plain,
     linkIndex: 1,
     name: "lo",
+    resolvesNothing: true,
     mtuBytes: 65536,
     mac: parseMac("00:00:00:00:00:00"),
     kind: undefined,

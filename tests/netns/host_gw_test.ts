@@ -117,13 +117,15 @@ Deno.test("auto routes directly on a segment and encapsulates between segments",
   const networkConfig = { Network: "10.244.0.0/16", Backend: { Type: "auto" } };
   await withOverlay({ hosts: 3, withAgents: false, networkConfig }, async (lab, libc) => {
     const [h1, h2, h3] = hostsOf(lab);
-    // 192.0.2.2 and .3 are a segment of their own, and .1 is a host behind a route.
+    // 192.0.2.2 and .3 are a segment of their own, and .1 is a host behind a router, which host 3 is too.
     for (const [host, length] of [[h1, 32], [h2, 31], [h3, 31]] as const) {
       const [address] = host.placements.map(({ address }) => `192.0.2.${(address as number) & 0xff}`);
       await host.exec("ip", "address", "flush", "dev", UPLINK);
       await host.exec("ip", "address", "add", `${address}/${length}`, "dev", UPLINK);
-      await host.exec("ip", "route", "add", "192.0.2.0/24", "dev", UPLINK);
     }
+    await h1.exec("ip", "route", "add", "192.0.2.0/24", "via", "192.0.2.3", "dev", UPLINK, "onlink");
+    await h2.exec("ip", "route", "add", "192.0.2.0/24", "via", "192.0.2.3", "dev", UPLINK);
+    await h3.exec("ip", "route", "add", "192.0.2.1", "via", "192.0.2.1", "dev", UPLINK, "onlink");
     await start(lab.hosts, () => []);
     await untilSettled(lab, libc);
     assertEquals(await routesOf(h1), over("flannel.1", [h2, h3]));
@@ -132,12 +134,12 @@ Deno.test("auto routes directly on a segment and encapsulates between segments",
     assertEquals(await leftOut(libc, lab), [0, 0, 0]);
 
     // Host 1 comes onto the segment, or so it seems to host 2.
-    await h2.exec("ip", "address", "add", "192.0.2.2/24", "dev", UPLINK);
+    await h2.exec("ip", "route", "replace", "192.0.2.0/24", "dev", UPLINK);
     await until("see host 2 route directly", async () => {
       return (await routesOf(h2)).join() === over(UPLINK, [h1, h3]).join() ? true : undefined;
     });
     await untilReachable(lab);
-    await h2.exec("ip", "address", "delete", "192.0.2.2/24", "dev", UPLINK);
+    await h2.exec("ip", "route", "replace", "192.0.2.0/24", "via", "192.0.2.3", "dev", UPLINK);
     await until("see host 2 encapsulate again", async () => {
       const wanted = [...over("flannel.1", [h1]), ...over(UPLINK, [h3])].sort();
       return (await routesOf(h2)).join() === wanted.join() ? true : undefined;

@@ -4,7 +4,7 @@ import { Libc } from "../../src/netlink/ffi.ts";
 import { watchKernel } from "../../src/reconcile/kernel_watch.ts";
 import { Trigger } from "../../src/reconcile/trigger.ts";
 import { randomMac, requirePrivilege } from "../../src/cli/preflight.ts";
-import { isUnicastMac } from "../../src/model/address.ts";
+import { formatAddress, isUnicastMac } from "../../src/model/address.ts";
 import { observeHostNetwork } from "../../src/underlay/host_network.ts";
 import { createUnderlayLink, linkIndexOf, TestNetns } from "../double/netns.ts";
 
@@ -53,6 +53,7 @@ Deno.test("watchKernel() nudges for what others change on our links, and for not
   const transport = stack.use(netns.openTransport(libc));
   const trigger = new CountingTrigger();
   let underlayNudges = 0;
+  const ways: string[] = [];
   const controller = new AbortController();
   const notifications = stack.use(netns.openNotifications(libc));
   const watching = watchKernel({
@@ -63,6 +64,11 @@ Deno.test("watchKernel() nudges for what others change on our links, and for not
     underlayLinkIndex: () => underlay,
     ownPortId: transport.portId,
     underlayNudged: () => underlayNudges++,
+    wayChanged: ({ address, length }) => {
+      const way = `${formatAddress(address)}/${length}`;
+      ways.push(way);
+      return way === "198.51.100.0/24";
+    },
     isCarrier: () => false,
   }, { signal: controller.signal });
   try {
@@ -75,6 +81,15 @@ Deno.test("watchKernel() nudges for what others change on our links, and for not
       await trigger.until(before + 1);
       // An address of another link is news for the underlay, and for nothing else.
       assertEquals(underlayNudges, trigger.count + 1);
+    });
+    await t.step("a way to peers, which is asked about whatever link it leads over", async () => {
+      for (const action of ["add", "delete"]) {
+        const before = trigger.count;
+        ways.length = 0;
+        await netns.ip("route", action, "198.51.100.0/24", "dev", "theirs");
+        await trigger.until(before + 1);
+        assertEquals(ways, ["198.51.100.0/24"]);
+      }
     });
     for (const [what, command, args] of changes) {
       await t.step(what, async () => {

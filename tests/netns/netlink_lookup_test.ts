@@ -8,6 +8,9 @@ import {
   encodeRouteLookup,
   type RouteLookup,
 } from "../../src/netlink/route_lookup.ts";
+import type { Reach } from "../../src/model/reach.ts";
+import { askWay } from "../../src/underlay/host_network.ts";
+import { reachBy } from "../../src/underlay/reach.ts";
 import { MessageReader, MessageWriter } from "../../src/netlink/message.ts";
 import { RTM_NEWROUTE } from "../../src/netlink/route.ts";
 import { Host } from "./netlink_host.ts";
@@ -71,14 +74,80 @@ Deno.test("a route lookup says what `ip route get` says", async () => {
     const [shown] = await host.netns.ipJson("route", "get", target);
     const [{ mtu } = { mtu: 0 }] = (shown!.metrics ?? []) as { mtu: number }[];
     assertEquals(
-      found.map(({ linkIndex, source, mtuBytes }) => ({
+      found.map(({ linkIndex, source, mtuBytes, gateway }) => ({
+        gateway: gateway === undefined ? undefined : formatAddress(gateway),
         link: linkIndex === host.underlayLinkIndex ? "eth0" : "lo",
         source: source === undefined ? undefined : formatAddress(source),
         mtuBytes,
       })),
-      [{ link: shown!.dev as string, source: shown!.prefsrc as string, mtuBytes: mtu ?? 0 }],
+      [{
+        gateway: shown!.gateway as string | undefined,
+        link: shown!.dev as string,
+        source: shown!.prefsrc as string,
+        mtuBytes: mtu ?? 0,
+      }],
       target,
     );
+  }
+});
+
+const ways: [what: string, address: string, place: Reach["place"], why: RegExp][] = [
+  ["the link's own prefix", "192.0.2.7", "segment", /^$/],
+  ["the link's own prefix of IPv6", "2001:db8::7", "segment", /^$/],
+  ["a route over the link", "10.9.0.7", "segment", /^$/],
+  ["a route of a table that a rule leads to", "10.8.0.7", "segment", /^$/],
+  ["the peer of an address", "172.16.0.2", "segment", /^$/],
+  ["the peer of an address of IPv6", "2001:db8:5::2", "segment", /^$/],
+  ["a link-local address", "fe80::77", "segment", /^$/],
+  ["a gateway", "198.51.100.1", "elsewhere", /through the gateway 192\.0\.2\.254$/],
+  ["a gateway of the other family", "10.7.0.7", "elsewhere", /through the gateway fe80::9$/],
+  ["a gateway for one address of a segment", "10.9.0.9", "elsewhere", /gateway 192\.0\.2\.254$/],
+  ["a next-hop object", "10.6.0.7", "elsewhere", /gateway 192\.0\.2\.253$/],
+  ["another link", "10.5.0.7", "elsewhere", /over another link$/],
+  ["a blackhole", "10.4.0.1", "elsewhere", /no route|refuses/],
+  ["an unreachable route", "10.4.1.1", "elsewhere", /no route|refuses/],
+  ["a prohibited route", "10.4.2.1", "elsewhere", /no route|refuses/],
+  ["a blackhole of IPv6", "2001:db8:a::1", "elsewhere", /no route|refuses/],
+  ["an unreachable route of IPv6", "2001:db8:b::1", "elsewhere", /no route|refuses/],
+  ["an address of the link", "192.0.2.1", "nobody", /own$/],
+  ["an address of another link", "127.0.0.1", "nobody", /own$/],
+  ["an address of the link in IPv6", "2001:db8::1", "nobody", /own$/],
+  ["the broadcast address", "192.0.2.255", "nobody", /not one of a host$/],
+  ["a multicast address", "224.0.0.9", "nobody", /not one of a host$/],
+];
+
+Deno.test("askWay() and reachBy() tell who is on the segment as the kernel does", async (t) => {
+  await using host = await Host.open();
+  const { netns } = host;
+  const linkIndex = host.underlayLinkIndex;
+  const via = ["via", "192.0.2.254"];
+  for (
+    const args of [
+      ["route", "add", "198.51.100.0/24", ...via],
+      ["route", "add", "10.9.0.0/24", "dev", "eth0"],
+      ["route", "add", "10.9.0.9/32", ...via],
+      ["route", "add", "10.8.0.0/24", "dev", "eth0", "table", "88"],
+      ["rule", "add", "to", "10.8.0.0/24", "table", "88"],
+      ["route", "add", "10.7.0.0/24", "via", "inet6", "fe80::9", "dev", "eth0"],
+      ["nexthop", "add", "id", "66", "via", "192.0.2.253", "dev", "eth0"],
+      ["route", "add", "10.6.0.0/24", "nhid", "66"],
+      ["route", "add", "10.5.0.0/24", "dev", "lo"],
+      ["route", "add", "blackhole", "10.4.0.0/24"],
+      ["route", "add", "unreachable", "10.4.1.0/24"],
+      ["route", "add", "prohibit", "10.4.2.0/24"],
+      ["-6", "route", "add", "blackhole", "2001:db8:a::/64"],
+      ["-6", "route", "add", "unreachable", "2001:db8:b::/64"],
+      ["address", "add", "172.16.0.1", "peer", "172.16.0.2", "dev", "eth0"],
+      ["address", "add", "2001:db8:5::1", "peer", "2001:db8:5::2", "dev", "eth0", "nodad"],
+    ]
+  ) await netns.ip(...args);
+  for (const [what, address, place, why] of ways) {
+    await t.step(`${what}: ${address} is ${place}`, () => {
+      const to = parseAddress(address);
+      const way = askWay(host.client, to, address.startsWith("fe80") ? linkIndex : 0);
+      const reach = reachBy(way, { linkIndex, linkName: "eth0" });
+      assertEquals([reach.place, why.test(reach.why)], [place, true], reach.why);
+    });
   }
 });
 
