@@ -1,4 +1,5 @@
 import type { Log } from "../log/log.ts";
+import type { Finding } from "../model/finding.ts";
 import type { Totals } from "../status/metrics.ts";
 import type { PassReport } from "../reconcile/report.ts";
 
@@ -24,6 +25,17 @@ export function tellOfNewFaults(log: Log): (report: PassReport) => void {
       if (!known.has(text)) log.write("warn", "peer left out", { host: cut(host), reason: cut(reason) });
     }
     known = told;
+  };
+}
+
+/** Says once that something was found, and once that it is no more. */
+export function tellOfNewFindings(log: Log, subject: string): (findings: readonly Finding[]) => void {
+  let known: readonly string[] = [];
+  return (findings) => {
+    const sentences = findings.map(({ sentence }) => sentence);
+    for (const reason of sentences) if (!known.includes(reason)) log.write("warn", subject, { reason });
+    if (sentences.length === 0 && known.length > 0) log.write("info", `${subject} no more`);
+    known = sentences;
   };
 }
 

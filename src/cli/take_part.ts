@@ -21,8 +21,9 @@ import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
 import { cutOff } from "../status/cut_off.ts";
 import { wantedState } from "../reconcile/wanted.ts";
-import { tellOfNewFaults } from "./after_pass.ts";
 import { hostName } from "./best_effort.ts";
+import { tellOfNewFaults, tellOfNewFindings } from "./after_pass.ts";
+import { hostName, refuseRouterAdvertisements } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
 import { FormerKeeper } from "./former_keeper.ts";
@@ -186,9 +187,8 @@ export async function takePart(
   let lastPass: PassReport | undefined;
   const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
   // What else was found, by whoever looks for it.
-  const findings = (): readonly Finding[] => [
-    ...lastPass ? cutOff({ ...lastPass, leaseType: backend.leaseType }) : [],
-  ];
+  const reachFindings = () => lastPass ? cutOff({ ...lastPass, leaseType: backend.leaseType }) : [];
+  const findings = (): readonly Finding[] => [...reachFindings()];
   const status = statusOf({
     lastPass: () => lastPass,
     findings,
@@ -217,6 +217,7 @@ export async function takePart(
   let isServiceManagerTold = false;
   let lastFaults: PassReport["faults"] | undefined;
   const tellFaults = tellOfNewFaults(log);
+  const tellReach = tellOfNewFindings(log, "host cut off");
   // A file that could not be written is tried again soon: pods wait for it.
   const isDone = () => podFiles.fault === undefined;
   const reconciler = {
@@ -238,6 +239,7 @@ export async function takePart(
       workplace.memory.passed(report);
       workplace.totals.count(report);
       tellFaults(report);
+      tellReach(reachFindings());
       host.passed(report);
       former.passed(report);
       // Whoever came later gives way, where that can be: a clone takes another MAC.

@@ -27,7 +27,9 @@ export interface JoinedFaults {
 /** Says of which peers' packets others' routes take. The answer keeps its identity while nothing changes. */
 export class ForeignFaults {
   readonly #linkName: (linkIndex: number) => string | undefined;
-  #last: { readonly before: readonly PeerFault[]; readonly key: string; readonly joined: JoinedFaults } | undefined;
+  #last:
+    | { readonly before: readonly PeerFault[]; readonly key: string; readonly joined: JoinedFaults }
+    | undefined;
 
   /** @param linkName The name of a link of the kernel's index. */
   constructor(linkName: (linkIndex: number) => string | undefined) {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { MemoryKeeper, tellOfNewFaults } from "../../src/cli/after_pass.ts";
+import { MemoryKeeper, tellOfNewFaults, tellOfNewFindings } from "../../src/cli/after_pass.ts";
 import type { Log } from "../../src/log/log.ts";
 import { pass } from "../status/facts.ts";
 
@@ -13,6 +13,20 @@ Deno.test("tellOfNewFaults() names each peer that is left out once, and again wh
   tell(pass({ faults: [] }));
   tell(pass({ faults: [{ host: "a", reason: "is ours" }] }));
   assertEquals(said, [["a", "overlaps"], ["b", "x".repeat(300)], ["a", "is ours"]]);
+});
+
+Deno.test("tellOfNewFindings() says each sentence once, and once that there is none any more", () => {
+  const said: unknown[] = [];
+  const log: Log = { write: (level, event, fields) => said.push([level, event, fields]), with: () => log };
+  const tell = tellOfNewFindings(log, "host cut off");
+  for (const sentence of [undefined, "a", "a", "b", undefined, undefined]) {
+    tell(sentence === undefined ? [] : [{ isBlocking: true, sentence }]);
+  }
+  assertEquals(said, [
+    ["warn", "host cut off", { reason: "a" }],
+    ["warn", "host cut off", { reason: "b" }],
+    ["info", "host cut off no more", undefined],
+  ]);
 });
 
 Deno.test("tellOfNewFaults() does not flood the log with thousands", () => {

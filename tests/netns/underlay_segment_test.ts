@@ -212,6 +212,21 @@ for (const [name, backend] of BACKENDS) {
   });
 }
 
+Deno.test("auto encapsulates while its link resolves no neighbours", async () => {
+  const networkConfig = { ...NETWORK, Backend: { Type: "auto" } };
+  await withOverlay({ hosts: 2, families: FAMILIES, withAgents: false, networkConfig }, async (lab, libc) => {
+    const [h1, h2] = hostsOf(lab);
+    await start(lab);
+    await untilSettled(lab, libc);
+    await untilRoutes(h1, over(UPLINK, [h2]));
+    await ip(h1, "link", "set", UPLINK, "arp", "off");
+    await untilRoutes(h1, over(undefined, [h2]));
+    await ip(h1, "link", "set", UPLINK, "arp", "on");
+    await untilRoutes(h1, over(UPLINK, [h2]));
+    await untilSettled(lab, libc);
+  });
+});
+
 Deno.test("a host of host-gw that loses its way to all is not ready, and is again when it is back", async () => {
   const networkConfig = { ...NETWORK, Backend: { Type: "host-gw" } };
   await withOverlay({ hosts: 2, families: FAMILIES, withAgents: false, networkConfig }, async (lab, libc) => {
