@@ -192,3 +192,22 @@ Deno.test("withAdvertised() asks for what is no address of the link, and for not
   const [address] = keeper.withAdvertised(nat).addresses;
   assertEquals(address!.reaches?.get(parseAddress("198.51.100.3"))?.place, "elsewhere");
 });
+
+Deno.test("a way that comes and goes again and again is used only after half a minute", () => {
+  const { state, keeper, look } = world([peer("b", "192.0.2.2")]);
+  const isNear = () => look().includes("192.0.2.2");
+  const turn = (away: string[]) => {
+    state.away = away;
+    keeper.nudge();
+    look();
+    state.nowMs += 1000;
+    return isNear();
+  };
+  turn([]);
+  for (let round = 0; round < 3; round++) assertEquals([turn(["192.0.2.2"]), turn([])], [false, true]);
+  assertEquals([turn(["192.0.2.2"]), turn([])], [false, false]);
+  state.nowMs += 28_000;
+  assertEquals(isNear(), false);
+  state.nowMs += 1000;
+  assertEquals(isNear(), true);
+});
