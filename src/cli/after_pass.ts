@@ -39,6 +39,27 @@ export function tellOfNewFindings(log: Log, subject: string): (findings: readonl
   };
 }
 
+/** The hosts that claim what this host claims. */
+export function rivalsIn({ faults }: PassReport): readonly string[] {
+  return faults.filter(({ isContest }) => isContest).map(({ host }) => host);
+}
+
+/**
+ * Says when it is other peers that are left out, and whether there are rivals among them: whoever came later gives
+ * way, where that can be, as a clone takes another MAC.
+ */
+export function followRivals(
+  deps: { readonly changed: () => void; readonly met: () => void },
+): (report: PassReport) => void {
+  let last: PassReport["faults"] | undefined;
+  return (report) => {
+    if (report.faults === last) return;
+    last = report.faults;
+    deps.changed();
+    if (rivalsIn(report).length > 0) deps.met();
+  };
+}
+
 /** Has the memory that large work left behind given back, when the host has come to rest. */
 export class MemoryKeeper {
   readonly #trim: () => void;

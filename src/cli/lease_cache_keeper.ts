@@ -1,8 +1,10 @@
 import { dirname } from "node:path";
 import { replaceFile } from "../cni/replace_file.ts";
 import { formatLeaseCache, type LeaseCache, MAX_CACHE_BYTES, parseLeaseCache } from "../lease/lease_cache.ts";
+import type { LeaseSet } from "../lease/lease_set.ts";
 import { fileReason } from "../log/file_reason.ts";
 import type { Log } from "../log/log.ts";
+import type { Lease } from "../model/lease.ts";
 
 /** A change is written this long after it came, with whatever came since. */
 const WRITE_DELAY_MS = 5000;
@@ -55,6 +57,19 @@ export class LeaseCacheKeeper implements Disposable {
       if (known !== undefined) this.#write(known);
     };
     this.#waiting = { timer: setTimeout(write, WRITE_DELAY_MS), write };
+  }
+
+  /** Sees to it that the file says soon what `leases` and the own lease are then, if they have changed. */
+  keepLeases(
+    leases: LeaseSet,
+    own: () => Lease | undefined,
+    origin: Pick<LeaseCache, "registry" | "networkConfig">,
+  ): void {
+    const published = own()?.parts.map(({ backendData }) => backendData);
+    this.keep(`${leases.version} ${JSON.stringify(published)}`, () => {
+      const [ownNow, all] = [own(), leases.all];
+      return ownNow && all && { ...origin, own: ownNow, leases: all };
+    });
   }
 
   /** Writes at once what waits to be written. */

@@ -22,8 +22,7 @@ import { Trigger } from "../reconcile/trigger.ts";
 import { cutOff } from "../status/cut_off.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import { hostName } from "./best_effort.ts";
-import { tellOfNewFaults, tellOfNewFindings } from "./after_pass.ts";
-import { hostName, refuseRouterAdvertisements } from "./best_effort.ts";
+import { followRivals, rivalsIn, tellOfNewFaults, tellOfNewFindings } from "./after_pass.ts";
 import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
 import { FormerKeeper } from "./former_keeper.ts";
@@ -215,8 +214,8 @@ export async function takePart(
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
-  let lastFaults: PassReport["faults"] | undefined;
   const tellFaults = tellOfNewFaults(log);
+  const seeRivals = followRivals({ changed: () => contests.nudge(), met: () => membership.refresh() });
   const tellReach = tellOfNewFindings(log, "host cut off");
   // A file that could not be written is tried again soon: pods wait for it.
   const isDone = () => podFiles.fault === undefined;
@@ -242,22 +241,11 @@ export async function takePart(
       tellReach(reachFindings());
       host.passed(report);
       former.passed(report);
-      // Whoever came later gives way, where that can be: a clone takes another MAC.
-      if (report.faults !== lastFaults) contests.nudge();
-      if (report.faults !== lastFaults && rivalsIn(report).length > 0) membership.refresh();
-      lastFaults = report.faults;
+      seeRivals(report);
       const own = membership.own;
       if (!report.isForwarding || own === undefined) return;
-      if (!report.isRemembered) {
-        cacheKeeper?.keep(
-          `${leases.version} ${JSON.stringify(own.parts.map(({ backendData }) => backendData))}`,
-          () => {
-            const { own } = membership;
-            const all = leases.all;
-            return own && all && { registry: place.name, networkConfig: known.text, own, leases: all };
-          },
-        );
-      }
+      const origin = { registry: place.name, networkConfig: known.text };
+      if (!report.isRemembered) cacheKeeper?.keepLeases(leases, () => membership.own, origin);
       const { masquerade } = options;
       const mtuBytes = backend.overlayMtuBytes(underlay.current);
       podFiles.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
@@ -315,8 +303,3 @@ export async function takePart(
 
 /** While it is not known who else there is. */
 const NOBODY: readonly Lease[] = [];
-
-/** The hosts that claim what this host claims. */
-function rivalsIn({ faults }: PassReport): readonly string[] {
-  return faults.filter(({ isContest }) => isContest).map(({ host }) => host);
-}

@@ -26,7 +26,7 @@ function join(
   wanted = wantedOf(),
 ): readonly PeerFault[] {
   const table = routeTable(foreign);
-  return faults.join(wanted, table, findForeign(wanted.state.routes, table, []));
+  return faults.join(wanted, table, findForeign(wanted.state.routes, table, [])).faults;
 }
 
 const named = () => new ForeignFaults((linkIndex) => linkIndex === 2 ? "eth0" : undefined);
@@ -122,4 +122,16 @@ Deno.test("join() names 200 peers at most", () => {
     return { to: `10.${bytes >>> 16 & 0xff}.${bytes >>> 8 & 0xff}.0/24`, metric: 5 };
   });
   assertEquals(join(named(), many, wantedOf(routeTable(many))).length, 201);
+});
+
+Deno.test("join() counts the hosts to whose whole subnet another route leads, named or not", () => {
+  const cutOff = (foreign: readonly RouteText[], wanted = wantedOf()) => {
+    const table = routeTable(foreign);
+    return named().join(wanted, table, findForeign(wanted.state.routes, table, [])).cutOff;
+  };
+  assertEquals(cutOff([]), 0);
+  assertEquals(cutOff([{ ...STATIC, to: "10.244.2.7/32" }]), 0);
+  assertEquals(cutOff([STATIC, { ...STATIC, metric: 3 }, { ...STATIC, to: "10.244.2.7/32" }]), 1);
+  const many = Array.from({ length: 250 }, (_, number) => ({ to: `10.244.${number}.0/24` }));
+  assertEquals(cutOff(many, wantedOf(routeTable(many))), 250);
 });
