@@ -4,6 +4,7 @@ import {
   type BootIdentity,
   bootIdentityPath,
   compareBoots,
+  earlierBootIdentityPath,
   keepBootIdentity,
   readBootIdentity,
 } from "../host/boot_identity.ts";
@@ -31,7 +32,12 @@ export class BootKeeper {
     this.#path = bootIdentityPath(subnetFilePath);
     this.#log = log;
     this.#bootId = orNothing("boot not looked up", log, () => libc.readSysctl(BOOT_ID_PATH)) ?? "";
-    this.#before = readBootIdentity(this.#path);
+    const before = readBootIdentity(this.#path);
+    // What an earlier version wrote may be another agent's of this folder, which nothing in it takes for this one's.
+    const earlier = typeof before === "string"
+      ? readBootIdentity(earlierBootIdentityPath(subnetFilePath))
+      : "";
+    this.#before = typeof earlier === "string" ? before : earlier;
   }
 
   /** This host's addresses in the underlay when an agent of this boot ran last. */

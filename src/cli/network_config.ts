@@ -34,11 +34,19 @@ export interface RegistryConfigDeps {
  *
  * @throws {Error} If it can't be read, or is wrong: one sentence.
  */
-export async function readConfigFile(options: Options, log: Log): Promise<NetworkConfig> {
-  const path = options.networkConfigPath;
-  let text: string;
+export async function readConfigFile(options: Options, log: Log): Promise<ReadConfig> {
+  const text = await readConfigText(options.networkConfigPath);
+  return { config: parseConfig(text, options.networkConfigPath, options, log), text };
+}
+
+/**
+ * Reads the text of net-conf.json.
+ *
+ * @throws {Error} If it can't be read: one sentence.
+ */
+export async function readConfigText(path: string): Promise<string> {
   try {
-    text = await Deno.readTextFile(path);
+    return await Deno.readTextFile(path);
   } catch (error) {
     throw new Error(
       `Cannot read the network configuration ${path}: ${
@@ -47,7 +55,6 @@ export async function readConfigFile(options: Options, log: Log): Promise<Networ
         "-net-config-path",
     );
   }
-  return parse(text, path, options, log);
 }
 
 /**
@@ -66,14 +73,14 @@ export async function readRegistryConfig(
     signal.throwIfAborted();
     try {
       const text = await deps.read({ signal });
-      return { config: parse(text, source, options, log), text };
+      return { config: parseConfig(text, source, options, log), text };
     } catch (error) {
       signal.throwIfAborted();
       const reason = errorText(error);
       if (reason !== last) log.write("warn", "network configuration not read", { reason });
       if (remembered !== undefined) {
         log.write("warn", "network configuration remembered", { source });
-        return { config: parse(remembered, `${source}, as it was`, options, log), text: remembered };
+        return { config: parseConfig(remembered, `${source}, as it was`, options, log), text: remembered };
       }
       last = reason;
       deps.waiting(reason);
@@ -82,7 +89,12 @@ export async function readRegistryConfig(
   }
 }
 
-function parse(text: string, source: string, options: Options, log: Log): NetworkConfig {
+/**
+ * Reads what a text says, and logs what is to be doubted in it.
+ *
+ * @throws {ConfigError} With every fault, if there is any.
+ */
+export function parseConfig(text: string, source: string, options: Options, log: Log): NetworkConfig {
   const { backendOverrides: overrides, masqueradeExclude } = options;
   const { config, warnings } = parseNetworkConfig(text, { source, overrides, masqueradeExclude });
   for (const reason of warnings) log.write("warn", "configuration doubted", { reason });

@@ -43,6 +43,8 @@ export interface OpenRegistry extends Disposable {
   readonly registry: LeaseRegistry;
   /** Addresses that the registry says this host is reached at; stronger than flags. */
   readonly publicAddresses?: () => { readonly publicIp?: Ipv4; readonly publicIpv6?: Ipv6 };
+  /** The subnets that the cluster gives this host, as they were last read; absent where hosts choose them. */
+  readonly givenSubnets?: () => readonly Prefix[];
   /** Addresses that the cluster knows this host by. */
   readonly nodeAddresses?: () => readonly Address[];
   /** Keeps telling others there how this host is, until `signal` aborts. */
@@ -117,6 +119,7 @@ async function kubePlace(
 ): Promise<RegistryPlace> {
   const { log, environment } = deps;
   const { KubeRegistry } = await import("../lease/kube.ts");
+  const { givenSubnets } = await import("../lease/kube_node.ts");
   const { KubeAnnouncer } = await import("../lease/kube_announcer.ts");
   const { findApiServer, identityOf } = await import("../lease/kube_config.ts");
   const identity = identityOf(environment);
@@ -160,6 +163,7 @@ async function kubePlace(
             ...publicIpv6 !== undefined && { publicIpv6: publicIpv6 as Ipv6 },
           };
         },
+        givenSubnets: () => givenSubnets(registry.ownNode),
         nodeAddresses: () => registry.nodeAddresses,
         announce: (health, options) => announcer.run(health, options),
         [Symbol.dispose]: () => registry[Symbol.dispose](),

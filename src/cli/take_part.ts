@@ -37,18 +37,23 @@ import { openRules } from "./open_rules.ts";
 import { openSegment } from "./open_segment.ts";
 import { openUnderlay } from "./open_underlay.ts";
 import { PodFiles } from "./pod_files.ts";
-import { type RegistryPlace } from "./registry_place.ts";
+import type { RegistryContext, RegistryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
 import { statusOf } from "./agent_status.ts";
 import type { Workplace } from "./workplace.ts";
 
-/** Holds this host's place in the overlay until `signal` aborts. */
+/**
+ * Holds this host's place in the overlay until `signal` aborts.
+ *
+ * @returns Whether it has; else the network was not to be applied, nothing was touched, and the configuration has
+ * changed.
+ */
 export async function takePart(
   workplace: Workplace,
   known: { config: NetworkConfig; text: string | undefined; cache: ReturnType<LeaseCacheKeeper["read"]> },
   { signal }: { signal: AbortSignal },
-): Promise<void> {
-  const { options, deps, libc, transport, client, folders, watchFiles, place, cacheKeeper } = workplace;
+): Promise<boolean> {
+  const { options, deps, libc, transport, client, watchFiles, place, cacheKeeper } = workplace;
   const { config, cache } = known;
   const { log } = deps;
   await using stack = new AsyncDisposableStack();
@@ -97,7 +102,7 @@ export async function takePart(
   const vteps = "vni" in config.backend ? vtepNames(config.backend.vni, families) : [];
   const former = new FormerKeeper(options.subnetFilePath, { networks, vteps }, { libc, client, log });
   const backend = makeBackend(config.backend, { networks, former: former.former, hasBlackholeRoute });
-  const { registry, announce } = opened = stack.use(place.open({
+  const context: RegistryContext = {
     families: config.families,
     ownAddresses: () => underlay.current.addresses.map(({ advertised }) => advertised),
     previousSubnets: await previousSubnets(options.subnetFilePath),
@@ -107,7 +112,8 @@ export async function takePart(
       membership.refresh();
     },
     back: () => membership.retry(),
-  }));
+  };
+  const { registry, announce } = opened = stack.use(place.open(context));
 
   const trigger = new Trigger();
   const leases = new LeaseSet();
@@ -136,7 +142,6 @@ export async function takePart(
     remote: (own) => leases.remote(own, networks)?.leases ?? [],
     log,
   });
-  host.keepManagersAway();
   const announcer = config.backend.type === "alloc" ? undefined : new MacAnnouncer({
     underlay: () => underlay.current,
     addresses: (linkIndex) => dumpAddresses(client, linkIndex),
@@ -157,15 +162,16 @@ export async function takePart(
     randomMac: randomMac(),
     older: () => leases.olderThan(membership.own),
   };
+  const request = (previous?: Lease) => {
+    underlay.follow();
+    const current = segment?.withAdvertised(underlay.current) ?? underlay.current;
+    return leaseRequest(backend, current, previous, { families, seed, machine });
+  };
   const membership: Membership = new Membership({
     registry,
     leases,
     remembered: cache?.own,
-    request: (previous) => {
-      underlay.follow();
-      const current = segment?.withAdvertised(underlay.current) ?? underlay.current;
-      return leaseRequest(backend, current, previous, { families, seed, machine });
-    },
+    request: (previous) => request(previous),
     changed: () => {
       trigger.nudge();
       filter.keeper.nudge();
@@ -175,6 +181,10 @@ export async function takePart(
     log,
   }, { renewMarginMs: options.leaseRenewMarginMs });
 
+  // Up to here nothing was touched.
+  const openFor = (families: RegistryContext["families"]) => place.open({ ...context, families });
+  if (!await workplace.guard.admit(opened, { request, openFor }, { signal })) return false;
+  host.keepManagersAway();
   for (const path of podFiles.paths) watchFiles(path, () => trigger.nudge());
   const leftovers = new LeftoverKeeper(USUAL_FOLDERS, {
     host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
@@ -187,7 +197,7 @@ export async function takePart(
   const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
   // What else was found, by whoever looks for it.
   const reachFindings = () => lastPass ? cutOff({ ...lastPass, leaseType: backend.leaseType }) : [];
-  const findings = (): readonly Finding[] => [...reachFindings()];
+  const findings = (): readonly Finding[] => [...workplace.findings(), ...reachFindings()];
   const status = statusOf({
     lastPass: () => lastPass,
     findings,
@@ -292,13 +302,13 @@ export async function takePart(
     loop("rules", filter.keep),
     filter.watch && loop("rule watch", filter.watch),
     loop("leftovers", (options) => leftovers.watch(options)),
-    folders && loop("file watch", (options) => folders.run(options)),
     loop(
       "reconciler",
       (loopOptions) =>
         reconcileForever(reconciler, trigger, { resyncMs: options.resyncMs, isDone, ...loopOptions }),
     ),
   ]);
+  return true;
 }
 
 /** While it is not known who else there is. */

@@ -2,11 +2,12 @@ import type { Options } from "../config/options.ts";
 import type { Log } from "../log/log.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../netlink/ffi.ts";
-import type { FolderWatch } from "../netlink/folder_watch.ts";
+import type { Finding } from "../model/finding.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { StatusDeps } from "../status/app.ts";
 import type { MemoryKeeper, PassTotals } from "./after_pass.ts";
 import type { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
+import type { NetworkGuard } from "./network_guard.ts";
 import type { RegistryPlace } from "./registry_place.ts";
 
 /** What the agent needs of the process that it runs in. */
@@ -22,12 +23,15 @@ export interface Workplace {
   readonly libc: Libc;
   readonly transport: NetlinkSocket;
   readonly client: NetlinkClient;
-  readonly folders: FolderWatch | undefined;
   readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
   readonly place: RegistryPlace;
   readonly memory: MemoryKeeper;
   readonly totals: PassTotals;
   readonly cacheKeeper: LeaseCacheKeeper | undefined;
+  /** Says whether the network may be applied to this host. */
+  readonly guard: NetworkGuard;
+  /** What was found about the process and its configuration. */
+  readonly findings: () => readonly Finding[];
   /** Puts what the status endpoints answer from in place of what they had before. */
   readonly show: (status: StatusDeps) => void;
   /** Told why there is nothing to show yet. */

@@ -1,8 +1,9 @@
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
+import { besideSubnetFile } from "../config/beside_subnet_file.ts";
 
 /** Where an agent shows that it runs: beside the subnet file, which pods of a DaemonSet share with their host. */
 export function agentLockPath(subnetFilePath: string): string {
-  return join(dirname(subnetFilePath), "agent.lock");
+  return besideSubnetFile(subnetFilePath, "agent.lock");
 }
 
 /**

@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { besideSubnetFile } from "../config/beside_subnet_file.ts";
 import { readUpTo } from "./file.ts";
 import { replaceFile } from "./replace_file.ts";
 
@@ -18,7 +18,7 @@ const MAX_BYTES = 64 * 1024;
 
 /** Where the agent says it: beside the subnet file. */
 export function agentWordPath(subnetFilePath: string): string {
-  return join(dirname(subnetFilePath), "agent.json");
+  return besideSubnetFile(subnetFilePath, "agent.json");
 }
 
 /**

@@ -6,6 +6,7 @@ import { type Flag, variableOf } from "./flag.ts";
 import { type FlagName, FLAGS } from "./flags.ts";
 import { type Environment, type FlagReading, type FlagSource, readFlags } from "./parse_flags.ts";
 import { exactHint, MAX_MASQUERADE_EXCLUDES } from "./network_schema.ts";
+import { besideSubnetFile } from "./beside_subnet_file.ts";
 import { registryOf, type RegistryOptions } from "./registry_flags.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -135,7 +136,11 @@ function optionsOf(reading: FlagReading): Options {
     ...text("cni-bin-dir") !== "" && { pluginFolder: text("cni-bin-dir") },
     isReleasingStale: truth("cni-release-stale"),
     registry: registryOf(reading),
-    ...text("lease-cache") !== "" && { leaseCachePath: text("lease-cache") },
+    ...text("lease-cache") !== "" && {
+      leaseCachePath: reading.given.has("lease-cache")
+        ? text("lease-cache")
+        : besideSubnetFile(text("subnet-file"), "leases.json"),
+    },
     ...text("machine-id-file") !== "" && { machineIdPath: text("machine-id-file") },
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
     resyncMs: integer("resync") * 1000,

@@ -1,5 +1,13 @@
-import { type Address, AF_INET, bitsOf, type Family, formatAddress, formatPrefix } from "../model/address.ts";
-import { maskAddress, type Prefix, prefixContains } from "../model/address.ts";
+import {
+  type Address,
+  AF_INET,
+  bitsOf,
+  type Family,
+  familyOf,
+  formatAddress,
+  formatPrefix,
+} from "../model/address.ts";
+import { maskAddress, parsePrefix, type Prefix, prefixContains } from "../model/address.ts";
 
 /** One family of the cluster network, and which subnets hosts may hold. */
 export interface FamilyNetwork {
@@ -29,6 +37,34 @@ export interface SubnetFault {
 /** Hosts share a network of at least four subnets, each with at least four addresses. */
 const SPARE_BITS = 2;
 
+/** What can be no pod's address, as the kernel, or whoever speaks the protocol, means something else by it. */
+const RESERVED: readonly (readonly [prefix: Prefix, what: string])[] = ([
+  ["0.0.0.0/8", "the addresses of no host"],
+  ["127.0.0.0/8", "the loopback addresses"],
+  ["169.254.0.0/16", "the link-local addresses"],
+  ["224.0.0.0/4", "the multicast addresses"],
+  ["255.255.255.255/32", "the broadcast address"],
+  ["::/96", "the loopback address and those of no host"],
+  ["::ffff:0:0/96", "the IPv4 addresses"],
+  ["fe80::/10", "the link-local addresses"],
+  ["ff00::/8", "the multicast addresses"],
+] as const).map(([text, what]) => [parsePrefix(text), what]);
+
+/** What a network has that no pod can have, one clause; `undefined` if it has nothing of the kind. */
+function reservedIn(family: Family, network: Prefix): string | undefined {
+  const all = family === AF_INET ? "0.0.0.0/0" : "::/0";
+  if (network.length === 0) {
+    return `must be the pods' own network, is ${all}: all there is, and no packet would ever be masqueraded`;
+  }
+  const taken = RESERVED.find(([prefix]) =>
+    familyOf(prefix.address) === family &&
+    (prefixContains(prefix, network.address) || prefixContains(network, prefix.address))
+  );
+  if (taken === undefined) return undefined;
+  const [prefix, what] = taken;
+  return `must not overlap ${formatPrefix(prefix)}, ${what}, is ${formatPrefix(network)}`;
+}
+
 /** The subnet length of a network that says none: /24 and /64, or a quarter of a small network. */
 function defaultLength(family: Family, network: Prefix): number {
   const usual = family === AF_INET ? 24 : 64;
@@ -49,6 +85,8 @@ export function deriveSubnets(
   network: Prefix,
   keys: SubnetKeys,
 ): FamilyNetwork | readonly SubnetFault[] {
+  const reserved = reservedIn(family, network);
+  if (reserved !== undefined) return [{ key: "network", message: reserved }];
   const longest = bitsOf(family) - SPARE_BITS;
   if (network.length + SPARE_BITS > longest) {
     const limit = longest - SPARE_BITS;

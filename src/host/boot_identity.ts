@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { besideSubnetFile } from "../config/beside_subnet_file.ts";
 import { fileReason } from "../log/file_reason.ts";
 import { type Address, formatAddress, formatMac, isUnicastMac, type Mac } from "../model/address.ts";
 import { parseAddress, parseMac } from "../model/address.ts";
@@ -98,6 +99,11 @@ export function compareBoots(
 
 /** Where the identity is kept: beside the subnet file. */
 export function bootIdentityPath(subnetFilePath: string): string {
+  return besideSubnetFile(subnetFilePath, "boot.json");
+}
+
+/** Where versions up to 0.1 kept it, whatever the subnet file was called. */
+export function earlierBootIdentityPath(subnetFilePath: string): string {
   return join(dirname(subnetFilePath), "boot.json");
 }
 

@@ -147,6 +147,15 @@ export function podSubnets({ spec }: KubeNode): Partial<Record<Family, Prefix>> 
   return subnets;
 }
 
+/** The same as a list; none where they can't be read. */
+export function givenSubnets(node: KubeNode | undefined): readonly Prefix[] {
+  try {
+    return node === undefined ? [] : Object.values(podSubnets(node));
+  } catch {
+    return [];
+  }
+}
+
 /** Parses an annotation that is an address of `family`; `undefined` where it is absent or empty. */
 export function addressIn(node: KubeNode, key: string, family: Family): Address | undefined {
   const value = annotationOf(node, key);

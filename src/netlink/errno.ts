@@ -45,6 +45,7 @@ export const ENODEV = 19;
 export const EINVAL = 22;
 export const ERESTART = 85;
 export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENOBUFS = 105;
 

@@ -7,6 +7,10 @@ const SYMBOLS = {
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int connect(int fd, const struct sockaddr *addr, socklen_t addrlen)
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int listen(int fd, int backlog)
+  listen: { parameters: ["i32", "i32"], result: "i32" },
+  // int accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
+  accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" },
   // int ioctl(int fd, unsigned long request, void *argument)
   ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   // int getsockname(int fd, struct sockaddr *addr, socklen_t *addrlen)
@@ -37,6 +41,8 @@ const SYMBOLS = {
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // int setns(int fd, int type)
   setns: { parameters: ["i32", "i32"], result: "i32" },
+  // uid_t geteuid(void)
+  geteuid: { parameters: [], result: "u32" },
   // int kill(pid_t pid, int signal)
   kill: { parameters: ["i32", "i32"], result: "i32" },
   // int close(int fd)
@@ -87,12 +93,21 @@ export class Libc implements Disposable {
   }
 
   /**
+   * Opens a file of proc(5) or sysfs to be read.
+   *
+   * @throws {NetlinkError} If it cannot be opened.
+   */
+  open(path: string): number {
+    return this.checked(`read ${path}`, this.call.open(cString(path), O_RDONLY));
+  }
+
+  /**
    * Reads a file of proc(5) or sysfs, trimmed.
    *
    * @throws {NetlinkError} If it cannot be opened or read.
    */
   readSysctl(path: string): string {
-    const fd = this.checked(`read ${path}`, this.call.open(cString(path), O_RDONLY));
+    const fd = this.open(path);
     try {
       const buffer = new Uint8Array(SYSCTL_BYTES);
       const length = this.checked(`read ${path}`, this.call.read(fd, buffer, BigInt(buffer.length)));

@@ -1,4 +1,12 @@
+import { BackOff } from "../lease/back_off.ts";
+import { LinkedAbort } from "../lease/linked_abort.ts";
+import { pause } from "../lease/pause.ts";
+import type { Log } from "../log/log.ts";
 import type { StatusDeps } from "./app.ts";
+
+/** Between attempts to serve where another program has the port, or the address is not there yet. */
+const FIRST_RETRY_MS = 200;
+const LAST_RETRY_MS = 2000;
 
 /** Requests under way at the end get this long. */
 const SHUTDOWN_MS = 3000;
@@ -35,6 +43,64 @@ export function serveStatus(
     async [Symbol.asyncDispose]() {
       signal?.removeEventListener("abort", closeUnasked);
       await close();
+    },
+  };
+}
+
+/** The endpoints, served as soon as that can be. */
+export interface KeptStatusServer extends AsyncDisposable {
+  /** Why they are not served, one sentence; `undefined` while they are. */
+  readonly fault: string | undefined;
+}
+
+/**
+ * Serves the endpoints as soon as that can be. The overlay must work without them too: a port that another program
+ * has, as another agent of this host, may be free later, and an address may come.
+ */
+export function keepServing(
+  current: () => StatusDeps,
+  options: {
+    readonly hostname: string;
+    readonly port: number;
+    readonly signal: AbortSignal;
+    readonly log: Log;
+  },
+): KeptStatusServer {
+  const { log } = options;
+  const abort = new LinkedAbort(options.signal);
+  let server: StatusServer | undefined;
+  let fault: string | undefined;
+  const attempt = () => {
+    try {
+      server = serveStatus(current, { ...options, signal: abort.signal });
+      if (fault !== undefined) {
+        log.write("info", "health served", { hostname: options.hostname, port: server.port });
+      }
+      fault = undefined;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== fault) log.write("warn", "health not served", { reason });
+      fault = reason;
+    }
+  };
+  const serve = async () => {
+    const backOff = new BackOff({ firstMs: FIRST_RETRY_MS, lastMs: LAST_RETRY_MS, random: Math.random });
+    while (server === undefined) {
+      await pause(backOff.next(), abort);
+      if (abort.signal.aborted) return;
+      attempt();
+    }
+  };
+  attempt();
+  const serving = serve();
+  return {
+    get fault() {
+      return fault;
+    },
+    async [Symbol.asyncDispose]() {
+      abort[Symbol.dispose]();
+      await serving;
+      await server?.[Symbol.asyncDispose]();
     },
   };
 }

@@ -5,7 +5,14 @@ import type { Libc } from "../../src/netlink/ffi.ts";
 import type { TestApiServer } from "./api_server.ts";
 import { etcdAccess, kubeAccess, localAccess, type RegistryAccess } from "./overlay_leases.ts";
 import { withOverlay } from "./overlay_rig.ts";
-import { nodeOf, type ServedOptions, startAll, withEtcdOverlay, withKubeOverlay } from "./overlay_servers.ts";
+import {
+  ETCD_PREFIX,
+  nodeOf,
+  type ServedOptions,
+  startAll,
+  withEtcdOverlay,
+  withKubeOverlay,
+} from "./overlay_servers.ts";
 
 /** Where hosts may agree on their leases. */
 export const REGISTRIES = ["local", "etcd", "Kubernetes"] as const;
@@ -29,6 +36,8 @@ export interface RegistryOverlay extends RegistryAccess {
   readonly libc: Libc;
   /** What the agents are started with. */
   readonly flags: readonly string[];
+  /** Writes the network configuration where all hosts read it: in etcd, or in their file. */
+  readonly configure: (config: Record<string, unknown>) => Promise<void>;
   /** What the registry or the cluster calls a host, where that is known beforehand. */
   readonly nodeName: (host: LabHost) => string;
   /**
@@ -71,7 +80,9 @@ export async function withRegistry(
       });
     case "etcd":
       return await withEtcdOverlay(async ({ lab, libc, server, flags }) => {
-        await run({ ...placeOf("etcd", lab, libc, flags), ...etcdAccess(server) });
+        const configure = (config: Record<string, unknown>) =>
+          server.put(`${ETCD_PREFIX}/config`, JSON.stringify(config));
+        await run({ ...placeOf("etcd", lab, libc, flags), ...etcdAccess(server), configure });
       }, options);
     case "Kubernetes":
       return await withKubeRegistry("double", options, run);
@@ -96,7 +107,16 @@ async function withKubeRegistry(
 }
 
 function placeOf(name: RegistryName, lab: Lab, libc: Libc, flags: readonly string[]) {
-  return { name, lab, libc, flags, nodeName: (host: LabHost) => host.name, addHost: () => lab.addHost() };
+  return {
+    name,
+    lab,
+    libc,
+    flags,
+    configure: (config: Record<string, unknown>) =>
+      Deno.writeTextFile(lab.networkConfigPath, JSON.stringify(config)),
+    nodeName: (host: LabHost) => host.name,
+    addHost: () => lab.addHost(),
+  };
 }
 
 async function addNode(

@@ -1,5 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { serveStatus } from "../../src/status/server.ts";
+import { keepServing, serveStatus } from "../../src/status/server.ts";
+import type { Log } from "../../src/log/log.ts";
+import { until } from "../double/overlay_rig.ts";
 import { READY } from "./facts.ts";
 
 async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
@@ -58,3 +60,37 @@ for (const [hostname, message] of refused) {
     assertEquals(error.message, `${message}choose another with -healthz-ip`);
   });
 }
+
+Deno.test("keepServing() serves once another program has gone from the port, and says why not until then", async () => {
+  const lines: unknown[] = [];
+  const log: Log = { write: (_, event, fields) => lines.push([event, fields?.reason]), with: () => log };
+  const first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
+  const { port } = first;
+  const fault = `Cannot serve health on 127.0.0.1:${port}: address in use; ` +
+    "end the other program, or choose another port with -healthz-port";
+  const controller = new AbortController();
+  await using server = keepServing(() => READY, {
+    hostname: "127.0.0.1",
+    port,
+    signal: controller.signal,
+    log,
+  });
+  assertEquals([server.fault, lines], [fault, [["health not served", fault]]]);
+  await first[Symbol.asyncDispose]();
+  await until("see it served", () => server.fault === undefined || undefined);
+  assertEquals(await body(port), "flanneld is running");
+  assertEquals(lines, [["health not served", fault], ["health served", undefined]]);
+});
+
+Deno.test("keepServing() ends while it waits for its port", async () => {
+  const log: Log = { write: () => {}, with: () => log };
+  await using first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
+  const controller = new AbortController();
+  await using _server = keepServing(() => READY, {
+    hostname: "127.0.0.1",
+    port: first.port,
+    signal: controller.signal,
+    log,
+  });
+  controller.abort();
+});

@@ -1,0 +1,174 @@
+import { basename, dirname, join } from "node:path";
+import { previousSubnets } from "../cni/subnet_file.ts";
+import type { NetworkConfig } from "../config/network.ts";
+import type { Options } from "../config/options.ts";
+import type { LeaseCache } from "../lease/lease_cache.ts";
+import { LinkedAbort } from "../lease/linked_abort.ts";
+import { pause } from "../lease/pause.ts";
+import type { Log } from "../log/log.ts";
+import type { Prefix } from "../model/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { type AgentClaims, claimsOf } from "./agent_claim.ts";
+import type { AgentWordKeeper } from "./agent_word_keeper.ts";
+import { ConfigWatch } from "./config_watch.ts";
+import { keepRunning } from "./keep_running.ts";
+import { parseConfig, type ReadConfig, readConfigText } from "./network_config.ts";
+import { NetworkGuard, type NetworkPlace, refusal } from "./network_guard.ts";
+import type { RegistryPlace } from "./registry_place.ts";
+import { dropStaleConflist } from "./stale_conflist.ts";
+
+/** What another agent has is asked for again so often; up to half as long more, so that two do not ask in step. */
+const CLAIM_RETRY_MS = 400;
+/** A file is read again this often, though its changes are heard of. */
+const FILE_POLL_MS = { waiting: 2000, used: 5000 };
+const REGISTRY_POLL_MS = { waiting: 3000, used: 30_000 };
+/** In this link of a folder a cluster puts other files in the place of all at once. */
+const CLUSTER_LINK = "..data";
+
+/** What an agent is started with. */
+export interface AgentStartDeps {
+  readonly options: Options;
+  readonly claims: AgentClaims;
+  readonly word: AgentWordKeeper;
+  readonly client: NetlinkClient;
+  readonly log: Log;
+  /** Why this host is not ready. */
+  readonly reasons: () => readonly string[];
+}
+
+/** Waits until this host is the agent's own: until then it touches nothing. */
+export class AgentStart implements Disposable {
+  readonly #deps: AgentStartDeps;
+  #following: Disposable | undefined;
+  #isConflistLooked = false;
+
+  constructor(deps: AgentStartDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes what stands beside the subnet file, if no other agent has it, and says there how this host is. */
+  takeSubnetFile(): void {
+    const { claims, word, reasons } = this.#deps;
+    if (claims.takeSubnetFile()) this.#following ??= word.follow(reasons);
+  }
+
+  /**
+   * Waits until no other agent of this host has what the configuration asks for; that can change meanwhile.
+   *
+   * @returns The configuration that is to be used.
+   */
+  async begin(
+    watch: ConfigWatch,
+    waiting: (reason: string) => void,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<ReadConfig> {
+    const { options, claims, client, log } = this.#deps;
+    watch.isApplied = false;
+    let told: string | undefined;
+    for (;;) {
+      signal.throwIfAborted();
+      const reading = watch.use();
+      this.takeSubnetFile();
+      const reason = claims.take(claimsOf(reading.config));
+      if (reason === undefined) {
+        if (told !== undefined) log.write("info", "other agent has gone", {});
+        if (!this.#isConflistLooked) dropStaleConflist(options, { client, log });
+        this.#isConflistLooked = true;
+        waiting("the agent is starting");
+        return reading;
+      }
+      waiting(reason);
+      if (reason !== told) log.write("error", "other agent waited for", { reason });
+      told = reason;
+      await pause(CLAIM_RETRY_MS * (1 + Math.random() / 2), { signal, woken: watch.changed });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#following?.[Symbol.dispose]();
+  }
+}
+
+/** Runs a loop until it is disposed of, or `signal` aborts. */
+export function runBeside(
+  name: string,
+  loop: (options: { signal: AbortSignal }) => Promise<void>,
+  { signal, log }: { readonly signal: AbortSignal; readonly log: Log },
+): AsyncDisposable {
+  const abort = new LinkedAbort(signal);
+  const running = keepRunning(name, loop, { signal: abort.signal, log });
+  return {
+    async [Symbol.asyncDispose]() {
+      abort[Symbol.dispose]();
+      await running;
+    },
+  };
+}
+
+/** Watches the configuration where it is kept: in a file, which a cluster may swap, or in the registry. */
+export function openConfigWatch(
+  first: ReadConfig,
+  { options, place, watchFiles, held, log }: {
+    readonly options: Options;
+    readonly place: RegistryPlace;
+    readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
+    readonly held: () => readonly Prefix[];
+    readonly log: Log;
+  },
+): ConfigWatch {
+  const where = networkPlace(options, place);
+  const { source } = where;
+  const { readNetworkConfig } = place;
+  const path = readNetworkConfig === undefined ? options.networkConfigPath : undefined;
+  const watch = new ConfigWatch(first, {
+    source,
+    read: path === undefined ? (options) => readNetworkConfig!(options) : () => readConfigText(path),
+    isHere: path !== undefined,
+    parse: (text) => parseConfig(text, source, options, log),
+    pollMs: path === undefined ? REGISTRY_POLL_MS : FILE_POLL_MS,
+    random: Math.random,
+    held,
+    refusal: (misfit) => refusal(misfit, undefined, where),
+    log,
+  });
+  if (path !== undefined) {
+    for (const name of [basename(path), CLUSTER_LINK]) {
+      watchFiles(join(dirname(path), name), () => watch.nudge());
+    }
+  }
+  return watch;
+}
+
+/** Where the configuration and the leases are. */
+function networkPlace(
+  { registry: { kind }, networkConfigPath }: Options,
+  place: RegistryPlace,
+): NetworkPlace {
+  const { name: registryName } = place;
+  const source = place.readNetworkConfig === undefined ? networkConfigPath : `${registryName}/config`;
+  return { kind, registryName, source };
+}
+
+/** Says by what this host remembers, and by its registry, whether the network of a configuration may be applied. */
+export async function openNetworkGuard(
+  { families }: NetworkConfig,
+  { options, place, watch, cache, waiting, log }: {
+    readonly options: Options;
+    readonly place: RegistryPlace;
+    readonly watch: ConfigWatch;
+    readonly cache: LeaseCache | undefined;
+    readonly waiting: (reason: string) => void;
+    readonly log: Log;
+  },
+): Promise<NetworkGuard> {
+  return new NetworkGuard({
+    families,
+    place: networkPlace(options, place),
+    remembered: cache?.own.parts.map(({ subnet }) => subnet) ?? await previousSubnets(options.subnetFilePath),
+    changed: () => watch.changed,
+    isOther: () => watch.isOther,
+    waiting,
+    elapsedMs: () => performance.now(),
+    log,
+  });
+}

@@ -1,0 +1,303 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { agentLockPath, holdAgentLock } from "../../src/cni/agent_lock.ts";
+import { agentWordPath, readAgentWord } from "../../src/cni/agent_word.ts";
+import { AgentProcess } from "../../src/lab/agent_process.ts";
+import type { LabHost } from "../../src/lab/host.ts";
+import type { Lab } from "../../src/lab/lab.ts";
+import { queryLink } from "../../src/netlink/link.ts";
+import type { Libc } from "../../src/netlink/ffi.ts";
+import { UnixClaim } from "../../src/netlink/unix_claim.ts";
+import { httpGet } from "../double/overlay_http.ts";
+import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
+import {
+  agentCommand,
+  hostsOf,
+  until,
+  untilReady,
+  untilSettled,
+  withOverlay,
+} from "../double/overlay_rig.ts";
+import { KernelView } from "../double/overlay_state.ts";
+
+/** Where the second agent of a host answers. */
+const SECOND = "127.0.0.1:8082";
+/** What the second agent may take to notice that the first is gone. */
+const TAKEOVER_MS = 1500;
+const NOBODY = 65534;
+
+/** Another agent on a lab's host. */
+class SecondAgent implements AsyncDisposable {
+  readonly #process: AgentProcess;
+
+  private constructor(
+    readonly host: LabHost,
+    readonly libc: Libc,
+    readonly logPath: string,
+    process: AgentProcess,
+  ) {
+    this.#process = process;
+  }
+
+  /** @param flags Behind those that the first agent has too. */
+  static start(
+    libc: Libc,
+    lab: Lab,
+    host: LabHost,
+    { config = lab.networkConfigPath, flags = [] }: { config?: string; flags?: readonly string[] } = {},
+  ): SecondAgent {
+    const logPath = `${host.directory}/second.log`;
+    const process = AgentProcess.start({
+      netns: host.netns.name,
+      logPath,
+      environment: {},
+      command: [
+        ...agentCommand,
+        `-local-registry=${lab.registryPath}`,
+        `-net-config-path=${config}`,
+        `-subnet-file=${host.subnetFilePath}`,
+        `-lease-cache=${host.directory}/leases.json`,
+        `-machine-id-file=${host.machineIdPath}`,
+        "-iface=eth0",
+        "-healthz-ip=127.0.0.1",
+        `-healthz-port=${SECOND.split(":")[1]}`,
+        "-unmanaged-files=false",
+        "-iptables-forward-rules=false",
+        "-log-format=json",
+        ...flags,
+      ],
+    });
+    return new SecondAgent(host, libc, logPath, process);
+  }
+
+  get hasEnded(): boolean {
+    return this.#process.end !== undefined;
+  }
+
+  async readyz(at = SECOND): Promise<string> {
+    const answer = await httpGet(this.libc, this.host.netns, "/readyz", at);
+    return answer === undefined ? "nobody listens" : `${answer.status} ${answer.body}`;
+  }
+
+  /** Waits until it says `part`. */
+  async untilSays(part: string, at = SECOND): Promise<string> {
+    let answer = "";
+    await until(`hear "${part}"`, async () => {
+      answer = await this.readyz(at);
+      return answer.includes(part) ? true : undefined;
+    }, () => `${answer}\n${this.text()}`);
+    return answer;
+  }
+
+  text(): string {
+    try {
+      return Deno.readTextFileSync(this.logPath);
+    } catch {
+      return "";
+    }
+  }
+
+  /** The lines of an event that it has logged. */
+  lines(event: string): Record<string, unknown>[] {
+    return this.text().split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
+      .filter((line) => line.event === event);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process.stop();
+  }
+}
+
+/** Writes another network configuration into the folder of a host. */
+async function configOf(host: LabHost, name: string, config: Record<string, unknown>): Promise<string> {
+  const path = `${host.directory}/${name}`;
+  await Deno.writeTextFile(path, JSON.stringify(config));
+  return path;
+}
+
+/** Waits until the agent of a subnet file says there that pods can be started. */
+async function untilItSaysNothing(host: LabHost): Promise<void> {
+  await until("read that pods can be started", () => {
+    return readAgentWord(agentWordPath(host.subnetFilePath))?.reasons.length === 0 ? true : undefined;
+  });
+}
+
+const ways: readonly { readonly signal: Deno.Signal; readonly what: string; readonly isShared: boolean }[] = [
+  { signal: "SIGTERM", what: "with one subnet file", isShared: true },
+  { signal: "SIGKILL", what: "each with a /run of its own", isShared: false },
+];
+
+for (const { signal, what, isShared } of ways) {
+  Deno.test(`of two agents of one network ${what} the second waits, and takes over after ${signal}`, async () => {
+    await withOverlay({ hosts: 2 }, async (lab, libc) => {
+      await untilSettled(lab, libc);
+      const [h1, h2] = hostsOf(lab);
+      await untilItSaysNothing(h1);
+      const view = new KernelView(h1.client);
+      const before = view.lines();
+      const config = await configOf(h1, "second.json", {
+        Network: "10.244.0.0/16",
+        Backend: { Type: "vxlan", MTU: 1400 },
+      });
+      const flags = isShared ? [] : [`-subnet-file=${h1.directory}/other/subnet.env`];
+      await using second = SecondAgent.start(libc, lab, h1, { config, flags });
+      const answer = await second.untilSays("another agent of network 10.244.0.0/16 runs on this host");
+      assertStringIncludes(answer, `503 flanneld is not ready yet\n`);
+      assertStringIncludes(answer, "run one of the two only");
+      assertStringIncludes(answer, `(process `);
+
+      await using ping = await RunningPing.start(h2, h1, 0);
+      await ping.untilMore(40);
+      assertEquals(view.lines(), before, "it touches nothing");
+      assertEquals(second.lines("other agent waited for").length, 1, "it says so once");
+      assertEquals(second.lines("link changed"), []);
+      const word = readAgentWord(agentWordPath(h1.subnetFilePath));
+      assertEquals(word?.reasons, [], "what the first one says stays");
+      await untilReady(libc, h1);
+
+      const { durationMs } = await h1.stopAgent(signal);
+      const endedAtMs = Date.now();
+      assert(durationMs < 5000);
+      await second.untilSays("200 flanneld is ready");
+      const gone = Date.parse(String(second.lines("other agent has gone")[0]?.time));
+      assert(gone - endedAtMs < TAKEOVER_MS, `it took ${gone - endedAtMs} ms`);
+      assertEquals(queryLink(h1.client, "flannel.1")?.mtuBytes, 1350, "it is what the second one asks for");
+      await ping.untilMore(20);
+      await assertNoneLost([ping]);
+    });
+  });
+}
+
+Deno.test("a second agent with the very flags of the first waits for the port of the first too", async () => {
+  await withOverlay({ hosts: 1 }, async (lab, libc) => {
+    const [h1] = hostsOf(lab);
+    await untilReady(libc, h1);
+    await using second = SecondAgent.start(libc, lab, h1, { flags: ["-healthz-port=8081"] });
+    await until("see that it waits", () => second.lines("other agent waited for")[0], () => second.text());
+    assertEquals(
+      second.lines("health not served").map(({ reason }) => reason),
+      [
+        "Cannot serve health on 127.0.0.1:8081: address in use; end the other program, or choose another port with " +
+        "-healthz-port",
+      ],
+    );
+    assertEquals(second.hasEnded, false);
+    await h1.stopAgent();
+    await second.untilSays("200 flanneld is ready", "127.0.0.1:8081");
+    await untilItSaysNothing(h1);
+  });
+});
+
+Deno.test("a port that another program has keeps nobody from the overlay, and is named", async () => {
+  await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+    const [h1] = hostsOf(lab);
+    // Nobody has the address of the port yet.
+    const agent = h1.startAgent(["-healthz-ip=192.0.2.77"]);
+    await h1.waitForSubnets();
+    assertEquals(agent.end, undefined);
+    await h1.netns.mustExec("ip", "address", "add", "192.0.2.77/24", "dev", "eth0");
+    await until("see it served", async () => {
+      return (await httpGet(libc, h1.netns, "/readyz", "192.0.2.77:8081"))?.status === 200 ? true : undefined;
+    });
+  });
+});
+
+Deno.test("an agent that holds a lock only, as earlier versions do, is waited for", async () => {
+  await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+    const [h1] = hostsOf(lab);
+    const lock = holdAgentLock(h1.subnetFilePath);
+    await using second = SecondAgent.start(libc, lab, h1);
+    const answer = await second.untilSays("another agent with the subnet file");
+    assertStringIncludes(answer, `it holds ${agentLockPath(h1.subnetFilePath)}`);
+    assertEquals(queryLink(h1.client, "flannel.1"), undefined);
+    assertEquals(
+      readAgentWord(agentWordPath(h1.subnetFilePath)),
+      undefined,
+      "it is the other's to say something",
+    );
+    lock?.[Symbol.dispose]();
+    await second.untilSays("200 flanneld is ready");
+  });
+});
+
+Deno.test("two networks with one VNI: the second waits for the link, and goes on with another VNI", async () => {
+  await withOverlay({ hosts: 2 }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [h1, h2] = hostsOf(lab);
+    await untilItSaysNothing(h1);
+    const view = new KernelView(h1.client);
+    const before = view.lines();
+    const red = (backend: Record<string, unknown>) =>
+      configOf(h1, "red.json", { Network: "10.99.0.0/16", Backend: { Type: "vxlan", ...backend } });
+    const config = await red({});
+    await using ping = await RunningPing.start(h2, h1, 0);
+    await using second = SecondAgent.start(libc, lab, h1, {
+      config,
+      flags: [
+        `-local-registry=${h1.directory}/red.db`,
+        `-subnet-file=${h1.directory}/red.env`,
+        `-lease-cache=${h1.directory}/red.json.cache`,
+      ],
+    });
+    const answer = await second.untilSays("link flannel.1 belongs to the agent of another network");
+    assertStringIncludes(answer, "503 ");
+    assertStringIncludes(answer, "give one of the two networks another VNI in its net-conf.json");
+    assertEquals(view.lines(), before);
+    await until("read its word", () => {
+      const [reason = ""] = readAgentWord(agentWordPath(`${h1.directory}/red.env`))?.reasons ?? [];
+      return reason.includes("link flannel.1") || undefined;
+    });
+    assertEquals(readAgentWord(agentWordPath(h1.subnetFilePath))?.reasons, []);
+
+    await red({ VNI: 2 });
+    await second.untilSays("200 flanneld is ready");
+    await untilReady(libc, h1);
+    assert(queryLink(h1.client, "flannel.2") !== undefined);
+    const files = (await Array.fromAsync(Deno.readDir(h1.directory))).map(({ name }) => name);
+    for (const name of ["agent.lock", "agent.json", "boot.json", "subnet.env"]) {
+      assert(
+        files.includes(name) && files.includes(name === "subnet.env" ? "red.env" : `red.env.${name}`),
+        name,
+      );
+    }
+    await ping.untilMore(20);
+    await assertNoneLost([ping]);
+  });
+});
+
+Deno.test("a network that overlaps that of another agent is not applied beside it", async () => {
+  await withOverlay({ hosts: 1 }, async (lab, libc) => {
+    const [h1] = hostsOf(lab);
+    await untilReady(libc, h1);
+    const config = await configOf(h1, "red.json", {
+      Network: "10.244.128.0/17",
+      Backend: { Type: "vxlan", VNI: 2 },
+    });
+    await using second = SecondAgent.start(libc, lab, h1, {
+      config,
+      flags: [`-local-registry=${h1.directory}/red.db`, `-subnet-file=${h1.directory}/red.env`],
+    });
+    await second.untilSays("Network 10.244.128.0/17 overlaps 10.244.0.0/16 of another agent on this host");
+    assertEquals(queryLink(h1.client, "flannel.2"), undefined);
+    await h1.stopAgent("SIGKILL");
+    await second.untilSays("200 flanneld is ready");
+  });
+});
+
+Deno.test("who may not program the network keeps no agent from it by taking its names", async () => {
+  await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+    const [h1] = hostsOf(lab);
+    const user = Deno.dlopen("libc.so.6", { seteuid: { parameters: ["u32"], result: "i32" } });
+    using _name = libc.inNetns(`/run/netns/${h1.netns.name}`, () => {
+      user.symbols.seteuid(NOBODY);
+      try {
+        return UnixClaim.take(libc, "loden/network/10.244.0.0/16");
+      } finally {
+        user.symbols.seteuid(0);
+        user.close();
+      }
+    });
+    await using second = SecondAgent.start(libc, lab, h1);
+    await second.untilSays("200 flanneld is ready");
+    assertStringIncludes(String(second.lines("claim not heeded")[0]?.reason), `user ${NOBODY} has the name`);
+  });
+});
