@@ -146,11 +146,12 @@ const cases: readonly BadInput[] = [
       "file with -local-registry",
   },
   {
-    why: "the port of the health server is no address of this host",
-    flags: ["-healthz-ip=203.0.113.9", "-healthz-port=8081"],
+    why: "the network is all there is",
+    spoil: ({ folder }) => Deno.writeTextFile(`${folder}/net-conf.json`, '{"Network": "0.0.0.0/0"}'),
     code: 1,
     line:
-      "Cannot serve health on 203.0.113.9:8081: this host has no such address; choose another with -healthz-ip",
+      "FOLDER/net-conf.json: Network: must be the pods' own network, is 0.0.0.0/0: all there is, and no packet would " +
+      "ever be masqueraded",
   },
 ];
 
