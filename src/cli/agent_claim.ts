@@ -60,6 +60,11 @@ export class AgentClaims implements Disposable {
     return this.#lock !== undefined || this.#isLockFaulty;
   }
 
+  /** Whether other agents show that they run on this host; of its own names this one has none yet. */
+  get seesOthers(): boolean {
+    return orNone(() => takenNames(this.#deps.libc, NETWORK)).length > 0;
+  }
+
   /**
    * Takes all that the agent must have, or nothing but the subnet file.
    *

@@ -40,7 +40,6 @@ export interface AgentStartDeps {
 export class AgentStart implements Disposable {
   readonly #deps: AgentStartDeps;
   #following: Disposable | undefined;
-  #isConflistLooked = false;
 
   constructor(deps: AgentStartDeps) {
     this.#deps = deps;
@@ -48,8 +47,11 @@ export class AgentStart implements Disposable {
 
   /** Takes what stands beside the subnet file, if no other agent has it, and says there how this host is. */
   takeSubnetFile(): void {
-    const { claims, word, reasons } = this.#deps;
-    if (claims.takeSubnetFile()) this.#following ??= word.follow(reasons);
+    const { options, claims, word, client, log, reasons } = this.#deps;
+    if (!claims.takeSubnetFile() || this.#following !== undefined) return;
+    this.#following = word.follow(reasons);
+    // Another agent may have written it for what it keeps elsewhere.
+    if (!claims.seesOthers) dropStaleConflist(options, { client, log });
   }
 
   /**
@@ -62,7 +64,7 @@ export class AgentStart implements Disposable {
     waiting: (reason: string) => void,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<ReadConfig> {
-    const { options, claims, client, log } = this.#deps;
+    const { claims, log } = this.#deps;
     watch.isApplied = false;
     let told: string | undefined;
     for (;;) {
@@ -72,8 +74,6 @@ export class AgentStart implements Disposable {
       const reason = claims.take(claimsOf(reading.config));
       if (reason === undefined) {
         if (told !== undefined) log.write("info", "other agent has gone", {});
-        if (!this.#isConflistLooked) dropStaleConflist(options, { client, log });
-        this.#isConflistLooked = true;
         waiting("the agent is starting");
         return reading;
       }
