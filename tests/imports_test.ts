@@ -86,7 +86,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/former_test.ts": ["cli/former_keeper.ts"],
   "netns/mac_announcement_test.ts": ["netlink/packet_socket.ts"],
   "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],
-  "netns/second_agent_test.ts": ["cli/agent_claim.ts"],
   "netns/unix_claim_test.ts": ["netlink/unix_claim.ts"],
   "netns/overlay_restart_test.ts": [
     "cli/agent.ts",

@@ -92,12 +92,12 @@ export function holderOf(libc: Libc, name: string): ClaimHolder | undefined {
 }
 
 /**
- * The names that begin with `prefix` and are taken in the network namespace of this process.
+ * The names that begin with `prefix` and are taken in this thread's network namespace.
  *
  * @throws {NetlinkError} If the list of sockets can't be read.
  */
 export function takenNames(libc: Libc, prefix: string): string[] {
-  return namesIn(readWhole(libc, "/proc/self/net/unix"), prefix);
+  return namesIn(readWhole(libc, "/proc/thread-self/net/unix"), prefix);
 }
 
 /** The abstract names in a list of sockets that begin with `prefix`, each once. Pure. */

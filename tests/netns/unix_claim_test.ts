@@ -31,12 +31,18 @@ Deno.test("UnixClaim: one process of a network namespace has a name, and who tha
   assert(again !== undefined, "it can be taken again");
 });
 
-Deno.test("takenNames() finds the names of this process's network namespace", () => {
+Deno.test("takenNames() finds the names of a network namespace, and no others", async () => {
   using libc = new Libc();
-  using claim = UnixClaim.take(libc, NAME);
-  assert(claim !== undefined);
-  holderOf(libc, NAME);
-  assertEquals(takenNames(libc, `loden-test/${Deno.pid}/`), [NAME], "once, though somebody has asked");
+  await using netns = await TestNetns.create();
+  libc.inNetns(netns.path, () => {
+    using claim = UnixClaim.take(libc, NAME);
+    assert(claim !== undefined);
+    holderOf(libc, NAME);
+    assertEquals(takenNames(libc, `loden-test/${Deno.pid}/`), [NAME], "once, though somebody has asked");
+  });
+  using here = UnixClaim.take(libc, NAME);
+  assert(here !== undefined);
+  assertEquals(libc.inNetns(netns.path, () => takenNames(libc, `loden-test/${Deno.pid}/`)), []);
 });
 
 Deno.test("namesIn() reads abstract names, and takes no path for one", () => {
