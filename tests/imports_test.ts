@@ -90,7 +90,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/overlay_restart_test.ts": [
     "cli/agent.ts",
     "cli/agent_status.ts",
-    "cli/boot_keeper.ts",
     "cli/lease_request.ts",
     "cli/open_underlay.ts",
     "cli/take_part.ts",
