@@ -56,6 +56,8 @@ export interface KeptStatusServer extends AsyncDisposable {
 /**
  * Serves the endpoints as soon as that can be. The overlay must work without them too: a port that another program
  * has, as another agent of this host, may be free later, and an address may come.
+ *
+ * @throws {Error} If the address is none.
  */
 export function keepServing(
   current: () => StatusDeps,
@@ -70,7 +72,7 @@ export function keepServing(
   const abort = new LinkedAbort(options.signal);
   let server: StatusServer | undefined;
   let fault: string | undefined;
-  const attempt = () => {
+  const attempt = (isFirst = false) => {
     try {
       server = serveStatus(current, { ...options, signal: abort.signal });
       if (fault !== undefined) {
@@ -78,6 +80,10 @@ export function keepServing(
       }
       fault = undefined;
     } catch (error) {
+      if (isFirst && !canPass(error)) {
+        abort[Symbol.dispose]();
+        throw error;
+      }
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== fault) log.write("warn", "health not served", { reason });
       fault = reason;
@@ -91,7 +97,7 @@ export function keepServing(
       attempt();
     }
   };
-  attempt();
+  attempt(true);
   const serving = serve();
   return {
     get fault() {
@@ -103,6 +109,13 @@ export function keepServing(
       await server?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Whether an address may be had later, or is refused to this process only: not so what is no address. */
+function canPass(error: unknown): boolean {
+  const { AddrInUse, AddrNotAvailable, PermissionDenied } = Deno.errors;
+  const cause = error instanceof Error ? error.cause : undefined;
+  return [AddrInUse, AddrNotAvailable, PermissionDenied].some((kind) => cause instanceof kind);
 }
 
 type NetServer = Deno.HttpServer<Deno.NetAddr> & { readonly abort: () => void };

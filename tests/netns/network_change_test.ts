@@ -149,6 +149,10 @@ Deno.test("what was remembered speaks against a wrong Network while the API serv
     await startServer();
     await untilAnswers(libc, h1, ["503 ", "podCIDR 10.244.1.0/24 of node h1 is not in it"], NOTICE_MS);
     assertEquals(await madeOn(h1), made);
+    assertEquals((await h1.stopAgent()).status.code, 0, "it can be ended");
+    h1.startAgent(flags);
+    await untilAnswers(libc, h1, ["503 ", "podCIDR 10.244.1.0/24 of node h1 is not in it"], NOTICE_MS);
+    assertEquals(await madeOn(h1), made);
     await Deno.writeTextFile(lab.networkConfigPath, right);
     await untilReady(libc, h1);
     assertEquals(await madeOn(h1), made);

@@ -94,3 +94,13 @@ Deno.test("keepServing() ends while it waits for its port", async () => {
   });
   controller.abort();
 });
+
+Deno.test("keepServing() refuses what is no address at once", () => {
+  const log: Log = { write: () => {}, with: () => log };
+  const { signal } = new AbortController();
+  assertThrows(
+    () => keepServing(() => READY, { hostname: "no address", port: 18081, signal, log }),
+    Error,
+    "Cannot serve health on no address:18081: ",
+  );
+});
