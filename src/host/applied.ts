@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { besideSubnetFile } from "../config/beside_subnet_file.ts";
 import { formatPrefix, parsePrefix, type Prefix } from "../model/address.ts";
 
 /** What agents of this boot have made state for, as it must be known once the configuration says otherwise. */
@@ -17,7 +17,7 @@ const MAX_NETWORKS = 16;
 
 /** Where it is kept: beside the subnet file. */
 export function appliedPath(subnetFilePath: string): string {
-  return join(dirname(subnetFilePath), "applied.json");
+  return besideSubnetFile(subnetFilePath, "applied.json");
 }
 
 /** What was kept last; `undefined` if there is nothing to go by. Never throws. */

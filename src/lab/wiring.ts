@@ -3,7 +3,8 @@ import { ROUTE, writeAddress } from "../model/rows.ts";
 import { encodeAddress } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../netlink/ffi.ts";
-import { encodeBridge, encodeLinkChange, encodeVeth, type LinkChange, queryLink } from "../netlink/link.ts";
+import { encodeLinkChange, type LinkChange, queryLink } from "../netlink/link.ts";
+import { encodeBridge, encodeVeth } from "../netlink/veth.ts";
 import { encodeRoute, RTPROT_BOOT } from "../netlink/route.ts";
 
 /** `O_RDONLY | O_CLOEXEC` of open(2). */

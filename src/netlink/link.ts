@@ -21,15 +21,13 @@ const RTM_GETLINK = 18;
 const LINK_HEADER_BYTES = 16;
 
 const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
+export const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
-const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
-const VETH_INFO_PEER = 1;
 
 const IFLA_VXLAN_ID = 1;
 const IFLA_VXLAN_GROUP = 2;
@@ -49,7 +47,7 @@ const IFLA_VXLAN_UDP_ZERO_CSUM6_TX = 19;
 const IFLA_VXLAN_UDP_ZERO_CSUM6_RX = 20;
 const IFLA_VXLAN_GBP = 23;
 const IFLA_VXLAN_COLLECT_METADATA = 25;
-const IFF_UP = 1;
+export const IFF_UP = 1;
 /** `IFF_LOOPBACK`, `IFF_POINTOPOINT`, `IFF_NOARP`: each makes ARP and NDP ask nobody. */
 const IFF_RESOLVES_NOTHING = 0x8 | 0x10 | 0x80;
 /** Leaves the counters out of a reply, which are most of its bytes. */
@@ -66,7 +64,7 @@ const RTEXT_FILTER_SKIP_STATS = 8;
  *
  * Source: `struct ifinfomsg`, rtnetlink(7); Documentation/netlink/specs/rt-link.yaml.
  */
-function encodeHeader(writer: MessageWriter, linkIndex: number, flags = 0, change = 0): void {
+export function encodeLinkHeader(writer: MessageWriter, linkIndex: number, flags = 0, change = 0): void {
   writer.u32(0);
   writer.u32(linkIndex);
   writer.u32(flags);
@@ -76,7 +74,7 @@ function encodeHeader(writer: MessageWriter, linkIndex: number, flags = 0, chang
 /** Writes the request for all links, without their counters. */
 export function encodeLinkDump(writer: MessageWriter, sequence: number): void {
   writer.begin(RTM_GETLINK, NLM_F_DUMP, sequence);
-  encodeHeader(writer, 0);
+  encodeLinkHeader(writer, 0);
   writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   writer.end();
 }
@@ -84,7 +82,7 @@ export function encodeLinkDump(writer: MessageWriter, sequence: number): void {
 /** Writes the request for one link, by name or by index. */
 export function encodeLinkQuery(writer: MessageWriter, sequence: number, link: string | number): void {
   writer.begin(RTM_GETLINK, 0, sequence);
-  encodeHeader(writer, typeof link === "number" ? link : 0);
+  encodeLinkHeader(writer, typeof link === "number" ? link : 0);
   writer.attributeU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   if (typeof link === "string") writer.attributeText(IFLA_IFNAME, link);
   writer.end();
@@ -93,7 +91,7 @@ export function encodeLinkQuery(writer: MessageWriter, sequence: number, link: s
 /** Writes the request that creates a VXLAN link, down; `EEXIST` if there is a link of that name. */
 export function encodeVxlanLink(writer: MessageWriter, sequence: number, link: VxlanLink): void {
   writer.begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sequence);
-  encodeHeader(writer, 0);
+  encodeLinkHeader(writer, 0);
   writer.attributeText(IFLA_IFNAME, link.name);
   writer.attributeU32(IFLA_MTU, link.mtuBytes);
   encodeMac(writer, link.mac);
@@ -121,7 +119,7 @@ export function encodeVxlanRepair(
   link: VxlanLink,
 ): void {
   writer.begin(RTM_NEWLINK, 0, sequence);
-  encodeHeader(writer, linkIndex);
+  encodeLinkHeader(writer, linkIndex);
   encodeKind(writer, "vxlan", () => encodeVxlanChange(writer, link));
   writer.end();
 }
@@ -135,35 +133,8 @@ function encodeVxlanChange(writer: MessageWriter, link: VxlanLink): void {
   writer.attributeU8(IFLA_VXLAN_LEARNING, link.learning ? 1 : 0);
 }
 
-/** Writes the request that creates a bridge, up. */
-export function encodeBridge(writer: MessageWriter, sequence: number, name: string): void {
-  writer.begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sequence);
-  encodeHeader(writer, 0, IFF_UP, IFF_UP);
-  writer.attributeText(IFLA_IFNAME, name);
-  encodeKind(writer, "bridge");
-  writer.end();
-}
-
-/** Writes the request that creates a veth pair, its peer in the network namespace behind `peerNetnsFd`. */
-export function encodeVeth(
-  writer: MessageWriter,
-  sequence: number,
-  name: string,
-  peer: { readonly name: string; readonly netnsFd: number },
-): void {
-  writer.begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sequence);
-  encodeHeader(writer, 0);
-  writer.attributeText(IFLA_IFNAME, name);
-  encodeKind(writer, "veth", () =>
-    writer.nested(VETH_INFO_PEER, () => {
-      encodeHeader(writer, 0);
-      writer.attributeText(IFLA_IFNAME, peer.name);
-      writer.attributeU32(IFLA_NET_NS_FD, peer.netnsFd);
-    }));
-  writer.end();
-}
-
-function encodeKind(writer: MessageWriter, kind: string, data?: () => void): void {
+/** Writes what kind of link it is, and what only that kind has. */
+export function encodeKind(writer: MessageWriter, kind: string, data?: () => void): void {
   writer.nested(IFLA_LINKINFO, () => {
     writer.attributeText(IFLA_INFO_KIND, kind);
     if (data !== undefined) writer.nested(IFLA_INFO_DATA, data);
@@ -193,7 +164,7 @@ export function encodeLinkChange(
   change: LinkChange,
 ): void {
   writer.begin(RTM_NEWLINK, 0, sequence);
-  encodeHeader(writer, linkIndex, change.isUp ? IFF_UP : 0, change.isUp === undefined ? 0 : IFF_UP);
+  encodeLinkHeader(writer, linkIndex, change.isUp ? IFF_UP : 0, change.isUp === undefined ? 0 : IFF_UP);
   if (change.mtuBytes !== undefined) writer.attributeU32(IFLA_MTU, change.mtuBytes);
   if (change.mac !== undefined) encodeMac(writer, change.mac);
   if (change.master !== undefined) writer.attributeU32(IFLA_MASTER, change.master);
@@ -203,7 +174,7 @@ export function encodeLinkChange(
 /** Writes the request that deletes a link, and everything on it. */
 export function encodeLinkDeletion(writer: MessageWriter, sequence: number, linkIndex: number): void {
   writer.begin(RTM_DELLINK, 0, sequence);
-  encodeHeader(writer, linkIndex);
+  encodeLinkHeader(writer, linkIndex);
   writer.end();
 }
 

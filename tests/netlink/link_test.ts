@@ -3,15 +3,14 @@ import { parseAddress, parseMac } from "../../src/model/address.ts";
 import type { ObservedLink, VxlanLink } from "../../src/model/state.ts";
 import {
   decodeLink,
-  encodeBridge,
   encodeLinkChange,
   encodeLinkDeletion,
   encodeLinkDump,
   encodeLinkQuery,
-  encodeVeth,
   encodeVxlanLink,
   encodeVxlanRepair,
 } from "../../src/netlink/link.ts";
+import { encodeBridge, encodeVeth } from "../../src/netlink/veth.ts";
 import { CAPTURES } from "./captures.ts";
 import { eachMessage, fromHex, type RequestCase, testRequests } from "./golden.ts";
 

@@ -2,14 +2,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { AF_INET, AF_INET6, parseAddress, parseMac } from "../../src/model/address.ts";
 import { dumpAddresses, encodeAddress, encodeAddressDeletion } from "../../src/netlink/address.ts";
 import { NetlinkError } from "../../src/netlink/errno.ts";
-import {
-  encodeBridge,
-  encodeLinkDeletion,
-  encodeVeth,
-  encodeVxlanLink,
-  encodeVxlanRepair,
-  queryLink,
-} from "../../src/netlink/link.ts";
+import { encodeLinkDeletion, encodeVxlanLink, encodeVxlanRepair, queryLink } from "../../src/netlink/link.ts";
+import { encodeBridge, encodeVeth } from "../../src/netlink/veth.ts";
 import { TestNetns } from "../double/netns.ts";
 import { Host, lines } from "./netlink_host.ts";
 
