@@ -2,7 +2,7 @@ import { parseSubnetFile } from "../cni/subnet_file.ts";
 import { type Address, type Family, familyOf, type Prefix } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../netlink/ffi.ts";
-import { type AgentEnd, AgentProcess, describeEnd } from "./agent_process.ts";
+import { type AgentEnd, AgentProcess, type AgentStart, describeEnd } from "./agent_process.ts";
 import type { CommandResult } from "./command.ts";
 import { Netns } from "./netns.ts";
 import type { UnderlayPlacement } from "./plan.ts";
@@ -175,8 +175,14 @@ export class LabHost implements AsyncDisposable {
     if (this.#agent !== undefined && this.#agent.end === undefined) {
       throw new Error(`Cannot start the agent of ${this.name}: process ${this.#agent.pid} is running`);
     }
+    this.#agent = AgentProcess.start(this.agentStart(extraFlags));
+    return this.#agent;
+  }
+
+  /** What the agent is started with; `extraFlags` stand behind the lab's own. */
+  agentStart(extraFlags: readonly string[]): AgentStart {
     const [healthIp, healthPort] = HEALTH_ADDRESS.split(":");
-    this.#agent = AgentProcess.start({
+    return {
       netns: this.netns.name,
       logPath: this.logPath,
       environment: this.#plan.agentEnvironment,
@@ -195,8 +201,7 @@ export class LabHost implements AsyncDisposable {
         "-log-format=json",
         ...extraFlags,
       ],
-    });
-    return this.#agent;
+    };
   }
 
   /**

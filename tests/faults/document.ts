@@ -5,7 +5,7 @@ import { agentCommand } from "../double/overlay_rig.ts";
 import { FAULTS } from "./faults.ts";
 import type { Outcome } from "./run_fault.ts";
 import { applies, KINDS, type Mode, MODES } from "./site.ts";
-import { registriesOf, STANDING_FAULTS, type StandingFault } from "./standing_faults.ts";
+import { registriesOf, type StandingFault } from "./standing_faults.ts";
 
 /** The document that the tables are in; all else in it is written by hand. */
 export const DOCUMENT = new URL("../../.github/FAULTS.md", import.meta.url);
@@ -54,12 +54,15 @@ export function standingKey(registry: RegistryName, fault: string): string {
 
 /** Who may lose packets. */
 export function reachOf({ hits }: StandingFault): string {
-  return ["nobody", "host", "two hosts"][hits.length]!;
+  return ["nobody", "host", "two hosts", "all"][hits.length]!;
 }
 
-/** The table of what happens to who a host is, by registry; cells as in the matrix. */
-export async function formatStanding(outcomes: Outcomes): Promise<string[]> {
-  const rows = STANDING_FAULTS.map((fault) => {
+/** A table by registry; cells as in the matrix. */
+export async function formatStanding(
+  faults: readonly StandingFault[],
+  outcomes: Outcomes,
+): Promise<string[]> {
+  const rows = faults.map((fault) => {
     const cells = REGISTRIES.map((registry) => {
       if (!registriesOf(fault, REGISTRIES).includes(registry)) return NO_OBJECT;
       const outcome = outcomes.get(standingKey(registry, fault.name));

@@ -53,7 +53,7 @@ export interface StandingFault {
   readonly isOnce?: boolean;
   /** Whether it is made on all registries in each run: no other test does. */
   readonly isOnAll?: true;
-  readonly options?: Pick<RegistryOptions, "registries" | "nodeName" | "underlayFlags">;
+  readonly options?: Pick<RegistryOptions, "registries" | "nodeName" | "underlayFlags" | "families">;
   /** What has to be so beforehand. */
   readonly prepare?: (overlay: RegistryOverlay) => Promise<void>;
   readonly steps: readonly StandingStep[];
