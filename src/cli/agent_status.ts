@@ -23,6 +23,8 @@ export interface AgentParts {
   readonly registry: LeaseRegistry;
   readonly leases: LeaseSet;
   readonly membership: Membership;
+  /** Why nothing may be made for the lease that it has. */
+  readonly refusal: () => string | undefined;
   readonly contests: ContestWatch;
   readonly underlay: UnderlayFollower;
   readonly podFiles: PodFiles;
@@ -41,7 +43,7 @@ export function statusOf(parts: AgentParts): StatusDeps {
       readiness({
         lastPass: lastPass(),
         findings: parts.findings(),
-        lease: membership,
+        lease: leaseOf(parts),
         isGone: (host) => contests.isSilent(host),
         underlay,
         shortfalls: underlay.current.shortfalls ?? registry.shortfalls ?? [],
@@ -64,4 +66,10 @@ export function statusOf(parts: AgentParts): StatusDeps {
     host: () => host.report,
     pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
   };
+}
+
+/** The own lease, as readiness has to know it. */
+function leaseOf({ membership, refusal }: AgentParts): Parameters<typeof readiness>[0]["lease"] {
+  const reason = refusal();
+  return reason === undefined ? membership : { own: undefined, reason };
 }

@@ -9,7 +9,7 @@ import type { PodRange } from "../underlay/ours.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import { UdpSocket } from "../netlink/udp_socket.ts";
-import { observeHostNetwork } from "../underlay/host_network.ts";
+import { type HostNetwork, observeHostNetwork } from "../underlay/host_network.ts";
 import { weighUnderlay } from "../underlay/underlay.ts";
 import { type WhyUnfit, withoutUnfit } from "../underlay/unfit.ts";
 import { UnderlayFollower, type UnderlayFollowerDeps } from "./underlay_follower.ts";
@@ -35,6 +35,8 @@ export interface UnderlayPlace {
   readonly bridgeName: () => string | undefined;
   /** Why this host can't have a family in the overlay, though it has an address of it, as a clause. */
   readonly whyUnfit: (family: Family) => string | undefined;
+  /** Told what this host's links, addresses and default routes are, whenever they are looked at. */
+  readonly observed?: (network: HostNetwork) => void;
   /** Where others are in the underlay, by which another address is proved. */
   readonly peers: () => Iterable<{ readonly host: string; readonly address: Address }>;
 }
@@ -65,7 +67,9 @@ export async function openUnderlay(
       ("vni" in backend ? whyTooNarrow(backend, underlay, address) : undefined);
   return await UnderlayFollower.open({
     choose: (standing) => {
-      const choice = weighUnderlay(observeHostNetwork(client), {
+      const network = observeHostNetwork(client);
+      place.observed?.(network);
+      const choice = weighUnderlay(network, {
         ...options,
         ...place.publicAddresses(),
         ...marks,

@@ -1,5 +1,6 @@
 import type { FamilyNetwork } from "../config/subnets.ts";
 import type { RegistryOptions } from "../config/registry_flags.ts";
+import type { FamilySubnets } from "../lease/choose_subnet.ts";
 import { LinkedAbort } from "../lease/linked_abort.ts";
 import type { LeaseRegistry } from "../lease/registry.ts";
 import type { Log } from "../log/log.ts";
@@ -25,7 +26,7 @@ export interface RegistryPlaceDeps {
 
 /** Whose leases they are, and of which networks. */
 export interface RegistryContext {
-  readonly families: readonly FamilyNetwork[];
+  readonly families: readonly (FamilyNetwork & Pick<FamilySubnets, "ground">)[];
   /** Where other hosts reach this one, as far as it knows. */
   readonly ownAddresses: () => readonly Address[];
   /** What the subnet file says that this host held. */
@@ -57,6 +58,8 @@ export interface RegistryPlace extends Disposable {
   readonly name: string;
   /** Whether it is on this machine, and so never away. */
   readonly isOnDisk: boolean;
+  /** Names or addresses of the hosts that it is reached at. */
+  readonly hosts: readonly string[];
   /** Reads the network configuration, where the registry keeps it. */
   readonly readNetworkConfig?: (options: { signal: AbortSignal }) => Promise<string>;
   /** Reads the addresses that the cluster knows this host by, where it does; none where that can't be had soon. */
@@ -83,6 +86,11 @@ export async function registryPlace(
   }
 }
 
+/** The host in a URL, without the brackets of an IPv6 address. */
+function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
 /** The agent does not wait longer for what only breaks ties. */
 const NODE_ADDRESSES_MS = 2000;
 
@@ -100,6 +108,7 @@ async function localPlace(
   return {
     name: `local ${path}`,
     isOnDisk: true,
+    hosts: [],
     open: ({ families, ownAddresses, previousSubnets, token }) => {
       const registry = openLocalRegistry(path, { now, elapsedMs, random: random64, log, watchFiles }, {
         host: formatAddress(ownAddresses()[0]!),
@@ -129,6 +138,7 @@ async function kubePlace(
   return {
     name: `kube ${annotationPrefix}`,
     isOnDisk: false,
+    hosts: [...new Set([hostOf(access.url), environment["KUBERNETES_SERVICE_HOST"] ?? ""])].filter(Boolean),
     readNodeAddresses: async ({ signal }) => {
       using registry = new KubeRegistry({ ...door, ownNodeChanged: () => {} }, {
         access,
@@ -184,6 +194,7 @@ async function etcdPlace(
   return {
     name: `etcd ${prefix}`,
     isOnDisk: false,
+    hosts: [...new Set(options.endpoints.map(hostOf))],
     readNetworkConfig: (options) => readNetworkConfigText(client, prefix, options),
     open: ({ families, previousSubnets, token, back }) => {
       const registry = new EtcdRegistry(client, { now, elapsedMs, random: random64, log: deps.log, back }, {

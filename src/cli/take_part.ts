@@ -26,6 +26,7 @@ import { followRivals, rivalsIn, tellOfNewFaults, tellOfNewFindings } from "./af
 import { BootKeeper } from "./boot_keeper.ts";
 import { hostFacts } from "./host_facts.ts";
 import { FormerKeeper } from "./former_keeper.ts";
+import { GroundKeeper } from "./ground_keeper.ts";
 import { keepRunning } from "./keep_running.ts";
 import { leaseRequest } from "./lease_request.ts";
 import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
@@ -65,6 +66,16 @@ export async function takePart(
   const machine = await readMachine(options.machineIdPath, hostName(libc, log), (reason) => {
     log.write("info", "machine id not read", { reason });
   });
+  const held = await previousSubnets(options.subnetFilePath);
+  const ground = new GroundKeeper({
+    networks,
+    registryHosts: place.hosts,
+    registryName: place.name,
+    underlayLinkIndex: () => opened === undefined ? 0 : underlay.linkIndex,
+    bridgeName: () => podFiles.bridge,
+    changed: () => opened && trigger.nudge(),
+    log,
+  }, held);
   // What was in use in this boot needs no other word.
   const isFirst = bootKeeper.lastAddresses.length === 0;
   const nodeAddresses = isFirst ? await place.readNodeAddresses?.({ signal }) ?? [] : [];
@@ -83,6 +94,7 @@ export async function takePart(
     },
     publicAddresses: () => opened?.publicAddresses?.() ?? {},
     nodeAddresses: () => opened?.nodeAddresses?.() ?? nodeAddresses,
+    observed: (network) => ground.observe(network),
     lastAddresses: () => [
       ...bootKeeper.lastAddresses,
       ...cache?.own.parts.map(({ underlayAddress }) => underlayAddress) ?? [],
@@ -103,9 +115,9 @@ export async function takePart(
   const former = new FormerKeeper(options.subnetFilePath, { networks, vteps }, { libc, client, log });
   const backend = makeBackend(config.backend, { networks, former: former.former, hasBlackholeRoute });
   const context: RegistryContext = {
-    families: config.families,
+    families: config.families.map((family) => ({ ...family, ground: () => ground.facts })),
     ownAddresses: () => underlay.current.addresses.map(({ advertised }) => advertised),
-    previousSubnets: await previousSubnets(options.subnetFilePath),
+    previousSubnets: held,
     token: boot.holding?.registry === place.name ? boot.holding.token : undefined,
     ownChanged: () => {
       underlay.nudge();
@@ -113,9 +125,10 @@ export async function takePart(
     },
     back: () => membership.retry(),
   };
-  const { registry, announce } = opened = stack.use(place.open(context));
-
   const trigger = new Trigger();
+  const { registry, announce } = opened = stack.use(place.open(context));
+  ground.settle();
+  const usable = () => ground.refusal(membership.own) === undefined ? membership.own : undefined;
   const leases = new LeaseSet();
   if (cache !== undefined) leases.remember(cache.leases);
   const host: HostKeeper = new HostKeeper({
@@ -192,12 +205,16 @@ export async function takePart(
     log,
     isReleasing: options.isReleasingStale,
   });
-  const filter = openRules(stack, { options, config, own: () => membership.own, libc, log });
+  const filter = openRules(stack, { options, config, own: usable, libc, log });
   let lastPass: PassReport | undefined;
   const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
   // What else was found, by whoever looks for it.
   const reachFindings = () => lastPass ? cutOff({ ...lastPass, leaseType: backend.leaseType }) : [];
-  const findings = (): readonly Finding[] => [...workplace.findings(), ...reachFindings()];
+  const findings = (): readonly Finding[] => [
+    ...workplace.findings(),
+    ...reachFindings(),
+    ...ground.findings(membership.own),
+  ];
   const status = statusOf({
     lastPass: () => lastPass,
     findings,
@@ -205,6 +222,7 @@ export async function takePart(
     registry,
     leases,
     membership,
+    refusal: () => ground.refusal(membership.own),
     contests,
     underlay,
     podFiles,
@@ -218,9 +236,10 @@ export async function takePart(
   const wanted = wantedState({
     backend,
     underlay: () => segment?.look(underlay.usable) ?? underlay.usable,
-    own: () => membership.own,
+    own: usable,
     remote: (own) => leases.remote(own, networks),
     unreadable: () => registry.faults,
+    ground: () => ground.facts,
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   let isServiceManagerTold = false;
@@ -259,6 +278,7 @@ export async function takePart(
       const { masquerade } = options;
       const mtuBytes = backend.overlayMtuBytes(underlay.current);
       podFiles.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
+      ground.used();
       if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.environment["NOTIFY_SOCKET"]);
     },
     now: () => new Date(),
@@ -296,6 +316,7 @@ export async function takePart(
         concerns: (linkIndex) => host.concerns(linkIndex),
       }, options)),
     loop("underlay", (options) => underlay.run(options)),
+    loop("registry look-up", (options) => ground.run(options)),
     segment && loop("segment", (options) => segment.run(options)),
     host.prove({ signal }),
     announcer && loop("MAC announcer", (options) => announcer.run(options)),

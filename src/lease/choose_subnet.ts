@@ -2,6 +2,7 @@ import { prefixesOverlap, randomFreeSubnet } from "../core/prefix.ts";
 import type { Log } from "../log/log.ts";
 import { type Address, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
 import { maskAddress, type Prefix, prefixContains } from "../model/address.ts";
+import { coveredBy, coverReason, type GroundFact } from "./ground.ts";
 import { RegistryError } from "./registry_error.ts";
 
 /** The subnets that hosts may hold in one family. */
@@ -14,6 +15,8 @@ export interface FamilySubnets {
   readonly subnetMin: Address;
   /** The first address of the last subnet that may be held. */
   readonly subnetMax: Address;
+  /** What of this host no subnet may cover; nothing if absent. */
+  readonly ground?: () => readonly GroundFact[];
 }
 
 /** What a subnet is chosen by. */
@@ -44,11 +47,18 @@ export function limits({ subnetLength, subnetMin, subnetMax }: FamilySubnets): s
 
 /** The subnet that the host had before if it is free, else one at random; `undefined` if there is none. */
 export function chooseSubnet(family: FamilySubnets, choice: SubnetChoice): Prefix | undefined {
-  const { taken, previous, random, log } = choice;
+  const { previous, random, log } = choice;
+  const ground = family.ground?.() ?? [];
+  const taken = withGround(choice.taken, family, ground);
   for (const subnet of previous.filter(({ address }) => familyOf(address) === family.family)) {
     const holder = taken.find((other) => prefixesOverlap(other, subnet));
     if (holder === undefined && isAllowed(family, subnet)) return subnet;
-    const reason = holder === undefined ? limits(family) : `${formatPrefix(holder)} is held by another host`;
+    const covered = coveredBy(subnet, ground);
+    const reason = covered !== undefined
+      ? coverReason(subnet, covered)
+      : holder === undefined
+      ? limits(family)
+      : `${formatPrefix(holder)} is held by another host`;
     log.write("warn", "previous subnet not taken", { subnet: formatPrefix(subnet), reason });
   }
   return randomFreeSubnet({
@@ -58,6 +68,23 @@ export function chooseSubnet(family: FamilySubnets, choice: SubnetChoice): Prefi
     taken,
     random,
   });
+}
+
+/** What is held and what this host needs itself, in the order of addresses. */
+function withGround(
+  taken: readonly Prefix[],
+  { family, subnetLength }: FamilySubnets,
+  ground: readonly GroundFact[],
+): readonly Prefix[] {
+  const cells = new Map<Address, Prefix>();
+  for (const { prefix: { address, length } } of ground) {
+    if (familyOf(address) !== family || length < subnetLength) continue;
+    const cell = { address: maskAddress(address, subnetLength), length: subnetLength };
+    if (!taken.some((other) => prefixesOverlap(other, cell))) cells.set(cell.address, cell);
+  }
+  if (cells.size === 0) return taken;
+  const order = (a: Prefix, b: Prefix) => a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
+  return [...taken, ...cells.values()].sort(order);
 }
 
 /** That no subnet is left, and what to do. */

@@ -39,6 +39,8 @@ export interface DefaultRoute {
   readonly metric: number;
   /** The route's own MTU; 0 for none. */
   readonly mtuBytes: number;
+  /** Absent where it has none, or several. */
+  readonly gateway?: Address;
   /** The links of its next hops, where it has several; else absent. */
   readonly hopLinks?: readonly number[];
 }
@@ -110,8 +112,15 @@ export function decodeDefaultRoute(message: MessageReader): DefaultRoute | undef
   const isDefault = view.getUint8(start + 1) === 0 && view.getUint8(start + 4) === RT_TABLE_MAIN &&
     view.getUint8(start + 7) === RTN_UNICAST;
   if (family === undefined || !isDefault) return undefined;
-  const { linkIndex, metric, mtuBytes, hopLinks } = decodeAttributes(message, family);
-  return { family, linkIndex, metric, mtuBytes, ...hopLinks.length > 0 && { hopLinks } };
+  const { linkIndex, metric, mtuBytes, hopLinks, gateway } = decodeAttributes(message, family);
+  return {
+    family,
+    linkIndex,
+    metric,
+    mtuBytes,
+    ...gateway !== undefined && { gateway },
+    ...hopLinks.length > 0 && { hopLinks },
+  };
 }
 
 /**

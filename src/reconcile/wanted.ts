@@ -1,4 +1,5 @@
 import type { Backend, Desire, PeerFault } from "../backend/backend.ts";
+import { coveredBy, coverReason, type GroundFact } from "../lease/ground.ts";
 import { type Prefix, prefixEquals } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
@@ -20,6 +21,8 @@ export interface WantedDeps {
   readonly own: () => Lease | undefined;
   /** `undefined` until the registry has delivered a whole snapshot: unknown is not empty. */
   readonly remote: (own: Lease) => Remote | undefined;
+  /** What of this host a peer's subnet may not cover; keeps its identity while nothing changes. Nothing if absent. */
+  readonly ground?: () => readonly GroundFact[];
   /** Hosts whose leases the registry could not read. Keeps its identity while nothing changes. */
   readonly unreadable: () => readonly PeerFault[];
 }
@@ -36,6 +39,8 @@ export type Wanted = Desire & {
   readonly hostOf: (subnet: Prefix) => string | undefined;
 };
 
+const NOTHING: readonly never[] = [];
+
 /** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
 export function wantedState(deps: WantedDeps): () => Wanted | undefined {
   let last: { key: readonly unknown[]; wanted: Wanted } | undefined;
@@ -45,12 +50,14 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     if (own === undefined || remote === undefined) return undefined;
     const underlay = deps.underlay();
     const unreadable = deps.unreadable();
-    const key = [underlay, own, remote, unreadable];
+    const ground = deps.ground?.() ?? NOTHING;
+    const key = [underlay, own, remote, unreadable, ground];
     if (last === undefined || last.key.some((value, index) => value !== key[index])) {
-      const { state, faults, reached } = deps.backend.desire(underlay, own, remote.leases);
+      const { leases, covering } = asideOf(remote.leases, ground);
+      const { state, faults, reached } = deps.backend.desire(underlay, own, leases);
       const wanted = {
         state,
-        faults: [...unreadable, ...remote.faults, ...faults],
+        faults: [...unreadable, ...remote.faults, ...covering, ...faults],
         reached,
         doubts: remote.doubts,
         remoteLeases: remote.leases.length,
@@ -63,6 +70,28 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     }
     return last.wanted;
   };
+}
+
+/** Splits leases by whether they cover what this host needs itself. */
+function asideOf(
+  leases: readonly Lease[],
+  ground: readonly GroundFact[],
+): { readonly leases: readonly Lease[]; readonly covering: readonly PeerFault[] } {
+  if (ground.length === 0) return { leases, covering: [] };
+  const covering: PeerFault[] = [];
+  const others = leases.filter(({ host, parts }) => {
+    for (const { subnet } of parts) {
+      const fact = coveredBy(subnet, ground);
+      if (fact === undefined) continue;
+      const reason = `${
+        coverReason(subnet, fact)
+      }, which this host needs; remove the lease, or move what is there`;
+      covering.push({ host, reason });
+      return false;
+    }
+    return true;
+  });
+  return { leases: others, covering };
 }
 
 /** Counts the hosts of other backends, by backend. */

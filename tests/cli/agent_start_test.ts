@@ -66,6 +66,7 @@ for (const [what, first, second] of ways) {
         place: {
           name: "local",
           isOnDisk: true,
+          hosts: [],
           open: () => fail("nobody opens it"),
           [Symbol.dispose]: () => {},
         },
