@@ -23,6 +23,8 @@ export interface RuleSources {
     readonly families: readonly FamilyNetwork[];
     readonly masqueradeExclude: readonly Prefix[];
   };
+  /** Networks that this agent had before: their rules go when the new ones stand. */
+  readonly former?: readonly Prefix[];
   readonly own: () => Lease | undefined;
   readonly libc: Libc;
   readonly log: Log;
@@ -43,7 +45,7 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
   const legacy = legacyIptables(libc, log);
   const socket = openOrReason(() => stack.use(NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER })));
   const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log });
-  const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [] };
+  const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
   const keeper = new RulesKeeper({
     keep: (wishes) => rules?.keep(wishes) ?? refused,
     keepLegacy: (wishes) => legacy.keep(wishes),
@@ -84,7 +86,7 @@ function openOrReason<T>(open: () => T): { opened?: T; reason?: string } {
 
 /** What is wished now: the same object while the own subnets are the same. */
 export function wishesOf(
-  { options, config, own }: Pick<RuleSources, "options" | "config" | "own">,
+  { options, config, own, former = [] }: Pick<RuleSources, "options" | "config" | "own" | "former">,
 ): () => RuleWishes | undefined {
   let last: { readonly subnets: string; readonly wishes: RuleWishes } | undefined;
   return () => {
@@ -96,12 +98,16 @@ export function wishesOf(
       const part = lease.parts.find(({ subnet }) => familyOf(subnet.address) === family);
       return part === undefined ? [] : [{ network, subnet: part.subnet }];
     });
+    // A family without a subnet has no rules: its network is like one of before.
+    const unused = config.families.map(({ network }) => network)
+      .filter((network) => !families.some((half) => half.network === network));
     const wishes = {
       families,
       isMasquerading: options.masquerade,
       isFullyRandom: options.isFullyRandom,
       isForwarding: options.forwardRules,
       excluded: config.masqueradeExclude,
+      former: [...former, ...unused],
     };
     last = { subnets, wishes };
     return wishes;

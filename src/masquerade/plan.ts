@@ -4,8 +4,8 @@ import {
   type Family,
   familyOf,
   formatPrefix,
-  parsePrefix,
   type Prefix,
+  prefixEquals,
 } from "../model/address.ts";
 import {
   addChain,
@@ -17,88 +17,73 @@ import {
   HOOK,
   type NftChain,
   type NftChange,
-  type NftRule,
+  type NftRuleText,
   POLICY,
 } from "../netlink/nft.ts";
+import { flannelSteps } from "./flannel_rules.ts";
 import {
+  EARLIER_TABLE,
+  familyWishes,
   FORWARD_CHAIN,
   FORWARD_JUMP,
   forwardRules,
+  IP_NAME,
+  isOwnTable,
   masqueradeRules,
-  OWN_TABLE,
   ownChain,
+  ownTable,
+  type RuleKind,
+  type RuleStep,
   type RuleWishes,
 } from "./rules.ts";
-import { findChain, isDeadEnd, isRefusal, isSameRules, jumpOf, type RuleSet } from "./rule_set.ts";
+import { findChain, isAbout, isDeadEnd, isRefusal, isSameRules, jumpOf, type RuleSet } from "./rule_set.ts";
 
 /** What must change in one transaction, and what it is called. */
 export interface RulePlan {
   readonly changes: readonly NftChange[];
-  /** One phrase each, for the log: `write table ip loden`. */
+  /** One phrase each, for the log. */
   readonly actions: readonly string[];
+  /** What is not as wished, be it changed or spared. */
+  readonly met: readonly RuleKind[];
 }
 
-/** What flannel's nftables mode calls its tables. */
-const FLANNEL_TABLES: Readonly<Record<Family, string>> = { 2: "flannel-ipv4", 10: "flannel-ipv6" };
-/** Where flannel's iptables mode has its rules. */
-const FLANNEL_NAT_CHAIN = "FLANNEL-POSTRTG";
 const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
 /** `NFPROTO_INET`: tables of both families. */
 const INET = 1;
-const IP_NAME: Readonly<Record<number, string>> = { 1: "inet", 2: "ip", 10: "ip6" };
 
 /**
  * Plans what brings masquerading of one family to what is wanted. What flanneld has left for the same purpose goes in
  * the same transaction, so that there is no moment without.
  */
-export function planMasquerade(wishes: RuleWishes, family: Family, set: RuleSet): RulePlan {
-  const plan = { changes: [] as NftChange[], actions: [] as string[] };
-  const do_ = (action: string, ...changes: NftChange[]) => {
-    plan.actions.push(action);
-    plan.changes.push(...changes);
-  };
-  const half = halfOf(wishes, family);
+export function planMasquerade(wishes: RuleWishes, family: Family, set: RuleSet): RuleStep[] {
+  const { half, former, networks } = familyWishes(wishes, family);
+  const steps: RuleStep[] = [];
   const name = IP_NAME[family]!;
-  const own = { family, table: OWN_TABLE };
-  const isThere = set.tables.some(({ family, table }) => family === own.family && table === own.table);
-  if (half !== undefined && wishes.isMasquerading) {
-    const chain = ownChain(family);
+  const tables = set.tables.filter((table) => table.family === family).map(({ table }) => table);
+  const wanted = half !== undefined && wishes.isMasquerading ? ownChain(half.network) : undefined;
+  if (half !== undefined && wanted !== undefined) {
     const rules = masqueradeRules(half, wishes);
-    if (!isThere || !isOwnTableAsWanted(set, chain, rules)) {
+    const isThere = tables.includes(wanted.table);
+    if (!isThere || !isOwnTableAsWanted(set, wanted, rules)) {
       // The kernel has the old table until the new one is there.
-      const empty = isThere ? [deleteTable(own), addTable(own)] : [];
-      const added = rules.map((rule) => addRule({ ...chain, ...rule }));
-      do_(`write table ${name} ${OWN_TABLE}`, addTable(own), ...empty, addChain(chain), ...added);
+      const empty = isThere ? [deleteTable(wanted), addTable(wanted)] : [];
+      const added = rules.map((rule) => addRule({ ...wanted, ...rule }));
+      const changes = [addTable(wanted), ...empty, addChain(wanted), ...added];
+      steps.push({ kind: "own", action: `write table ${name} ${wanted.table}`, changes });
     }
-  } else if (isThere) do_(`delete table ${name} ${OWN_TABLE}`, deleteTable(own));
-
-  const flannel = { family, table: FLANNEL_TABLES[family] };
-  if (set.tables.some(({ family, table }) => family === flannel.family && table === flannel.table)) {
-    do_(`delete flannel's table ${name} ${flannel.table}`, deleteTable(flannel));
   }
-  const nat = findChain(set, { family, table: "nat", chain: "POSTROUTING" });
-  const flannelNat = findChain(set, { family, table: "nat", chain: FLANNEL_NAT_CHAIN });
-  const olds = nat === undefined
-    ? []
-    : set.rulesOf(nat).filter((rule) =>
-      jumpOf(rule) === FLANNEL_NAT_CHAIN || half !== undefined && isBareRule(rule, half)
-    );
-  if (olds.length > 0) {
-    do_(`delete ${olds.length} of flannel's rules in ${name} nat POSTROUTING`, ...olds.map(deleteRule));
+  const left = wanted === undefined ? networks : former;
+  const isLeft = (table: string) =>
+    wishes.isLeaving === true && isOwnTable(family, table) ||
+    left.some((network) => ownTable(network) === table);
+  for (const table of tables) {
+    const isEarlier = table === EARLIER_TABLE &&
+      (wishes.isLeaving === true || isEarlierTableOf(set, family, networks));
+    if (!isEarlier && !isLeft(table)) continue;
+    const changes = [deleteTable({ family, table })];
+    steps.push({ kind: isEarlier ? "rival" : "own", action: `delete table ${name} ${table}`, changes });
   }
-  if (flannelNat !== undefined) {
-    const { table, chain } = flannelNat;
-    do_(
-      `delete flannel's chain ${name} nat ${FLANNEL_NAT_CHAIN}`,
-      deleteRule({ family, table, chain }),
-      deleteChain(flannelNat),
-    );
-  }
-  return plan;
-}
-
-function halfOf({ families }: RuleWishes, family: Family): RuleWishes["families"][number] | undefined {
-  return families.find(({ network }) => familyOf(network.address) === family);
+  return [...steps, ...flannelSteps(wishes, family, set)];
 }
 
 function isOwnTableAsWanted(
@@ -116,32 +101,13 @@ function isSameBase({ base: a }: NftChain, { base: b }: NftChain): boolean {
   return a?.type === b?.type && a?.hook === b?.hook && a?.priority === b?.priority && a?.policy === b?.policy;
 }
 
-/** The rules of flannel 0.8, which have neither a chain nor a comment; IPv4 only. */
-function isBareRule(rule: NftRule, { network, subnet }: RuleWishes["families"][number]): boolean {
-  if (rule.family !== AF_INET) return false;
-  const is = (prefix: Prefix, isNot = false) => `${isNot ? "! " : ""}${formatPrefix(prefix)}`;
-  const texts = rule.expressions.flatMap((expression) => {
-    switch (expression.kind) {
-      case "counter":
-        return [];
-      case "source":
-      case "destination":
-        return [`${expression.kind} ${is(expression.prefix, expression.isNot)}`];
-      case "verdict":
-        return [expression.verdict];
-      case "masquerade":
-        return ["masquerade"];
-      default:
-        return [expression.kind === "other" && expression.name === "target MASQUERADE" ? "masquerade" : "?"];
-    }
-  });
-  const multicast = parsePrefix("224.0.0.0/4");
-  return [
-    `source ${is(network)},destination ${is(network)},return`,
-    `source ${is(network)},destination ${is(multicast, true)},masquerade`,
-    `source ${is(network, true)},destination ${is(subnet)},return`,
-    `source ${is(network, true)},destination ${is(network)},masquerade`,
-  ].includes(texts.join(","));
+/** Whether the table of an earlier version was made for one of these networks. */
+function isEarlierTableOf(set: RuleSet, family: Family, networks: readonly Prefix[]): boolean {
+  return set.chains.some((chain) =>
+    chain.family === family && chain.table === EARLIER_TABLE &&
+    // Only what comes from the network is about it: another network's rules may exclude ours as a destination.
+    set.rulesOf(chain).some((rule) => isAbout(rule, networks, ["source"]))
+  );
 }
 
 /**
@@ -151,56 +117,84 @@ function isBareRule(rule: NftRule, { network, subnet }: RuleWishes["families"][n
  * The jump stands before the first rule that refuses everything, so that what an administrator or a network policy
  * drops before stays dropped. No chain is made for it: where there is none, nothing is dropped.
  */
-export function planForward(wishes: RuleWishes, family: Family, set: RuleSet): RulePlan {
-  const plan = { changes: [] as NftChange[], actions: [] as string[] };
-  const do_ = (action: string, ...changes: NftChange[]) => {
-    plan.actions.push(action);
-    plan.changes.push(...changes);
-  };
+export function planForward(wishes: RuleWishes, family: Family, set: RuleSet): RuleStep[] {
   const table = { family, table: "filter" };
   const forward = findChain(set, { ...table, chain: "FORWARD" });
-  if (forward?.base?.hook !== HOOK.forward) return plan;
+  if (forward?.base?.hook !== HOOK.forward) return [];
   const name = IP_NAME[family]!;
   const own = { ...table, chain: FORWARD_CHAIN, base: undefined };
   const isThere = findChain(set, own) !== undefined;
   const rules = set.rulesOf(forward);
   const jumps = rules.filter((rule) => jumpOf(rule) === FORWARD_CHAIN);
-  const half = wishes.isForwarding ? halfOf(wishes, family) : undefined;
-  if (half === undefined) {
-    if (jumps.length > 0) do_(`delete the jump in ${name} filter FORWARD`, ...jumps.map(deleteRule));
-    if (isThere) {
-      do_(
-        `delete chain ${name} filter ${FORWARD_CHAIN}`,
-        deleteRule({ ...table, chain: FORWARD_CHAIN }),
-        deleteChain(own),
-      );
-    }
-    return plan;
+  const { half, former, networks } = familyWishes(wishes, family);
+  const accepted = isThere ? set.rulesOf(own) : [];
+  if (half === undefined || !wishes.isForwarding) {
+    const ours = accepted.filter((rule) => isAcceptOf(rule, networks));
+    // Agents of other networks have theirs in the same chain.
+    const isLast = wishes.isLeaving === true || ours.length > 0 && ours.length === accepted.length;
+    const changes = [
+      ...isLast ? jumps.map(deleteRule) : [],
+      ...isLast && isThere ? [deleteRule({ ...table, chain: FORWARD_CHAIN }), deleteChain(own)] : [],
+      ...isLast ? [] : ours.map(deleteRule),
+    ];
+    if (changes.length === 0) return [];
+    const what = isLast ? "" : `${ours.length} rules of `;
+    return [{ kind: "rival", action: `delete ${what}chain ${name} filter ${FORWARD_CHAIN}`, changes }];
   }
+  const steps: RuleStep[] = [];
   const wanted = forwardRules(half.network);
-  if (!isThere || !isSameRules(set.rulesOf(own), wanted)) {
-    const empty = isThere ? [deleteRule({ ...table, chain: FORWARD_CHAIN })] : [addChain(own)];
-    const added = wanted.map((rule) => addRule({ ...own, ...rule }));
-    do_(`write chain ${name} filter ${FORWARD_CHAIN}`, ...empty, ...added);
+  const ours = accepted.filter((rule) => isAcceptOf(rule, [half.network]));
+  const old = accepted.filter((rule) => isAcceptOf(rule, former));
+  const isSame = isThere && isSameRules(ours, wanted);
+  if (!isSame || old.length > 0) {
+    const changes = [
+      ...isThere ? [] : [addChain(own)],
+      ...old.map(deleteRule),
+      ...isSame ? [] : ours.map(deleteRule),
+      ...isSame ? [] : wanted.map((rule) => addRule({ ...own, ...rule })),
+    ];
+    steps.push({ kind: "own", action: `write chain ${name} filter ${FORWARD_CHAIN}`, changes });
   }
   const refusal = rules.find((rule) => jumpOf(rule) !== FORWARD_CHAIN && isRefusal(set, rule));
   const [jump] = jumps;
   const isInFront = jump !== undefined &&
     (refusal === undefined || rules.indexOf(jump) < rules.indexOf(refusal));
   if (jumps.length !== 1 || !isInFront || !isSameRules([jump!], [FORWARD_JUMP])) {
-    do_(
-      `lead ${name} filter FORWARD to ${FORWARD_CHAIN}`,
-      addRule({ ...forward, ...FORWARD_JUMP }, refusal?.handle),
-      ...jumps.map(deleteRule),
-    );
+    const changes = [addRule({ ...forward, ...FORWARD_JUMP }, refusal?.handle), ...jumps.map(deleteRule)];
+    steps.push({ kind: "own", action: `lead ${name} filter FORWARD to ${FORWARD_CHAIN}`, changes });
   }
-  return plan;
+  return steps;
 }
 
-/** The plans that change something: one transaction for each purpose and family, as each may fail by itself. */
-export function plansOf(wishes: RuleWishes, set: RuleSet): readonly RulePlan[] {
+/** Whether a rule accepts what comes from, or goes to, one of these networks, and asks for nothing else. */
+function isAcceptOf({ expressions }: NftRuleText, networks: readonly Prefix[]): boolean {
+  const said = expressions.filter(({ kind }) => kind !== "counter" && kind !== "comment");
+  const [which, what] = said;
+  return said.length === 2 && (which?.kind === "source" || which?.kind === "destination") && !which.isNot &&
+    networks.some((network) => prefixEquals(network, which.prefix)) &&
+    what?.kind === "verdict" && what.verdict === "accept";
+}
+
+/**
+ * The plans for what is not as wished: one transaction for each purpose and family, as each may fail by itself.
+ *
+ * @param spared What is left as it is for now.
+ */
+export function plansOf(
+  wishes: RuleWishes,
+  set: RuleSet,
+  spared: ReadonlySet<RuleKind> = new Set(),
+): readonly RulePlan[] {
   return FAMILIES.flatMap((family) => [planMasquerade(wishes, family, set), planForward(wishes, family, set)])
-    .filter(({ changes }) => changes.length > 0);
+    .filter((steps) => steps.length > 0)
+    .map((steps) => {
+      const met = [...new Set(steps.map(({ kind }) => kind))];
+      // Nothing goes before what stands for it is there.
+      const isWaiting = met.includes("own") && spared.has("own");
+      const done = isWaiting ? [] : steps.filter(({ kind }) => !spared.has(kind));
+      const [changes, actions] = [done.flatMap(({ changes }) => changes), done.map(({ action }) => action)];
+      return { changes, actions, met };
+    });
 }
 
 /** What else may swallow forwarded packets of pods, and is not ours to change: one sentence each. */

@@ -1,3 +1,4 @@
+import { type Prefix, prefixEquals } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { NftChain, NftRule, NftRuleText, NftTable } from "../netlink/nft.ts";
 import { dumpChains, dumpRules, dumpTables } from "../netlink/nft_dump.ts";
@@ -50,6 +51,18 @@ export function isSameRules(a: readonly NftRuleText[], b: readonly NftRuleText[]
 export function jumpOf({ expressions }: NftRuleText): string | undefined {
   const last = expressions.at(-1);
   return last?.kind === "verdict" ? last.chain : undefined;
+}
+
+/** Whether a rule names one of these networks, or all but it. */
+export function isAbout(
+  { expressions }: NftRuleText,
+  networks: readonly Prefix[],
+  ways: readonly ("source" | "destination")[] = ["source", "destination"],
+): boolean {
+  return expressions.some((expression) =>
+    (expression.kind === "source" || expression.kind === "destination") && ways.includes(expression.kind) &&
+    networks.some((network) => prefixEquals(network, expression.prefix))
+  );
 }
 
 /** How deep chains are followed; the kernel allows 16 jumps. */

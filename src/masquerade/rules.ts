@@ -1,5 +1,12 @@
-import { type Family, familyOf, parsePrefix, type Prefix } from "../model/address.ts";
-import { HOOK, type NftChain, type NftRuleText, POLICY } from "../netlink/nft.ts";
+import {
+  type Family,
+  familyOf,
+  formatPrefix,
+  parsePrefix,
+  type Prefix,
+  prefixEquals,
+} from "../model/address.ts";
+import { HOOK, type NftChain, type NftChange, type NftRuleText, POLICY } from "../netlink/nft.ts";
 import type { NftExpression } from "../netlink/nft_expression.ts";
 
 /** What is wanted of the packet filter, as flags and configuration say it. */
@@ -14,6 +21,10 @@ export interface RuleWishes {
   readonly isForwarding: boolean;
   /** Where pods go with their own addresses, of either family: `MasqueradeExclude`. */
   readonly excluded: readonly Prefix[];
+  /** Networks that this agent had before: what was made for them goes when the new stands. */
+  readonly former?: readonly Prefix[];
+  /** This host leaves the overlay: what is Loden's or flannel's goes, whichever network it is about. */
+  readonly isLeaving?: boolean;
 }
 
 /** What is wished on a host that has left the overlay. */
@@ -23,10 +34,65 @@ export const nothingWished: RuleWishes = {
   isFullyRandom: false,
   isForwarding: false,
   excluded: [],
+  isLeaving: true,
 };
 
-/** The table of each family that is ours alone. */
-export const OWN_TABLE = "loden";
+/** Whose a thing is that is not as wished: made by us, or by another program for our network. */
+export type RuleKind = "own" | "rival";
+
+/** One thing that must change. */
+export interface RuleStep {
+  readonly kind: RuleKind;
+  /** A phrase for the log: `write table ip loden-10.244.0.0-16`. */
+  readonly action: string;
+  readonly changes: readonly NftChange[];
+}
+
+/** How nft(8) calls families. */
+export const IP_NAME: Readonly<Record<number, string>> = { 1: "inet", 2: "ip", 10: "ip6" };
+
+/** The networks of one family, as wishes name them. */
+export interface FamilyWishes {
+  readonly half: RuleWishes["families"][number] | undefined;
+  /** Former networks, without the present one. */
+  readonly former: readonly Prefix[];
+  /** All of them. */
+  readonly networks: readonly Prefix[];
+}
+
+/** What wishes say of one family. */
+export function familyWishes({ families, former = [] }: RuleWishes, family: Family): FamilyWishes {
+  const isOfFamily = ({ address }: Prefix) => familyOf(address) === family;
+  const half = families.find(({ network }) => isOfFamily(network));
+  const left = former.filter((prefix) =>
+    isOfFamily(prefix) && !(half !== undefined && prefixEquals(prefix, half.network))
+  );
+  return { half, former: left, networks: half === undefined ? left : [half.network, ...left] };
+}
+
+/** What the one table was called before each network had its own. */
+export const EARLIER_TABLE = "loden";
+
+/**
+ * The table that is ours alone, of one network: other agents on this host have others. nft(8) reads no
+ * colons in a name without quotes: that of `fd00::/48` is `loden-fd00__-48`.
+ */
+export function ownTable(network: Prefix): string {
+  return `${EARLIER_TABLE}-${formatPrefix(network).replaceAll(":", "_").replace("/", "-")}`;
+}
+
+/** Whether a table is one of ours by its name, of whichever network. */
+export function isOwnTable(family: Family, table: string): boolean {
+  const [, address, length] = /^loden-([0-9a-f._]+)-(\d+)$/.exec(table) ?? [];
+  if (address === undefined) return false;
+  try {
+    const network = parsePrefix(`${address.replaceAll("_", ":")}/${length}`);
+    return familyOf(network.address) === family && ownTable(network) === table;
+  } catch {
+    return false;
+  }
+}
+
 /** flannel's chain of accepted packets, and the comment of its rules. */
 export const FORWARD_CHAIN = "FLANNEL-FWD";
 const FORWARD_COMMENT = "flanneld forward";
@@ -41,9 +107,9 @@ const MULTICAST: Readonly<Record<Family, Prefix>> = {
 const SRCNAT = 100;
 
 /** The one chain of our table. */
-export function ownChain(family: Family): NftChain {
+export function ownChain(network: Prefix): NftChain {
   const base = { type: "nat", hook: HOOK.postrouting, priority: SRCNAT, policy: POLICY.accept };
-  return { family, table: OWN_TABLE, chain: "postrouting", base };
+  return { family: familyOf(network.address), table: ownTable(network), chain: "postrouting", base };
 }
 
 /**

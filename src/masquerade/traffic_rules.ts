@@ -6,7 +6,7 @@ import { changeRules } from "../netlink/nft.ts";
 import { readGeneration } from "../netlink/nft_dump.ts";
 import { forwardWarnings, plansOf } from "./plan.ts";
 import { observeRules } from "./rule_set.ts";
-import { nothingWished, type RuleWishes } from "./rules.ts";
+import { nothingWished, type RuleKind, type RuleWishes } from "./rules.ts";
 
 /** Looks at rules that change while they are looked at, before it is left to the next time. */
 const ATTEMPTS = 5;
@@ -22,15 +22,27 @@ export interface RulesReport {
   readonly warnings: readonly string[];
   /** What holds now, in words; nothing while something could not be made. */
   readonly effective: readonly string[];
+  /** What was not as wished: it was changed, unless it was spared. */
+  readonly met: readonly RuleKind[];
 }
+
+/** What is left as it is for now, though it is not as wished. */
+const NOTHING_SPARED: ReadonlySet<RuleKind> = new Set();
 
 /** Keeps the packet filter as wished, with transactions of nf_tables: no program is started for it. */
 export class TrafficRules {
   readonly #client: NetlinkClient;
   readonly #log: Log;
   #settled:
-    | { readonly wishes: RuleWishes; readonly generation: number; readonly report: RulesReport }
+    | {
+      readonly wishes: RuleWishes;
+      readonly spared: string;
+      readonly generation: number;
+      readonly report: RulesReport;
+    }
     | undefined;
+  /** Former networks whose rules are gone: what comes back of them is somebody else's. */
+  #gone: ReadonlySet<string> = new Set();
 
   /** @param client Over a socket of `NETLINK_NETFILTER`. */
   constructor(client: NetlinkClient, deps: { readonly log: Log }) {
@@ -41,29 +53,37 @@ export class TrafficRules {
   /**
    * Makes the rules what they should be. Costs one question to the kernel while nobody has changed any rule since.
    * What fails is in the report, and does not keep the rest from being done.
+   *
+   * @param spared What is left as it is for now, and only told of.
    */
-  keep(wishes: RuleWishes): RulesReport {
+  keep(wishes: RuleWishes, spared = NOTHING_SPARED): RulesReport {
     const settled = this.#settled;
     try {
       const generation = readGeneration(this.#client);
-      if (settled?.wishes === wishes && settled.generation === generation) {
-        return { ...settled.report, changed: 0 };
-      }
-      return this.#keep(wishes, generation);
+      if (
+        settled?.wishes === wishes && settled.generation === generation &&
+        settled.spared === textOfSet(spared)
+      ) return settled.report;
+      return this.#keep(wishes, spared, generation);
     } catch (error) {
       this.#settled = undefined;
-      return { changed: 0, failures: [textOf(error)], warnings: [], effective: [] };
+      return { changed: 0, failures: [textOf(error)], warnings: [], effective: [], met: [] };
     }
   }
 
-  #keep(wishes: RuleWishes, first: number): RulesReport {
+  #keep(wishes: RuleWishes, spared: ReadonlySet<RuleKind>, first: number): RulesReport {
+    const former = wishes.former ?? [];
+    const present = { ...wishes, former: former.filter((prefix) => !this.#gone.has(formatPrefix(prefix))) };
+    const met = new Set<RuleKind>();
     let generation = first;
     let changed = 0;
     for (let attempt = 1;; attempt++) {
       const set = observeRules(this.#client);
       const failures: string[] = [];
       let isOvertaken = false;
-      for (const plan of plansOf(wishes, set)) {
+      for (const plan of plansOf(present, set, spared)) {
+        for (const kind of plan.met) met.add(kind);
+        if (plan.changes.length === 0) continue;
         try {
           changeRules(this.#client, plan.actions.join(", "), generation, plan.changes);
           changed++;
@@ -85,13 +105,20 @@ export class TrafficRules {
         failures,
         warnings: forwardWarnings(wishes, set),
         effective: failures.length === 0 ? effectOf(wishes) : [],
+        met: [...met],
       };
       // A socket buffer that lost the answer must not make a refusal look like a success.
       const isSettled = failures.length === 0 && readGeneration(this.#client) === generation;
-      this.#settled = isSettled ? { wishes, generation, report } : undefined;
+      const rest = { ...report, changed: 0, met: report.met.filter((kind) => spared.has(kind)) };
+      this.#settled = isSettled ? { wishes, spared: textOfSet(spared), generation, report: rest } : undefined;
+      if (isSettled && spared.size === 0) this.#gone = new Set(former.map(formatPrefix));
       return report;
     }
   }
+}
+
+function textOfSet(kinds: ReadonlySet<RuleKind>): string {
+  return [...kinds].sort().join(" ");
 }
 
 function effectOf({ families, isMasquerading, isForwarding, excluded }: RuleWishes): string[] {

@@ -24,7 +24,7 @@ function world(script: string[][], wishes: () => RuleWishes | undefined = () => 
     keep: () => {
       const failures = script[looks++] ?? [];
       if (looks >= script.length) controller.abort();
-      return { changed: 1, failures, warnings: ["a chain drops"], effective: ["masqueraded"] };
+      return { changed: 1, failures, warnings: ["a chain drops"], effective: ["masqueraded"], met: [] };
     },
     keepLegacy: () => Promise.resolve({ failures: [], warnings: ["legacy iptables drops"] }),
     wishes,
@@ -78,6 +78,7 @@ Deno.test("wishesOf() is one object while the own subnets are the same, with the
       backendData: null,
     })),
   });
+  const before = parsePrefix("10.1.0.0/16");
   const families = [["10.244.0.0/16", 2], ["fd00:10:244::/56", 10]].map(([network, family]) => ({
     network: parsePrefix(network as string),
     family,
@@ -87,6 +88,7 @@ Deno.test("wishesOf() is one object while the own subnets are the same, with the
     {
       options: { masquerade: true, isFullyRandom: false, forwardRules: true },
       config: { families, masqueradeExclude: [parsePrefix("192.0.2.0/24")] },
+      former: [before],
       own: () => own,
     } as unknown as Parameters<typeof wishesOf>[0],
   );
@@ -98,8 +100,14 @@ Deno.test("wishesOf() is one object while the own subnets are the same, with the
   ]);
   assertEquals([first?.isMasquerading, first?.isFullyRandom, first?.isForwarding], [true, false, true]);
   assertEquals(first?.excluded.map(formatPrefix), ["192.0.2.0/24"]);
+  assertEquals(
+    first?.former?.map(formatPrefix),
+    ["10.1.0.0/16", "fd00:10:244::/56"],
+    "and what has no subnet",
+  );
   own = lease("10.244.1.0/24");
   assertEquals(wishes() === first, true, "the same subnets");
   own = lease("10.244.1.0/24", "fd00:10:244:1::/64");
   assertEquals(wishes()?.families.length, 2);
+  assertEquals(wishes()?.former, [before]);
 });

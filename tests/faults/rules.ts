@@ -4,8 +4,8 @@ import type { FaultSite } from "./site.ts";
 
 /** Loden's own table of the packet filter, as nft(8) calls it. */
 const OWN_TABLE: Readonly<Record<Family, readonly string[]>> = {
-  [AF_INET]: ["ip", "loden"],
-  [AF_INET6]: ["ip6", "loden"],
+  [AF_INET]: ["ip", "loden-10.244.0.0-16"],
+  [AF_INET6]: ["ip6", "loden-fd00_10_244__-56"],
 };
 const IPTABLES: Readonly<Record<Family, string>> = { [AF_INET]: "iptables-nft", [AF_INET6]: "ip6tables-nft" };
 

@@ -129,7 +129,7 @@ Deno.test("pods reach the outside by the host's address, and others' firewalls d
     }
 
     await t.step("rules that somebody flushes are there again", async () => {
-      const table = async () => (await h1.exec("nft", "list", "table", "ip", "loden")).stdout;
+      const table = async () => (await h1.exec("nft", "list", "table", "ip", "loden-10.244.0.0-16")).stdout;
       const before = await table();
       assert(before.includes("masquerade"));
       await h1.netns.mustExec("nft", "flush", "ruleset");
@@ -165,7 +165,10 @@ Deno.test("pods reach the outside by the host's address, and others' firewalls d
 
     await t.step("after the agent's end the rules stay", async () => {
       await h1.stopAgent();
-      assertStringIncludes(await h1.netns.mustExec("nft", "list", "table", "ip6", "loden"), "masquerade");
+      assertStringIncludes(
+        await h1.netns.mustExec("nft", "list", "table", "ip6", "loden-fd00_10_244__-56"),
+        "masquerade",
+      );
     });
   });
 });

@@ -67,8 +67,6 @@ const BARE = `
 
 const IPTABLES_MODE = iptablesMode("iptables", "10.244.0.0/16", "10.244.1.0/24", "224.0.0.0/4") +
   iptablesMode("ip6tables", "fd00:10:244::/56", "fd00:10:244:1::/64", "ff00::/8");
-const OTHER_NETWORK = iptablesMode("iptables", "10.1.0.0/16", "10.1.7.0/24", "224.0.0.0/4") +
-  iptablesMode("ip6tables", "fd01::/48", "fd01::/64", "ff00::/8");
 /** What the iptables mode leaves when nftables are switched on: an empty chain, and the jump to it. */
 const HALF_GONE = `${IPTABLES_MODE}
   iptables -t nat -F FLANNEL-POSTRTG
@@ -77,7 +75,6 @@ const HALF_GONE = `${IPTABLES_MODE}
 
 const cases: readonly { name: string; script: string; changed: number }[] = [
   { name: "in its iptables mode", script: IPTABLES_MODE, changed: 2 },
-  { name: "in its iptables mode, for another network", script: OTHER_NETWORK, changed: 4 },
   { name: "in its nftables mode", script: NFT_MODE, changed: 4 },
   { name: "of both modes, one half removed", script: HALF_GONE, changed: 2 },
   { name: "of version 0.8", script: BARE, changed: 4 },

@@ -29,32 +29,38 @@ async function tables(host: NftHost): Promise<string[]> {
 }
 
 const damages: [name: string, script: string][] = [
-  ["our tables are deleted", "nft delete table ip loden; nft delete table ip6 loden"],
-  ["our chain is flushed", "nft flush chain ip loden postrouting"],
-  ["one rule is deleted", "nft delete rule ip loden postrouting handle 4"],
+  [
+    "our tables are deleted",
+    "nft delete table ip loden-10.244.0.0-16; nft delete table ip6 loden-fd00_10_244__-56",
+  ],
+  ["our chain is flushed", "nft flush chain ip loden-10.244.0.0-16 postrouting"],
+  ["one rule is deleted", "nft delete rule ip loden-10.244.0.0-16 postrouting handle 4"],
   [
     "one rule is there twice",
-    `nft add rule ip loden postrouting ip saddr != 10.244.0.0/16 ip daddr 10.244.0.0/16 masquerade fully-random \
+    `nft add rule ip loden-10.244.0.0-16 postrouting ip saddr != 10.244.0.0/16 ip daddr 10.244.0.0/16 masquerade fully-random \
        comment '"this host and others to pods elsewhere"'`,
   ],
   [
     "two rules have changed places",
-    `nft delete rule ip loden postrouting handle 3
-     nft insert rule ip loden postrouting position 5 ip saddr 10.244.1.0/24 ip daddr 10.244.0.0/16 return \
+    `nft delete rule ip loden-10.244.0.0-16 postrouting handle 3
+     nft insert rule ip loden-10.244.0.0-16 postrouting position 5 ip saddr 10.244.1.0/24 ip daddr 10.244.0.0/16 return \
        comment '"own pods to pods"'`,
   ],
-  ["a foreign rule is among ours", "nft insert rule ip6 loden postrouting ip6 daddr ::1 drop"],
+  [
+    "a foreign rule is among ours",
+    "nft insert rule ip6 loden-fd00_10_244__-56 postrouting ip6 daddr ::1 drop",
+  ],
   [
     "a rule says something else",
-    "nft replace rule ip loden postrouting handle 7 ip saddr 10.0.0.0/8 masquerade",
+    "nft replace rule ip loden-10.244.0.0-16 postrouting handle 7 ip saddr 10.0.0.0/8 masquerade",
   ],
-  ["a foreign chain is in our table", "nft add chain ip loden extra"],
-  ["our chain drops what has no rule", "nft chain ip loden postrouting '{ policy drop; }'"],
+  ["a foreign chain is in our table", "nft add chain ip loden-10.244.0.0-16 extra"],
+  ["our chain drops what has no rule", "nft chain ip loden-10.244.0.0-16 postrouting '{ policy drop; }'"],
   [
     "our chain has another priority",
     `nft -f - <<'END'
-       delete table ip loden
-       table ip loden {
+       delete table ip loden-10.244.0.0-16
+       table ip loden-10.244.0.0-16 {
          chain postrouting {
            type nat hook postrouting priority 90; policy accept;
          }
