@@ -117,6 +117,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/masquerade_forward_test.ts": ["masquerade/plan.ts", "masquerade/rule_set.ts"],
   "netns/masquerade_legacy_test.ts": ["masquerade/legacy_iptables.ts", "netlink/legacy_tables.ts"],
   "netns/masquerade_networks_test.ts": ["masquerade/flannel_rules.ts"],
+  "netns/masquerade_rivals_test.ts": ["cli/rule_fights.ts"],
   "netns/masquerade_rules_test.ts": ["masquerade/rules.ts", "masquerade/traffic_rules.ts"],
   "netns/netlink_client_test.ts": ["netlink/client.ts", "netlink/errno.ts"],
   "netns/netlink_lookup_test.ts": ["netlink/route_lookup.ts"],

@@ -47,7 +47,7 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
   const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log });
   const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
   const keeper = new RulesKeeper({
-    keep: (wishes) => rules?.keep(wishes) ?? refused,
+    keep: (wishes, spared) => rules?.keep(wishes, spared) ?? refused,
     keepLegacy: (wishes) => legacy.keep(wishes),
     wishes: wishesOf(sources),
     elapsedMs,

@@ -17,7 +17,7 @@ export function flannelSteps(wishes: RuleWishes, family: Family, set: RuleSet): 
   const { half, networks } = familyWishes(wishes, family);
   const steps: RuleStep[] = [];
   const step = (action: string, ...changes: RuleStep["changes"]) => {
-    steps.push({ kind: "rival", action: `delete ${action}`, changes });
+    steps.push({ kind: "flannel", action: `delete ${action}`, changes });
   };
   const table = FLANNEL_TABLES[family];
   const { ours, isWhole } = tableOf(wishes, family, set);

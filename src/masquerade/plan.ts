@@ -81,7 +81,7 @@ export function planMasquerade(wishes: RuleWishes, family: Family, set: RuleSet)
       (wishes.isLeaving === true || isEarlierTableOf(set, family, networks));
     if (!isEarlier && !isLeft(table)) continue;
     const changes = [deleteTable({ family, table })];
-    steps.push({ kind: isEarlier ? "rival" : "own", action: `delete table ${name} ${table}`, changes });
+    steps.push({ kind: isEarlier ? "earlier" : "own", action: `delete table ${name} ${table}`, changes });
   }
   return [...steps, ...flannelSteps(wishes, family, set)];
 }
@@ -139,7 +139,7 @@ export function planForward(wishes: RuleWishes, family: Family, set: RuleSet): R
     ];
     if (changes.length === 0) return [];
     const what = isLast ? "" : `${ours.length} rules of `;
-    return [{ kind: "rival", action: `delete ${what}chain ${name} filter ${FORWARD_CHAIN}`, changes }];
+    return [{ kind: "flannel", action: `delete ${what}chain ${name} filter ${FORWARD_CHAIN}`, changes }];
   }
   const steps: RuleStep[] = [];
   const wanted = forwardRules(half.network);

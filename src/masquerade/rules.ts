@@ -37,8 +37,8 @@ export const nothingWished: RuleWishes = {
   isLeaving: true,
 };
 
-/** Whose a thing is that is not as wished: made by us, or by another program for our network. */
-export type RuleKind = "own" | "rival";
+/** Whose a thing is that is not as wished: ours, or what flanneld or an earlier Loden made for our network. */
+export type RuleKind = "own" | "flannel" | "earlier";
 
 /** One thing that must change. */
 export interface RuleStep {

@@ -111,7 +111,7 @@ export class TrafficRules {
       const isSettled = failures.length === 0 && readGeneration(this.#client) === generation;
       const rest = { ...report, changed: 0, met: report.met.filter((kind) => spared.has(kind)) };
       this.#settled = isSettled ? { wishes, spared: textOfSet(spared), generation, report: rest } : undefined;
-      if (isSettled && spared.size === 0) this.#gone = new Set(former.map(formatPrefix));
+      if (isSettled && !spared.has("own")) this.#gone = new Set(former.map(formatPrefix));
       return report;
     }
   }

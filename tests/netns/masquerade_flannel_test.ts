@@ -3,28 +3,10 @@ import { MessageReader } from "../../src/netlink/message.ts";
 import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../src/netlink/nft.ts";
 import { decodeChain, decodeRule, readGeneration } from "../../src/netlink/nft_dump.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
+import { FLANNELD_RULES } from "../double/flanneld_rules.ts";
 import { NftHost } from "../double/nft_host.ts";
 
 // What flanneld has made before Loden came, by the very commands that it runs.
-
-/** flannel's iptables mode, with a network and subnet of its own; `program` is that of the family. */
-function iptablesMode(program: string, network: string, subnet: string, multicast: string): string {
-  const masq = '-m comment --comment "flanneld masq"';
-  const forward = '-m comment --comment "flanneld forward"';
-  return `
-    ${program} -t nat -N FLANNEL-POSTRTG
-    ${program} -t nat -A POSTROUTING ${masq} -j FLANNEL-POSTRTG
-    ${program} -t nat -A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG -s ${subnet} -d ${network} ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG -s ${network} -d ${subnet} ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG ! -s ${network} -d ${subnet} ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG -s ${network} ! -d ${multicast} ${masq} -j MASQUERADE --random-fully
-    ${program} -t nat -A FLANNEL-POSTRTG ! -s ${network} -d ${network} ${masq} -j MASQUERADE --random-fully
-    ${program} -N FLANNEL-FWD
-    ${program} -A FORWARD ${forward} -j FLANNEL-FWD
-    ${program} -A FLANNEL-FWD -s ${network} ${forward} -j ACCEPT
-    ${program} -A FLANNEL-FWD -d ${network} ${forward} -j ACCEPT`;
-}
 
 /** flannel's nftables mode. */
 const NFT_MODE = `nft -f - <<'END'
@@ -65,8 +47,7 @@ const BARE = `
   iptables -t nat -A POSTROUTING ! -s 10.244.0.0/16 -d 10.244.1.0/24 -j RETURN
   iptables -t nat -A POSTROUTING ! -s 10.244.0.0/16 -d 10.244.0.0/16 -j MASQUERADE`;
 
-const IPTABLES_MODE = iptablesMode("iptables", "10.244.0.0/16", "10.244.1.0/24", "224.0.0.0/4") +
-  iptablesMode("ip6tables", "fd00:10:244::/56", "fd00:10:244:1::/64", "ff00::/8");
+const IPTABLES_MODE = Object.values(FLANNELD_RULES).join("");
 /** What the iptables mode leaves when nftables are switched on: an empty chain, and the jump to it. */
 const HALF_GONE = `${IPTABLES_MODE}
   iptables -t nat -F FLANNEL-POSTRTG

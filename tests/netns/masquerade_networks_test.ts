@@ -5,6 +5,7 @@ import { parsePrefix } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { readGeneration } from "../../src/netlink/nft_dump.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
+import { FLANNELD_RULES, flanneldRules } from "../double/flanneld_rules.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
 
 // Several networks on one host, each with an agent of its own.
@@ -168,32 +169,9 @@ Deno.test("removeRules() leaves tables that are only called alike", async () => 
 
 // A flanneld of another network beside Loden, and one of Loden's network before it.
 
-function flanneld(program: string, network: string, subnet: string, multicast: string): string {
-  const masq = '-m comment --comment "flanneld masq"';
-  const forward = '-m comment --comment "flanneld forward"';
-  // As flanneld does: chains and jumps are made where there are none.
-  return `
-    ${program} -t nat -N FLANNEL-POSTRTG 2>/dev/null || true
-    ${program} -N FLANNEL-FWD 2>/dev/null || true
-    ${program} -t nat -C POSTROUTING ${masq} -j FLANNEL-POSTRTG 2>/dev/null ||
-      ${program} -t nat -A POSTROUTING ${masq} -j FLANNEL-POSTRTG
-    ${program} -C FORWARD ${forward} -j FLANNEL-FWD 2>/dev/null ||
-      ${program} -A FORWARD ${forward} -j FLANNEL-FWD
-    ${program} -t nat -D FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 ${masq} -j RETURN 2>/dev/null || true
-    ${program} -t nat -A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG -s ${subnet} -d ${network} ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG -s ${network} -d ${subnet} ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG ! -s ${network} -d ${subnet} ${masq} -j RETURN
-    ${program} -t nat -A FLANNEL-POSTRTG -s ${network} ! -d ${multicast} ${masq} -j MASQUERADE --random-fully
-    ${program} -t nat -A FLANNEL-POSTRTG ! -s ${network} -d ${network} ${masq} -j MASQUERADE --random-fully
-    ${program} -A FLANNEL-FWD -s ${network} ${forward} -j ACCEPT
-    ${program} -A FLANNEL-FWD -d ${network} ${forward} -j ACCEPT`;
-}
-
-const ANOTHERS = flanneld("iptables", "10.1.0.0/16", "10.1.7.0/24", "224.0.0.0/4") +
-  flanneld("ip6tables", "fd01::/48", "fd01:0:0:7::/64", "ff00::/8");
-const OURS = flanneld("iptables", "10.244.0.0/16", "10.244.1.0/24", "224.0.0.0/4") +
-  flanneld("ip6tables", "fd00:10:244::/56", "fd00:10:244:1::/64", "ff00::/8");
+const ANOTHERS = flanneldRules("iptables", "10.1.0.0/16", "10.1.7.0/24", "224.0.0.0/4") +
+  flanneldRules("ip6tables", "fd01::/48", "fd01:0:0:7::/64", "ff00::/8");
+const OURS = Object.values(FLANNELD_RULES).join("");
 
 for (const [name, script] of [["alone", ANOTHERS], ["after ours", OURS + ANOTHERS]] as const) {
   Deno.test(`rules of a flanneld with another network stay, those about ours go: ${name}`, async () => {
