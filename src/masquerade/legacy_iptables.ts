@@ -1,8 +1,8 @@
 import type { Log } from "../log/log.ts";
-import { AF_INET, AF_INET6, type Family, familyOf } from "../model/address.ts";
+import { AF_INET, AF_INET6, type Family, formatPrefix, type Prefix } from "../model/address.ts";
 import type { LegacyTable } from "../netlink/legacy_tables.ts";
 import { parseLegacyListing, planLegacyForward, planLegacyNat } from "./legacy_rules.ts";
-import type { RuleWishes } from "./rules.ts";
+import { familyWishes, type RuleWishes } from "./rules.ts";
 
 /** How a program is called, by family. */
 const PREFIX: Readonly<Record<Family, string>> = { 2: "iptables-legacy", 10: "ip6tables-legacy" };
@@ -41,6 +41,8 @@ export interface LegacyReport {
 export class LegacyIptables {
   readonly #deps: LegacyDeps;
   readonly #settled = new Map<Family, { wishes: RuleWishes; shape: string }>();
+  /** Former networks whose rules are gone: what comes back of them is somebody else's. */
+  readonly #gone = new Map<Family, ReadonlySet<string>>();
 
   constructor(deps: LegacyDeps) {
     this.#deps = deps;
@@ -68,7 +70,9 @@ export class LegacyIptables {
     const shape = `${table?.shape} ${hasNat}`;
     const settled = this.#settled.get(family);
     if (settled?.wishes === wishes && settled.shape === shape) return;
-    const half = wishes.families.find(({ network }) => familyOf(network.address) === family);
+    const isGone = (network: Prefix) => this.#gone.get(family)?.has(formatPrefix(network));
+    const present = { ...wishes, former: wishes.former?.filter((network) => !isGone(network)) ?? [] };
+    const { half } = familyWishes(wishes, family);
     const network = wishes.isForwarding ? half?.network : undefined;
     const filters = table?.filtersForward === true;
     const save = find(`${PREFIX[family]}-save`);
@@ -88,9 +92,9 @@ export class LegacyIptables {
     const inputs: (string | undefined)[] = [];
     // Where nothing is filtered, nothing need be accepted.
     if (table !== undefined && (filters || network === undefined)) {
-      inputs.push(planLegacyForward(await list("filter"), network));
+      inputs.push(planLegacyForward(await list("filter"), present, family));
     }
-    if (hasNat) inputs.push(planLegacyNat(await list("nat"), family, half));
+    if (hasNat) inputs.push(planLegacyNat(await list("nat"), present, family));
     const changes = inputs.filter((input) => input !== undefined);
     for (const input of changes) {
       await this.#run(restore, ["--noflush", "--wait"], input);
@@ -98,7 +102,10 @@ export class LegacyIptables {
     }
     // Others may have changed something since it was listed: what was changed is looked at again.
     if (changes.length > 0) this.#settled.delete(family);
-    else this.#settled.set(family, { wishes, shape });
+    else {
+      this.#settled.set(family, { wishes, shape });
+      this.#gone.set(family, new Set(wishes.former?.map(formatPrefix)));
+    }
   }
 
   async #run(path: string, args: readonly string[], input: string): Promise<ProgramEnd> {

@@ -1,9 +1,17 @@
 import { assertEquals } from "@std/assert";
 import { parseLegacyListing, planLegacyForward, planLegacyNat } from "../../src/masquerade/legacy_rules.ts";
+import type { RuleWishes } from "../../src/masquerade/rules.ts";
 import { AF_INET, AF_INET6, parsePrefix } from "../../src/model/address.ts";
 
 const NETWORK = parsePrefix("10.244.0.0/16");
 const HALF = { network: NETWORK, subnet: parsePrefix("10.244.1.0/24") };
+const WISHES: RuleWishes = {
+  families: [HALF],
+  isMasquerading: true,
+  isFullyRandom: true,
+  isForwarding: true,
+  excluded: [],
+};
 const COMMENT = '-m comment --comment "flanneld forward"';
 const JUMP = `${COMMENT} -j FLANNEL-FWD`;
 const ACCEPTS = [`-s 10.244.0.0/16 ${COMMENT} -j ACCEPT`, `-d 10.244.0.0/16 ${COMMENT} -j ACCEPT`];
@@ -49,26 +57,65 @@ const cases: [name: string, forward: string[], place: string[]][] = [
 
 for (const [name, forward, place] of cases) {
   Deno.test(`planLegacyForward() leads to our chain in front of the first refusal: ${name}`, () => {
-    const input = planLegacyForward(listing(forward, ...CHAINS), NETWORK);
+    const input = planLegacyForward(listing(forward, ...CHAINS), WISHES, AF_INET);
     assertEquals(input?.split("\n"), ["*filter", ...CHAIN, ...place, "COMMIT", ""]);
   });
 }
 
 Deno.test("planLegacyForward() has nothing to do where all is as wanted, and leaves the jump where it is in front", () => {
   const whole = [":FLANNEL-FWD - [0:0]", ...ACCEPTS.map((rule) => `-A FLANNEL-FWD ${rule}`)];
-  assertEquals(planLegacyForward(listing([JUMP, "-j DROP"], ...whole), NETWORK), undefined);
+  assertEquals(planLegacyForward(listing([JUMP, "-j DROP"], ...whole), WISHES, AF_INET), undefined);
   assertEquals(
-    planLegacyForward(listing([JUMP, "-j DROP"], whole[0]!, whole[2]!, whole[1]!), NETWORK) === undefined,
+    planLegacyForward(listing([JUMP, "-j DROP"], whole[0]!, whole[2]!, whole[1]!), WISHES, AF_INET) ===
+      undefined,
     false,
   );
-  const input = planLegacyForward(listing([JUMP, "-j DROP"], ":FLANNEL-FWD - [0:0]"), NETWORK);
-  assertEquals(input?.split("\n"), ["*filter", ...CHAIN, "COMMIT", ""]);
+  const input = planLegacyForward(listing([JUMP, "-j DROP"], ":FLANNEL-FWD - [0:0]"), WISHES, AF_INET);
+  assertEquals(input?.split("\n"), ["*filter", ...CHAIN.slice(1), "COMMIT", ""]);
 });
 
+const OFF: RuleWishes = { ...WISHES, isForwarding: false };
+const LEAVING: RuleWishes = { ...OFF, families: [], isLeaving: true };
+const GONE = ["*filter", "-D FORWARD 2", "-F FLANNEL-FWD", "-X FLANNEL-FWD", "COMMIT", ""];
+
 Deno.test("planLegacyForward() removes what was made, where no network is wanted", () => {
-  const input = planLegacyForward(listing(["-j DROP", JUMP], ":FLANNEL-FWD - [0:0]"), undefined);
-  assertEquals(input, "*filter\n-D FORWARD 2\n-F FLANNEL-FWD\n-X FLANNEL-FWD\nCOMMIT\n");
-  assertEquals(planLegacyForward(listing(["-j DROP"]), undefined), undefined);
+  const planned = (wishes: RuleWishes, ...chain: string[]) =>
+    planLegacyForward(listing(["-j DROP", JUMP], ...chain), wishes, AF_INET)?.split("\n");
+  assertEquals(planned(OFF, ...CHAIN), GONE);
+  assertEquals(planned(LEAVING, ":FLANNEL-FWD - [0:0]"), GONE);
+  assertEquals(planLegacyForward(listing(["-j DROP"]), LEAVING, AF_INET), undefined);
+});
+
+Deno.test("planLegacyForward() leaves what accepts packets of other networks, unless this host leaves", () => {
+  const others = ["-s 10.1.0.0/16", "-d 10.1.0.0/16"].map((way) =>
+    `-A FLANNEL-FWD ${way} ${COMMENT} -j ACCEPT`
+  );
+  const planned = (wishes: RuleWishes, ...rules: string[]) =>
+    planLegacyForward(listing(["-j DROP", JUMP], CHAIN[0]!, ...rules), wishes, AF_INET)?.split("\n");
+  const [, ...ours] = CHAIN;
+  const removed = (rule: string) => rule.replace("-A", "-D");
+  const [from, to] = others as [string, string];
+  assertEquals(planned(OFF, from, ...ours, to), ["*filter", ...ours.map(removed), "COMMIT", ""]);
+  assertEquals(planned(OFF, ...others), undefined);
+  assertEquals(planned(LEAVING, ...others, ...ours), GONE);
+  const lead = ["-D FORWARD 2", `-I FORWARD 1 ${JUMP}`];
+  assertEquals(planned(WISHES, from, ours[0]!, to), [
+    "*filter",
+    removed(ours[0]!),
+    ...ours,
+    ...lead,
+    "COMMIT",
+    "",
+  ]);
+  assertEquals(planned(WISHES, from, ours[0]!, to, ours[1]!), ["*filter", ...lead, "COMMIT", ""]);
+  const former = { ...WISHES, former: [parsePrefix("10.1.0.0/16"), NETWORK] };
+  assertEquals(planned(former, from, ...ours, to), [
+    "*filter",
+    ...others.map(removed),
+    ...lead,
+    "COMMIT",
+    "",
+  ]);
 });
 
 const BARE = [
@@ -78,21 +125,73 @@ const BARE = [
   "! -s 10.244.0.0/16 -d 10.244.0.0/16 -j MASQUERADE",
 ];
 
-Deno.test("planLegacyNat() removes flannel's rules from the last to the first, and no other", () => {
-  const lines = [":POSTROUTING ACCEPT [0:0]", ":FLANNEL-POSTRTG - [0:0]"];
-  const rules = [
-    "-s 192.0.2.0/24 -j MASQUERADE",
-    ...BARE,
-    "-j FLANNEL-POSTRTG",
-    "-s 10.1.0.0/16 -j MASQUERADE",
+const MASQ = '-m comment --comment "flanneld masq"';
+const MARKED = `-m mark --mark 0x4000/0x4000 ${MASQ} -j RETURN`;
+
+/** The rules of flannel's chain about a network. */
+function masq(network: string, subnet: string): string[] {
+  return [
+    `-s ${subnet} -d ${network} ${MASQ} -j RETURN`,
+    `-s ${network} ! -d 224.0.0.0/4 ${MASQ} -j MASQUERADE --random-fully`,
+    `! -s ${network} -d ${network} ${MASQ} -j MASQUERADE --random-fully`,
   ];
-  const text = [...lines, ...rules.map((rule) => `-A POSTROUTING ${rule}`)].join("\n");
-  const removals = [6, 5, 4, 3, 2].map((at) => `-D POSTROUTING ${at}`);
-  const emptied = ["-F FLANNEL-POSTRTG", "-X FLANNEL-POSTRTG"];
-  const planned = (family: typeof AF_INET | typeof AF_INET6, half?: typeof HALF) =>
-    planLegacyNat(parseLegacyListing(text), family, half)?.split("\n").slice(1, -2);
-  assertEquals(planned(AF_INET, HALF), [...removals, ...emptied]);
-  assertEquals(planned(AF_INET), ["-D POSTROUTING 6", ...emptied], "without a network");
-  assertEquals(planned(AF_INET6, HALF), ["-D POSTROUTING 6", ...emptied], "flannel 0.8 knows no IPv6");
-  assertEquals(planLegacyNat(parseLegacyListing(lines[0]!), AF_INET, HALF), undefined);
+}
+const OURS = masq("10.244.0.0/16", "10.244.1.0/24");
+const OTHERS = masq("10.1.0.0/16", "10.1.7.0/24");
+const JUMPS = [
+  "-s 192.0.2.0/24 -j MASQUERADE",
+  ...BARE,
+  `${MASQ} -j FLANNEL-POSTRTG`,
+  "-s 10.1.0.0/16 -j MASQUERADE",
+];
+const natListing = (chain: readonly string[], postrouting = JUMPS) =>
+  parseLegacyListing([
+    ":POSTROUTING ACCEPT [0:0]",
+    ":FLANNEL-POSTRTG - [0:0]",
+    ...postrouting.map((rule) => `-A POSTROUTING ${rule}`),
+    ...chain.map((rule) => `-A FLANNEL-POSTRTG ${rule}`),
+  ].join("\n"));
+
+const natCases: [
+  name: string,
+  chain: string[],
+  wishes: RuleWishes,
+  family: typeof AF_INET | typeof AF_INET6,
+  planned: string[] | undefined,
+][] = [
+  ["ours", [MARKED, ...OURS], WISHES, AF_INET, ["-D 6", "-D 5", "-D 4", "-D 3", "-D 2", "-F", "-X"]],
+  ["empty", [], WISHES, AF_INET, ["-D 6", "-D 5", "-D 4", "-D 3", "-D 2", "-F", "-X"]],
+  ["empty, of IPv6, which flannel 0.8 does not know", [], WISHES, AF_INET6, ["-D 6", "-F", "-X"]],
+  [
+    "ours and another network's",
+    [MARKED, ...OURS, ...OTHERS],
+    WISHES,
+    AF_INET,
+    ["-D 5", "-D 4", "-D 3", "-D 2", ...OURS.map((rule) => `-D chain ${rule}`)],
+  ],
+  ["another network's", [MARKED, ...OTHERS], { ...WISHES, families: [] }, AF_INET, undefined],
+  [
+    "a former network's",
+    [MARKED, ...OTHERS],
+    { ...WISHES, families: [], former: [parsePrefix("10.1.0.0/16")] },
+    AF_INET,
+    ["-D 6", "-F", "-X"],
+  ],
+  ["any, when this host leaves", [MARKED, ...OTHERS], LEAVING, AF_INET, ["-D 6", "-F", "-X"]],
+];
+
+for (const [name, chain, wishes, family, planned] of natCases) {
+  Deno.test(`planLegacyNat() removes flannel's rules about our networks, last to first: ${name}`, () => {
+    const lines = planLegacyNat(natListing(chain), wishes, family)?.split("\n").slice(1, -2)
+      .map((line) =>
+        line.replace(/^(-[FX]) FLANNEL-POSTRTG$/, "$1").replace("FLANNEL-POSTRTG", "chain")
+          .replace("POSTROUTING ", "")
+      );
+    assertEquals(lines, planned);
+  });
+}
+
+Deno.test("planLegacyNat() leaves a chain that somebody has just made", () => {
+  assertEquals(planLegacyNat(natListing([], []), WISHES, AF_INET), undefined);
+  assertEquals(planLegacyNat(parseLegacyListing(":POSTROUTING ACCEPT [0:0]"), WISHES, AF_INET), undefined);
 });

@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { findProgram } from "../../src/cli/program.ts";
 import { nothingWished, type RuleWishes } from "../../src/masquerade/rules.ts";
-import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
+import { AF_INET, AF_INET6, parsePrefix } from "../../src/model/address.ts";
 import { readLegacyFilter } from "../../src/netlink/legacy_tables.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
 import { legacyOf } from "../double/nft_legacy.ts";
@@ -85,7 +85,7 @@ const troubles: [name: string, script: string][] = [
   ["given a refusal in front", "iptables-legacy -I FORWARD 1 -j DROP"],
   ["given a second jump", "iptables-legacy -A FORWARD -j FLANNEL-FWD"],
   ["robbed of one rule of the chain", "iptables-legacy -D FLANNEL-FWD 1"],
-  ["given other rules in the chain", "iptables-legacy -R FLANNEL-FWD 1 -s 10.245.0.0/16 -j ACCEPT"],
+  ["given other rules of ours in the chain", "iptables-legacy -R FLANNEL-FWD 1 -d 10.244.0.0/16 -j ACCEPT"],
 ];
 
 for (const [name, script] of troubles) {
@@ -110,7 +110,7 @@ const LEFTOVERS = `
   iptables-legacy -t nat -A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE
   iptables-legacy -t nat -N FLANNEL-POSTRTG
   iptables-legacy -t nat -A POSTROUTING ${MASQ} -j FLANNEL-POSTRTG
-  iptables-legacy -t nat -A FLANNEL-POSTRTG -s 10.1.0.0/16 ! -d 224.0.0.0/4 ${MASQ} -j MASQUERADE
+  iptables-legacy -t nat -A FLANNEL-POSTRTG -s 10.244.0.0/16 ! -d 224.0.0.0/4 ${MASQ} -j MASQUERADE
   iptables-legacy -t nat -A POSTROUTING -s 10.244.0.0/16 -d 10.244.0.0/16 -j RETURN
   iptables-legacy -t nat -A POSTROUTING -s 10.244.0.0/16 ! -d 224.0.0.0/4 -j MASQUERADE
   iptables-legacy -t nat -A POSTROUTING ! -s 10.244.0.0/16 -d 10.244.1.0/24 -j RETURN
@@ -119,7 +119,7 @@ const LEFTOVERS = `
   iptables-legacy -P FORWARD DROP
   iptables-legacy -N FLANNEL-FWD
   iptables-legacy -A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD
-  iptables-legacy -A FLANNEL-FWD -s 10.1.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT`;
+  iptables-legacy -A FLANNEL-FWD -s 10.244.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT`;
 
 Deno.test("flanneld's rules in legacy iptables are replaced, those of others stay", async () => {
   await using host = await NftHost.open();
@@ -134,6 +134,51 @@ Deno.test("flanneld's rules in legacy iptables are replaced, those of others sta
 -A FLANNEL-FWD -s 10.244.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT
 -A FLANNEL-FWD -d 10.244.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT
 `,
+  );
+});
+
+Deno.test("two agents with two networks share a host with legacy iptables", async () => {
+  await using host = await NftHost.open();
+  await host.script("iptables-legacy -P FORWARD DROP; ip6tables-legacy -P FORWARD DROP");
+  const other = wishes({
+    families: [
+      { network: parsePrefix("10.1.0.0/16"), subnet: parsePrefix("10.1.7.0/24") },
+      { network: parsePrefix("fd01::/48"), subnet: parsePrefix("fd01:0:0:7::/64") },
+    ],
+  });
+  const [first, second] = [keeperOf(host), keeperOf(host)];
+  const text = async () =>
+    (await host.script("iptables-legacy -S FLANNEL-FWD; ip6tables-legacy -S FLANNEL-FWD")).match(
+      /-[sd] \S+/g,
+    );
+  await first.settle();
+  await second.settle(other);
+  await first.settle();
+  const whole = ["10.244.0.0/16", "10.1.0.0/16", "fd00:10:244::/56", "fd01::/48"]
+    .flatMap((network) => [`-s ${network}`, `-d ${network}`]);
+  assertEquals(await text(), whole);
+  // A flanneld of the other network beside us.
+  const rules = [["iptables", "10.1.0.0/16"], ["ip6tables", "fd01::/48"]].map(([program, network]) => `
+    ${program}-legacy -t nat -N FLANNEL-POSTRTG
+    ${program}-legacy -t nat -A FLANNEL-POSTRTG -s ${network} ! -d ${network} ${MASQ} -j MASQUERADE
+    ${program}-legacy -t nat -A POSTROUTING ${MASQ} -j FLANNEL-POSTRTG`).join("");
+  await host.script(rules);
+  const nat = () => host.script("iptables-legacy -t nat -S; ip6tables-legacy -t nat -S");
+  const before = await nat();
+  await first.settle(wishes({ isForwarding: false }));
+  assertEquals(await nat(), before);
+  assertEquals(await text(), ["-s 10.1.0.0/16", "-d 10.1.0.0/16", "-s fd01::/48", "-d fd01::/48"]);
+  // A former network goes, once: what comes back of it is somebody else's.
+  const wanted = wishes({ former: other.families.map(({ network }) => network) });
+  await first.settle(wanted);
+  assertEquals(await text(), whole.filter((rule) => !/10\.1\.|fd01/.test(rule)));
+  await second.settle(other);
+  await first.settle(wanted);
+  assertEquals((await text())?.sort(), whole.sort());
+  await first.settle(nothingWished);
+  assertEquals(
+    (await host.script("iptables-legacy-save; ip6tables-legacy-save")).match(/.*FLANNEL.*/g),
+    null,
   );
 });
 
