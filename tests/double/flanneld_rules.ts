@@ -31,8 +31,16 @@ export const FLANNELD_RULES: Readonly<Record<"iptables" | "ip6tables", string>> 
   ip6tables: flanneldRules("ip6tables", "fd00:10:244::/56", "fd00:10:244:1::/64", "ff00::/8"),
 };
 
-/** What flanneld does every few seconds: where the jump to its rules is missing, all are made anew. */
-export const FLANNELD_LOOK: string = Object.entries(FLANNELD_RULES).map(([program, rules]) => `
-  if ! ${program} -t nat -C POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG 2>/dev/null
-  then ${rules}
-  fi`).join("");
+/** What flanneld does every few seconds: where the jump to its rules is missing, all of them are made in one go. */
+export const FLANNELD_LOOK: string = Object.entries(FLANNELD_RULES).map(([program, rules]) => {
+  const lines = rules.split("\n").flatMap((line) => /^ *\S+ -t nat (-A .*)$/.exec(line)?.[1] ?? []);
+  return `
+    if ! ${program} -t nat -C POSTROUTING -m comment --comment "flanneld masq" -j FLANNEL-POSTRTG 2>/dev/null; then
+      ${program} -t nat -N FLANNEL-POSTRTG 2>/dev/null || true
+      ${program}-restore --noflush --wait <<'END'
+*nat
+${lines.join("\n")}
+COMMIT
+END
+    fi`;
+}).join("");
