@@ -8,6 +8,10 @@ import {
   parsePrefix,
 } from "../../src/model/address.ts";
 import { addressOf } from "../../src/netlink/nft_value.ts";
+import { TrafficRules } from "../../src/masquerade/traffic_rules.ts";
+import { NetlinkClient } from "../../src/netlink/client.ts";
+import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
+import { FLANNELD_LOOK } from "../double/flanneld_rules.ts";
 import { linkIndexOf, TestNetns } from "../double/netns.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
 import { legacyOf } from "../double/nft_legacy.ts";
@@ -168,8 +172,39 @@ async function pings(from: TestNetns, source: string, target: string): Promise<b
 }
 
 /** A host's own filter, as arguments of a shell with both programs of the family. */
-const styles: readonly { name: string; filter: (program: string) => string; drops: boolean }[] = [
+const styles: readonly {
+  name: string;
+  filter: (program: string) => string;
+  drops: boolean;
+  /** What comes there beside ours, and stays. */
+  beside?: (host: NftHost) => Promise<void> | void;
+  /** What an excluded destination sees then. */
+  excludes?: boolean;
+}[] = [
   { name: "nft alone", filter: () => "true", drops: false },
+  {
+    name: "nft, with an agent of another network",
+    filter: () => "true",
+    drops: false,
+    beside: (host) => {
+      using transport = host.netns.openTransport(host.libc, { protocol: NETLINK_NETFILTER });
+      const other = wishes({
+        families: [
+          { network: parsePrefix("10.1.0.0/16"), subnet: parsePrefix("10.1.7.0/24") },
+          { network: parsePrefix("fd01::/48"), subnet: parsePrefix("fd01::/64") },
+        ],
+      });
+      const { changed } = new TrafficRules(new NetlinkClient(transport), { log: host.log }).keep(other);
+      assertEquals(changed, 2);
+    },
+  },
+  {
+    name: "iptables-nft with policy DROP, and a flanneld of our network that is left alone",
+    filter: (program) => `${program}-nft -P FORWARD DROP`,
+    drops: true,
+    beside: async (host) => void await host.script(FLANNELD_LOOK),
+    excludes: false,
+  },
   {
     name: "iptables-nft with policy DROP",
     filter: (program) => `${program}-nft -P FORWARD DROP`,
@@ -192,7 +227,7 @@ const styles: readonly { name: string; filter: (program: string) => string; drop
   },
 ];
 
-for (const { name, filter, drops } of styles) {
+for (const { name, filter, drops, beside, excludes = true } of styles) {
   Deno.test(`packets of pods pass and have the sources that they must have on a host of ${name}`, async () => {
     await using site = await openSite();
     const { host, pod, far } = site;
@@ -201,6 +236,8 @@ for (const { name, filter, drops } of styles) {
       assertEquals(await pings(pod, plan.pod, plan.remotePod), !drops, "what the host does without us");
     }
     host.keep(WISHES);
+    await beside?.(host);
+    assertEquals(host.rules.keep(WISHES, new Set(["flannel"])).changed, 0);
     const { legacy } = legacyOf(host);
     assertEquals(await legacy.keep(WISHES), { failures: [], warnings: [] });
     for (const plan of Object.values(PLAN)) {
@@ -216,7 +253,7 @@ for (const { name, filter, drops } of styles) {
       ][] = [
         ["pod to outside", pod, plan.pod, far, outside, own],
         ["pod to pod elsewhere", pod, plan.pod, far, remotePod, plan.pod],
-        ["pod to excluded", pod, plan.pod, far, excluded, plan.pod],
+        ["pod to excluded", pod, plan.pod, far, excluded, excludes ? plan.pod : own],
         ["host to outside", local, hostToo, far, outside, hostToo],
         ["host to pod elsewhere", local, hostToo, far, remotePod, own],
         ["pod elsewhere to pod", far, remotePod, pod, plan.pod, remotePod],
