@@ -205,7 +205,7 @@ export async function takePart(
     log,
     isReleasing: options.isReleasingStale,
   });
-  const filter = openRules(stack, { options, config, own: usable, libc, log });
+  const filter = openRules(stack, { options, config, own: usable, former: former.former, libc, log });
   let lastPass: PassReport | undefined;
   const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
   // What else was found, by whoever looks for it.
