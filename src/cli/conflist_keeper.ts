@@ -2,13 +2,19 @@ import { basename, dirname } from "node:path";
 import {
   bridgeIn,
   ConflistError,
+  expectedPluginTypes,
   filesBefore,
   parseConflist,
+  pluginTypes,
+  type PodAttachment,
+  podAttachment,
   renderConflist,
   USUAL_BRIDGE,
   USUAL_CONFLIST,
   USUAL_NETWORK,
 } from "../cni/conflist.ts";
+import { statIfThere } from "../cni/file.ts";
+import { describeMissing, missingPlugins, USUAL_PLUGIN_FOLDERS } from "../cni/plugin_folders.ts";
 import { readSettings } from "../cni/settings.ts";
 import type { SubnetEnv } from "../cni/subnet_env.ts";
 import { writeIfOther } from "../cni/write_if_other.ts";
@@ -26,12 +32,16 @@ export class ConflistKeeper {
   #shadowedBy = "";
   /** The conflist as it must be; absent while that is not known. */
   #text: string | undefined;
+  #attachment: PodAttachment | undefined;
+  #lacking: string | undefined;
 
   constructor(
     readonly place: NonNullable<Options["conflist"]>,
     readonly deps: {
       readonly log: Log;
       readonly environment: Readonly<Record<string, string | undefined>>;
+      /** Where the runtime has its plugins; absent if nobody has said it. */
+      readonly pluginFolder?: string | undefined;
     },
   ) {}
 
@@ -55,25 +65,48 @@ export class ConflistKeeper {
     }
   }
 
+  /** How pods are attached, as far as that is ours; `undefined` while it is not known. */
+  get attachment(): PodAttachment | undefined {
+    return this.#attachment;
+  }
+
+  /** The plugins that the conflist will name, as far as its source says. */
+  get pluginTypes(): readonly string[] {
+    try {
+      return expectedPluginTypes(this.#source());
+    } catch (error) {
+      if (!(error instanceof ConflistError)) throw error;
+      return [];
+    }
+  }
+
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */
   get note(): string | undefined {
-    if (this.#shadowedBy === "") return undefined;
+    if (this.#shadowedBy === "") return this.#lacking;
     const { path } = this.place;
     return `${this.#shadowedBy} sorts before ${basename(path)} in ${
       dirname(path)
     }: the runtime uses that one`;
   }
 
-  /** Sees to it that the conflist is what `env` makes of its source. A failure is tried again by the next pass. */
+  /**
+   * Sees to it that the conflist is what `env` makes of its source. A failure is tried again by the next pass. Where
+   * plugins are missing that it names none is written; one that is there stays, and is kept as it must be.
+   */
   keep(env: SubnetEnv): void {
     const { path } = this.place;
-    const { log, environment } = this.deps;
+    const { log } = this.deps;
     try {
-      const text = this.#render(env, environment);
-      const isWritten = writeIfOther(path, text);
-      this.#text = text;
-      this.#fault = undefined;
-      this.#look();
+      const { text, types } = this.#render(env);
+      const missing = this.#missing(types);
+      const isHeldBack = missing !== undefined && statIfThere(path) === undefined;
+      const isWritten = !isHeldBack && writeIfOther(path, text);
+      if (!isHeldBack) this.#text = text;
+      if (missing !== this.#fault && missing !== undefined) {
+        log.write("warn", "plugins missing", { reason: missing });
+      }
+      this.#fault = missing;
+      if (!isHeldBack) this.#look();
       if (isWritten) log.write("info", "conflist written", { path });
     } catch (error) {
       const fault = `Cannot write the conflist ${path}: ${
@@ -84,20 +117,59 @@ export class ConflistKeeper {
     }
   }
 
-  #render(env: SubnetEnv, environment: Readonly<Record<string, string | undefined>>): string {
+  /** The conflist's text, and the plugins that are started by it. */
+  #render(env: SubnetEnv): { readonly text: string; readonly types: readonly string[] } {
     const { sourcePath, isRendered } = this.place;
     try {
       const source = this.#source();
-      if (!isRendered) {
-        parseConflist(source);
-        return source;
+      if (isRendered) {
+        const settings = readSettings(this.deps.environment);
+        const text = renderConflist(source, settings, env);
+        this.#attachment = podAttachment(source, settings, env);
+        return { text, types: pluginTypes(text) };
       }
-      return renderConflist(source, readSettings(environment), env);
+      parseConflist(source);
+      return { text: source, types: this.#typesBehind(source, env) };
     } catch (error) {
       throw new ConflistError(
         `${sourcePath}: ${error instanceof ConflistError ? error.message : errorText(error)}`,
       );
     }
+  }
+
+  /** What is started by a conflist that calls the plugin `flannel`: that, and what it calls. It tells its own faults. */
+  #typesBehind(source: string, env: SubnetEnv): readonly string[] {
+    const types = pluginTypes(source);
+    try {
+      const settings = readSettings(this.deps.environment);
+      this.#attachment = podAttachment(source, settings, env);
+      return [...new Set([...types, ...pluginTypes(renderConflist(source, settings, env))])];
+    } catch {
+      return types;
+    }
+  }
+
+  /**
+   * Why pods can't be started by plugins that are not there. Where nobody has said which folder is the runtime's, that
+   * is no more than a note.
+   */
+  #missing(types: readonly string[]): string | undefined {
+    const { pluginFolder, log } = this.deps;
+    const usual = USUAL_PLUGIN_FOLDERS.filter(isFolder);
+    const folders = pluginFolder === undefined ? usual : [pluginFolder];
+    const missing = folders.length === 0 ? [] : missingPlugins(types, folders);
+    const sentence = missing.length === 0 ? undefined : describeMissing(missing, {
+      folders,
+      isSaid: pluginFolder !== undefined,
+      elsewhere: usual.filter((folder) => missingPlugins(missing, [folder]).length === 0),
+      conflistPath: this.place.path,
+    });
+    if (pluginFolder !== undefined) return sentence;
+    if (sentence !== undefined && sentence !== this.#lacking) {
+      log.write("warn", "plugins missing", { reason: sentence });
+    }
+    this.#lacking = sentence;
+    return undefined;
   }
 
   #source(): string {
@@ -117,6 +189,14 @@ export class ConflistKeeper {
     const [first = ""] = filesBefore(basename(path), names);
     if (first === this.#shadowedBy) return;
     this.#shadowedBy = first;
-    if (this.note !== undefined) this.deps.log.write("warn", "conflist not in use", { reason: this.note });
+    if (first !== "") this.deps.log.write("warn", "conflist not in use", { reason: this.note });
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
   }
 }

@@ -32,6 +32,8 @@ export interface LeftoverDeps {
   readonly host: () => HostFacts;
   /** The name of the network that pods are attached to. */
   readonly network: () => string;
+  /** Where the conflist has `host-local` keep its networks; absent where that is the usual place. */
+  readonly networksDir?: () => string | undefined;
   readonly log: Log;
   /** Whether leftovers are released, or only told. */
   readonly isReleasing: boolean;
@@ -55,8 +57,7 @@ export class LeftoverKeeper {
   /** How much of each subnet is in use, and how much of that nobody uses any more. */
   usage(subnets: readonly Prefix[]): readonly PoolUsage[] {
     const leftovers = this.#stale.flatMap(({ reservations }) => reservations.map(({ address }) => address));
-    const { networksDir } = this.#folders;
-    return poolUsage({ networksDir, network: this.#deps.network(), subnets, leftovers });
+    return poolUsage({ networksDir: this.#networksDir, network: this.#deps.network(), subnets, leftovers });
   }
 
   /** Looks now, and from then on every ten minutes, until `signal` aborts. */
@@ -87,15 +88,20 @@ export class LeftoverKeeper {
   }
 
   #find(): readonly Finding[] {
-    const { dataDir, ...folders } = this.#folders;
+    const { dataDir, resultsDir } = this.#folders;
     const { host, network, log } = this.#deps;
     try {
-      const places = { ...folders, state: new StateFolder(dataDir), network: network() };
+      const state = new StateFolder(dataDir);
+      const places = { networksDir: this.#networksDir, resultsDir, state, network: network() };
       return findLeftovers(readFacts(places, host())).filter(({ fate }) => fate === "stale");
     } catch (error) {
       log.write("warn", "leftovers not looked for", { reason: errorText(error) });
       return this.#stale;
     }
+  }
+
+  get #networksDir(): string {
+    return this.#deps.networksDir?.() ?? this.#folders.networksDir;
   }
 
   async #release(finding: Finding): Promise<boolean> {

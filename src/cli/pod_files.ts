@@ -1,7 +1,10 @@
-import { USUAL_BRIDGE, USUAL_NETWORK } from "../cni/conflist.ts";
+import { join } from "node:path";
+import { type PodAttachment, podAttachment, USUAL_BRIDGE } from "../cni/conflist.ts";
+import { USUAL_CONFLIST, USUAL_NETWORK } from "../cni/conflist.ts";
 import { isFile } from "../cni/file.ts";
 import { installProgram } from "../cni/install_file.ts";
 import { pluginIn } from "../cni/install_places.ts";
+import { readSettings } from "../cni/settings.ts";
 import { readSubnetEnv } from "../cni/subnet_env.ts";
 import type { Options } from "../config/options.ts";
 import { fileReason } from "../log/file_reason.ts";
@@ -15,6 +18,7 @@ export class PodFiles {
   readonly #conflist: ConflistKeeper | undefined;
   readonly #plugin: { readonly program: string; readonly path: string } | undefined;
   #pluginFault: string | undefined;
+  #usualAttachment: PodAttachment | undefined;
 
   constructor(
     readonly options: Pick<Options, "subnetFilePath" | "conflist" | "pluginFolder">,
@@ -27,19 +31,22 @@ export class PodFiles {
   ) {
     const { subnetFilePath, conflist, pluginFolder } = options;
     this.#subnetFile = new SubnetFileKeeper(subnetFilePath, deps);
-    this.#conflist = conflist && new ConflistKeeper(conflist, deps);
+    this.#conflist = conflist && new ConflistKeeper(conflist, { ...deps, pluginFolder });
     this.#plugin = pluginFolder === undefined
       ? undefined
       : { program: deps.program, path: pluginIn(pluginFolder) };
   }
 
-  /** The files that must be as they were written. */
+  /** The files that must be as they were written, and those that must be there. */
   get paths(): readonly string[] {
-    const { subnetFilePath, conflist } = this.options;
+    const { subnetFilePath, conflist, pluginFolder } = this.options;
     return [
       subnetFilePath,
       ...conflist === undefined ? [] : [conflist.path, conflist.sourcePath],
       ...this.#plugin === undefined ? [] : [this.#plugin.path],
+      ...pluginFolder === undefined
+        ? []
+        : this.#conflist?.pluginTypes.map((type) => join(pluginFolder, type)) ?? [],
     ];
   }
 
@@ -58,6 +65,14 @@ export class PodFiles {
     return this.#conflist === undefined ? USUAL_BRIDGE : this.#conflist.bridge;
   }
 
+  /**
+   * How the plugin `flannel` attaches pods, as the conflist says, or as it usually does where none is written from here;
+   * `undefined` if it does not, or that is not known.
+   */
+  get attachment(): PodAttachment | undefined {
+    return this.#conflist === undefined ? this.#usualAttachment : this.#conflist.attachment;
+  }
+
   /** What is in the conflist's way, as a sentence; `undefined` if nothing is. */
   get note(): string | undefined {
     return this.#conflist?.note;
@@ -68,7 +83,9 @@ export class PodFiles {
     this.#subnetFile.keep(subnetFile);
     this.#keepPlugin();
     if (this.#subnetFile.fault !== undefined || this.#pluginFault !== undefined) return;
-    this.#conflist?.keep(readSubnetEnv(subnetFile, this.options.subnetFilePath));
+    const env = readSubnetEnv(subnetFile, this.options.subnetFilePath);
+    if (this.#conflist !== undefined) this.#conflist.keep(env);
+    else this.#usualAttachment = podAttachment(USUAL_CONFLIST, readSettings({}), env);
   }
 
   /** Puts back a plugin that somebody has removed, as packages do that bring the others. */

@@ -1,3 +1,4 @@
+import type { Announced } from "../lease/kube_announcer.ts";
 import type { FamilyNetwork } from "../config/subnets.ts";
 import type { RegistryOptions } from "../config/registry_flags.ts";
 import type { FamilySubnets } from "../lease/choose_subnet.ts";
@@ -13,7 +14,6 @@ import {
   type Ipv6,
   type Prefix,
 } from "../model/address.ts";
-import type { Readiness } from "../status/health.ts";
 import { errorText } from "./keep_running.ts";
 
 /** What registries need of the process. */
@@ -49,7 +49,7 @@ export interface OpenRegistry extends Disposable {
   /** Addresses that the cluster knows this host by. */
   readonly nodeAddresses?: () => readonly Address[];
   /** Keeps telling others there how this host is, until `signal` aborts. */
-  readonly announce?: (health: () => Readiness, options: { signal: AbortSignal }) => Promise<void>;
+  readonly announce?: (health: () => Announced, options: { signal: AbortSignal }) => Promise<void>;
 }
 
 /** A place where leases are agreed on, before it is known of which networks. */

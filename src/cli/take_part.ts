@@ -15,6 +15,7 @@ import { watchKernel } from "../reconcile/kernel_watch.ts";
 import { ForeignFaults } from "../reconcile/foreign_faults.ts";
 import { Observer } from "../reconcile/observe.ts";
 import { reconcileForever } from "../reconcile/reconciler.ts";
+import type { Prefix } from "../model/address.ts";
 import type { Finding } from "../model/finding.ts";
 import type { Lease } from "../model/lease.ts";
 import type { PassReport } from "../reconcile/report.ts";
@@ -38,6 +39,7 @@ import { openRules } from "./open_rules.ts";
 import { openSegment } from "./open_segment.ts";
 import { openUnderlay } from "./open_underlay.ts";
 import { PodFiles } from "./pod_files.ts";
+import { PodKeeper } from "./pod_keeper.ts";
 import type { RegistryContext, RegistryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
 import { statusOf } from "./agent_status.ts";
@@ -202,8 +204,20 @@ export async function takePart(
   const leftovers = new LeftoverKeeper(USUAL_FOLDERS, {
     host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
     network: () => podFiles.network,
+    networksDir: () => podFiles.attachment?.networksDir,
     log,
     isReleasing: options.isReleasingStale,
+  });
+  const pods = new PodKeeper({
+    client,
+    host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
+    podFiles,
+    isNamed: options.conflist !== undefined,
+    networks,
+    others: () =>
+      leases.all?.flatMap(({ host, parts }) => host === membership.own?.host ? [] : subnetsOf(parts)) ?? [],
+    subnetFilePath: options.subnetFilePath,
+    log,
   });
   const filter = openRules(stack, { options, config, own: usable, former: former.former, libc, log });
   let lastPass: PassReport | undefined;
@@ -214,6 +228,7 @@ export async function takePart(
     ...workplace.findings(),
     ...reachFindings(),
     ...ground.findings(membership.own),
+    ...pods.findings,
   ];
   const status = statusOf({
     lastPass: () => lastPass,
@@ -279,6 +294,7 @@ export async function takePart(
       const mtuBytes = backend.overlayMtuBytes(underlay.current);
       podFiles.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
       ground.used();
+      pods.keep(subnetsOf(own.parts));
       if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.environment["NOTIFY_SOCKET"]);
     },
     now: () => new Date(),
@@ -298,7 +314,8 @@ export async function takePart(
     loop("lease", (options) => membership.hold(options)),
     loop("registry watch", (options) => membership.follow(options)),
     loop("contest watch", (options) => contests.run(options)),
-    announce && loop("announcer", (options) => announce(status.health, options)),
+    announce &&
+    loop("announcer", (options) => announce(() => ({ ...status.health(), alerts: pods.alerts }), options)),
     loop("kernel watch", (options) =>
       watchKernel({
         notifications,
@@ -334,3 +351,8 @@ export async function takePart(
 
 /** While it is not known who else there is. */
 const NOBODY: readonly Lease[] = [];
+
+function subnetsOf(parts: Lease["parts"]): readonly Prefix[] {
+  return parts.map(({ subnet }) => subnet);
+}
+

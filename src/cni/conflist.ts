@@ -23,6 +23,8 @@ export const USUAL_NETWORK = "cbr0";
 /** What the plugin `bridge` calls its bridge where a conflist does not say. */
 export const USUAL_BRIDGE = "cni0";
 const BRIDGE_TYPE = "bridge";
+/** What gives addresses whose gateway is the first of the subnet. */
+const HOST_LOCAL_TYPE = "host-local";
 
 /** The conflist that flannel's manifest carries: the chain of most clusters. */
 export const USUAL_CONFLIST = `{
@@ -86,6 +88,74 @@ export function bridgeIn(source: string): string | undefined {
     return typeof bridge === "string" && bridge !== "" ? bridge : USUAL_BRIDGE;
   }
   return undefined;
+}
+
+/** How the plugin `flannel` of a conflist attaches pods, on a host whose subnet file is known. */
+export interface PodAttachment {
+  /** The bridge that is given the gateway's address; absent where pods are on none, or it is given by others. */
+  readonly bridge: string | undefined;
+  /** Whether the plugin takes other addresses away from the bridge by itself. */
+  readonly isForced: boolean;
+  /** What a pod's link is given. */
+  readonly mtuBytes: number | undefined;
+  /** The network's name, which is that of its folder in `host-local`'s store. */
+  readonly network: string;
+  /** Where `host-local` keeps its networks; absent where that is the usual place, or nobody's. */
+  readonly networksDir: string | undefined;
+}
+
+/**
+ * Says how the plugin `flannel` in a conflist attaches pods; `undefined` if it is not in it.
+ *
+ * @throws {ConflistError} If it is none, or does not go with the subnet file.
+ */
+export function podAttachment(source: string, settings: Settings, env: SubnetEnv): PodAttachment | undefined {
+  const list = parseConflist(source);
+  const plugin = pluginsOf(list).find(({ type }) => type === OWN_TYPE);
+  if (plugin === undefined) return undefined;
+  const { type, bridge, isGateway, isDefaultGateway, forceAddress, mtu, ipam: given } = resolve(
+    plugin,
+    list,
+    settings,
+    env,
+  );
+  const ipam = objectOr(given);
+  const isGiven = type === BRIDGE_TYPE && (isGateway === true || isDefaultGateway === true) &&
+    ipam.type === HOST_LOCAL_TYPE;
+  const name = typeof bridge === "string" && bridge !== "" ? bridge : USUAL_BRIDGE;
+  const { dataDir } = ipam;
+  return {
+    bridge: isGiven ? name : undefined,
+    isForced: forceAddress === true,
+    mtuBytes: typeof mtu === "number" ? mtu : undefined,
+    network: list.name,
+    networksDir: typeof dataDir === "string" && dataDir.startsWith("/") ? dataDir : undefined,
+  };
+}
+
+/**
+ * The plugins that a rendered conflist has the runtime start, themselves and for addresses; of one that was not
+ * rendered the plugin `flannel` and not what it calls.
+ *
+ * @throws {ConflistError} If it is none.
+ */
+export function pluginTypes(conflist: string): string[] {
+  const types = pluginsOf(parseConflist(conflist)).flatMap(({ type, ipam }) => [type, objectOr(ipam).type]);
+  return [...new Set(types.filter((type) => typeof type === "string" && type !== ""))] as string[];
+}
+
+/**
+ * The plugins that a conflist will have started once it is rendered, as far as it says so itself.
+ *
+ * @throws {ConflistError} If it is none.
+ */
+export function expectedPluginTypes(source: string): string[] {
+  const types = pluginsOf(parseConflist(source)).flatMap(({ type, ipam, delegate }) =>
+    type === OWN_TYPE
+      ? [objectOr(delegate).type ?? BRIDGE_TYPE, objectOr(ipam).type ?? HOST_LOCAL_TYPE]
+      : [type, objectOr(ipam).type]
+  );
+  return [...new Set(types.filter((type) => typeof type === "string" && type !== ""))] as string[];
 }
 
 function objectOr(value: JsonValue | undefined): JsonObject {

@@ -52,12 +52,18 @@ const LOCK_PAUSE_MS = 10;
  * Source: containernetworking/plugins, plugins/ipam/host-local/backend/disk: a file is named by its address and holds
  * the container's id, CR LF and the link's name.
  *
+ * @param isWanted Which addresses are looked at; all if absent.
  * @throws What the file system says, unless there is no such folder.
  */
-export function readReservations(networksDir: string, network: string): StoreReading {
+export function readReservations(
+  networksDir: string,
+  network: string,
+  isWanted: (address: Address) => boolean = () => true,
+): StoreReading {
   const reservations: Reservation[] = [];
   const unreadable: string[] = [];
   for (const { name, address } of addressFiles(networksDir, network)) {
+    if (!isWanted(address)) continue;
     const path = join(networksDir, network, name);
     try {
       const holder = readHolder(path);
@@ -69,6 +75,20 @@ export function readReservations(networksDir: string, network: string): StoreRea
     }
   }
   return { reservations, unreadable };
+}
+
+/**
+ * When something was last reserved or released in a network, in milliseconds since 1970; `undefined` if it has no
+ * folder that can be seen.
+ */
+export function storeChangedAtMs(networksDir: string, network: string): number | undefined {
+  if (!isCniName(network)) return undefined;
+  try {
+    const stat = Deno.statSync(join(networksDir, network));
+    return stat.isDirectory ? stat.mtime?.getTime() ?? Infinity : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -60,14 +60,35 @@ export function readFacts(places: LeftoverPlaces, host: HostFacts): FactsReading
     reservations.push(...reading.reservations);
     unreadable.push(...reading.unreadable.map((name) => join(folder, network, name)));
   }
-  const results = new Map<string, CachedResult>();
-  for (const { network = "", containerId, ifname = USUAL_IFNAME } of [...reservations, ...states]) {
-    const key = attachmentKey(network, containerId, ifname);
-    const result = results.has(key) ? undefined : readResult(join(places.resultsDir, key), host);
-    if (result !== undefined) results.set(key, result);
-  }
+  const results = readResults([...reservations, ...states], places.resultsDir, host);
   const { links, neighbours, bootedAtMs, nowMs } = host;
   return { reservations, states, results, links, neighbours, bootedAtMs, nowMs, unreadable };
+}
+
+/** What is known of those who hold these addresses. */
+export function factsOf(reservations: readonly Reservation[], resultsDir: string, host: HostFacts): Facts {
+  const { links, neighbours, bootedAtMs, nowMs } = host;
+  const results = readResults(reservations, resultsDir, host);
+  return { reservations, states: [], results, links, neighbours, bootedAtMs, nowMs };
+}
+
+/** What the runtime has kept of each attachment. */
+function readResults(
+  attachments: readonly {
+    readonly network: string | undefined;
+    readonly containerId: string;
+    readonly ifname: string | undefined;
+  }[],
+  resultsDir: string,
+  host: HostFacts,
+): ReadonlyMap<string, CachedResult> {
+  const results = new Map<string, CachedResult>();
+  for (const { network = "", containerId, ifname = USUAL_IFNAME } of attachments) {
+    const key = attachmentKey(network, containerId, ifname);
+    const result = results.has(key) ? undefined : readResult(join(resultsDir, key), host);
+    if (result !== undefined) results.set(key, result);
+  }
+  return results;
 }
 
 /**

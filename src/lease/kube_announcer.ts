@@ -31,7 +31,12 @@ const CONDITION: NodeCondition = {
 export interface Announced {
   readonly isReady: boolean;
   readonly reasons: readonly string[];
+  /** What somebody has to do though pods can be started; nothing if absent. */
+  readonly alerts?: readonly string[];
 }
+
+/** What an Event is about, as its `reason`. */
+type Subject = "PodNetworkNotReady" | "PodsMustBeRecreated";
 
 const conditionsSchema = object({
   status: optional(object({
@@ -49,8 +54,7 @@ export class KubeAnnouncer {
   readonly #clearsCondition: boolean;
   #conditionDueMs = 0;
   #unreadySinceMs: number | undefined;
-  #lastReason: string | undefined;
-  #lastEventMs = -Infinity;
+  readonly #last = new Map<Subject, { readonly message: string; readonly ms: number }>();
   #isForbidden = false;
 
   constructor(
@@ -72,20 +76,30 @@ export class KubeAnnouncer {
   }
 
   /** Says what is new. A failure is tried again later, and ends nothing. */
-  async look({ isReady, reasons }: Announced, options: { signal: AbortSignal }): Promise<void> {
+  async look(
+    { isReady, reasons, alerts = [] }: Announced,
+    options: { signal: AbortSignal },
+  ): Promise<void> {
     const nowMs = this.#deps.elapsedMs();
     if (this.#registry.host === undefined) return;
+    await this.#tell("PodsMustBeRecreated", alerts.join("; "), options);
     if (isReady) {
       this.#unreadySinceMs = undefined;
       if (this.#clearsCondition && nowMs >= this.#conditionDueMs) await this.#clearCondition(options);
       return;
     }
     this.#unreadySinceMs ??= nowMs;
-    const reason = reasons[0];
-    if (reason === undefined || nowMs - this.#unreadySinceMs < PATIENCE_MS) return;
-    const pauseMs = reason === this.#lastReason || this.#isForbidden ? REPEAT_MS : NEXT_EVENT_MS;
-    if (nowMs - this.#lastEventMs < pauseMs) return;
-    await this.#writeEvent(reason, options);
+    if (nowMs - this.#unreadySinceMs < PATIENCE_MS) return;
+    await this.#tell("PodNetworkNotReady", reasons[0] ?? "", options);
+  }
+
+  /** Writes an event, unless there is nothing to say or it was said not long ago. */
+  async #tell(subject: Subject, message: string, options: { signal: AbortSignal }): Promise<void> {
+    if (message === "") return;
+    const last = this.#last.get(subject);
+    const pauseMs = message === last?.message || this.#isForbidden ? REPEAT_MS : NEXT_EVENT_MS;
+    if (last !== undefined && this.#deps.elapsedMs() - last.ms < pauseMs) return;
+    await this.#writeEvent(subject, message, options);
   }
 
   async #clearCondition(options: { signal: AbortSignal }): Promise<void> {
@@ -114,11 +128,10 @@ export class KubeAnnouncer {
     }
   }
 
-  async #writeEvent(reason: string, options: { signal: AbortSignal }): Promise<void> {
+  async #writeEvent(subject: Subject, message: string, options: { signal: AbortSignal }): Promise<void> {
     const { host, client } = this.#registry;
     const time = new Date(this.#deps.now()).toISOString().replace(/\.\d+Z$/, "Z");
-    this.#lastReason = reason;
-    this.#lastEventMs = this.#deps.elapsedMs();
+    this.#last.set(subject, { message, ms: this.#deps.elapsedMs() });
     const event: Event = {
       apiVersion: "v1",
       kind: "Event",
@@ -126,8 +139,8 @@ export class KubeAnnouncer {
       // The name as UID, as kubelet does: kubectl describe node looks for that.
       involvedObject: { apiVersion: "v1", kind: "Node", name: host!, uid: host! },
       type: "Warning",
-      reason: "PodNetworkNotReady",
-      message: reason.slice(0, MAX_MESSAGE_LENGTH),
+      reason: subject,
+      message: message.slice(0, MAX_MESSAGE_LENGTH),
       source: { component: "loden", host: host! },
       firstTimestamp: time,
       lastTimestamp: time,

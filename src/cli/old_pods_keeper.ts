@@ -1,0 +1,103 @@
+import { DEFAULT_NETWORKS_DIR, readReservations, storeChangedAtMs } from "../cni/host_local.ts";
+import { DEFAULT_RESULTS_DIR, factsOf, type HostFacts } from "../cni/leftover_facts.ts";
+import { findLeftovers } from "../cni/leftovers.ts";
+import { describeOldPods, isOutside, type OldPod, oldPods } from "../cni/old_pods.ts";
+import { fileReason } from "../log/file_reason.ts";
+import type { Log } from "../log/log.ts";
+import { type Address, formatPrefix, type Prefix } from "../model/address.ts";
+
+/** What it needs of the agent. */
+export interface OldPodsDeps {
+  readonly host: () => HostFacts;
+  readonly elapsedMs: () => number;
+  readonly log: Log;
+  /** Where the container runtime keeps results; the usual place if absent. */
+  readonly resultsDir?: string;
+}
+
+/** Where `host-local` has the addresses of this host's pods. */
+export interface PodStore {
+  readonly networksDir: string | undefined;
+  readonly network: string;
+}
+
+/** Without news, pods are counted this often: one may end without a word. */
+const LOOK_MS = 600_000;
+/** A folder that has changed within this time may have changed again at the same moment by its clock. */
+const CLOCK_STEP_MS = 100;
+
+/** Knows which running pods have addresses of subnets that this host had earlier. */
+export class OldPodsKeeper {
+  readonly #deps: OldPodsDeps;
+  #pods: readonly OldPod[] = [];
+  #reserved: readonly Address[] = [];
+  #sentences: readonly string[] = [];
+  #isSeen = false;
+  #lookedFor = "";
+  #lookedAtMs = -Infinity;
+  #fault: string | undefined;
+
+  constructor(deps: OldPodsDeps) {
+    this.#deps = deps;
+  }
+
+  /** What must be known of them, one sentence for each earlier subnet. */
+  get sentences(): readonly string[] {
+    return this.#sentences;
+  }
+
+  /** All addresses outside of this host's subnets that are reserved, also by what may be gone. */
+  get reserved(): readonly Address[] {
+    return this.#reserved;
+  }
+
+  /** The addresses outside of this host's subnets that pods have; `undefined` if that can't be seen from here. */
+  get addresses(): readonly Address[] | undefined {
+    return this.#isSeen ? this.#pods.flatMap(({ addresses }) => addresses) : undefined;
+  }
+
+  /**
+   * Looks, if there may be something new: the subnets or the store have changed, or it is long ago.
+   *
+   * @param held The subnets that this host is known to have had.
+   */
+  look(
+    store: PodStore,
+    subnets: { readonly own: readonly Prefix[]; readonly held: readonly Prefix[] },
+  ): void {
+    const { host, elapsedMs, log, resultsDir = DEFAULT_RESULTS_DIR } = this.#deps;
+    const { networksDir = DEFAULT_NETWORKS_DIR, network } = store;
+    const { own, held } = subnets;
+    const changedAtMs = storeChangedAtMs(networksDir, network);
+    const isSettled = changedAtMs === undefined || Date.now() - changedAtMs > CLOCK_STEP_MS;
+    const about = [networksDir, network, changedAtMs, ...own.map(formatPrefix)].join(" ");
+    const isDue = about !== this.#lookedFor || elapsedMs() - this.#lookedAtMs >= LOOK_MS;
+    if (!isDue) return;
+    this.#lookedFor = isSettled ? about : "";
+    this.#lookedAtMs = elapsedMs();
+    try {
+      const { reservations } = readReservations(networksDir, network, (address) => isOutside(address, own));
+      this.#reserved = reservations.map(({ address }) => address);
+      // Most hosts have none, and then nobody is asked what has become of them.
+      const found = reservations.length === 0 ? [] : findLeftovers(factsOf(reservations, resultsDir, host()));
+      this.#pods = oldPods(found, own);
+      this.#isSeen = changedAtMs !== undefined;
+      this.#fault = undefined;
+    } catch (error) {
+      const fault = fileReason(error);
+      if (fault !== this.#fault) log.write("warn", "pods of earlier subnets not counted", { reason: fault });
+      this.#fault = fault;
+      this.#isSeen = false;
+    }
+    this.#tell(describeOldPods(this.#pods, { own, held }));
+  }
+
+  #tell(sentences: readonly string[]): void {
+    const news = sentences.filter((sentence) => !this.#sentences.includes(sentence));
+    for (const reason of news) this.#deps.log.write("warn", "pods have old addresses", { reason });
+    if (sentences.length === 0 && this.#sentences.length > 0) {
+      this.#deps.log.write("info", "no pod has an old address any more", {});
+    }
+    this.#sentences = sentences;
+  }
+}

@@ -1,0 +1,61 @@
+import { join } from "node:path";
+
+/** Where runtimes have their plugins: most of them, and Debian's. */
+export const USUAL_PLUGIN_FOLDERS: readonly string[] = ["/opt/cni/bin", "/usr/lib/cni"];
+
+const EXECUTABLE_BITS = 0o111;
+
+/**
+ * Of these plugins those that no folder has as a file that can be started. In doubt one is there: a link to what can't
+ * be seen from here, as in a container that has the folder and not the host, or a folder that can't be looked into.
+ */
+export function missingPlugins(types: readonly string[], folders: readonly string[]): string[] {
+  return types.filter((type) => !folders.some((folder) => mayBeIn(folder, type)));
+}
+
+/**
+ * Says which plugins are missing, and what to do.
+ *
+ * @param where.isSaid Whether somebody has said that these folders are the runtime's.
+ * @param where.elsewhere Other folders that have all of them.
+ */
+export function describeMissing(
+  missing: readonly string[],
+  { folders, isSaid, elsewhere, conflistPath }: {
+    readonly folders: readonly string[];
+    readonly isSaid: boolean;
+    readonly elsewhere: readonly string[];
+    readonly conflistPath: string;
+  },
+): string {
+  const paths = missing.map((type) => join(folders[0]!, type)).join(", ");
+  const [what, are] = isSaid
+    ? [paths, `${missing.length === 1 ? "is" : "are"} not there`]
+    : [`the plugins ${missing.join(", ")}`, `are in none of ${folders.join(", ")}`];
+  const unless = isSaid ? "" : "unless the runtime has another folder, ";
+  const them = missing.length === 1 ? "it" : "them";
+  const hint = elsewhere.length === 0 ? "" : `, as ${elsewhere.join(" and ")} which has ${them}`;
+  return `${what} ${are}, which the conflist ${conflistPath} names: ${unless}no pod can be started; install ${them} ` +
+    `(containernetworking-plugins), or name the folder that the runtime uses with -cni-bin-dir${hint}`;
+}
+
+function mayBeIn(folder: string, type: string): boolean {
+  const path = join(folder, type);
+  try {
+    if (Deno.lstatSync(path).isSymlink) return isExecutable(path) ?? true;
+    return isExecutable(path) ?? false;
+  } catch (error) {
+    return !(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory);
+  }
+}
+
+/** `undefined` if it leads nowhere. */
+function isExecutable(path: string): boolean | undefined {
+  try {
+    const { isFile, mode } = Deno.statSync(path);
+    return isFile && ((mode ?? EXECUTABLE_BITS) & EXECUTABLE_BITS) !== 0;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
