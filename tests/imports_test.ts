@@ -99,6 +99,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/host_agent_test.ts": ["cli/host_keeper.ts", "masquerade/rule_watch.ts"],
   "cli/rules_keeper_test.ts": ["cli/open_rules.ts"],
   "netns/cni_agent_test.ts": ["cli/stale_conflist.ts"],
+  "netns/cni_old_subnet_test.ts": ["cli/bridge_keeper.ts", "cli/pod_keeper.ts"],
   "netns/cni_plugin_test.ts": ["cni/delegate.ts", "netlink/file_identity.ts"],
   "netns/host_prerequisites_test.ts": ["host/kernel_features.ts", "host/prerequisites.ts"],
   "netns/host_probe_test.ts": ["netlink/udp_socket.ts"],

@@ -28,14 +28,15 @@ export function describeMissing(
     readonly conflistPath: string;
   },
 ): string {
+  const isOne = missing.length === 1;
+  const [it, is] = isOne ? ["it", "is"] : ["them", "are"];
   const paths = missing.map((type) => join(folders[0]!, type)).join(", ");
-  const [what, are] = isSaid
-    ? [paths, `${missing.length === 1 ? "is" : "are"} not there`]
-    : [`the plugins ${missing.join(", ")}`, `are in none of ${folders.join(", ")}`];
+  const what = isSaid
+    ? `${paths} ${is} not there`
+    : `the plugin${isOne ? "" : "s"} ${missing.join(", ")} ${is} in none of ${folders.join(", ")}`;
   const unless = isSaid ? "" : "unless the runtime has another folder, ";
-  const them = missing.length === 1 ? "it" : "them";
-  const hint = elsewhere.length === 0 ? "" : `, as ${elsewhere.join(" and ")} which has ${them}`;
-  return `${what} ${are}, which the conflist ${conflistPath} names: ${unless}no pod can be started; install ${them} ` +
+  const hint = elsewhere.length === 0 ? "" : `, as ${elsewhere.join(" and ")} which has ${it}`;
+  return `${what}, which the conflist ${conflistPath} names: ${unless}no pod can be started; install ${it} ` +
     `(containernetworking-plugins), or name the folder that the runtime uses with -cni-bin-dir${hint}`;
 }
 

@@ -9,7 +9,9 @@ const AFTER_BOOT_MS = Date.now() + 3_600_000;
 interface World {
   readonly root: string;
   readonly log: string[];
-  readonly keeper: (options?: { isReleasing?: boolean; links?: string[] }) => LeftoverKeeper;
+  readonly keeper: (
+    options?: { isReleasing?: boolean; links?: string[]; networksDir?: string },
+  ) => LeftoverKeeper;
   /** Writes what an attachment leaves: its address, and its state with these keys. */
   readonly leave: (container: string, address: string, config?: object) => Promise<void>;
   readonly names: () => Promise<{ state: string[]; addresses: string[] }>;
@@ -28,7 +30,7 @@ async function withWorld(body: (world: World) => Promise<void>): Promise<void> {
     await body({
       root,
       log,
-      keeper: ({ isReleasing = false, links = [] } = {}) =>
+      keeper: ({ isReleasing = false, links = [], networksDir } = {}) =>
         new LeftoverKeeper(
           { dataDir: `${root}/data`, networksDir: `${root}/networks`, resultsDir: `${root}/results` },
           {
@@ -41,6 +43,7 @@ async function withWorld(body: (world: World) => Promise<void>): Promise<void> {
               isThere: () => false,
             }),
             network: () => "cbr0",
+            networksDir: () => networksDir,
             isReleasing,
             log: {
               write: (level, event, fields) =>
@@ -135,5 +138,17 @@ Deno.test("LeftoverKeeper finds nothing where there are no folders", async () =>
     await watching.look();
     assertEquals([watching.usage(SUBNETS)[0]!.used, log], [0, []]);
     await Deno.mkdir(`${root}/networks/cbr0`, { recursive: true });
+  });
+});
+
+Deno.test("LeftoverKeeper gives back addresses of a subnet that this host has no more, and looks where the conflist says", async () => {
+  await withWorld(async ({ root, keeper, leave, names }) => {
+    await leave("c1", "10.99.7.2", {});
+    await leave("c2", "10.99.7.3");
+    const elsewhere = keeper({ isReleasing: true, networksDir: `${root}/nowhere` });
+    await elsewhere.look();
+    assertEquals((await names()).addresses, ["10.99.7.2", "10.99.7.3"]);
+    await keeper({ isReleasing: true, networksDir: `${root}/networks` }).look();
+    assertEquals((await names()).addresses, []);
   });
 });

@@ -17,6 +17,7 @@ async function withPodFiles(
   try {
     for (const folder of ["run", "net.d", "bin"]) await Deno.mkdir(`${root}/${folder}`);
     await Deno.writeTextFile(`${root}/loden`, "program");
+    for (const type of ["bridge", "host-local", "portmap"]) await putPlugin(root, type);
     const files = new PodFiles({
       subnetFilePath: `${root}/run/subnet.env`,
       conflist: {
@@ -40,6 +41,10 @@ async function withPodFiles(
   } finally {
     await Deno.remove(root, { recursive: true });
   }
+}
+
+async function putPlugin(root: string, type: string): Promise<void> {
+  await Deno.writeTextFile(`${root}/bin/${type}`, "program", { mode: 0o755 });
 }
 
 function conflist({ root }: World) {
@@ -116,7 +121,7 @@ Deno.test("PodFiles needs the source that somebody has named", async () => {
 
 Deno.test("PodFiles writes no conflist before the subnet file and the plugin are in place", async () => {
   await withPodFiles(({ files, root }) => {
-    Deno.removeSync(`${root}/bin`);
+    Deno.removeSync(`${root}/bin`, { recursive: true });
     files.keep(SUBNET_ENV);
     assertEquals(files.fault, `Cannot install ${root}/bin/flannel: there is no such file or folder`);
     assertEquals([...Deno.readDirSync(`${root}/net.d`)], []);
@@ -164,5 +169,49 @@ Deno.test("PodFiles knows the bridge that pods are on, before and after the conf
   await withPodFiles(({ files, root }) => {
     Deno.writeTextFileSync(`${root}/cni-conf.json`, "{");
     assertEquals(files.bridge, "cni0", "a broken source says nothing");
+  });
+});
+
+Deno.test("PodFiles writes no conflist while a plugin of it is missing, and says so once", async () => {
+  await withPodFiles(({ files, root, log }) => {
+    Deno.removeSync(`${root}/bin/host-local`);
+    for (let pass = 0; pass < 3; pass++) files.keep(SUBNET_ENV);
+    assertStringIncludes(
+      files.fault!,
+      `${root}/bin/host-local is not there, which the conflist ${root}/net.d/10`,
+    );
+    assertEquals(log.filter((line) => line === "warn plugins missing").length, 1);
+    assertEquals([...Deno.readDirSync(`${root}/net.d`)], []);
+    assertEquals(files.attachment?.bridge, "cni0", "how pods will be attached is known");
+    Deno.writeTextFileSync(`${root}/bin/host-local`, "program", { mode: 0o755 });
+    files.keep(SUBNET_ENV);
+    assertEquals([files.fault, [...Deno.readDirSync(`${root}/net.d`)].length], [undefined, 1]);
+  });
+});
+
+Deno.test("PodFiles keeps a conflist as it must be though a plugin has gone, and is at fault for that", async () => {
+  await withPodFiles((world) => {
+    const { files, root } = world;
+    files.keep(SUBNET_ENV);
+    Deno.removeSync(`${root}/bin/portmap`);
+    files.keep(SUBNET_ENV.replace("1450", "1400"));
+    assertStringIncludes(files.fault!, `${root}/bin/portmap is not there`);
+    assertEquals(conflist(world).plugins[0].mtu, 1400);
+  });
+});
+
+Deno.test("PodFiles misses what the plugin flannel calls, where that is in the conflist", async () => {
+  await withPodFiles(({ files, root }) => {
+    Deno.removeSync(`${root}/bin/bridge`);
+    files.keep(SUBNET_ENV);
+    assertStringIncludes(files.fault!, `${root}/bin/bridge is not there`);
+  }, { isRendered: false });
+});
+
+Deno.test("PodFiles has the files watched that the conflist will need", async () => {
+  await withPodFiles(({ files, root }) => {
+    for (const type of ["flannel", "bridge", "host-local", "portmap"]) {
+      assertEquals(files.paths.includes(`${root}/bin/${type}`), true, type);
+    }
   });
 });

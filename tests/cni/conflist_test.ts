@@ -2,9 +2,12 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   bridgeIn,
   ConflistError,
+  expectedPluginTypes,
   filesBefore,
   isOurConflist,
   parseConflist,
+  pluginTypes,
+  podAttachment,
   renderConflist,
   USUAL_CONFLIST,
   withMtu,
@@ -132,4 +135,43 @@ Deno.test("filesBefore() finds what a runtime would use instead", () => {
     "10-flannel.conflist",
   ];
   assertEquals(filesBefore("10-flannel.conflist", names), ["00-z.json", "05-x.conf", "10-a.conflist"]);
+});
+
+const attachments: [why: string, plugin: object, expected: object][] = [
+  ["flannel's usual conflist", {}, { bridge: "cni0", isForced: false, mtuBytes: 1450 }],
+  ["a bridge of another name, and an MTU", { delegate: { bridge: "br0", mtu: 1300 } }, {
+    bridge: "br0",
+    mtuBytes: 1300,
+  }],
+  ["a bridge without a gateway", { delegate: { isGateway: false } }, { bridge: undefined }],
+  ["a bridge with the default gateway alone", { delegate: { isGateway: false, isDefaultGateway: true } }, {
+    bridge: "cni0",
+  }],
+  ["another delegate", { delegate: { type: "ptp" } }, { bridge: undefined }],
+  ["addresses from elsewhere", { ipam: { type: "dhcp" } }, { bridge: undefined, networksDir: undefined }],
+  ["a plugin that takes other addresses away", { delegate: { forceAddress: true } }, { isForced: true }],
+  ["a store elsewhere", { ipam: { dataDir: "/x" } }, { networksDir: "/x" }],
+];
+for (const [why, plugin, expected] of attachments) {
+  Deno.test(`podAttachment() knows how pods are attached by ${why}`, () => {
+    const source = JSON.stringify({ name: "n1", plugins: [{ type: "flannel", ...plugin }] });
+    const found = podAttachment(source, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s"))!;
+    assertEquals({ ...found, ...expected }, found);
+    assertEquals(found.network, "n1");
+  });
+}
+
+Deno.test("podAttachment() knows nothing of a conflist without the plugin flannel", () => {
+  const source = '{"name":"n","plugins":[{"type":"bridge"}]}';
+  assertEquals(podAttachment(source, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s")), undefined);
+});
+
+Deno.test("pluginTypes() names each plugin once, and those that give addresses", () => {
+  const rendered = renderConflist(USUAL_CONFLIST, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s"));
+  assertEquals(pluginTypes(rendered), ["bridge", "host-local", "portmap"]);
+  assertEquals(expectedPluginTypes(USUAL_CONFLIST), ["bridge", "host-local", "portmap"]);
+  assertEquals(expectedPluginTypes('{"name":"n","plugins":[{"type":"flannel","delegate":{"type":"ptp"}}]}'), [
+    "ptp",
+    "host-local",
+  ]);
 });

@@ -4,6 +4,7 @@ import {
   poolUsage,
   readReservations,
   releaseReservation,
+  storeChangedAtMs,
   usableAddresses,
 } from "../../src/cni/host_local.ts";
 import { formatAddress, parseAddress, parsePrefix } from "../../src/model/address.ts";
@@ -240,3 +241,23 @@ async function hostLocal(
   await writer.close();
   return (await child.status).success;
 }
+
+Deno.test("readReservations() opens only the files of addresses that are wanted", () =>
+  inStore(async (folder) => {
+    for (const name of ["10.244.1.2", "10.244.2.2"]) {
+      await Deno.writeTextFile(`${folder}/cbr0/${name}`, "c1\r\neth0");
+    }
+    const wanted = parseAddress("10.244.2.2");
+    const { reservations } = readReservations(folder, "cbr0", (address) => address === wanted);
+    assertEquals(reservations.map(({ address }) => formatAddress(address)), ["10.244.2.2"]);
+  }));
+
+Deno.test("storeChangedAtMs() knows when something came or went, and nothing of a folder that is not there", () =>
+  inStore(async (folder) => {
+    await Deno.utime(`${folder}/cbr0`, 1, 1);
+    assertEquals(storeChangedAtMs(folder, "cbr0"), 1000);
+    await Deno.writeTextFile(`${folder}/cbr0/10.244.1.2`, "c1");
+    assert(storeChangedAtMs(folder, "cbr0")! > 1000);
+    assertEquals(storeChangedAtMs(folder, "other"), undefined);
+    assertEquals(storeChangedAtMs(folder, "../x"), undefined);
+  }));

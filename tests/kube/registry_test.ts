@@ -389,6 +389,38 @@ onBothServers(
   },
 );
 
+onBothServers(
+  "what somebody has to do on a host that is ready is an Event of its own, once until it changes",
+  async (server) => {
+    await server.createNode(bareNode("n1"));
+    await server.permitAgent({ ...FLANNEL_RULES, events: ["create"] });
+    await using host = new KubeHost(server);
+    let elapsedMs = 0;
+    const deps = { now: () => Date.now(), elapsedMs: () => elapsedMs, log: host.log };
+    const announcer = new KubeAnnouncer(host.registry, deps, { clearsCondition: false });
+    const say = async (alerts: string[], atMs: number, isReady = true) => {
+      elapsedMs = atMs;
+      await announcer.look({ isReady, reasons: isReady ? [] : ["no port"], alerts }, { signal });
+    };
+    // The server is that of the other tests too.
+    const events = async () =>
+      (await server.events()).map(({ reason, message }) => `${reason}: ${message}`)
+        .filter((event) => /: (?:\d pods|no port)$/.test(event)).sort();
+    await say([], 0);
+    await say(["3 pods"], 1000);
+    await say(["3 pods"], 2000);
+    await say(["2 pods"], 3000);
+    assertEquals(await events(), ["PodsMustBeRecreated: 3 pods"]);
+    await say(["2 pods"], 40_000, false);
+    await say([], 60_000, false);
+    assertEquals(await events(), [
+      "PodNetworkNotReady: no port",
+      "PodsMustBeRecreated: 2 pods",
+      "PodsMustBeRecreated: 3 pods",
+    ]);
+  },
+);
+
 onTheDouble(
   "watch() lists anew when what it resumes from is forgotten, and sees what changed in the gap",
   async (server) => {

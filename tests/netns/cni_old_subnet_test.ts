@@ -189,7 +189,9 @@ for (const kind of ["double", "real"] as const) {
       await detach(after, oldPod.sandbox, oldPod.result);
       for (const file of labFiles) await Deno.remove(file);
       await untilNote(libc, h1, (all) => !all.some(isOfOldPods));
-      const left = [...Deno.readDirSync(`${h1.directory}/networks/cbr0`)].map(({ name }) => name);
+      const left = (await Array.fromAsync(Deno.readDir(`${h1.directory}/networks/cbr0`))).map(({ name }) =>
+        name
+      );
       assertEquals(left.filter((name) => /^[0-9a-f]+[.:]/.test(name)).sort(), [...newPod.addresses].sort());
       await until("see the old gateways go", async () => {
         return (await addressesOn(h1, "cni0")).sort().join() === gateways(podCIDRs).sort().join() ||

@@ -1,0 +1,128 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { OldPodsKeeper } from "../../src/cli/old_pods_keeper.ts";
+import { formatAddress, parsePrefix } from "../../src/model/address.ts";
+
+const OWN = [parsePrefix("10.244.5.0/24")];
+
+interface World {
+  readonly log: string[];
+  readonly keeper: OldPodsKeeper;
+  readonly look: (network?: string) => void;
+  readonly reserve: (address: string, container: string) => void;
+  readonly release: (address: string) => void;
+  /** What the runtime has kept of a pod, whose link this is. */
+  readonly keepResult: (container: string, link: string) => void;
+  /** Lets the folder be as it was long ago, so that a change is one. */
+  readonly settle: () => void;
+  /** Links that are there. */
+  readonly links: Set<string>;
+  readonly counts: { hosts: number; elapsedMs: number };
+}
+
+async function withWorld(body: (world: World) => void): Promise<void> {
+  const root = await Deno.makeTempDir({ prefix: "lodentest-oldpods-" });
+  const store = `${root}/networks/cbr0`;
+  const log: string[] = [];
+  const counts = { hosts: 0, elapsedMs: 0 };
+  const links = new Set<string>();
+  try {
+    await Deno.mkdir(store, { recursive: true });
+    await Deno.mkdir(`${root}/results`);
+    const keeper = new OldPodsKeeper({
+      host: () => {
+        counts.hosts++;
+        return {
+          links: new Map([...links].map((name) => [name, "veth"])),
+          neighbours: new Set(),
+          bootedAtMs: 0,
+          nowMs: Date.now() + 3_600_000,
+          isThere: () => false,
+        };
+      },
+      elapsedMs: () => counts.elapsedMs,
+      log: {
+        write: (level, event) => void log.push(`${level} ${event}`),
+        with() {
+          return this;
+        },
+      },
+      resultsDir: `${root}/results`,
+    });
+    body({
+      log,
+      keeper,
+      counts,
+      links,
+      look: (network = "cbr0") =>
+        keeper.look({ networksDir: `${root}/networks`, network }, { own: OWN, held: [] }),
+      reserve: (address, container) => Deno.writeTextFileSync(`${store}/${address}`, `${container}\r\neth0`),
+      release: (address) => Deno.removeSync(`${store}/${address}`),
+      keepResult: (container, link) =>
+        Deno.writeTextFileSync(
+          `${root}/results/cbr0-${container}-eth0`,
+          JSON.stringify({ kind: "cniCacheV1", result: { interfaces: [{ name: link }] } }),
+        ),
+      settle: () => Deno.utimeSync(store, 1, 1),
+    });
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+Deno.test("OldPodsKeeper asks nobody on a host whose pods all have addresses of its subnet", async () => {
+  await withWorld(({ keeper, look, reserve, counts }) => {
+    reserve("10.244.5.2", "c1");
+    for (let pass = 0; pass < 3; pass++) look();
+    assertEquals([keeper.sentences, keeper.addresses, counts.hosts], [[], [], 0]);
+  });
+});
+
+Deno.test("OldPodsKeeper counts pods of an old subnet that are there, tells once, and looks when the store changes", async () => {
+  await withWorld(({ keeper, look, reserve, release, keepResult, settle, links, counts, log }) => {
+    reserve("10.244.21.2", "c1");
+    reserve("10.244.21.3", "gone");
+    keepResult("c1", "veth1");
+    keepResult("gone", "veth2");
+    links.add("veth1");
+    settle();
+    for (let pass = 0; pass < 3; pass++) look();
+    assertEquals(keeper.sentences.length, 1);
+    assertStringIncludes(
+      keeper.sentences[0]!,
+      "1 pod has addresses of 10.244.21.0/24 and must be re-created",
+    );
+    assertEquals(keeper.addresses!.map(formatAddress), ["10.244.21.2"]);
+    assertEquals(keeper.reserved.map(formatAddress).sort(), ["10.244.21.2", "10.244.21.3"]);
+    assertEquals([log, counts.hosts], [["warn pods have old addresses"], 1]);
+    release("10.244.21.2");
+    look();
+    assertEquals([keeper.sentences, keeper.addresses], [[], []]);
+    assertEquals(log.at(-1), "info no pod has an old address any more");
+  });
+});
+
+Deno.test("OldPodsKeeper looks again after ten minutes, as a pod may end without a word", async () => {
+  await withWorld(({ keeper, look, reserve, keepResult, settle, links, counts }) => {
+    reserve("10.244.21.2", "c1");
+    keepResult("c1", "veth1");
+    links.add("veth1");
+    settle();
+    look();
+    links.delete("veth1");
+    look();
+    assertEquals(keeper.sentences.length, 1);
+    counts.elapsedMs = 600_000;
+    look();
+    assertEquals(keeper.sentences, []);
+  });
+});
+
+Deno.test("OldPodsKeeper does not know who has what in a store that it can't see", async () => {
+  await withWorld(({ keeper, look }) => {
+    assertEquals(keeper.addresses, undefined, "nobody has looked");
+    look("elsewhere");
+    assertEquals(keeper.addresses, undefined);
+    look();
+    assertEquals(keeper.addresses, []);
+  });
+});
