@@ -26,6 +26,8 @@ export interface BridgeDeps {
   readonly log: Log;
   /** The networks of the cluster. */
   readonly networks: readonly Prefix[];
+  /** Called when the bridge has lost an address, and with it a way that the kernel had: others may have it now. */
+  readonly changed: () => void;
 }
 
 /** What is known of this host's pods at this moment. */
@@ -107,6 +109,7 @@ export class BridgeKeeper {
     });
     const findings: Finding[] = [];
     const fault = this.#apply(link, steps);
+    if (steps.length > 0) this.#deps.changed();
     if (fault !== undefined) {
       const wanted = own.map((subnet) => formatBridgeAddress(gatewayOf(subnet)));
       const commands = wanted.map((gateway) => `ip address replace ${gateway} dev ${link.name}`).join("; ");

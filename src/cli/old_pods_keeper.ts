@@ -59,15 +59,22 @@ export class OldPodsKeeper {
   /**
    * Looks, if there may be something new: the subnets or the store have changed, or it is long ago.
    *
-   * @param held The subnets that this host is known to have had.
+   * @param subnets.held The subnets that this host is known to have had.
+   * @param subnets.among Where an address must be to be this host's at all; anywhere if absent.
    */
   look(
     store: PodStore,
-    subnets: { readonly own: readonly Prefix[]; readonly held: readonly Prefix[] },
+    subnets: {
+      readonly own: readonly Prefix[];
+      readonly held: readonly Prefix[];
+      readonly among?: readonly Prefix[];
+    },
   ): void {
     const { host, elapsedMs, log, resultsDir = DEFAULT_RESULTS_DIR } = this.#deps;
     const { networksDir = DEFAULT_NETWORKS_DIR, network } = store;
-    const { own, held } = subnets;
+    const { own, held, among } = subnets;
+    const isWanted = (address: Address) =>
+      isOutside(address, own) && (among === undefined || !isOutside(address, among));
     const changedAtMs = storeChangedAtMs(networksDir, network);
     const isSettled = changedAtMs === undefined || Date.now() - changedAtMs > CLOCK_STEP_MS;
     const about = [networksDir, network, changedAtMs, ...own.map(formatPrefix)].join(" ");
@@ -76,7 +83,7 @@ export class OldPodsKeeper {
     this.#lookedFor = isSettled ? about : "";
     this.#lookedAtMs = elapsedMs();
     try {
-      const { reservations } = readReservations(networksDir, network, (address) => isOutside(address, own));
+      const { reservations } = readReservations(networksDir, network, isWanted);
       this.#reserved = reservations.map(({ address }) => address);
       // Most hosts have none, and then nobody is asked what has become of them.
       const found = reservations.length === 0 ? [] : findLeftovers(factsOf(reservations, resultsDir, host()));

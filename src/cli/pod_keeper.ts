@@ -22,6 +22,8 @@ export interface PodKeeperDeps {
   readonly others: () => readonly Prefix[];
   /** Where the subnets are that this host had when the agent was started. */
   readonly subnetFilePath: string;
+  /** Called when the bridge has changed, and with it what ways the kernel has. */
+  readonly changed: () => void;
   readonly log: Log;
 }
 
@@ -58,13 +60,14 @@ export class PodKeeper {
 
   /** Looks after each pass. */
   keep(own: readonly Prefix[]): void {
-    const { podFiles, isNamed, others } = this.#deps;
+    const { podFiles, isNamed, networks, others } = this.#deps;
     const { attachment } = podFiles;
     const isNew = (subnet: Prefix) => !this.#held.some((other) => prefixEquals(other, subnet));
     this.#held = [...this.#held, ...own.filter(isNew)];
     if (attachment === undefined) return;
     const held = this.#held;
-    this.#oldPods.look(attachment, { own, held });
+    // Without a conflist of ours, what is in the usual places may be another agent's, of another network.
+    this.#oldPods.look(attachment, { own, held, ...!isNamed && { among: [...networks, ...held] } });
     const { reserved, addresses: inUse } = this.#oldPods;
     this.#bridge.keep({ attachment, isNamed, own, held, reserved, inUse, others });
   }

@@ -217,6 +217,7 @@ export async function takePart(
     others: () =>
       leases.all?.flatMap(({ host, parts }) => host === membership.own?.host ? [] : subnetsOf(parts)) ?? [],
     subnetFilePath: options.subnetFilePath,
+    changed: () => trigger.nudge(),
     log,
   });
   const filter = openRules(stack, { options, config, own: usable, former: former.former, libc, log });

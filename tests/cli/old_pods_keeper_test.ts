@@ -7,7 +7,7 @@ const OWN = [parsePrefix("10.244.5.0/24")];
 interface World {
   readonly log: string[];
   readonly keeper: OldPodsKeeper;
-  readonly look: (network?: string) => void;
+  readonly look: (network?: string, among?: string[]) => void;
   readonly reserve: (address: string, container: string) => void;
   readonly release: (address: string) => void;
   /** What the runtime has kept of a pod, whose link this is. */
@@ -53,8 +53,11 @@ async function withWorld(body: (world: World) => void): Promise<void> {
       keeper,
       counts,
       links,
-      look: (network = "cbr0") =>
-        keeper.look({ networksDir: `${root}/networks`, network }, { own: OWN, held: [] }),
+      look: (network = "cbr0", among) =>
+        keeper.look(
+          { networksDir: `${root}/networks`, network },
+          { own: OWN, held: [], ...among && { among: among.map(parsePrefix) } },
+        ),
       reserve: (address, container) => Deno.writeTextFileSync(`${store}/${address}`, `${container}\r\neth0`),
       release: (address) => Deno.removeSync(`${store}/${address}`),
       keepResult: (container, link) =>
@@ -114,6 +117,16 @@ Deno.test("OldPodsKeeper looks again after ten minutes, as a pod may end without
     counts.elapsedMs = 600_000;
     look();
     assertEquals(keeper.sentences, []);
+  });
+});
+
+Deno.test("OldPodsKeeper leaves out what may be of another agent's network", async () => {
+  await withWorld(({ keeper, look, reserve }) => {
+    reserve("10.244.21.2", "c1");
+    reserve("10.50.7.2", "c2");
+    look("cbr0", ["10.244.0.0/16"]);
+    assertEquals(keeper.reserved.map(formatAddress), ["10.244.21.2"]);
+    assertEquals(keeper.sentences.length, 1);
   });
 });
 

@@ -205,6 +205,7 @@ Deno.test("PodFiles misses what the plugin flannel calls, where that is in the c
     Deno.removeSync(`${root}/bin/bridge`);
     files.keep(SUBNET_ENV);
     assertStringIncludes(files.fault!, `${root}/bin/bridge is not there`);
+    assertEquals(files.attachment?.bridge, "cni0");
   }, { isRendered: false });
 });
 

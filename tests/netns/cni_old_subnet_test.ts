@@ -78,7 +78,7 @@ async function attachPod(
 }
 
 /** The global addresses of a link in the kernel's order. */
-async function addressesOn(host: LabHost, link: string): Promise<string[]> {
+async function addressesOn(host: Pick<LabHost, "netns">, link: string): Promise<string[]> {
   const stdout = await host.netns.mustExec("ip", "-j", "address", "show", "dev", link);
   const [{ addr_info }] = JSON.parse(stdout) as [
     { addr_info: { local: string; prefixlen: number; scope: string }[] },
@@ -88,13 +88,23 @@ async function addressesOn(host: LabHost, link: string): Promise<string[]> {
   );
 }
 
+/** The addresses of the lab's own pod. */
+async function podAddresses(host: LabHost): Promise<string[]> {
+  return (await addressesOn(host.pod, "eth0")).map((one) => one.split("/")[0]!);
+}
+
+/** The lab's own pod, as a place to start programs. */
+function podOf(host: LabHost) {
+  return { run: (command: string, ...args: string[]) => host.podExec(command, ...args) };
+}
+
 async function macOf(host: LabHost, link: string): Promise<string> {
   const stdout = await host.netns.mustExec("ip", "-j", "link", "show", "dev", link);
   return JSON.parse(stdout)[0].address;
 }
 
 async function mustReach(
-  from: { run(...args: string[]): Promise<{ code: number }> },
+  from: { run(command: string, ...args: string[]): Promise<{ code: number }> },
   target: string,
 ): Promise<void> {
   await until(`reach ${target}`, async () => {
@@ -129,9 +139,7 @@ function gateways(subnets: readonly string[]): string[] {
 async function reserveLabPod(host: LabHost): Promise<string[]> {
   const store = `${host.directory}/networks/cbr0`;
   await Deno.mkdir(store, { recursive: true });
-  const addresses = (await addressesOn({ netns: host.pod.netns } as LabHost, "eth0")).map((one) =>
-    one.split("/")[0]!
-  );
+  const addresses = await podAddresses(host);
   for (const address of addresses) await Deno.writeTextFile(`${store}/${address}`, "labpod\r\neth0");
   return addresses.map((address) => `${store}/${address}`);
 }
@@ -161,7 +169,7 @@ for (const kind of ["double", "real"] as const) {
         "fd00:10:244:77:",
       ]);
       for (const address of newPod.addresses) {
-        await mustReach({ run: (...args) => h2.podExec(args[0]!, ...args.slice(1)) }, address);
+        await mustReach(podOf(h2), address);
       }
 
       // The pods of the old subnet are named, and keep their gateway while nobody else has their subnet.
@@ -185,7 +193,20 @@ for (const kind of ["double", "real"] as const) {
       assertStringIncludes(String(events[0]!.message), "must be re-created");
       assertEquals(await macOf(h1, "cni0"), mac);
 
-      // They go, one with the new conflist: their addresses are free, and then the old gateway goes too.
+      // Another host gets the old subnet: what the bridge has too would shadow its pods.
+      const h4 = await lab.addHost();
+      await server.createNode({
+        metadata: { name: "h4" },
+        spec: { podCIDR: oldSubnets[0], podCIDRs: oldSubnets },
+      });
+      h4.startAgent(flags);
+      assertEquals((await h4.waitForSubnets()).subnets.map(formatPrefix), oldSubnets);
+      await h4.makePod();
+      for (const address of await podAddresses(h4)) await mustReach(newPod.netns, address);
+      assertEquals((await addressesOn(h1, "cni0")).sort(), gateways(podCIDRs).sort());
+      for (const address of newPod.addresses) await mustReach(podOf(h4), address);
+
+      // The old pods go, one with the new conflist: their addresses are free.
       await detach(after, oldPod.sandbox, oldPod.result);
       for (const file of labFiles) await Deno.remove(file);
       await untilNote(libc, h1, (all) => !all.some(isOfOldPods));
@@ -193,13 +214,9 @@ for (const kind of ["double", "real"] as const) {
         name
       );
       assertEquals(left.filter((name) => /^[0-9a-f]+[.:]/.test(name)).sort(), [...newPod.addresses].sort());
-      await until("see the old gateways go", async () => {
-        return (await addressesOn(h1, "cni0")).sort().join() === gateways(podCIDRs).sort().join() ||
-          undefined;
-      });
       assertEquals(await macOf(h1, "cni0"), mac);
       for (const address of newPod.addresses) {
-        await mustReach({ run: (...args) => h2.podExec(args[0]!, ...args.slice(1)) }, address);
+        await mustReach(podOf(h2), address);
       }
     }, { families: FAMILIES });
   });
@@ -233,7 +250,7 @@ onEveryRegistry(
     const newPod = await attachPod(h1, after, "new1", stack);
     await untilReady(libc, h1);
     for (const address of newPod.addresses) {
-      await mustReach({ run: (...args) => h2.podExec(args[0]!, ...args.slice(1)) }, address);
+      await mustReach(podOf(h2), address);
     }
     const notes = await untilNote(libc, h1, (all) => all.some(isOfOldPods));
     assertStringIncludes(
@@ -243,10 +260,7 @@ onEveryRegistry(
     // What the bridge has too would shadow the other host's pods.
     const there = await addressesOn(h1, "cni0");
     for (const gateway of gateways(oldSubnets)) assert(!there.includes(gateway), there.join(" "));
-    const others = (await addressesOn({ netns: h4.pod.netns } as LabHost, "eth0")).map((one) =>
-      one.split("/")[0]!
-    );
-    for (const address of others) await mustReach(newPod.netns, address);
+    for (const address of await podAddresses(h4)) await mustReach(newPod.netns, address);
   },
 );
 
@@ -354,5 +368,29 @@ Deno.test("pods that were started with a larger MTU than the overlay has now are
     await host.netns.mustExec("ip", "link", "del", /\d+: ([^@:]+)/.exec(ports)![1]!);
     await untilNote(libc, host, (all) => !all.some((one) => one.includes("MTU above")));
     assert(linkIndexOf(host.client, "cni0") > 0);
+  });
+});
+
+Deno.test("an agent that writes no conflist mends a bridge of its own network, and leaves another network's", async () => {
+  await withOverlay({ hosts: 2, withAgents: false }, async (lab, libc) => {
+    const [first, second] = hostsOf(lab);
+    for (const [host, address] of [[first, "10.244.250.1/24"], [second, "10.50.7.1/24"]] as const) {
+      await host.netns.mustExec("ip", "link", "add", "cni0", "up", "type", "bridge");
+      await host.netns.mustExec("ip", "address", "add", address, "dev", "cni0");
+      host.startAgent(["-resync=1"]);
+      await untilReady(libc, host);
+    }
+    const [gateway] = gateways((await first.waitForSubnets()).subnets.map(formatPrefix));
+    await until(
+      "see the gateway",
+      async () => (await addressesOn(first, "cni0"))[0] === gateway || undefined,
+    );
+    const { pass } = (await statusOf(libc, second))!;
+    await until("see another pass", async () => {
+      return (await statusOf(libc, second))!.pass.startedAt !== pass.startedAt || undefined;
+    });
+    assertEquals(await addressesOn(second, "cni0"), ["10.50.7.1/24"]);
+    const status = (await statusOf(libc, second))!;
+    assertEquals([...status.reasons, ...status.notes].filter((one) => one.includes("cni0")), []);
   });
 });
