@@ -112,7 +112,9 @@ export class BridgeKeeper {
     if (steps.length > 0) this.#deps.changed();
     if (fault !== undefined) {
       const wanted = own.map((subnet) => formatBridgeAddress(gatewayOf(subnet)));
-      const commands = wanted.map((gateway) => `ip address replace ${gateway} dev ${link.name}`).join("; ");
+      const commands = steps.map((step) =>
+        `ip address ${step.kind === "add" ? "replace" : "del"} ${formatBridgeAddress(step)} dev ${link.name}`
+      ).join("; ");
       findings.push({
         isBlocking: true,
         sentence: `the bridge ${link.name} could not be given the gateway of this host's subnet: ${fault}; ` +
@@ -126,6 +128,8 @@ export class BridgeKeeper {
       const [other, wanted] = [formatBridgeAddress(found), formatBridgeAddress(gateway)];
       const why = this.#isFoughtOver(found)
         ? "which somebody gives it again each time that it is taken away"
+        : isOldGateway(found, past)
+        ? "the gateway of an earlier subnet, with addresses beside it that Loden did not give it"
         : "which Loden did not give it";
       findings.push({
         isBlocking: true,

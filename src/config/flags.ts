@@ -152,7 +152,7 @@ const FLAGS_HERE = [
     default: "",
     value: "FOLDER",
     isNew: true,
-    help: "put the CNI plugin back here when it is gone",
+    help: "the runtime's plugins: put ours back, wait for the others",
   },
   {
     name: "cni-release-stale",
