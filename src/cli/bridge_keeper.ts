@@ -10,7 +10,7 @@ import {
 import type { PodAttachment } from "../cni/conflist.ts";
 import { dumpHostLinks } from "../cni/host_links.ts";
 import type { Log } from "../log/log.ts";
-import { type Address, type Prefix, prefixContains } from "../model/address.ts";
+import { type Address, type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
 import type { Finding } from "../model/finding.ts";
 import type { ObservedLink } from "../model/state.ts";
 import { dumpAddresses, encodeAddress, encodeAddressDeletion } from "../netlink/address.ts";
@@ -108,8 +108,8 @@ export class BridgeKeeper {
         (inUse === undefined || inUse.some((address) => prefixContains(subnet, address))),
     });
     const findings: Finding[] = [];
-    const fault = this.#apply(link, steps);
-    if (steps.length > 0) this.#deps.changed();
+    const { fault, hasRemoved } = this.#apply(link, steps);
+    if (hasRemoved) this.#deps.changed();
     if (fault !== undefined) {
       const wanted = own.map((subnet) => formatBridgeAddress(gatewayOf(subnet)));
       const commands = steps.map((step) =>
@@ -142,12 +142,19 @@ export class BridgeKeeper {
     return findings;
   }
 
-  /** Carries the steps out; returns why one could not be. The others are tried. */
-  #apply(link: ObservedLink, steps: readonly BridgeStep[]): string | undefined {
+  /** Carries the steps out, those of each family up to the first that can't be; says why it can't. */
+  #apply(
+    link: ObservedLink,
+    steps: readonly BridgeStep[],
+  ): { readonly fault: string | undefined; readonly hasRemoved: boolean } {
     const { client, log } = this.#deps;
     const { linkIndex, name: linkName, mac } = link;
     let fault: string | undefined;
+    let hasRemoved = false;
+    const stuck = new Set<Family>();
     for (const { kind, ...address } of steps) {
+      // What follows rests on what failed.
+      if (stuck.has(familyOf(address.address))) continue;
       const value = { linkIndex, ...address };
       const text = formatBridgeAddress(address);
       const action = `${kind} address ${text} ${kind === "add" ? "to" : "from"} ${linkName}`;
@@ -160,13 +167,15 @@ export class BridgeKeeper {
               : encodeAddressDeletion(writer, sequence, value),
         );
         log.write("info", "bridge changed", { action });
-        if (kind === "remove") this.#count(text);
+        if (kind === "remove") {
+          this.#count(text);
+          hasRemoved = true;
+        }
       } catch (error) {
         // Somebody was faster.
         if (kind === "remove" && isErrno(error, EADDRNOTAVAIL)) continue;
         fault ??= errorText(error);
-        // What follows rests on the new address.
-        if (kind === "add") break;
+        stuck.add(familyOf(address.address));
       }
     }
     if (fault === undefined && mac !== undefined && steps.some(({ kind }) => kind === "add")) {
@@ -176,7 +185,7 @@ export class BridgeKeeper {
         (writer, sequence) => encodeLinkChange(writer, sequence, linkIndex, { mac }),
       );
     }
-    return fault;
+    return { fault, hasRemoved };
   }
 
   #count(address: string): void {

@@ -48,13 +48,14 @@ for (const [step, left] of after.entries()) {
       new NetlinkClient(transport),
     ];
     const log: string[] = [];
+    let nudges = 0;
     const keeper = new BridgeKeeper({
       get client() {
         return isRefusing ? refused : open;
       },
       elapsedMs: () => 0,
       networks: [parsePrefix("10.244.0.0/16")],
-      changed: () => {},
+      changed: () => void nudges++,
       log: {
         write: (level, event) => void log.push(`${level} ${event}`),
         with() {
@@ -68,6 +69,11 @@ for (const [step, left] of after.entries()) {
     assertEquals([keeper.findings.length, finding!.isBlocking], [1, true]);
     assertStringIncludes(finding!.sentence, "EPERM");
     assertStringIncludes(finding!.sentence, `run "${COMMANDS.join("; ")}"`);
+    assertEquals(
+      nudges,
+      step === 2 ? 1 : 0,
+      "what was refused is no news, else the next pass would follow at once",
+    );
     isRefusing = false;
     for (let pass = 0; pass < 2; pass++) keeper.keep(situation);
     assertEquals(keeper.findings, []);
