@@ -272,6 +272,8 @@ async function withOldPod(
       libc: Libc;
       list: Conflist;
       stack: AsyncDisposableStack;
+      /** What the subnet will be changed to: `10.244.99`. */
+      next: string;
       changeSubnet: () => Promise<void>;
     },
   ) => Promise<void>,
@@ -284,28 +286,31 @@ async function withOldPod(
     host.startAgent(flags);
     const list = await conflistFor(host, () => true);
     await attachPod(host, list, "old1", stack);
+    // The first subnet is one at random.
+    const [old] = (await host.waitForSubnets()).subnets.map(formatPrefix);
+    const next = old === "10.244.99.0/24" ? "10.244.98" : "10.244.99";
     const changeSubnet = async () => {
       await host.stopAgent();
       await Deno.remove(lab.registryPath);
       for (const suffix of ["-wal", "-shm"]) await Deno.remove(lab.registryPath + suffix).catch(() => {});
       await Deno.remove(`${host.directory}/leases.json`).catch(() => {});
-      await Deno.writeTextFile(host.subnetFilePath, "FLANNEL_SUBNET=10.244.99.1/24\n");
+      await Deno.writeTextFile(host.subnetFilePath, `FLANNEL_SUBNET=${next}.1/24\n`);
       host.startAgent(flags);
-      await conflistFor(host, (subnets) => subnets === "10.244.99.0/24");
+      await conflistFor(host, (subnets) => subnets === `${next}.0/24`);
     };
-    await run({ host, libc, list, stack, changeSubnet });
+    await run({ host, libc, list, stack, next, changeSubnet });
   });
 }
 
 Deno.test("an address of others on the bridge stays and is named with what helps, and that helps", async () => {
-  await withOldPod(async ({ host, libc, stack, changeSubnet }) => {
+  await withOldPod(async ({ host, libc, stack, next, changeSubnet }) => {
     await host.netns.mustExec("ip", "address", "add", "192.168.7.9/24", "dev", "cni0");
     const [oldGateway] = await addressesOn(host, "cni0");
     await changeSubnet();
     const notes = await untilNote(libc, host, (all) => all.some((one) => one.includes("192.168.7.9/24")));
     const sentence = notes.find((one) => one.includes("192.168.7.9/24"))!;
     assertEquals((await statusOf(libc, host))!.ready, false);
-    assertEquals(await addressesOn(host, "cni0"), ["192.168.7.9/24", "10.244.99.1/24", oldGateway!]);
+    assertEquals(await addressesOn(host, "cni0"), ["192.168.7.9/24", `${next}.1/24`, oldGateway!]);
     const [, command] = /run "([^"]+)"/.exec(sentence)!;
     await host.netns.mustExec(...command!.split(" ") as [string, ...string[]]);
     await untilReady(libc, host);
@@ -374,7 +379,7 @@ Deno.test("pods that were started with a larger MTU than the overlay has now are
 Deno.test("an agent that writes no conflist mends a bridge of its own network, and leaves another network's", async () => {
   await withOverlay({ hosts: 2, withAgents: false }, async (lab, libc) => {
     const [first, second] = hostsOf(lab);
-    for (const [host, address] of [[first, "10.244.250.1/24"], [second, "10.50.7.1/24"]] as const) {
+    for (const [host, address] of [[first, "10.244.0.1/24"], [second, "10.50.7.1/24"]] as const) {
       await host.netns.mustExec("ip", "link", "add", "cni0", "up", "type", "bridge");
       await host.netns.mustExec("ip", "address", "add", address, "dev", "cni0");
       host.startAgent(["-resync=1"]);
