@@ -94,6 +94,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "cli/agent_status.ts",
     "cli/lease_request.ts",
     "cli/open_underlay.ts",
+    "cli/open_pods.ts",
+    "cli/pass_end.ts",
     "cli/take_part.ts",
   ],
   "netns/host_agent_test.ts": ["cli/host_keeper.ts", "masquerade/rule_watch.ts"],

@@ -1,5 +1,6 @@
 import { linkSetting } from "../host/sysctl_checks.ts";
 import { writeSetting } from "../host/sysctl_files.ts";
+import { type Machine, readMachine } from "../host/origin.ts";
 import type { Log } from "../log/log.ts";
 import { AF_INET6 } from "../model/address.ts";
 import type { Libc } from "../netlink/ffi.ts";
@@ -37,4 +38,11 @@ export function settleVtep(
       log.write("debug", `${setting} not set`, { link: name, reason: errorText(error) });
     }
   }
+}
+
+/** What tells this machine from others, as far as that can be read. */
+export async function machineOf(machineIdPath: string | undefined, libc: Libc, log: Log): Promise<Machine> {
+  return await readMachine(machineIdPath, hostName(libc, log), (reason) => {
+    log.write("info", "machine id not read", { reason });
+  });
 }

@@ -11,6 +11,7 @@ import type { Libc } from "../netlink/ffi.ts";
 import { encodeLinkDeletion } from "../netlink/link.ts";
 import { decodeNextHop, encodeNextHopDeletion, encodeNextHopDump } from "../netlink/next_hop.ts";
 import { RTPROT_LODEN } from "../netlink/route.ts";
+import { Observer } from "../reconcile/observe.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { orNothing } from "./best_effort.ts";
 
@@ -33,6 +34,7 @@ export class FormerKeeper {
   readonly #vteps: readonly string[];
   /** The cluster networks of earlier configurations, of which something may be left. */
   readonly former: readonly Prefix[];
+  /** Whether flannel's routes over the underlay's link are taken for those that flanneld has left. */
   #isAdopting: boolean;
   #isDone = false;
 
@@ -60,11 +62,6 @@ export class FormerKeeper {
     this.#isAdopting = !isOfBoot || !applied.hasAdopted;
   }
 
-  /** Whether flannel's routes over the underlay's link are taken for those that flanneld has left. */
-  get isAdopting(): boolean {
-    return this.#isAdopting;
-  }
-
   /** VTEPs of this host's networks that the present configuration has not: nothing once they are gone. */
   get links(): readonly HostLink[] {
     if (this.#isDone) return [];
@@ -76,6 +73,14 @@ export class FormerKeeper {
         networks.some((network) => prefixContains(network, address))
       )
     );
+  }
+
+  /** Reads what is there, this keeper's part of it too. */
+  observer(): Observer {
+    return new Observer(this.#deps.client, {
+      isAdopting: () => this.#isAdopting,
+      formerLinks: () => this.links.map(({ linkIndex }) => linkIndex),
+    });
   }
 
   /** Before state is made: what will have to be known of it later. */

@@ -3,7 +3,11 @@ import { LONGEST_TIMER_MS } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
 import type { ObservedAddress } from "../model/state.ts";
 import type { Underlay } from "../model/underlay.ts";
+import { dumpAddresses } from "../netlink/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
 import { NetlinkError } from "../netlink/errno.ts";
+import type { Libc } from "../netlink/ffi.ts";
+import { PacketSocket } from "../netlink/packet_socket.ts";
 import { Trigger } from "../reconcile/trigger.ts";
 import { isConfirmed } from "../underlay/addresses.ts";
 
@@ -20,6 +24,23 @@ export interface MacAnnouncerDeps {
   /** Opens what sends whole frames over a link. Throws `NetlinkError` where it can't. */
   readonly open: (linkIndex: number) => { send(frame: Uint8Array<ArrayBuffer>): void } & Disposable;
   readonly log: Log;
+}
+
+/** An announcer that works with the kernel. */
+export function openMacAnnouncer(
+  { libc, client, underlay, log }: {
+    readonly libc: Libc;
+    readonly client: NetlinkClient;
+    readonly underlay: () => Underlay;
+    readonly log: Log;
+  },
+): MacAnnouncer {
+  return new MacAnnouncer({
+    underlay,
+    addresses: (linkIndex) => dumpAddresses(client, linkIndex),
+    open: (linkIndex) => PacketSocket.open(libc, linkIndex),
+    log,
+  });
 }
 
 /**

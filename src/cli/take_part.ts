@@ -1,45 +1,36 @@
-import { dirname } from "node:path";
 import { vtepNames } from "../backend/vxlan.ts";
 import { makeBackend } from "../backend/make_backend.ts";
 import { formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
-import { readMachine } from "../host/origin.ts";
 import { ContestWatch } from "../lease/contest_watch.ts";
 import { LeaseSet } from "../lease/lease_set.ts";
 import { Membership } from "../lease/membership.ts";
-import { dumpAddresses } from "../netlink/address.ts";
 import { queryLink } from "../netlink/link.ts";
-import { PacketSocket } from "../netlink/packet_socket.ts";
 import { NotificationSocket } from "../netlink/socket.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import { ForeignFaults } from "../reconcile/foreign_faults.ts";
-import { Observer } from "../reconcile/observe.ts";
 import { reconcileForever } from "../reconcile/reconciler.ts";
-import type { Prefix } from "../model/address.ts";
 import type { Finding } from "../model/finding.ts";
 import type { Lease } from "../model/lease.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
-import { cutOff } from "../status/cut_off.ts";
 import { wantedState } from "../reconcile/wanted.ts";
-import { hostName } from "./best_effort.ts";
-import { followRivals, rivalsIn, tellOfNewFaults, tellOfNewFindings } from "./after_pass.ts";
+import { machineOf } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
-import { hostFacts } from "./host_facts.ts";
 import { FormerKeeper } from "./former_keeper.ts";
 import { GroundKeeper } from "./ground_keeper.ts";
 import { keepRunning } from "./keep_running.ts";
 import { leaseRequest } from "./lease_request.ts";
-import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { randomMac } from "./preflight.ts";
 import { HostKeeper } from "./host_keeper.ts";
-import { MacAnnouncer } from "./mac_announcer.ts";
+import { openMacAnnouncer } from "./mac_announcer.ts";
+import { openPods, subnetsOf } from "./open_pods.ts";
 import { openRules } from "./open_rules.ts";
 import { openSegment } from "./open_segment.ts";
 import { openUnderlay } from "./open_underlay.ts";
+import { PassEnd } from "./pass_end.ts";
 import { PodFiles } from "./pod_files.ts";
-import { PodKeeper } from "./pod_keeper.ts";
 import type { RegistryContext, RegistryPlace } from "./registry_place.ts";
 import { notifyReady } from "./sd_notify.ts";
 import { statusOf } from "./agent_status.ts";
@@ -56,7 +47,7 @@ export async function takePart(
   known: { config: NetworkConfig; text: string | undefined; cache: ReturnType<LeaseCacheKeeper["read"]> },
   { signal }: { signal: AbortSignal },
 ): Promise<boolean> {
-  const { options, deps, libc, transport, client, watchFiles, place, cacheKeeper } = workplace;
+  const { options, deps, libc, transport, client, watchFiles, place } = workplace;
   const { config, cache } = known;
   const { log } = deps;
   await using stack = new AsyncDisposableStack();
@@ -65,9 +56,7 @@ export async function takePart(
   const podFiles = new PodFiles(options, { log, environment: deps.environment, program: Deno.execPath() });
   let opened: ReturnType<RegistryPlace["open"]> | undefined;
   const bootKeeper = new BootKeeper(options.subnetFilePath, { libc, log });
-  const machine = await readMachine(options.machineIdPath, hostName(libc, log), (reason) => {
-    log.write("info", "machine id not read", { reason });
-  });
+  const machine = await machineOf(options.machineIdPath, libc, log);
   const held = await previousSubnets(options.subnetFilePath);
   const ground = new GroundKeeper({
     networks,
@@ -104,12 +93,8 @@ export async function takePart(
     bridgeName: () => podFiles.bridge,
     // The host's keeper comes after the first choice.
     whyUnfit: (family) => opened && host.whyUnfit(family),
-    peers: () => {
-      const remote = membership.own && leases.remote(membership.own, networks)?.leases;
-      return remote?.flatMap(({ host, parts }) =>
-        parts.map(({ underlayAddress: address }) => ({ host, address }))
-      ) ?? [];
-    },
+    peers: () =>
+      peers().flatMap(({ host, parts }) => parts.map((part) => ({ host, address: part.underlayAddress }))),
   }, { signal });
   const boot = bootKeeper.look(underlay.current);
   const { hasBlackholeRoute } = options;
@@ -130,8 +115,10 @@ export async function takePart(
   const trigger = new Trigger();
   const { registry, announce } = opened = stack.use(place.open(context));
   ground.settle();
-  const usable = () => ground.refusal(membership.own) === undefined ? membership.own : undefined;
+  const refusal = () => ground.refusal(membership.own);
+  const usable = () => refusal() === undefined ? membership.own : undefined;
   const leases = new LeaseSet();
+  const peers = () => (membership.own && leases.remote(membership.own, networks)?.leases) ?? NOBODY;
   if (cache !== undefined) leases.remember(cache.leases);
   const host: HostKeeper = new HostKeeper({
     libc,
@@ -144,29 +131,24 @@ export async function takePart(
     routerLinks: bootKeeper.routerLinks,
     keepBoot: (identity) => {
       const { token } = registry;
-      bootKeeper.keep({
-        ...identity,
-        holding: token === undefined ? undefined : { registry: place.name, token },
-      });
+      const holding = token === undefined ? undefined : { registry: place.name, token };
+      bootKeeper.keep({ ...identity, holding });
     },
     underlay: () => underlay.current,
     usable: () => underlay.usable,
     podsBridge: () => podFiles.bridge,
     fitnessChanged: () => underlay.nudge(),
     own: () => membership.own,
-    remote: (own) => leases.remote(own, networks)?.leases ?? [],
+    remote: peers,
     log,
   });
-  const announcer = config.backend.type === "alloc" ? undefined : new MacAnnouncer({
-    underlay: () => underlay.current,
-    addresses: (linkIndex) => dumpAddresses(client, linkIndex),
-    open: (linkIndex) => PacketSocket.open(libc, linkIndex),
-    log,
-  });
+  const announcer = config.backend.type === "alloc"
+    ? undefined
+    : openMacAnnouncer({ libc, client, underlay: () => underlay.current, log });
   const segment = openSegment(config.backend, {
     client,
     leaseType: backend.leaseType,
-    peers: () => (membership.own && leases.remote(membership.own, networks)?.leases) ?? NOBODY,
+    peers,
     isLost: () => underlay.reason !== undefined,
     changed: () => trigger.nudge(),
     maxAgeMs: options.resyncMs,
@@ -201,44 +183,53 @@ export async function takePart(
   if (!await workplace.guard.admit(opened, { request, openFor }, { signal })) return false;
   host.keepManagersAway();
   for (const path of podFiles.paths) watchFiles(path, () => trigger.nudge());
-  const leftovers = new LeftoverKeeper(USUAL_FOLDERS, {
-    host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
-    network: () => podFiles.network,
-    networksDir: () => podFiles.attachment?.networksDir,
-    log,
-    isReleasing: options.isReleasingStale,
-  });
-  const pods = new PodKeeper({
+  const { pods, leftovers } = openPods({
+    options,
+    libc,
     client,
-    host: () => hostFacts(libc, client, dirname(options.subnetFilePath)),
     podFiles,
-    isNamed: options.conflist !== undefined,
     networks,
-    others: () =>
-      leases.all?.flatMap(({ host, parts }) => host === membership.own?.host ? [] : subnetsOf(parts)) ?? [],
-    subnetFilePath: options.subnetFilePath,
+    leases,
+    own: () => membership.own,
     changed: () => trigger.nudge(),
     log,
   });
   const filter = openRules(stack, { options, config, own: usable, former: former.former, libc, log });
-  let lastPass: PassReport | undefined;
-  const contests = new ContestWatch({ registry, rivals: () => lastPass ? rivalsIn(lastPass) : [], log });
+  let isServiceManagerTold = false;
+  const passEnd: PassEnd = new PassEnd({
+    ...workplace,
+    membership,
+    leases,
+    origin: { registry: place.name, networkConfig: known.text },
+    leaseType: backend.leaseType,
+    keepers: [host, former],
+    contestsChanged: () => contests.nudge(),
+    forwarding: (own) => {
+      const { masquerade } = options;
+      const mtuBytes = backend.overlayMtuBytes(underlay.current);
+      podFiles.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
+      ground.used();
+      pods.keep(subnetsOf(own));
+      if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.environment["NOTIFY_SOCKET"]);
+    },
+    log,
+  });
+  const contests = new ContestWatch({ registry, rivals: () => passEnd.rivals, log });
   // What else was found, by whoever looks for it.
-  const reachFindings = () => lastPass ? cutOff({ ...lastPass, leaseType: backend.leaseType }) : [];
   const findings = (): readonly Finding[] => [
     ...workplace.findings(),
-    ...reachFindings(),
+    ...passEnd.findings,
     ...ground.findings(membership.own),
     ...pods.findings,
   ];
   const status = statusOf({
-    lastPass: () => lastPass,
+    lastPass: () => passEnd.last,
     findings,
     registryName: place.name,
     registry,
     leases,
     membership,
-    refusal: () => ground.refusal(membership.own),
+    refusal,
     contests,
     underlay,
     podFiles,
@@ -258,18 +249,11 @@ export async function takePart(
     ground: () => ground.facts,
   });
   const notifications = stack.use(NotificationSocket.open(libc));
-  let isServiceManagerTold = false;
-  const tellFaults = tellOfNewFaults(log);
-  const seeRivals = followRivals({ changed: () => contests.nudge(), met: () => membership.refresh() });
-  const tellReach = tellOfNewFindings(log, "host cut off");
   // A file that could not be written is tried again soon: pods wait for it.
   const isDone = () => podFiles.fault === undefined;
   const reconciler = {
     client,
-    observer: new Observer(client, {
-      isAdopting: () => former.isAdopting,
-      formerLinks: () => former.links.map(({ linkIndex }) => linkIndex),
-    }),
+    observer: former.observer(),
     takesForeign: options.takesForeignRoutes,
     foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
     desire: () => {
@@ -278,26 +262,7 @@ export async function takePart(
       return wanted();
     },
     linkCreated: (name: string) => host.linkCreated(name),
-    report: (report: PassReport) => {
-      lastPass = report;
-      workplace.memory.passed(report);
-      workplace.totals.count(report);
-      tellFaults(report);
-      tellReach(reachFindings());
-      host.passed(report);
-      former.passed(report);
-      seeRivals(report);
-      const own = membership.own;
-      if (!report.isForwarding || own === undefined) return;
-      const origin = { registry: place.name, networkConfig: known.text };
-      if (!report.isRemembered) cacheKeeper?.keepLeases(leases, () => membership.own, origin);
-      const { masquerade } = options;
-      const mtuBytes = backend.overlayMtuBytes(underlay.current);
-      podFiles.keep(formatSubnetFile({ networks, lease: own, mtuBytes, masquerade }));
-      ground.used();
-      pods.keep(subnetsOf(own.parts));
-      if (!isServiceManagerTold) isServiceManagerTold = notifyReady(libc, deps.environment["NOTIFY_SOCKET"]);
-    },
+    report: (report: PassReport) => passEnd.report(report),
     now: () => new Date(),
     elapsedMs: () => performance.now(),
     log,
@@ -352,8 +317,3 @@ export async function takePart(
 
 /** While it is not known who else there is. */
 const NOBODY: readonly Lease[] = [];
-
-function subnetsOf(parts: Lease["parts"]): readonly Prefix[] {
-  return parts.map(({ subnet }) => subnet);
-}
-
