@@ -20,7 +20,8 @@ export interface ReachFacts
  */
 export function cutOff(facts: ReachFacts): readonly Finding[] {
   const { leaseType, reached, remoteLeases, otherBackends } = facts;
-  if (leaseType === "" || reached > 0) return [];
+  // What can't be read, or is of another network, is no peer: one such entry must not stop a host that is alone.
+  if (leaseType === "" || reached > 0 || remoteLeases === 0) return [];
   const selves = new Set(facts.faults.filter(({ isSelf }) => isSelf).map(({ host }) => host));
   const faults = facts.faults.filter(({ isContest, isSelf }) => !isContest && !isSelf);
   const reasons = [

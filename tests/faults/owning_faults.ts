@@ -4,8 +4,8 @@ import { defaultNetworkConfig } from "../../src/lab/plan.ts";
 import { AF_INET, AF_INET6, formatPrefix } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import type { RegistryOverlay } from "../double/overlay_registries.ts";
-import { statusOf, untilReachable } from "../double/overlay_rig.ts";
-import { ip, untilContent, within } from "../double/overlay_standing.ts";
+import { statusOf, untilReachable, untilReady } from "../double/overlay_rig.ts";
+import { addLink, ip, untilContent, within } from "../double/overlay_standing.ts";
 import type { StandingFault, StandingSite } from "./standing_faults.ts";
 
 const DEADLINE_MS = 60_000;
@@ -24,6 +24,37 @@ const FOREIGN: readonly (readonly [name: string, before: readonly string[], afte
 
 /** What happens to objects that are not Loden's, or not its alone, and to its own. */
 export const OWNING_FAULTS: readonly StandingFault[] = [
+  {
+    name: "a lease over the gateway comes, and goes",
+    hits: [],
+    prepare: async ({ lab: { hosts: [host] } }) => {
+      await ip(host!, "route", "add", "10.244.200.254/32", "dev", UPLINK);
+      const gateway = ["default", "via", "10.244.200.254", "dev", UPLINK, "onlink", "metric", "900"];
+      await ip(host!, "route", "add", ...gateway);
+    },
+    steps: [{ make: (site) => cover(site, "the gateway 10.244.200.254") }],
+  },
+  {
+    name: "a lease over an address of the registry comes, and goes",
+    hits: [],
+    options: { registries: ["etcd"] },
+    prepare: async ({ lab: { hosts: [host] }, flags, libc }) => {
+      await host!.stopAgent();
+      const endpoints = flags.find((flag) => flag.startsWith("-etcd-endpoints="))!;
+      host!.startAgent([...flags, `${endpoints},http://10.244.200.2:2379`]);
+      await untilReady(libc, host!);
+    },
+    steps: [{ make: (site) => cover(site, "10.244.200.2, where etcd ") }],
+  },
+  {
+    name: "a lease over a connected network comes, and goes",
+    hits: [],
+    prepare: async ({ lab: { hosts: [host] } }) => {
+      await addLink(host!, "lan0");
+      await ip(host!, "address", "add", "10.244.200.9/24", "dev", "lan0");
+    },
+    steps: [{ make: (site) => cover(site, "10.244.200.9, an address of lan0") }],
+  },
   ...FOREIGN.map(([name, before, after]): StandingFault => ({
     name: `${name} to a peer's subnet is there before the agent, and goes`,
     hits: [1],
@@ -155,6 +186,17 @@ export const OWNING_FAULTS: readonly StandingFault[] = [
     }],
   },
 ];
+
+/** Puts a lease of 10.244.200.0/24 into the registry, and takes it away once the host has left it out. */
+async function cover({ overlay, host }: StandingSite, what: string): Promise<void> {
+  const key = await overlay.put({ address: "192.0.2.99", mac: "0e:2a:00:00:00:99" });
+  let said = "";
+  await within("hear that the lease is left out", DEADLINE_MS, async () => {
+    said = JSON.stringify((await statusOf(overlay.libc, host))?.pass.faults);
+    return said.includes(`covers ${what}`);
+  }, () => said);
+  await overlay.remove(key);
+}
 
 async function done(work: Promise<unknown>): Promise<void> {
   await work;

@@ -76,8 +76,7 @@ for (const [name, families, network] of NETWORKS) {
         }
       };
       // Somebody else's route is heard of, though it leads over no link of ours, and stays.
-      await forEach((version, to) => h1.exec("ip", version, "route", "delete", to));
-      await forEach((version, to) => h1.exec("ip", version, "route", "add", "unreachable", to));
+      await forEach((version, to) => h1.netns.mustExec("ip", version, "route", "replace", "unreachable", to));
       await until("hear of the foreign routes", async () => {
         return (await statusOf(libc, h1))?.pass.leftOut === families.length || undefined;
       });

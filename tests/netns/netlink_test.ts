@@ -114,11 +114,23 @@ Deno.test("a bridge and a veth pair into another namespace are created and chang
   const veth = queryLink(client, "veth1")!;
   const mac = parseMac("02:00:00:00:00:99");
   host.change(veth.linkIndex, { isUp: true, master: bridge.linkIndex, mtuBytes: 1450, mac });
-  assertEquals(queryLink(client, "veth1"), { ...veth, isUp: true, mtuBytes: 1450, mac, kind: "veth" });
+  assertEquals(queryLink(client, "veth1"), {
+    ...veth,
+    isUp: true,
+    mtuBytes: 1450,
+    mac,
+    masterIndex: bridge.linkIndex,
+  });
   const [shown] = await netns.ipJson("link", "show", "dev", "veth1");
   assertEquals(shown!.master, "cni0");
   host.change(veth.linkIndex, { mtuBytes: 1400 });
-  assertEquals(queryLink(client, "veth1"), { ...veth, isUp: true, mtuBytes: 1400, mac });
+  assertEquals(queryLink(client, "veth1"), {
+    ...veth,
+    isUp: true,
+    mtuBytes: 1400,
+    mac,
+    masterIndex: bridge.linkIndex,
+  });
   const [peer] = await pod.ipJson("link", "show", "dev", "eth0");
   assertEquals((peer!.linkinfo as Record<string, unknown>).info_kind, "veth");
 });
