@@ -42,9 +42,9 @@ export const AGENT_FAULTS: readonly Fault[] = [
     shows: false,
     make: async (site) => {
       const second = startSecondAgent(site);
-      await until("see the second agent ready", async () => {
+      await until("see the second agent wait", async () => {
         const answer = await httpGet(site.libc, site.host.netns, "/readyz", SECOND_HEALTH_ADDRESS);
-        return answer?.status === 200 ? true : undefined;
+        return answer?.body.includes("another agent") ? true : undefined;
       });
       seconds.set(site.host, second);
     },
