@@ -11,8 +11,8 @@ import { flannelValue } from "../lease/etcd_world.ts";
 
 const signal = new AbortController().signal;
 const SUBNETS = `${ETCD_PREFIX}/subnets/`;
-/** The subnet of what is put into a registry by hand: no host takes it by itself so soon. */
-const CLAIM_SUBNET = "10.244.200.0";
+/** The subnet of what is put into a registry by hand: below SubnetMin, so that no host takes it by itself. */
+const CLAIM_SUBNET = "10.244.0.0";
 const CLAIM_NAME = "forged";
 /** A claim by hand holds for longer than any test. */
 const CLAIM_MS = 3600_000;

@@ -28,11 +28,11 @@ export const OWNING_FAULTS: readonly StandingFault[] = [
     name: "a lease over the gateway comes, and goes",
     hits: [],
     prepare: async ({ lab: { hosts: [host] } }) => {
-      await ip(host!, "route", "add", "10.244.200.254/32", "dev", UPLINK);
-      const gateway = ["default", "via", "10.244.200.254", "dev", UPLINK, "onlink", "metric", "900"];
+      await ip(host!, "route", "add", "10.244.0.254/32", "dev", UPLINK);
+      const gateway = ["default", "via", "10.244.0.254", "dev", UPLINK, "onlink", "metric", "900"];
       await ip(host!, "route", "add", ...gateway);
     },
-    steps: [{ make: (site) => cover(site, "the gateway 10.244.200.254") }],
+    steps: [{ make: (site) => cover(site, "the gateway 10.244.0.254") }],
   },
   {
     name: "a lease over an address of the registry comes, and goes",
@@ -41,19 +41,19 @@ export const OWNING_FAULTS: readonly StandingFault[] = [
     prepare: async ({ lab: { hosts: [host] }, flags, libc }) => {
       await host!.stopAgent();
       const endpoints = flags.find((flag) => flag.startsWith("-etcd-endpoints="))!;
-      host!.startAgent([...flags, `${endpoints},http://10.244.200.2:2379`]);
+      host!.startAgent([...flags, `${endpoints},http://10.244.0.2:2379`]);
       await untilReady(libc, host!);
     },
-    steps: [{ make: (site) => cover(site, "10.244.200.2, where etcd ") }],
+    steps: [{ make: (site) => cover(site, "10.244.0.2, where etcd ") }],
   },
   {
     name: "a lease over a connected network comes, and goes",
     hits: [],
     prepare: async ({ lab: { hosts: [host] } }) => {
       await addLink(host!, "lan0");
-      await ip(host!, "address", "add", "10.244.200.9/24", "dev", "lan0");
+      await ip(host!, "address", "add", "10.244.0.9/24", "dev", "lan0");
     },
-    steps: [{ make: (site) => cover(site, "10.244.200.9, an address of lan0") }],
+    steps: [{ make: (site) => cover(site, "10.244.0.9, an address of lan0") }],
   },
   ...FOREIGN.map(([name, before, after]): StandingFault => ({
     name: `${name} to a peer's subnet is there before the agent, and goes`,
@@ -187,7 +187,7 @@ export const OWNING_FAULTS: readonly StandingFault[] = [
   },
 ];
 
-/** Puts a lease of 10.244.200.0/24 into the registry, and takes it away once the host has left it out. */
+/** Puts a lease of 10.244.0.0/24 into the registry, and takes it away once the host has left it out. */
 async function cover({ overlay, host }: StandingSite, what: string): Promise<void> {
   const key = await overlay.put({ address: "192.0.2.99", mac: "0e:2a:00:00:00:99" });
   let said = "";

@@ -144,7 +144,7 @@ Deno.test("flannel's stale routes of host-gw and DirectRouting go at the first s
       // As it is when flanneld has run before: its routes without a metric, one of a host that is gone, none of ours.
       await Deno.remove(`${h1.directory}/applied.json`);
       const [near4, near6] = h2.underlayAddresses.map(formatAddress) as [string, string];
-      const stale = [["-4", "10.244.77.0/24", near4], ["-6", "fd00:10:244:7e::/64", near6]] as const;
+      const stale = [["-4", "10.244.0.0/24", near4], ["-6", "fd00:10:244::/64", near6]] as const;
       for (const [version, to, via] of stale) {
         await ip(h1, version, "route", "add", to, "via", via, "dev", UPLINK);
       }

@@ -6,9 +6,9 @@ import { hostsOf, statusOf } from "../double/overlay_rig.ts";
 import { addLink, ip, standingOf, underTraffic, untilAsBefore, within } from "../double/overlay_standing.ts";
 
 const DEADLINE_MS = 20_000;
-/** A lease that nobody asked for, on the subnet 10.244.200.0/24. */
+/** A lease that nobody asked for, on the subnet 10.244.0.0/24. */
 const CLAIM = { address: "192.0.2.99", mac: "0e:2a:00:00:00:99" };
-const COVERED = "10.244.200.0/24";
+const COVERED = "10.244.0.0/24";
 
 /** The routes of a host, but for those of the overlay. */
 async function othersRoutes(host: LabHost): Promise<string[]> {
@@ -58,17 +58,17 @@ onEveryRegistry(
   async (overlay) => {
     const [h1] = hostsOf(overlay.lab);
     await addLink(h1, "lan0");
-    await ip(h1, "address", "add", "10.244.200.9/24", "dev", "lan0");
-    await coverAndUncover(overlay, "10.244.200.9, an address of lan0");
+    await ip(h1, "address", "add", "10.244.0.9/24", "dev", "lan0");
+    await coverAndUncover(overlay, "10.244.0.9, an address of lan0");
   },
 );
 
 onEveryRegistry("a lease over the gateway is left out, and the way out stays", {}, async (overlay) => {
   const [h1] = hostsOf(overlay.lab);
-  await ip(h1, "route", "add", "10.244.200.254/32", "dev", UPLINK);
-  const gateway = ["default", "via", "10.244.200.254", "dev", UPLINK, "onlink", "metric", "900"];
+  await ip(h1, "route", "add", "10.244.0.254/32", "dev", UPLINK);
+  const gateway = ["default", "via", "10.244.0.254", "dev", UPLINK, "onlink", "metric", "900"];
   await ip(h1, "route", "add", ...gateway);
-  await coverAndUncover(overlay, `the gateway 10.244.200.254 of ${UPLINK}`);
+  await coverAndUncover(overlay, `the gateway 10.244.0.254 of ${UPLINK}`);
 });
 
 onEveryRegistry(
@@ -78,9 +78,9 @@ onEveryRegistry(
     const [h1] = hostsOf(overlay.lab);
     await h1.stopAgent();
     const endpoints = overlay.flags.find((flag) => flag.startsWith("-etcd-endpoints="))!;
-    h1.startAgent([...overlay.flags, `${endpoints},http://10.244.200.2:2379`]);
+    h1.startAgent([...overlay.flags, `${endpoints},http://10.244.0.2:2379`]);
     await untilSays(overlay, h1, ["200 "]);
-    await coverAndUncover(overlay, "10.244.200.2, where etcd ");
+    await coverAndUncover(overlay, "10.244.0.2, where etcd ");
   },
 );
 
