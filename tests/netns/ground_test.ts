@@ -2,8 +2,19 @@ import { assert, assertEquals } from "@std/assert";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { onEveryRegistry, type RegistryOverlay } from "../double/overlay_registries.ts";
-import { hostsOf, statusOf } from "../double/overlay_rig.ts";
-import { addLink, ip, standingOf, underTraffic, untilAsBefore, within } from "../double/overlay_standing.ts";
+import { etcdAccess } from "../double/overlay_leases.ts";
+import { hostsOf, statusOf, untilReady } from "../double/overlay_rig.ts";
+import { ETCD_PREFIX, withEtcdOverlay } from "../double/overlay_servers.ts";
+import {
+  addLink,
+  addressOf,
+  ip,
+  leaseOf,
+  standingOf,
+  underTraffic,
+  untilAsBefore,
+  within,
+} from "../double/overlay_standing.ts";
 
 const DEADLINE_MS = 20_000;
 /** A lease that nobody asked for, on the subnet 10.244.0.0/24. */
@@ -134,3 +145,24 @@ onEveryRegistry(
     await untilAsBefore(overlay, before);
   },
 );
+
+Deno.test("a host whose key in etcd another host has taken takes another subnet, and tells its plugin", async () => {
+  await withEtcdOverlay(async ({ lab, libc, server }) => {
+    const [h1] = hostsOf(lab);
+    const { leases } = etcdAccess(server);
+    const { key } = leaseOf(await leases(), h1);
+    const data = { VNI: 1, VtepMAC: CLAIM.mac };
+    const value = { PublicIP: CLAIM.address, BackendType: "vxlan", BackendData: data };
+    await server.put(`${ETCD_PREFIX}/subnets/${key}`, JSON.stringify(value));
+    let file = "";
+    await within("see another subnet", DEADLINE_MS, async () => {
+      file = await Deno.readTextFile(h1.subnetFilePath);
+      return !file.includes(key.replace(/0-24$/, "1/24"));
+    }, () => file);
+    const own = (await leases()).filter(({ addresses }) => addresses.includes(addressOf(h1)));
+    assertEquals(own.length, 1);
+    assert(own[0]!.key !== key);
+    assertEquals((await leases()).find((lease) => lease.key === key)?.addresses, [CLAIM.address]);
+    await untilReady(libc, h1);
+  });
+});
