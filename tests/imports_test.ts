@@ -84,7 +84,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "cni/host_links.ts",
   ],
   "netns/former_test.ts": ["cli/former_keeper.ts"],
-  "netns/ground_test.ts": ["cli/ground_keeper.ts", "lease/ground.ts"],
   "netlink/link_test.ts": ["netlink/veth.ts"],
   "netns/mac_announcement_test.ts": ["netlink/packet_socket.ts"],
   "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],

@@ -139,11 +139,14 @@ export class GroundKeeper {
       ? []
       : factsOf(this.#host, { ...this.#deps, bridgeName: bridgeName() });
     const facts = groundWithin(networks, [...ofHost, ...this.#ofRegistry]);
-    const text = facts.map((fact) => `${isForPods(fact) ? "on another link, " : ""}${fact.what}`).join("; ");
-    if (text === this.#told) return;
-    this.#told = text;
+    const found = facts.map(({ what }) => what).join("; ");
+    const key = facts.map((fact) => `${formatPrefix(fact.prefix)} ${isForPods(fact)} ${fact.what}`).join(
+      "; ",
+    );
+    if (key === this.#told) return;
+    this.#told = key;
     this.#facts = facts;
-    log.write("info", "addresses in the cluster network that this host needs", { found: text });
+    log.write("info", "addresses in the cluster network that this host needs", { found });
     changed();
   }
 }

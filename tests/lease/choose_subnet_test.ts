@@ -116,3 +116,24 @@ Deno.test(`chooseSubnet() gives hosts subnets that are allowed and that no two s
     assertEquals(taken.length, family === IPV4 ? 255 : 128);
   }
 });
+
+const GROUND = [
+  { prefix: parsePrefix("10.5.1.7/32"), what: "10.5.1.7, where etcd is" },
+  { prefix: parsePrefix("10.5.2.0/25"), what: "10.5.2.0/25, which eth1 is on" },
+  { prefix: parsePrefix("10.5.2.9/32"), what: "10.5.2.9, an address of eth1" },
+  { prefix: parsePrefix("10.0.0.0/8"), what: "10.0.0.0/8, which eth0 is on" },
+  { prefix: parsePrefix("fd00::1/128"), what: "fd00::1, an address of eth0" },
+];
+
+Deno.test("chooseSubnet() keeps away from what the host needs, says so of what it had, and minds no larger segment", () => {
+  const family = { ...SMALL, ground: () => GROUND };
+  assertEquals(choose(family, {}).subnet, "10.5.3.0/24");
+  const { subnet, said } = choose(family, { previous: ["10.5.1.0/24"] });
+  assertEquals(subnet, "10.5.3.0/24");
+  assertEquals(said, [
+    "warn previous subnet not taken: 10.5.1.0/24, its subnet 10.5.1.0/24 covers 10.5.1.7, where etcd is",
+  ]);
+  assertEquals(choose(family, { taken: ["10.5.3.0/24"] }).subnet, undefined);
+  // What others hold may lie over what the host needs: it is counted once.
+  assertEquals(choose(family, { taken: ["10.5.1.0/24", "10.5.2.0/24"] }).subnet, "10.5.3.0/24");
+});
