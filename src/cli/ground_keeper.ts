@@ -1,4 +1,3 @@
-import { lookup } from "node:dns/promises";
 import { addressFact, coveredBy, coverReason, type GroundFact, groundWithin } from "../lease/ground.ts";
 import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
@@ -43,7 +42,10 @@ export interface GroundDeps {
 export class GroundKeeper {
   readonly #deps: GroundDeps;
   #host: HostNetwork | undefined;
-  #ofRegistry: readonly GroundFact[];
+  /** Of the registry's hosts those that are addresses, and what the names of the others led to. */
+  readonly #literals: readonly GroundFact[];
+  #ofNames: readonly GroundFact[] = [];
+  readonly #names: readonly string[];
   #facts: readonly GroundFact[] = [];
   #told = "";
   #isInUse: boolean;
@@ -52,14 +54,9 @@ export class GroundKeeper {
   constructor(deps: GroundDeps, held: readonly Prefix[]) {
     this.#deps = deps;
     this.#isInUse = held.length > 0;
-    // What is an address needs no look-up.
-    this.#ofRegistry = deps.registryHosts.flatMap((name) => {
-      try {
-        return addressFact(parseAddress(name), this.#whatOf(name));
-      } catch {
-        return [];
-      }
-    });
+    const literals = deps.registryHosts.map((name) => literalOf(name, this.#whatOf(name)));
+    this.#literals = literals.filter((fact) => fact !== undefined);
+    this.#names = deps.registryHosts.filter((_, at) => literals[at] === undefined);
   }
 
   #whatOf(name: string): string {
@@ -79,25 +76,25 @@ export class GroundKeeper {
 
   /** Looks up where the registry is, now. A name that can't be looked up is where it was. */
   async resolve(): Promise<void> {
-    const { registryHosts, log, resolve = resolveName } = this.#deps;
+    const { log, resolve = resolveName } = this.#deps;
     const facts: GroundFact[] = [];
-    for (const name of registryHosts) {
+    for (const name of this.#names) {
       const what = this.#whatOf(name);
       try {
         for (const text of await resolve(name)) facts.push(addressFact(parseAddress(text), what));
       } catch (error) {
         log.write("debug", "registry not looked up", { name, reason: errorText(error) });
-        facts.push(...this.#ofRegistry.filter((fact) => fact.what === what));
+        facts.push(...this.#ofNames.filter((fact) => fact.what === what));
       }
     }
-    this.#ofRegistry = facts;
+    this.#ofNames = facts;
     this.settle();
   }
 
   /** Looks names up again and again, until `signal` aborts. */
   async run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
     while (!signal.aborted) {
-      await this.resolve();
+      if (this.#names.length > 0) await this.resolve();
       await pause(LOOK_UP_MS, { signal });
     }
   }
@@ -138,7 +135,7 @@ export class GroundKeeper {
     const ofHost = this.#host === undefined
       ? []
       : factsOf(this.#host, { ...this.#deps, bridgeName: bridgeName() });
-    const facts = groundWithin(networks, [...ofHost, ...this.#ofRegistry]);
+    const facts = groundWithin(networks, [...ofHost, ...this.#literals, ...this.#ofNames]);
     const found = facts.map(({ what }) => what).join("; ");
     const key = facts.map((fact) => `${formatPrefix(fact.prefix)} ${isForPods(fact)} ${fact.what}`).join(
       "; ",
@@ -148,6 +145,15 @@ export class GroundKeeper {
     this.#facts = facts;
     log.write("info", "addresses in the cluster network that this host needs", { found });
     changed();
+  }
+}
+
+/** The fact that a name is by itself, where it is an address. */
+function literalOf(name: string, what: string): GroundFact | undefined {
+  try {
+    return addressFact(parseAddress(name), what);
+  } catch {
+    return undefined;
   }
 }
 
@@ -191,6 +197,8 @@ export function factsOf(
 
 /** Asks the system, which knows /etc/hosts too. */
 async function resolveName(name: string): Promise<readonly string[]> {
+  // Most registries are at addresses: loaded for whoever needs it.
+  const { lookup } = await import("node:dns/promises");
   const found = await lookup(name, { all: true });
   return found.map(({ address }) => address);
 }
