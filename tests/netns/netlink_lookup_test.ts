@@ -43,7 +43,7 @@ Deno.test("decodeDefaultRoute() reads the default routes of the main table, and 
   await netns.ip("route", "add", "10.0.0.0/8", "via", "192.0.2.253");
   assertEquals(defaultRoutes(host, AF_INET), [
     { family: AF_INET, linkIndex, metric: 0, mtuBytes: 0 },
-    { family: AF_INET, linkIndex, metric: 100, mtuBytes: 1400 },
+    { family: AF_INET, linkIndex, metric: 100, mtuBytes: 1400, gateway: parseAddress("192.0.2.254") },
   ]);
   assertEquals(defaultRoutes(host, AF_INET6), [{ family: AF_INET6, linkIndex, metric: 1024, mtuBytes: 0 }]);
   const legs = ["nexthop", "via", "192.0.2.253", "nexthop", "via", "192.0.2.254"];
