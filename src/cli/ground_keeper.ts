@@ -103,7 +103,7 @@ export class GroundKeeper {
   faultOf(own: Lease | undefined): string | undefined {
     const covering = own?.parts.flatMap(({ subnet }) => {
       // What is in the own subnet on other links is there for pods.
-      const fact = coveredBy(subnet, this.#facts.filter((fact) => !isForPods(fact)));
+      const fact = coveredBy(subnet, this.#facts.filter(({ isForPods }) => isForPods !== true));
       return fact === undefined ? [] : `${coverReason(subnet, fact)}, which this host needs`;
     });
     return covering?.[0] === undefined
@@ -137,7 +137,7 @@ export class GroundKeeper {
       : factsOf(this.#host, { ...this.#deps, bridgeName: bridgeName() });
     const facts = groundWithin(networks, [...ofHost, ...this.#literals, ...this.#ofNames]);
     const found = facts.map(({ what }) => what).join("; ");
-    const key = facts.map((fact) => `${formatPrefix(fact.prefix)} ${isForPods(fact)} ${fact.what}`).join(
+    const key = facts.map((fact) => `${formatPrefix(fact.prefix)} ${fact.isForPods} ${fact.what}`).join(
       "; ",
     );
     if (key === this.#told) return;
@@ -157,22 +157,15 @@ function literalOf(name: string, what: string): GroundFact | undefined {
   }
 }
 
-/** A fact of a link that is not the underlay's. */
-type LocalFact = GroundFact & { readonly isForPods?: true };
-
-function isForPods(fact: LocalFact): boolean {
-  return fact.isForPods === true;
-}
-
 /** What a host has on its links, but for what is there for pods by all appearance. */
 export function factsOf(
   { links, addresses, defaultRoutes }: Pick<HostNetwork, "links" | "addresses" | "defaultRoutes">,
   options: { readonly underlayLinkIndex: () => number; readonly bridgeName: string | undefined },
-): LocalFact[] {
+): GroundFact[] {
   const underlayLinkIndex = options.underlayLinkIndex();
   const names = new Map(links.map(({ linkIndex, name }) => [linkIndex, name]));
   const kinds = new Map(links.map(({ linkIndex, kind }) => [linkIndex, kind]));
-  const facts: LocalFact[] = [];
+  const facts: GroundFact[] = [];
   for (const { linkIndex, address, length, scope } of addresses) {
     const name = names.get(linkIndex);
     const isUnderlay = linkIndex === underlayLinkIndex;

@@ -247,6 +247,7 @@ export async function takePart(
     remote: (own) => leases.remote(own, networks),
     unreadable: () => registry.faults,
     ground: () => ground.facts,
+    networks,
   });
   const notifications = stack.use(NotificationSocket.open(libc));
   // A file that could not be written is tried again soon: pods wait for it.

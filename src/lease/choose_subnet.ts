@@ -49,11 +49,13 @@ export function limits({ subnetLength, subnetMin, subnetMax }: FamilySubnets): s
 export function chooseSubnet(family: FamilySubnets, choice: SubnetChoice): Prefix | undefined {
   const { previous, random, log } = choice;
   const ground = family.ground?.() ?? [];
+  // What is in a subnet of before on other links than the underlay's is there for its pods.
+  const needed = ground.filter(({ isForPods }) => isForPods !== true);
   const taken = withGround(choice.taken, family, ground);
   for (const subnet of previous.filter(({ address }) => familyOf(address) === family.family)) {
-    const holder = taken.find((other) => prefixesOverlap(other, subnet));
-    if (holder === undefined && isAllowed(family, subnet)) return subnet;
-    const covered = coveredBy(subnet, ground);
+    const holder = choice.taken.find((other) => prefixesOverlap(other, subnet));
+    const covered = coveredBy(subnet, needed);
+    if (holder === undefined && covered === undefined && isAllowed(family, subnet)) return subnet;
     const reason = covered !== undefined
       ? coverReason(subnet, covered)
       : holder === undefined

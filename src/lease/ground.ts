@@ -6,6 +6,8 @@ export interface GroundFact {
   readonly prefix: Prefix;
   /** What is there, a noun: `the gateway 192.0.2.254 of eth0`. */
   readonly what: string;
+  /** Whether it is on a link that may be there for the host's own pods, as their bridge. */
+  readonly isForPods?: true;
 }
 
 /**
@@ -36,4 +38,37 @@ export function addressFact(address: Prefix["address"], what: string): GroundFac
 /** Why a subnet can't be used: a clause. */
 export function coverReason(subnet: Prefix, { what }: GroundFact): string {
   return `its subnet ${formatPrefix(subnet)} covers ${what}`;
+}
+
+/** Facts in the order of addresses, to be asked for those inside of many subnets. */
+export class GroundIndex {
+  readonly #ordered: readonly GroundFact[];
+  /** How many are of IPv4: they come first. */
+  readonly #ipv4: number;
+
+  constructor(facts: readonly GroundFact[]) {
+    this.#ordered = facts.toSorted((a, b) => {
+      const [x, y] = [a.prefix.address, b.prefix.address];
+      if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
+      return x < y ? -1 : x > y ? 1 : 0;
+    });
+    this.#ipv4 = facts.filter(({ prefix }) => typeof prefix.address === "number").length;
+  }
+
+  /** The facts that a subnet covers, as `coveredBy()` has it. */
+  *coveredBy(subnet: Prefix): Generator<GroundFact, void, undefined> {
+    const isIpv4 = typeof subnet.address === "number";
+    let low = isIpv4 ? 0 : this.#ipv4;
+    const end = isIpv4 ? this.#ipv4 : this.#ordered.length;
+    for (let high = end; low < high;) {
+      const middle = low + high >> 1;
+      if (this.#ordered[middle]!.prefix.address < subnet.address) low = middle + 1;
+      else high = middle;
+    }
+    for (; low < end; low++) {
+      const fact = this.#ordered[low]!;
+      if (!prefixContains(subnet, fact.prefix.address)) return;
+      if (subnet.length <= fact.prefix.length) yield fact;
+    }
+  }
 }

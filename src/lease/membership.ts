@@ -49,6 +49,8 @@ export class Membership {
   /** What was asked for last, and what was last had. */
   #asks: LeaseRequest | undefined;
   #accepted: LeaseRequest | undefined;
+  /** Who has the own lease in the registry in this host's place, as a sentence, for as long as that is so. */
+  #holder: string | undefined;
   #contest: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(deps: MembershipDeps, options: { renewMarginMs: number }) {
@@ -70,6 +72,7 @@ export class Membership {
 
   /** Who else writes the own lease, as a sentence; `undefined` while nobody does. */
   get contest(): string | undefined {
+    if (this.#holder !== undefined) return this.#holder;
     const contest = this.#contest;
     return contest !== undefined && this.#deps.elapsedMs() - contest.atMs < CONTEST_MS
       ? contest.reason
@@ -159,6 +162,7 @@ export class Membership {
       : update.kind === "snapshot"
       ? update.leases.find((lease) => lease.host === host)
       : undefined;
+    if (seen === undefined || isSameLease(own, seen)) this.#holder = undefined;
     if (seen === undefined ? own === undefined : isSameLease(own, seen)) return;
     // The watch may tell of an own write before the answer to it has come.
     if (own !== undefined && !(seen !== undefined && this.#isAsked(seen))) this.#lost(own, seen);
@@ -190,8 +194,10 @@ export class Membership {
     const isOwn = [own.origin, this.#asks?.origin].some((ours) => isSameOrigin(ours, seen.origin));
     const isForeign = seen.origin !== undefined && !isOwn;
     // Once it may be a person's mistake; who says who it is, or comes again, is a host.
+    const reason = `the lease ${host} of this host is written by another host too: ${by}`;
+    this.#holder = isOwn ? undefined : reason;
     if (isForeign || this.#damper.turns > MISTAKES) {
-      this.#contested(`the lease ${host} of this host is written by another host too: ${by}`);
+      this.#contested(reason);
     }
   }
 
@@ -212,6 +218,7 @@ export class Membership {
     const before = this.#own;
     this.#own = lease;
     this.#reason = undefined;
+    this.#holder = undefined;
     if (before !== undefined && before.host !== lease.host) this.#contest = undefined;
     if (isSameLease(before, lease)) return;
     this.#deps.log.write("info", "lease acquired", facts(lease));

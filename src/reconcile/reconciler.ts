@@ -2,7 +2,7 @@ import type { Wanted } from "./wanted.ts";
 import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
 import { AF_INET, type Family, familyOf } from "../model/address.ts";
-import { FDB, NEIGHBOUR, ROUTE } from "../model/rows.ts";
+import { FDB, NEIGHBOUR, readAddress, ROUTE } from "../model/rows.ts";
 import type { DesiredState, ObservedLink } from "../model/state.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { applyLinkStep, applyTableStep } from "./apply.ts";
@@ -197,8 +197,9 @@ function reconcileTables(
   const foreign = findForeign(state.routes, observed.foreignRoutes, linkIndexes);
   for (const whole of planTables(state, observed, { foreign, takesForeign })) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
-    if (isRemembered && whole.operation !== "add") continue;
-    const step = ofReadFamilies(onPresentLinks(whole, linkIndexes), state, unread);
+    const due = isRemembered && whole.operation !== "add" ? onlyCovering(whole, desire) : whole;
+    if (due.indices.length === 0) continue;
+    const step = ofReadFamilies(onPresentLinks(due, linkIndexes), state, unread);
     planned += step.indices.length;
     applyTableStep(deps.client, step, state.links, linkIndexes, failures);
     const { table, operation, indices } = step;
@@ -206,6 +207,21 @@ function reconcileTables(
   }
   const staying = foreign.filter((hit) => !takesForeign || !isTakable(observed.foreignRoutes, hit));
   return { planned, ...deps.foreignFaults.join(desire, observed.foreignRoutes, staying) };
+}
+
+/**
+ * Of what there is too much of, only the routes that take what this host needs itself: by such a route it may be cut off
+ * from the registry, so that it would never hear more than it remembers.
+ */
+function onlyCovering(step: TableStep, { isCovering }: Wanted): TableStep {
+  const { words, layout } = step.rows;
+  const isDue = (at: number) =>
+    isCovering?.({
+      address: readAddress(words, at + ROUTE.destination, words[at + ROUTE.family] as Family),
+      length: words[at + ROUTE.length]!,
+    }) ?? false;
+  const isDeletion = step.table === "routes" && step.operation === "delete";
+  return { ...step, indices: step.indices.filter((row) => isDeletion && isDue(row * layout.words)) };
 }
 
 /** The step without the rows of links that are not there or down; why they are is a failure already. */

@@ -1,5 +1,6 @@
 import type { Backend, Desire, PeerFault } from "../backend/backend.ts";
-import { coveredBy, coverReason, type GroundFact } from "../lease/ground.ts";
+import { coveredBy, type GroundFact } from "../lease/ground.ts";
+import { leaveOut } from "../lease/leave_out.ts";
 import { type Prefix, prefixEquals } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
@@ -23,6 +24,8 @@ export interface WantedDeps {
   readonly remote: (own: Lease) => Remote | undefined;
   /** What of this host a peer's subnet may not cover; keeps its identity while nothing changes. Nothing if absent. */
   readonly ground?: () => readonly GroundFact[];
+  /** The cluster networks; none if absent. */
+  readonly networks?: readonly Prefix[];
   /** Hosts whose leases the registry could not read. Keeps its identity while nothing changes. */
   readonly unreadable: () => readonly PeerFault[];
 }
@@ -35,6 +38,8 @@ export type Wanted = Desire & {
   readonly otherBackends: readonly string[];
   /** Whether others' leases are remembered only: then what is missing is added, and nothing replaced or deleted. */
   readonly isRemembered: boolean;
+  /** Whether a route to a subnet would take what this host needs itself: it never stays. */
+  readonly isCovering?: (subnet: Prefix) => boolean;
   /** The host that a subnet is of. */
   readonly hostOf: (subnet: Prefix) => string | undefined;
 };
@@ -43,6 +48,7 @@ const NOTHING: readonly never[] = [];
 
 /** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
 export function wantedState(deps: WantedDeps): () => Wanted | undefined {
+  let before: readonly Lease[] = [];
   let last: { key: readonly unknown[]; wanted: Wanted } | undefined;
   return () => {
     const own = deps.own();
@@ -53,7 +59,9 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     const ground = deps.ground?.() ?? NOTHING;
     const key = [underlay, own, remote, unreadable, ground];
     if (last === undefined || last.key.some((value, index) => value !== key[index])) {
-      const { leases, covering } = asideOf(remote.leases, ground);
+      const { networks = NOTHING } = deps;
+      const { leases, covering } = leaveOut(remote.leases, { own, ground, networks, before });
+      before = leases;
       const { state, faults, reached } = deps.backend.desire(underlay, own, leases);
       const wanted = {
         state,
@@ -63,6 +71,7 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
         remoteLeases: remote.leases.length,
         otherBackends: otherBackends(deps.backend, remote.leases),
         isRemembered: remote.isRemembered,
+        isCovering: (subnet: Prefix) => coveredBy(subnet, ground) !== undefined,
         hostOf: (wanted: Prefix) =>
           remote.leases.find(({ parts }) => parts.some(({ subnet }) => prefixEquals(subnet, wanted)))?.host,
       };
@@ -70,28 +79,6 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     }
     return last.wanted;
   };
-}
-
-/** Splits leases by whether they cover what this host needs itself. */
-function asideOf(
-  leases: readonly Lease[],
-  ground: readonly GroundFact[],
-): { readonly leases: readonly Lease[]; readonly covering: readonly PeerFault[] } {
-  if (ground.length === 0) return { leases, covering: [] };
-  const covering: PeerFault[] = [];
-  const others = leases.filter(({ host, parts }) => {
-    for (const { subnet } of parts) {
-      const fact = coveredBy(subnet, ground);
-      if (fact === undefined) continue;
-      const reason = `${
-        coverReason(subnet, fact)
-      }, which this host needs; remove the lease, or move what is there`;
-      covering.push({ host, reason });
-      return false;
-    }
-    return true;
-  });
-  return { leases: others, covering };
 }
 
 /** Counts the hosts of other backends, by backend. */

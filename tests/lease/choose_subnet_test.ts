@@ -137,3 +137,14 @@ Deno.test("chooseSubnet() keeps away from what the host needs, says so of what i
   // What others hold may lie over what the host needs: it is counted once.
   assertEquals(choose(family, { taken: ["10.5.1.0/24", "10.5.2.0/24"] }).subnet, "10.5.3.0/24");
 });
+
+Deno.test("chooseSubnet() takes what it had though its pods' bridge is still there, and nothing else of a bridge", () => {
+  const bridge = {
+    prefix: parsePrefix("10.5.1.1/32"),
+    what: "10.5.1.1, an address of docker0",
+    isForPods: true,
+  } as const;
+  const family = { ...SMALL, ground: () => [bridge] };
+  assertEquals(choose(family, { previous: ["10.5.1.0/24"] }), { subnet: "10.5.1.0/24", said: [] });
+  assertEquals(choose(family, {}).subnet, "10.5.2.0/24");
+});

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual, assertStringIncludes } from "@std/assert";
 import { waitUntil } from "../../src/lab/wait.ts";
 import { LeaseSet } from "../../src/lease/lease_set.ts";
 import { Membership, type MembershipDeps } from "../../src/lease/membership.ts";
@@ -66,7 +66,7 @@ interface World {
 /** Runs both loops of a membership for as long as `test` takes. */
 async function withMembership(
   test: (world: World) => Promise<void>,
-  options: { renewMarginMs?: number; answers?: (() => Lease)[] } = {},
+  options: { renewMarginMs?: number; answers?: (() => Lease)[]; elapsedMs?: () => number } = {},
 ): Promise<void> {
   const registry = new Scripted();
   registry.answers.push(...options.answers ?? []);
@@ -80,7 +80,7 @@ async function withMembership(
     request: () => ({ backendType: "vxlan", parts: [], origin: {} }),
     changed: () => changes++,
     now: () => Date.now(),
-    elapsedMs: () => performance.now(),
+    elapsedMs: options.elapsedMs ?? (() => performance.now()),
     log,
   }, { renewMarginMs: options.renewMarginMs ?? 0 });
   const controller = new AbortController();
@@ -176,6 +176,25 @@ for (const [how, update] of rewritings) {
     });
   });
 }
+
+Deno.test("Membership says that another host holds its lease for as long as it does, however long ago it took it", async () => {
+  const clock = { ms: 0 };
+  await withMembership(async ({ registry, membership }) => {
+    const refuse = () => {
+      throw new Error("no subnet is free");
+    };
+    registry.answers.push(refuse, refuse, refuse);
+    const origin = { name: "other" };
+    registry.say({ kind: "held", lease: lease("me", "10.244.1.0/24", "192.0.2.66", { origin }) });
+    await registry.until(2);
+    assertStringIncludes(membership.contest ?? "", "written by another host too: other");
+    clock.ms += 3600_000;
+    assertStringIncludes(membership.contest ?? "", "written by another host too: other");
+    registry.say({ kind: "released", host: "me" });
+    await registry.until(3);
+    assertEquals(membership.contest, undefined);
+  }, { elapsedMs: () => clock.ms });
+});
 
 Deno.test("Membership asks at once when the registry shows what it could not give before", async () => {
   const refuse = () => {
