@@ -11,8 +11,8 @@ import { flannelValue } from "../lease/etcd_world.ts";
 
 const signal = new AbortController().signal;
 const SUBNETS = `${ETCD_PREFIX}/subnets/`;
-/** The subnet of what is put into a registry by hand: below SubnetMin, so that no host takes it by itself. */
-const CLAIM_SUBNET = "10.244.0.0";
+/** Subnets of what is put into a registry by hand, one of which no host has taken. */
+const CLAIM_SUBNETS = ["10.244.200.0", "10.244.201.0", "10.244.202.0", "10.244.203.0"];
 const CLAIM_NAME = "forged";
 /** A claim by hand holds for longer than any test. */
 const CLAIM_MS = 3600_000;
@@ -33,6 +33,8 @@ export interface HeldLease {
 
 /** What somebody puts into a registry by hand. */
 export interface Claim {
+  /** The first address of a /24; one that no host has if absent. */
+  readonly subnet?: string;
   readonly address: string;
   readonly mac: string;
 }
@@ -49,9 +51,14 @@ export interface RegistryAccess {
   remove(key: string): Promise<void>;
 }
 
+/** A subnet for a claim that no host has taken. */
+function freeOf(leases: readonly HeldLease[]): string {
+  return CLAIM_SUBNETS.find((subnet) => !leases.some(({ subnets }) => subnets.includes(`${subnet}/24`)))!;
+}
+
 /** The registry in a file. */
 export function localAccess(lab: Lab): RegistryAccess {
-  return {
+  const access: RegistryAccess = {
     leases: async () =>
       await readRegistry(lab, (file) => {
         const rows = file.rows("read", `SELECT ${LEASE_COLUMNS} FROM lease ORDER BY host, family`);
@@ -65,9 +72,9 @@ export function localAccess(lab: Lab): RegistryAccess {
       }),
     changes: async () =>
       await readRegistry(lab, (file) => Number(file.rows("count", "SELECT revision FROM state")[0]![0])),
-    put: async ({ address, mac }) => {
+    put: async ({ address, mac, subnet: wanted }) => {
       const part = {
-        subnet: parsePrefix(`${CLAIM_SUBNET}/24`),
+        subnet: parsePrefix(`${wanted ?? freeOf(await access.leases())}/24`),
         underlayAddress: parseAddress(address),
         backendData: { VNI: 1, VtepMAC: mac },
       };
@@ -77,11 +84,12 @@ export function localAccess(lab: Lab): RegistryAccess {
     },
     remove: (key) => releaseLeaseOf(lab, key),
   };
+  return access;
 }
 
 /** The keys in etcd. */
 export function etcdAccess(server: EtcdServer): RegistryAccess {
-  return {
+  const access: RegistryAccess = {
     leases: async () =>
       Object.entries(await server.list(SUBNETS)).map(([path, text]): HeldLease => {
         const key = path.slice(SUBNETS.length);
@@ -93,13 +101,14 @@ export function etcdAccess(server: EtcdServer): RegistryAccess {
         return { key, subnets, addresses, mac: macIn(value.BackendData ?? value.BackendV6Data), text };
       }).sort(byKey),
     changes: async () => Number((await server.client.range(SUBNETS, { signal })).revision),
-    put: async ({ address, mac }) => {
-      const key = `${CLAIM_SUBNET}-24`;
+    put: async ({ address, mac, subnet: wanted }) => {
+      const key = `${wanted ?? freeOf(await access.leases())}-24`;
       await server.put(SUBNETS + key, flannelValue(address, mac));
       return key;
     },
     remove: (key) => server.delete(SUBNETS + key),
   };
+  return access;
 }
 
 /** Annotations of nodes. @param nodeNames All nodes that may have a lease, besides those put by hand. */
@@ -108,7 +117,7 @@ export function kubeAccess(server: TestApiServer, nodeNames: () => readonly stri
     const found = await Promise.all([...nodeNames(), CLAIM_NAME].map((name) => server.node(name)));
     return found.filter((node) => node !== undefined);
   };
-  return {
+  const access: RegistryAccess = {
     leases: async () => (await nodes()).flatMap(leaseOfNode).sort(byKey),
     changes: async () => {
       if (server instanceof ApiServerDouble) {
@@ -116,12 +125,14 @@ export function kubeAccess(server: TestApiServer, nodeNames: () => readonly stri
       }
       return Math.max(...(await nodes()).map(({ metadata }) => Number((metadata as Json).resourceVersion)));
     },
-    put: async ({ address, mac }) => {
-      await server.createNode(memberNode(CLAIM_NAME, `${CLAIM_SUBNET}/24`, address, mac));
+    put: async ({ address, mac, subnet: wanted }) => {
+      const subnet = wanted ?? freeOf(await access.leases());
+      await server.createNode(memberNode(CLAIM_NAME, `${subnet}/24`, address, mac));
       return CLAIM_NAME;
     },
     remove: (key) => server.deleteNode(key),
   };
+  return access;
 }
 
 function leaseOfNode({ metadata, spec }: Json): HeldLease[] {

@@ -189,7 +189,7 @@ export const OWNING_FAULTS: readonly StandingFault[] = [
 
 /** Puts a lease of 10.244.0.0/24 into the registry, and takes it away once the host has left it out. */
 async function cover({ overlay, host }: StandingSite, what: string): Promise<void> {
-  const key = await overlay.put({ address: "192.0.2.99", mac: "0e:2a:00:00:00:99" });
+  const key = await overlay.put({ address: "192.0.2.99", mac: "0e:2a:00:00:00:99", subnet: "10.244.0.0" });
   let said = "";
   await within("hear that the lease is left out", DEADLINE_MS, async () => {
     said = JSON.stringify((await statusOf(overlay.libc, host))?.pass.faults);

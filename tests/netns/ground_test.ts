@@ -18,7 +18,7 @@ import {
 
 const DEADLINE_MS = 20_000;
 /** A lease that nobody asked for, on the subnet 10.244.0.0/24. */
-const CLAIM = { address: "192.0.2.99", mac: "0e:2a:00:00:00:99" };
+const CLAIM = { address: "192.0.2.99", mac: "0e:2a:00:00:00:99", subnet: "10.244.0.0" };
 const COVERED = "10.244.0.0/24";
 
 /** The routes of a host, but for those of the overlay. */
