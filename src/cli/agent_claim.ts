@@ -4,7 +4,7 @@ import type { NetworkConfig } from "../config/network.ts";
 import { prefixesOverlap } from "../core/prefix.ts";
 import { fileReason } from "../log/file_reason.ts";
 import type { Log } from "../log/log.ts";
-import { AF_INET, type Family, familyOf, formatPrefix, parsePrefix, type Prefix } from "../model/address.ts";
+import { formatPrefix, parsePrefix, type Prefix } from "../model/address.ts";
 import type { Libc } from "../netlink/ffi.ts";
 import { type ClaimHolder, holderOf, takenNames, UnixClaim } from "../netlink/unix_claim.ts";
 import { errorText } from "./keep_running.ts";
@@ -23,11 +23,9 @@ export interface Claims {
 
 /** What the agent of a configuration must have for itself: its networks, and the links that are named by the VNI. */
 export function claimsOf({ families, backend }: Pick<NetworkConfig, "families" | "backend">): Claims {
-  const names = "vni" in backend ? vtepNames(backend.vni) : [];
-  const ofFamily = (family: Family) => names[family === AF_INET ? 0 : 1] ?? [];
   return {
     networks: families.map(({ network }) => network),
-    linkNames: families.flatMap(({ family }) => ofFamily(family)),
+    linkNames: "vni" in backend ? vtepNames(backend.vni, families.map(({ family }) => family)) : [],
   };
 }
 
@@ -144,9 +142,7 @@ export class AgentClaims implements Disposable {
     for (const name of others) {
       const other = parsed(name.slice(NETWORK.length));
       const network = other &&
-        networks.find((network) =>
-          familyOf(network.address) === familyOf(other.address) && prefixesOverlap(network, other)
-        );
+        networks.find((network) => prefixesOverlap(network, other));
       const holder = network && this.#heeded(name);
       if (holder === undefined) continue;
       return `Network ${formatPrefix(network!)} overlaps ${

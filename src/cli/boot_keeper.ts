@@ -24,14 +24,15 @@ export function cardOf({ linkName, mac, hasOwnMac = true }: Underlay): BootIdent
 export class BootKeeper {
   readonly #path: string;
   readonly #log: Log;
-  readonly #bootId: string;
+  /** Which boot this is; empty where that is not known. */
+  readonly bootId: string;
   readonly #before: BootIdentity | string;
 
   constructor(subnetFilePath: string, deps: { readonly libc: Libc; readonly log: Log }) {
     const { libc, log } = deps;
     this.#path = bootIdentityPath(subnetFilePath);
     this.#log = log;
-    this.#bootId = orNothing("boot not looked up", log, () => libc.readSysctl(BOOT_ID_PATH)) ?? "";
+    this.bootId = orNothing("boot not looked up", log, () => libc.readSysctl(BOOT_ID_PATH)) ?? "";
     const before = readBootIdentity(this.#path);
     // What an earlier version wrote may be another agent's of this folder, which nothing in it takes for this one's.
     const earlier = typeof before === "string"
@@ -43,18 +44,18 @@ export class BootKeeper {
   /** This host's addresses in the underlay when an agent of this boot ran last. */
   get lastAddresses(): readonly Address[] {
     const before = this.#before;
-    return typeof before === "string" || before.bootId !== this.#bootId ? [] : before.addresses;
+    return typeof before === "string" || before.bootId !== this.bootId ? [] : before.addresses;
   }
 
   /** The links that forwarded IPv6 before the host did in this boot; `undefined` where that was never seen. */
   get routerLinks(): readonly string[] | undefined {
     const before = this.#before;
-    return typeof before === "string" || before.bootId !== this.#bootId ? undefined : before.routerLinks;
+    return typeof before === "string" || before.bootId !== this.bootId ? undefined : before.routerLinks;
   }
 
   /** What has happened since the agent ran last, now that the underlay is known. */
   look(underlay: Underlay): BootAnswer {
-    const answer = compareBoots(this.#before, { bootId: this.#bootId, underlay: cardOf(underlay) });
+    const answer = compareBoots(this.#before, { bootId: this.bootId, underlay: cardOf(underlay) });
     this.#log.write("info", "boot looked up", { boot: answer.kind, reason: answer.reason });
     return answer;
   }
@@ -62,7 +63,7 @@ export class BootKeeper {
   /** Sees to it that the next agent knows what is in use. */
   keep(identity: Omit<BootIdentity, "bootId">): void {
     orNothing("boot not noted", this.#log, () => {
-      keepBootIdentity(this.#path, { bootId: this.#bootId, ...identity }, replaceFile);
+      keepBootIdentity(this.#path, { bootId: this.bootId, ...identity }, replaceFile);
     });
   }
 }

@@ -4,11 +4,11 @@ import {
   formatBridgeAddress,
   gatewayOf,
   isOldGateway,
-  overlaps,
   planBridge,
 } from "../cni/bridge_plan.ts";
 import type { PodAttachment } from "../cni/conflist.ts";
 import { dumpHostLinks } from "../cni/host_links.ts";
+import { isOverlapping } from "../lease/overlap.ts";
 import type { Log } from "../log/log.ts";
 import { type Address, type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
 import type { Finding } from "../model/finding.ts";
@@ -104,7 +104,7 @@ export class BridgeKeeper {
       isOldGateway: (address) => isOldGateway(address, past) && !this.#isFoughtOver(address),
       // Another host's subnet is reached over the overlay, and not while the bridge has it too.
       isKept: (subnet) =>
-        !others().some((other) => overlaps(other, subnet)) &&
+        !others().some((other) => isOverlapping(other, subnet)) &&
         (inUse === undefined || inUse.some((address) => prefixContains(subnet, address))),
     });
     const findings: Finding[] = [];

@@ -7,12 +7,7 @@ import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
 import { ENODEV, ENOENT, errnoName, ESRCH, isErrno, NetlinkError } from "../netlink/errno.ts";
 import { LinkSlots } from "../netlink/link_slots.ts";
 import { encodeLinkDeletion } from "../netlink/link.ts";
-import {
-  decodeNextHop,
-  encodeNextHopDeletion,
-  encodeNextHopDump,
-  type NextHop,
-} from "../netlink/next_hop.ts";
+import { dumpNextHops, encodeNextHopDeletion } from "../netlink/next_hop.ts";
 import { decodeRoute, encodeRouteDeletion, encodeRouteDump, RTPROT_LODEN } from "../netlink/route.ts";
 import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
 
@@ -109,27 +104,13 @@ function tableSteps(
       };
     });
   });
-  const nextHops = readNextHops(client).map(({ id }): CleanupStep => ({
+  // What an earlier version gave its routes.
+  const nextHops = dumpNextHops(client, RTPROT_LODEN).map((id): CleanupStep => ({
     verb: "delete",
     object: `next hop ${id}`,
     run: () => remove(client, (writer, sequence) => encodeNextHopDeletion(writer, sequence, id)),
   }));
   return [...routes, ...nextHops];
-}
-
-/** What an earlier version gave its routes. */
-function readNextHops(client: NetlinkClient): NextHop[] {
-  const nextHops: NextHop[] = [];
-  try {
-    client.dump("look for next hops", encodeNextHopDump, () => nextHops.length = 0, (message) => {
-      const nextHop = decodeNextHop(message);
-      if (nextHop?.protocol === RTPROT_LODEN) nextHops.push(nextHop);
-    });
-  } catch (error) {
-    // A kernel before Linux 5.3 has none.
-    if (!(error instanceof NetlinkError)) throw error;
-  }
-  return nextHops;
 }
 
 function dumpTable(

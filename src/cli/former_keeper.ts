@@ -1,23 +1,23 @@
 import { dumpHostLinks, type HostLink, isOurVtep } from "../cni/host_links.ts";
 import { replaceFile } from "../cni/replace_file.ts";
 import { appliedPath, keepApplied, readApplied } from "../host/applied.ts";
-import { BOOT_ID_PATH } from "../host/boot_identity.ts";
 import type { Log } from "../log/log.ts";
 import { type Ipv4, type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
 import { dumpAddresses } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { ENODEV, ENOENT, errnoName, isErrno, NetlinkError } from "../netlink/errno.ts";
-import type { Libc } from "../netlink/ffi.ts";
 import { encodeLinkDeletion } from "../netlink/link.ts";
-import { decodeNextHop, encodeNextHopDeletion, encodeNextHopDump } from "../netlink/next_hop.ts";
+import { dumpNextHops, encodeNextHopDeletion } from "../netlink/next_hop.ts";
 import { RTPROT_LODEN } from "../netlink/route.ts";
 import { Observer } from "../reconcile/observe.ts";
 import type { PassReport } from "../reconcile/report.ts";
+import type { Claims } from "./agent_claim.ts";
 import { orNothing } from "./best_effort.ts";
 
 /** What the keeper works with. */
 export interface FormerDeps {
-  readonly libc: Libc;
+  /** Which boot this is. */
+  readonly bootId: string;
   readonly client: NetlinkClient;
   readonly log: Log;
 }
@@ -29,7 +29,6 @@ export interface FormerDeps {
 export class FormerKeeper {
   readonly #path: string;
   readonly #deps: FormerDeps;
-  readonly #bootId: string;
   readonly #networks: readonly Prefix[];
   readonly #vteps: readonly string[];
   /** The cluster networks of earlier configurations, of which something may be left. */
@@ -40,22 +39,20 @@ export class FormerKeeper {
 
   /**
    * @param present.networks The cluster networks of the present configuration.
-   * @param present.vteps The VTEPs that it may have, by name.
+   * @param present.linkNames The VTEPs that it may have.
    */
   constructor(
     subnetFilePath: string,
-    present: { readonly networks: readonly Prefix[]; readonly vteps: readonly string[] },
+    present: Claims,
     deps: FormerDeps,
   ) {
-    const { networks, vteps } = present;
+    const { networks, linkNames } = present;
     this.#path = appliedPath(subnetFilePath);
     this.#deps = deps;
     this.#networks = networks;
-    this.#vteps = vteps;
-    const { libc, log } = deps;
-    this.#bootId = orNothing("boot not looked up", log, () => libc.readSysctl(BOOT_ID_PATH)) ?? "";
+    this.#vteps = linkNames;
     const applied = readApplied(this.#path);
-    const isOfBoot = applied !== undefined && applied.bootId === this.#bootId;
+    const isOfBoot = applied !== undefined && applied.bootId === deps.bootId;
     this.former = isOfBoot
       ? applied.networks.filter((old) => !networks.some((network) => prefixEquals(network, old)))
       : [];
@@ -121,18 +118,8 @@ export class FormerKeeper {
   #sweepNextHops(): void {
     const { client, log } = this.#deps;
     const networks = [...this.#networks, ...this.former];
-    const ids: number[] = [];
-    try {
-      client.dump("read next hops", encodeNextHopDump, () => ids.length = 0, (message) => {
-        const nextHop = decodeNextHop(message);
-        if (nextHop?.protocol !== RTPROT_LODEN) return;
-        if (networks.some((network) => prefixContains(network, nextHop.id as Ipv4))) ids.push(nextHop.id);
-      });
-    } catch (error) {
-      // A kernel before Linux 5.3 has none.
-      if (error instanceof NetlinkError) return;
-      throw error;
-    }
+    const ids = dumpNextHops(client, RTPROT_LODEN)
+      .filter((id) => networks.some((network) => prefixContains(network, id as Ipv4)));
     if (ids.length === 0) return;
     let refusal: string | undefined;
     client.batch(
@@ -147,7 +134,7 @@ export class FormerKeeper {
 
   #keep(networks: readonly Prefix[], hasAdopted: boolean): void {
     orNothing("configuration not noted", this.#deps.log, () => {
-      keepApplied(this.#path, { bootId: this.#bootId, networks, hasAdopted }, replaceFile);
+      keepApplied(this.#path, { bootId: this.#deps.bootId, networks, hasAdopted }, replaceFile);
     });
   }
 }

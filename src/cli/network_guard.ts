@@ -1,10 +1,11 @@
 import type { FamilyNetwork } from "../config/subnets.ts";
+import { prefixCovers } from "../core/prefix.ts";
 import { BackOff } from "../lease/back_off.ts";
 import type { FamilySubnets } from "../lease/choose_subnet.ts";
 import { pause } from "../lease/pause.ts";
 import type { LeaseRegistry, LeaseRequest } from "../lease/registry.ts";
 import type { Log } from "../log/log.ts";
-import { AF_INET, familyOf, formatPrefix, type Prefix, prefixContains } from "../model/address.ts";
+import { AF_INET, familyOf, formatPrefix, type Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import { errorText } from "./keep_running.ts";
 
@@ -27,7 +28,7 @@ export function misfitOf(
 ): Misfit | undefined {
   for (const subnet of subnets) {
     const network = families.find(({ family }) => family === familyOf(subnet.address))?.network;
-    if (network !== undefined && !isIn(network, subnet)) return { network, subnet };
+    if (network !== undefined && !prefixCovers(network, subnet)) return { network, subnet };
   }
   return undefined;
 }
@@ -42,12 +43,8 @@ export function clusterMisfitOf(
   { held, given }: { readonly held: readonly Prefix[]; readonly given: readonly Prefix[] },
 ): Misfit | undefined {
   const fits = ({ family, network }: Pick<FamilyNetwork, "family" | "network">) =>
-    given.some((subnet) => familyOf(subnet.address) === family && isIn(network, subnet));
+    given.some((subnet) => familyOf(subnet.address) === family && prefixCovers(network, subnet));
   return misfitOf(families, held) ?? (families.some(fits) ? undefined : misfitOf(families, given));
-}
-
-function isIn(network: Prefix, subnet: Prefix): boolean {
-  return subnet.length >= network.length && prefixContains(network, subnet.address);
 }
 
 /** Where a network is written, and whose lease it is held against. */

@@ -5,8 +5,14 @@ import type { Finding } from "../model/finding.ts";
 import type { Lease } from "../model/lease.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { cutOff } from "../status/cut_off.ts";
-import { followRivals, type MemoryKeeper, type PassTotals, rivalsIn } from "./after_pass.ts";
-import { tellOfNewFaults, tellOfNewFindings } from "./after_pass.ts";
+import {
+  followRivals,
+  type MemoryKeeper,
+  type PassTotals,
+  rivalsIn,
+  tellOfNewFaults,
+  tellOfNewFindings,
+} from "./after_pass.ts";
 import type { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 
 /** What comes after a pass. */

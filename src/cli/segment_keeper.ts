@@ -3,6 +3,7 @@ import { LONGEST_TIMER_MS } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
 import { type Address, familyOf, type Prefix, prefixContains } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
+import { compareAddresses, firstNotBefore } from "../model/ordered.ts";
 import type { Reach } from "../model/reach.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { RouteLookup } from "../netlink/route_lookup.ts";
@@ -90,7 +91,11 @@ export class SegmentKeeper {
     let isNews = prefix === undefined;
     if (prefix === undefined) this.#askedAllMs = -Infinity;
     else {
-      for (let at = this.#firstIn(prefix); at < this.#sorted.length; at++) {
+      for (
+        let at = firstNotBefore(this.#sorted, prefix.address, (address) => address);
+        at < this.#sorted.length;
+        at++
+      ) {
         const address = this.#sorted[at]!;
         if (!prefixContains(prefix, address)) break;
         this.#stale.add(address);
@@ -168,26 +173,9 @@ export class SegmentKeeper {
       leases.filter(({ backendType }) => backendType === this.#deps.leaseType)
         .flatMap(({ parts }) => parts.map(({ underlayAddress }) => underlayAddress)),
     );
-    this.#sorted = [...this.#wanted].sort(compare);
+    this.#sorted = [...this.#wanted].sort(compareAddresses);
     return true;
   }
-
-  /** The place of the first address that is in a prefix or behind it. */
-  #firstIn({ address }: Prefix): number {
-    let [low, high] = [0, this.#sorted.length];
-    while (low < high) {
-      const middle = low + high >>> 1;
-      if (compare(this.#sorted[middle]!, address) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-}
-
-/** IPv4 before IPv6, each in its own order. */
-function compare(a: Address, b: Address): number {
-  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** A link-local address is on every link: it is asked for on the underlay's. */

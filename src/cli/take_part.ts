@@ -1,4 +1,3 @@
-import { vtepNames } from "../backend/vxlan.ts";
 import { makeBackend } from "../backend/make_backend.ts";
 import { formatSubnetFile, previousSubnets } from "../cni/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
@@ -15,6 +14,7 @@ import type { Lease } from "../model/lease.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { Trigger } from "../reconcile/trigger.ts";
 import { wantedState } from "../reconcile/wanted.ts";
+import { claimsOf } from "./agent_claim.ts";
 import { machineOf } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
 import { FormerKeeper } from "./former_keeper.ts";
@@ -98,8 +98,8 @@ export async function takePart(
   }, { signal });
   const boot = bootKeeper.look(underlay.current);
   const { hasBlackholeRoute } = options;
-  const vteps = "vni" in config.backend ? vtepNames(config.backend.vni, families) : [];
-  const former = new FormerKeeper(options.subnetFilePath, { networks, vteps }, { libc, client, log });
+  const { bootId } = bootKeeper;
+  const former = new FormerKeeper(options.subnetFilePath, claimsOf(config), { bootId, client, log });
   const backend = makeBackend(config.backend, { networks, former: former.former, hasBlackholeRoute });
   const context: RegistryContext = {
     families: config.families.map((family) => ({ ...family, ground: () => ground.facts })),

@@ -1,3 +1,4 @@
+import { isOverlapping } from "../lease/overlap.ts";
 import {
   type Address,
   AF_INET,
@@ -48,11 +49,6 @@ export function gatewayOf({ address, length }: Prefix): BridgeAddress {
 /** The subnet that an address on a link says. */
 export function subnetOf({ address, length }: BridgeAddress): Prefix {
   return { address: maskAddress(address, length), length };
-}
-
-/** Reports whether two prefixes have an address in common. */
-export function overlaps(a: Prefix, b: Prefix): boolean {
-  return prefixContains(a, b.address) || prefixContains(b, a.address);
 }
 
 /** `10.244.1.1/24`. */
@@ -132,7 +128,7 @@ function planFamily(facts: BridgeFacts, family: Family): BridgePlan {
     !isIpv4 || !list.some((other) => other !== one && prefixEquals(subnetOf(other), subnetOf(one)));
   const old = list.filter((one) => !isGateway(one) && facts.isOldGateway(one) && isAlone(one));
   const isRefusedFor = (one: BridgeAddress) =>
-    isIpv4 || subnet !== undefined && overlaps(subnetOf(one), subnet);
+    isIpv4 || subnet !== undefined && isOverlapping(subnetOf(one), subnet);
 
   if (gateway !== undefined && old.length > 0 && !list.some(isGateway)) {
     // IPv6 has an address once, whatever its length.

@@ -3,6 +3,7 @@ import type { Log } from "../log/log.ts";
 import { type Address, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
 import { maskAddress, type Prefix, prefixContains } from "../model/address.ts";
 import { coveredBy, coverReason, type GroundFact } from "./ground.ts";
+import { compareAddresses } from "../model/ordered.ts";
 import { RegistryError } from "./registry_error.ts";
 
 /** The subnets that hosts may hold in one family. */
@@ -85,8 +86,7 @@ function withGround(
     if (!taken.some((other) => prefixesOverlap(other, cell))) cells.set(cell.address, cell);
   }
   if (cells.size === 0) return taken;
-  const order = (a: Prefix, b: Prefix) => a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
-  return [...taken, ...cells.values()].sort(order);
+  return [...taken, ...cells.values()].sort((a, b) => compareAddresses(a.address, b.address));
 }
 
 /** That no subnet is left, and what to do. */

@@ -1,4 +1,13 @@
-import { bitsOf, familyOf, formatPrefix, type Prefix, prefixContains } from "../model/address.ts";
+import { prefixCovers } from "../core/prefix.ts";
+import {
+  type Address,
+  bitsOf,
+  familyOf,
+  formatPrefix,
+  type Prefix,
+  prefixContains,
+} from "../model/address.ts";
+import { compareAddresses, firstNotBefore } from "../model/ordered.ts";
 
 /** What packets of this host go to by other ways than the overlay: an address, or a segment that it is on. */
 export interface GroundFact {
@@ -15,9 +24,7 @@ export interface GroundFact {
  * is larger than the subnet loses a part; hosts that have their pods' network inside a large private one live with it.
  */
 export function coveredBy(subnet: Prefix, ground: readonly GroundFact[]): GroundFact | undefined {
-  return ground.find(({ prefix }) =>
-    subnet.length <= prefix.length && prefixContains(subnet, prefix.address)
-  );
+  return ground.find(({ prefix }) => prefixCovers(subnet, prefix));
 }
 
 /** The facts that a subnet of one of `networks` could cover: hardly ever one. */
@@ -25,9 +32,7 @@ export function groundWithin(
   networks: readonly Prefix[],
   ground: readonly GroundFact[],
 ): readonly GroundFact[] {
-  return ground.filter(({ prefix }) =>
-    networks.some((network) => network.length <= prefix.length && prefixContains(network, prefix.address))
-  );
+  return ground.filter(({ prefix }) => networks.some((network) => prefixCovers(network, prefix)));
 }
 
 /** An address as a fact. */
@@ -43,32 +48,21 @@ export function coverReason(subnet: Prefix, { what }: GroundFact): string {
 /** Facts in the order of addresses, to be asked for those inside of many subnets. */
 export class GroundIndex {
   readonly #ordered: readonly GroundFact[];
-  /** How many are of IPv4: they come first. */
-  readonly #ipv4: number;
 
   constructor(facts: readonly GroundFact[]) {
-    this.#ordered = facts.toSorted((a, b) => {
-      const [x, y] = [a.prefix.address, b.prefix.address];
-      if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
-      return x < y ? -1 : x > y ? 1 : 0;
-    });
-    this.#ipv4 = facts.filter(({ prefix }) => typeof prefix.address === "number").length;
+    this.#ordered = facts.toSorted((a, b) => compareAddresses(addressOf(a), addressOf(b)));
   }
 
   /** The facts that a subnet covers, as `coveredBy()` has it. */
   *coveredBy(subnet: Prefix): Generator<GroundFact, void, undefined> {
-    const isIpv4 = typeof subnet.address === "number";
-    let low = isIpv4 ? 0 : this.#ipv4;
-    const end = isIpv4 ? this.#ipv4 : this.#ordered.length;
-    for (let high = end; low < high;) {
-      const middle = low + high >> 1;
-      if (this.#ordered[middle]!.prefix.address < subnet.address) low = middle + 1;
-      else high = middle;
-    }
-    for (; low < end; low++) {
-      const fact = this.#ordered[low]!;
+    for (let at = firstNotBefore(this.#ordered, subnet.address, addressOf); at < this.#ordered.length; at++) {
+      const fact = this.#ordered[at]!;
       if (!prefixContains(subnet, fact.prefix.address)) return;
       if (subnet.length <= fact.prefix.length) yield fact;
     }
   }
+}
+
+function addressOf({ prefix }: GroundFact): Address {
+  return prefix.address;
 }

@@ -1,5 +1,6 @@
 import { type Address, formatAddress, type Prefix, prefixContains } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
+import { compareAddresses, firstNotBefore } from "../model/ordered.ts";
 import { describeOrigin } from "./origin_text.ts";
 
 /** One half of a lease and whose it is. */
@@ -43,7 +44,7 @@ export function findOverlaps(holdings: Holding[], wasFirst: (a: Lease, b: Lease)
 /** Finds those of `others` that overlap one of `holdings`, which is sorted as `findOverlaps()` leaves it. */
 export function findOverlapsWith(holdings: readonly Holding[], others: readonly Holding[]): Overlap[] {
   return others.flatMap((loser) => {
-    const at = firstNotBefore(holdings, loser.part.subnet);
+    const at = firstNotBefore(holdings, loser.part.subnet.address, ({ part }) => part.subnet.address);
     // What overlaps a prefix is the last one that begins before it, or the first one that does not.
     const winner = [holdings[at - 1], holdings[at]].find((holding) =>
       holding !== undefined && typeof holding.part.subnet.address === typeof loser.part.subnet.address &&
@@ -79,18 +80,6 @@ function nameOf({ host, origin }: Lease): string {
   return who === "" ? host : `${host}, ${who}`;
 }
 
-/** Index of the first holding whose subnet does not begin before `subnet`. */
-function firstNotBefore(holdings: readonly Holding[], subnet: Prefix): number {
-  let low = 0;
-  let high = holdings.length;
-  while (low < high) {
-    const middle = low + high >> 1;
-    if (compareAddresses(holdings[middle]!.part.subnet, subnet) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
 /** Reports whether two prefixes have an address in common. */
 export function isOverlapping(a: Prefix, b: Prefix): boolean {
   return a.length <= b.length ? prefixContains(a, b.address) : prefixContains(b, a.address);
@@ -102,13 +91,7 @@ function isSame(a: Prefix, b: Prefix): boolean {
 
 function compare(a: Holding, b: Holding): number {
   const [x, y] = [a.part.subnet, b.part.subnet];
-  const order = compareAddresses(x, y);
+  const order = compareAddresses(x.address, y.address);
   if (order !== 0) return order;
   return x.length - y.length;
-}
-
-/** IPv4 first, then by first address. */
-function compareAddresses(a: Prefix, b: Prefix): number {
-  if (typeof a.address !== typeof b.address) return typeof a.address === "number" ? -1 : 1;
-  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
 }

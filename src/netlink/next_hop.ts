@@ -1,4 +1,6 @@
 import { AttributeReader } from "./attribute.ts";
+import type { NetlinkClient } from "./client.ts";
+import { NetlinkError } from "./errno.ts";
 import { type MessageReader, type MessageWriter, NLM_F_DUMP } from "./message.ts";
 
 // Loden 0.1 gave each IPv4 route a next-hop object. What is left of these is only read and deleted.
@@ -64,4 +66,19 @@ export function decodeNextHop(message: MessageReader): NextHop | undefined {
   const attributes = new AttributeReader(view, start + NEXT_HOP_HEADER_BYTES, end);
   while (attributes.next()) if (attributes.type === NHA_ID) return { id: attributes.u32(), protocol };
   return undefined;
+}
+
+/** The ids of the next hops of a protocol; none before Linux 5.3. */
+export function dumpNextHops(client: NetlinkClient, protocol: number): number[] {
+  const ids: number[] = [];
+  try {
+    client.dump("read next hops", encodeNextHopDump, () => ids.length = 0, (message) => {
+      const nextHop = decodeNextHop(message);
+      if (nextHop?.protocol === protocol) ids.push(nextHop.id);
+    });
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    return [];
+  }
+  return ids;
 }

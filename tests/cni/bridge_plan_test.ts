@@ -4,10 +4,10 @@ import {
   formatBridgeAddress,
   gatewayOf,
   isOldGateway,
-  overlaps,
   planBridge,
   subnetOf,
 } from "../../src/cni/bridge_plan.ts";
+import { isOverlapping } from "../../src/lease/overlap.ts";
 import { formatPrefix, parseAddress, parsePrefix } from "../../src/model/address.ts";
 
 function addressOf(text: string): BridgeAddress {
@@ -202,10 +202,10 @@ Deno.test("isOldGateway() takes the store's word only for a subnet as long as th
   assertEquals(isOldGateway(addressOf("10.244.0.1/16"), past), false, "it is the whole network's");
 });
 
-Deno.test("gatewayOf(), subnetOf() and overlaps() agree on what a subnet is", () => {
+Deno.test("gatewayOf(), subnetOf() and isOverlapping() agree on what a subnet is", () => {
   const subnet = parsePrefix("fd00:5::/64");
   assertEquals(formatBridgeAddress(gatewayOf(subnet)), "fd00:5::1/64");
   assertEquals(subnetOf(gatewayOf(subnet)), subnet);
-  assertEquals(overlaps(parsePrefix("10.244.0.0/16"), parsePrefix("10.244.5.0/24")), true);
-  assertEquals(overlaps(parsePrefix("10.244.4.0/24"), parsePrefix("10.244.5.0/24")), false);
+  assertEquals(isOverlapping(parsePrefix("10.244.0.0/16"), parsePrefix("10.244.5.0/24")), true);
+  assertEquals(isOverlapping(parsePrefix("10.244.4.0/24"), parsePrefix("10.244.5.0/24")), false);
 });
