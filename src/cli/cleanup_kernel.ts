@@ -1,6 +1,6 @@
 import { dumpHostLinks, type HostLink, isOurVtep } from "../cni/host_links.ts";
 import { AF_INET, AF_INET6, formatPrefix } from "../model/address.ts";
-import { readAddress, ROUTE } from "../model/rows.ts";
+import { ROUTE, routeDestination, routeProtocol } from "../model/rows.ts";
 import { Table } from "../model/table.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
@@ -93,8 +93,7 @@ function tableSteps(
     );
     const { words } = table;
     return rowsOf(table).filter(isStaying(table)).map((at): CleanupStep => {
-      const address = readAddress(words, at + ROUTE.destination, family);
-      const prefix = formatPrefix({ address, length: words[at + ROUTE.length]! });
+      const prefix = formatPrefix(routeDestination(words, at));
       const write: WriteRequest = (writer, sequence) =>
         encodeRouteDeletion(writer, sequence, words, at, linkIndexes);
       return {
@@ -132,5 +131,5 @@ function dumpTable(
 /** Where the rows with our protocol begin. */
 function rowsOf({ words, layout, count }: Table): number[] {
   return Array.from({ length: count }, (_, row) => row * layout.words)
-    .filter((at) => (words[at + ROUTE.traits]! & 0xff) === RTPROT_LODEN);
+    .filter((at) => routeProtocol(words, at) === RTPROT_LODEN);
 }

@@ -7,6 +7,7 @@ import {
   type Ipv4,
   type Ipv6,
   type Mac,
+  type Prefix,
 } from "./address.ts";
 import type { RowLayout } from "./table.ts";
 
@@ -98,6 +99,28 @@ export const FDB = {
 
 /** In `state`: the entry has a port, VNI or link of its own, which Loden never sets. */
 export const FDB_FOREIGN_TRAIT = 1 << 16;
+
+/** Where the route in the row at `at` leads. */
+export function routeDestination(words: Uint32Array, at: number): Prefix {
+  const address = readAddress(words, at + ROUTE.destination, words[at + ROUTE.family] as Family);
+  return { address, length: words[at + ROUTE.length]! };
+}
+
+/** Who made the route in the row at `at`, `RTPROT_*`. */
+export function routeProtocol(words: Uint32Array, at: number): number {
+  return words[at + ROUTE.traits]! & 0xff;
+}
+
+/** What the route in the row at `at` does with packets, `RTN_*`. */
+export function routeType(words: Uint32Array, at: number): number {
+  return words[at + ROUTE.traits]! >>> 16 & 0xff;
+}
+
+/** Whether the route in the row at `at` has a gateway, or leaves by a next-hop object. */
+export function hasGateway(words: Uint32Array, at: number): boolean {
+  const first = at + ROUTE.gateway;
+  return (words[first]! | words[first + 1]! | words[first + 2]! | words[first + 3]!) !== 0;
+}
 
 /** Writes an address into four words at `at`. The words must be zero. */
 export function writeAddress(words: Uint32Array, at: number, address: Address): void {

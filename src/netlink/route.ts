@@ -1,5 +1,5 @@
 import { AF_INET, type Family } from "../model/address.ts";
-import { ROUTE, ROUTE_BY_OBJECT, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
+import { hasGateway, ROUTE, ROUTE_BY_OBJECT, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { LinkSlots } from "./link_slots.ts";
 import { AttributeReader } from "./attribute.ts";
@@ -190,15 +190,11 @@ function encodeSelectors(
     writer.attributeU32(RTA_NH_ID, words[at + ROUTE.gateway]!);
     return;
   }
-  if (!isZero(words, at + ROUTE.gateway)) {
+  if (hasGateway(words, at)) {
     writer.attributeAddress(RTA_GATEWAY, words, at + ROUTE.gateway, addressBytes);
   }
   const linkIndex = linkIndexes[words[at + ROUTE.slot]!];
   if (linkIndex !== undefined) writer.attributeU32(RTA_OIF, linkIndex);
-}
-
-function isZero(words: Uint32Array, at: number): boolean {
-  return (words[at]! | words[at + 1]! | words[at + 2]! | words[at + 3]!) === 0;
 }
 
 /**

@@ -1,5 +1,14 @@
 import { AF_INET6, type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
-import { FDB, NEIGHBOUR, readAddress, readMac, ROUTE, ROUTE_ONLINK } from "../model/rows.ts";
+import {
+  FDB,
+  NEIGHBOUR,
+  readAddress,
+  readMac,
+  ROUTE,
+  ROUTE_ONLINK,
+  routeDestination,
+  routeType,
+} from "../model/rows.ts";
 import type { DesiredLink } from "../model/state.ts";
 import { encodeAddress, encodeAddressDeletion } from "../netlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
@@ -194,8 +203,8 @@ export function describeRow(
       return `FDB entry ${mac} dst ${to}${device(FDB.slot)}`;
     }
     case "routes": {
-      const isBlackhole = (words[at + ROUTE.traits]! >>> 16 & 0xff) === RTN_BLACKHOLE;
-      const to = `${address(ROUTE.family, ROUTE.destination)}/${words[at + ROUTE.length]}`;
+      const isBlackhole = routeType(words, at) === RTN_BLACKHOLE;
+      const to = formatPrefix(routeDestination(words, at));
       return `route ${isBlackhole ? "blackhole " : ""}${to}${device(ROUTE.slot)}`;
     }
   }

@@ -1,6 +1,6 @@
 import type { PeerFault } from "../backend/backend.ts";
-import { type Family, formatPrefix, type Prefix } from "../model/address.ts";
-import { readAddress, ROUTE } from "../model/rows.ts";
+import { formatPrefix, type Prefix } from "../model/address.ts";
+import { ROUTE, routeDestination, routeProtocol } from "../model/rows.ts";
 import type { DesiredState } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
 import { RTPROT_KERNEL } from "../netlink/route.ts";
@@ -64,8 +64,7 @@ export class ForeignFaults {
     const route = describeForeign(foreign, foreignRow, this.#linkName);
     const subnet = formatPrefix(subnetOf(wanted, row));
     if (kind === "part") return `route ${route}, which is not ours, takes a part of ${subnet}; delete it`;
-    const protocol = foreign.words[foreignRow * ROUTE.words + ROUTE.traits]! & 0xff;
-    const remedy = protocol === RTPROT_KERNEL
+    const remedy = routeProtocol(foreign.words, foreignRow * ROUTE.words) === RTPROT_KERNEL
       ? "it comes with an address of that link: change that, or the peer's subnet"
       : "delete it, or let ours take its place with -take-foreign-routes";
     return `route ${route}, which is not ours, takes the packets for ${subnet}; ${remedy}`;
@@ -73,7 +72,5 @@ export class ForeignFaults {
 }
 
 function subnetOf({ state: { routes } }: WantedRoutes, row: number): Prefix {
-  const at = row * ROUTE.words;
-  const address = readAddress(routes.words, at + ROUTE.destination, routes.words[at] as Family);
-  return { address, length: routes.words[at + ROUTE.length]! };
+  return routeDestination(routes.words, row * ROUTE.words);
 }

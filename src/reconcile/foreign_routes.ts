@@ -1,6 +1,16 @@
 import type { Address, Family } from "../model/address.ts";
 import { formatAddress, formatPrefix, maskAddress } from "../model/address.ts";
-import { NO_SLOT, readAddress, ROUTE, ROUTE_BY_OBJECT, ROUTE_FOREIGN_TRAIT } from "../model/rows.ts";
+import {
+  hasGateway,
+  NO_SLOT,
+  readAddress,
+  ROUTE,
+  ROUTE_BY_OBJECT,
+  ROUTE_FOREIGN_TRAIT,
+  routeDestination,
+  routeProtocol,
+  routeType,
+} from "../model/rows.ts";
 import { Table } from "../model/table.ts";
 import { RTN_UNICAST, RTPROT_KERNEL } from "../netlink/route.ts";
 
@@ -39,11 +49,9 @@ export function findForeign(desired: Table, foreign: Table, linkIndexes: readonl
   for (let foreignRow = 0; foreignRow < foreign.count; foreignRow++) {
     const at = foreignRow * ROUTE.words;
     const { words } = foreign;
-    const family = words[at] as Family;
-    const destination = readAddress(words, at + ROUTE.destination, family);
-    const foreignLength = words[at + ROUTE.length]!;
+    const { address: destination, length: foreignLength } = routeDestination(words, at);
     for (const [key, { length, rows }] of index) {
-      if (!key.startsWith(`${family} `) || length > foreignLength) continue;
+      if (!key.startsWith(`${words[at]} `) || length > foreignLength) continue;
       const row = rows.get(maskAddress(destination, length));
       if (row === undefined) continue;
       if (length < foreignLength) {
@@ -68,10 +76,10 @@ function isSameWay(
   linkIndexes: readonly number[],
 ): boolean {
   if (foreign[foreignAt + ROUTE.slot] !== linkIndexes[desired[at + ROUTE.slot]!]) return false;
-  const type = (words: Uint32Array, row: number) => words[row + ROUTE.traits]! >>> 16 & 0xff;
   const special = ROUTE_BY_OBJECT | ROUTE_FOREIGN_TRAIT;
   if (
-    type(desired, at) !== type(foreign, foreignAt) || (foreign[foreignAt + ROUTE.traits]! & special) !== 0
+    routeType(desired, at) !== routeType(foreign, foreignAt) ||
+    (foreign[foreignAt + ROUTE.traits]! & special) !== 0
   ) {
     return false;
   }
@@ -84,20 +92,19 @@ function indexOf({ words, count }: Table): Index {
   for (let row = 0; row < count; row++) {
     const at = row * ROUTE.words;
     // A blackhole is there to be behind others.
-    if ((words[at + ROUTE.traits]! >>> 16 & 0xff) !== RTN_UNICAST) continue;
-    const family = words[at] as Family;
-    const length = words[at + ROUTE.length]!;
-    const key = `${family} ${length}`;
+    if (routeType(words, at) !== RTN_UNICAST) continue;
+    const { address, length } = routeDestination(words, at);
+    const key = `${words[at]} ${length}`;
     let entry = index.get(key);
     if (entry === undefined) index.set(key, entry = { length, rows: new Map() });
-    entry.rows.set(readAddress(words, at + ROUTE.destination, family), row);
+    entry.rows.set(address, row);
   }
   return index;
 }
 
 /** Whether a foreign route may be taken over by who wants that; never the kernel's own, which come with an address. */
 export function isTakable({ words }: Table, { foreignRow, kind }: ForeignHit): boolean {
-  return kind !== "part" && protocolOf(words, foreignRow * ROUTE.words) !== RTPROT_KERNEL;
+  return kind !== "part" && routeProtocol(words, foreignRow * ROUTE.words) !== RTPROT_KERNEL;
 }
 
 /** A copy of foreign routes that the kernel finds without their link, which is in no slot. */
@@ -109,10 +116,6 @@ export function withoutLinks(foreign: Table): Table {
     copy.storage[at + ROUTE.slot] = NO_SLOT;
   }
   return copy;
-}
-
-function protocolOf(words: Uint32Array, at: number): number {
-  return words[at + ROUTE.traits]! & 0xff;
 }
 
 /** `/etc/iproute2/rt_protos`, as far as the kernel's headers number them. */
@@ -158,22 +161,16 @@ export function describeForeign(
   linkName: (linkIndex: number) => string | undefined,
 ): string {
   const at = row * ROUTE.words;
-  const family = words[at] as Family;
-  const traits = words[at + ROUTE.traits]!;
-  const to = formatPrefix({
-    address: readAddress(words, at + ROUTE.destination, family),
-    length: words[at + ROUTE.length]!,
-  });
-  const gateway = words.subarray(at + ROUTE.gateway, at + ROUTE.gateway + 4);
-  const via = traits & ROUTE_BY_OBJECT
-    ? ` nhid ${gateway[0]}`
-    : gateway.some((word) => word !== 0)
-    ? ` via ${formatAddress(readAddress(words, at + ROUTE.gateway, family))}`
+  const to = formatPrefix(routeDestination(words, at));
+  const via = words[at + ROUTE.traits]! & ROUTE_BY_OBJECT
+    ? ` nhid ${words[at + ROUTE.gateway]}`
+    : hasGateway(words, at)
+    ? ` via ${formatAddress(readAddress(words, at + ROUTE.gateway, words[at] as Family))}`
     : "";
   const linkIndex = words[at + ROUTE.slot]!;
   const device = linkIndex === 0 ? "" : ` dev ${linkName(linkIndex) ?? linkIndex}`;
-  const protocol = traits & 0xff;
+  const protocol = routeProtocol(words, at);
   const metric = words[at + ROUTE.metric]!;
-  return `${TYPES[traits >>> 16 & 0xff] ?? ""}${to}${via}${device} proto ${PROTOCOLS[protocol] ?? protocol}` +
+  return `${TYPES[routeType(words, at)] ?? ""}${to}${via}${device} proto ${PROTOCOLS[protocol] ?? protocol}` +
     (metric === 0 ? "" : ` metric ${metric}`);
 }

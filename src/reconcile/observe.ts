@@ -1,5 +1,15 @@
 import { AF_INET, type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
-import { FDB, NEIGHBOUR, readAddress, ROUTE, ROUTE_FOREIGN_TRAIT, ROUTE_ONLINK } from "../model/rows.ts";
+import {
+  FDB,
+  hasGateway,
+  NEIGHBOUR,
+  ROUTE,
+  ROUTE_FOREIGN_TRAIT,
+  ROUTE_ONLINK,
+  routeDestination,
+  routeProtocol,
+  routeType,
+} from "../model/rows.ts";
 import type {
   DesiredLink,
   DesiredState,
@@ -79,10 +89,17 @@ export class Observer {
     unread: (family: Family, error: unknown) => void = rethrow,
   ): ObservedTables {
     const slots = new LinkSlots(linkIndexes);
+    const [isAdopting, formerLinks] = [this.#isAdopting(), this.#formerLinks()];
     for (const table of Object.values(this.#tables) as Table[]) table.clear();
     for (const family of new Set(networks.map(({ address }) => familyOf(address)))) {
       try {
-        this.#routes(family, links, networks, slots);
+        this.#routes(
+          family,
+          networks,
+          slots,
+          (words, at, linkIndex) =>
+            isOurs(words, at, links, isAdopting) || formerLinks.includes(linkIndex) && isOfFlannel(words, at),
+        );
         for (const [slot, link] of links.entries()) {
           const linkIndex = linkIndexes[slot]!;
           if (link.kind !== "vxlan" || familyOf(link.local) !== family || linkIndex === 0) continue;
@@ -115,14 +132,12 @@ export class Observer {
   /** Reads the routes of the main table to the cluster networks, each into the table of whose it is. */
   #routes(
     family: Family,
-    links: readonly DesiredLink[],
     networks: readonly Prefix[],
     slots: LinkSlots,
+    isOwn: (words: Uint32Array, at: number, linkIndex: number) => boolean,
   ): void {
     const { routes, foreignRoutes } = this.#tables;
     const [ours, theirs] = [routes.count, foreignRoutes.count];
-    const isAdopting = this.#isAdopting();
-    const formerLinks = this.#formerLinks();
     let attributes: AttributeReader | undefined;
     this.#client.dump(
       "read routes",
@@ -142,8 +157,7 @@ export class Observer {
         const at = (routes.count - 1) * ROUTE.words;
         const { storage } = routes;
         const isTo = isInNetworks(storage, at, networks);
-        const isFormer = formerLinks.includes(linkIndex) && isOfFlannel(storage, at);
-        if (isTo && (isFormer || isOurs(storage, at, links, isAdopting))) return;
+        if (isTo && isOwn(storage, at, linkIndex)) return;
         if (isTo) {
           const row = foreignRoutes.push();
           foreignRoutes.storage.set(storage.subarray(at, at + ROUTE.words), row);
@@ -178,13 +192,12 @@ function rethrow(_: Family, error: unknown): never {
 
 /** Whether a route leads to a part of a cluster network. */
 function isInNetworks(words: Uint32Array, at: number, networks: readonly Prefix[]): boolean {
-  const destination = readAddress(words, at + ROUTE.destination, words[at] as Family);
-  const length = words[at + ROUTE.length]!;
-  return networks.some((network) => network.length <= length && prefixContains(network, destination));
+  const { address, length } = routeDestination(words, at);
+  return networks.some((network) => network.length <= length && prefixContains(network, address));
 }
 
 function isOfFlannel(words: Uint32Array, at: number): boolean {
-  return (words[at + ROUTE.traits]! & 0xff) === RTPROT_BOOT;
+  return routeProtocol(words, at) === RTPROT_BOOT;
 }
 
 /**
@@ -197,16 +210,13 @@ function isOurs(
   links: readonly DesiredLink[],
   isAdopting: boolean,
 ): boolean {
-  const traits = words[at + ROUTE.traits]!;
-  const protocol = traits & 0xff;
-  if (protocol === RTPROT_LODEN) return true;
+  if (routeProtocol(words, at) === RTPROT_LODEN) return true;
   if (!isOfFlannel(words, at)) return false;
   const link: DesiredLink | undefined = links[words[at + ROUTE.slot]!];
   if (link?.kind !== "underlay") return link?.kind === "vxlan";
-  const isPlain = (traits & (ROUTE_FOREIGN_TRAIT | ROUTE_ONLINK)) === 0 &&
-    (traits >>> 16 & 0xff) === RTN_UNICAST;
+  const special = words[at + ROUTE.traits]! & (ROUTE_FOREIGN_TRAIT | ROUTE_ONLINK);
+  const isPlain = special === 0 && routeType(words, at) === RTN_UNICAST;
   const metric = words[at] === AF_INET ? 0 : IP6_RT_PRIO_USER;
   const isAsMade = words[at + ROUTE.metric] === metric && words[at + ROUTE.mtuBytes] === 0;
-  const hasGateway = words.subarray(at + ROUTE.gateway, at + ROUTE.gateway + 4).some((word) => word !== 0);
-  return isAdopting && isPlain && isAsMade && hasGateway;
+  return isAdopting && isPlain && isAsMade && hasGateway(words, at);
 }

@@ -180,32 +180,33 @@ export function planTables(
   options: { readonly foreign?: readonly ForeignHit[]; readonly takesForeign?: boolean } = {},
 ): TableStep[] {
   const { foreign = [], takesForeign = false } = options;
-  const taken = foreign.filter((hit) => takesForeign && isTakable(observed.foreignRoutes, hit));
-  const blocked = new Set(
-    foreign.filter((hit) => hit.kind === "same" && !taken.includes(hit)).map(({ row }) => row),
-  );
-  const occupied = new Set(taken.filter(({ kind }) => kind === "same").map(({ row }) => row));
-  const replacing = new Set<number>();
+  const isTaken = (hit: ForeignHit) => takesForeign && isTakable(observed.foreignRoutes, hit);
+  const taken = foreign.filter(isTaken);
+  const rowsAt = (hits: readonly ForeignHit[]) =>
+    new Set(hits.filter(({ kind }) => kind === "same").map(({ row }) => row));
+  const [blocked, occupied] = [rowsAt(foreign.filter((hit) => !isTaken(hit))), rowsAt(taken)];
+  // Where others have the place of ours, a route that is missing replaces one of theirs.
+  let replacing: ReadonlySet<number> = new Set();
   const additions: TableStep[] = [];
   const deletions: TableStep[] = [];
   for (const table of TABLE_ORDER) {
     const diff = diffTables(desired[table], observed[table]);
+    let [added, replaced] = [diff.additions, diff.replacements];
+    if (table === "routes" && foreign.length > 0) {
+      const isFree = (row: number) => !blocked.has(row);
+      const instead = added.filter((row) => occupied.has(row));
+      replacing = new Set(instead);
+      added = added.filter((row) => isFree(row) && !occupied.has(row));
+      replaced = Uint32Array.from([...replaced.filter(isFree), ...instead]);
+    }
     const step = (operation: TableStep["operation"], rows: Table, indices: Uint32Array) => ({
       table,
       operation,
       rows,
       indices,
     });
-    const isFree = (row: number) => table !== "routes" || !blocked.has(row);
-    if (table === "routes") { for (const row of diff.additions) if (occupied.has(row)) replacing.add(row); }
-    const isReplacing = (row: number) => table === "routes" && replacing.has(row);
-    const added = diff.additions.filter((row) => isFree(row) && !isReplacing(row));
     if (added.length > 0) additions.push(step("add", desired[table], added));
-    const changed = [
-      ...diff.replacements.filter(isFree),
-      ...diff.additions.filter(isReplacing),
-    ];
-    if (changed.length > 0) additions.push(step("replace", desired[table], Uint32Array.from(changed)));
+    if (replaced.length > 0) additions.push(step("replace", desired[table], replaced));
     if (diff.deletions.length > 0) deletions.unshift(step("delete", observed[table], diff.deletions));
   }
   // A route with the metric of ours can stand before it only where somebody has put it there on purpose.

@@ -2,8 +2,9 @@ import type { Wanted } from "./wanted.ts";
 import { pause } from "../lease/pause.ts";
 import type { Log } from "../log/log.ts";
 import { AF_INET, type Family, familyOf } from "../model/address.ts";
-import { FDB, NEIGHBOUR, readAddress, ROUTE } from "../model/rows.ts";
+import { FDB, NEIGHBOUR, ROUTE, routeDestination } from "../model/rows.ts";
 import type { DesiredState, ObservedLink } from "../model/state.ts";
+import type { Table } from "../model/table.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { applyLinkStep, applyTableStep } from "./apply.ts";
 import type { Observer } from "./observe.ts";
@@ -16,7 +17,7 @@ import {
   type TableStep,
 } from "./plan.ts";
 import { Failures, type PassReport } from "./report.ts";
-import { findForeign, isTakable } from "./foreign_routes.ts";
+import { findForeign, type ForeignHit, isTakable } from "./foreign_routes.ts";
 import type { ForeignFaults } from "./foreign_faults.ts";
 import type { Trigger } from "./trigger.ts";
 
@@ -72,18 +73,30 @@ export function observeDrift(
   const linkIndexes = usableIndexes(links);
   return {
     links: planLinks(state, links, deps.observer.addresses(vteps(state, links))),
-    tables: driftOfTables(deps, state, linkIndexes),
+    tables: lookAtTables(deps, state, linkIndexes).steps,
   };
 }
 
-function driftOfTables(
+/** What must change in the tables, and the foreign routes that stay in the way. */
+function lookAtTables(
   { observer, takesForeign = false }: Pick<ReconcilerDeps, "observer" | "takesForeign">,
   state: DesiredState,
   linkIndexes: readonly number[],
-): readonly TableStep[] {
-  const observed = observer.tables(state, linkIndexes);
-  const foreign = findForeign(state.routes, observed.foreignRoutes, linkIndexes);
-  return planTables(state, observed, { foreign, takesForeign });
+  unread?: Parameters<Observer["tables"]>[2],
+): {
+  readonly steps: readonly TableStep[];
+  readonly foreignRoutes: Table;
+  readonly staying: readonly ForeignHit[];
+} {
+  const observed = observer.tables(state, linkIndexes, unread);
+  const { foreignRoutes } = observed;
+  const foreign = findForeign(state.routes, foreignRoutes, linkIndexes);
+  const steps = planTables(state, observed, { foreign, takesForeign });
+  return {
+    steps,
+    foreignRoutes,
+    staying: foreign.filter((hit) => !takesForeign || !isTakable(foreignRoutes, hit)),
+  };
 }
 
 /**
@@ -188,14 +201,12 @@ function reconcileTables(
     for (const { name } of lost) failures.add(`Cannot route over link ${name}: it went away during the pass`);
   }
   const unread = new Set<Family>();
-  const observed = deps.observer.tables(state, linkIndexes, (family, error) => {
+  const { steps, foreignRoutes, staying } = lookAtTables(deps, state, linkIndexes, (family, error) => {
     unread.add(family);
     failures.add(error instanceof Error ? error.message : String(error));
   });
   let planned = 0;
-  const { takesForeign = false } = deps;
-  const foreign = findForeign(state.routes, observed.foreignRoutes, linkIndexes);
-  for (const whole of planTables(state, observed, { foreign, takesForeign })) {
+  for (const whole of steps) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     const due = isRemembered && whole.operation !== "add" ? onlyCovering(whole, desire) : whole;
     if (due.indices.length === 0) continue;
@@ -205,8 +216,7 @@ function reconcileTables(
     const { table, operation, indices } = step;
     deps.log.write("info", "table changed", { table, operation, rows: indices.length });
   }
-  const staying = foreign.filter((hit) => !takesForeign || !isTakable(observed.foreignRoutes, hit));
-  return { planned, ...deps.foreignFaults.join(desire, observed.foreignRoutes, staying) };
+  return { planned, ...deps.foreignFaults.join(desire, foreignRoutes, staying) };
 }
 
 /**
@@ -215,11 +225,7 @@ function reconcileTables(
  */
 function onlyCovering(step: TableStep, { isCovering }: Wanted): TableStep {
   const { words, layout } = step.rows;
-  const isDue = (at: number) =>
-    isCovering?.({
-      address: readAddress(words, at + ROUTE.destination, words[at + ROUTE.family] as Family),
-      length: words[at + ROUTE.length]!,
-    }) ?? false;
+  const isDue = (at: number) => isCovering?.(routeDestination(words, at)) ?? false;
   const isDeletion = step.table === "routes" && step.operation === "delete";
   return { ...step, indices: step.indices.filter((row) => isDeletion && isDue(row * layout.words)) };
 }
