@@ -151,6 +151,12 @@ export function ip(host: LabHost, ...args: readonly string[]): Promise<string> {
   return host.netns.mustExec("ip", ...args);
 }
 
+/** The VTEPs of a host by name, sorted. */
+export async function vtepsOf(host: LabHost): Promise<string[]> {
+  const text = await ip(host, "-o", "link", "show", "type", "vxlan");
+  return [...text.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name]) => name!).sort();
+}
+
 /** Pings on some ways in every family, while `during` happens; none may lose a packet. */
 export async function underTraffic(
   ways: readonly (readonly [from: LabHost, to: LabHost])[],

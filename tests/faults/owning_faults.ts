@@ -5,7 +5,7 @@ import { AF_INET, AF_INET6, formatPrefix } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import type { RegistryOverlay } from "../double/overlay_registries.ts";
 import { statusOf, untilReachable, untilReady } from "../double/overlay_rig.ts";
-import { addLink, ip, untilContent, within } from "../double/overlay_standing.ts";
+import { addLink, ip, untilContent, vtepsOf, within } from "../double/overlay_standing.ts";
 import type { StandingFault, StandingSite } from "./standing_faults.ts";
 
 const DEADLINE_MS = 60_000;
@@ -235,8 +235,7 @@ async function restartWith(
     await untilContent(overlay, host, DEADLINE_MS);
     let found: readonly string[] = [];
     await within(`see the VTEPs ${vteps} at ${host.name}`, DEADLINE_MS, async () => {
-      const text = await ip(host, "-o", "link", "show", "type", "vxlan");
-      found = [...text.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name]) => name!);
+      found = await vtepsOf(host);
       return found.join() === vteps.join();
     }, () => found.join());
   }

@@ -10,29 +10,13 @@ import {
   untilSettled,
   withOverlay,
 } from "../double/overlay_rig.ts";
-import { ip } from "../double/overlay_standing.ts";
+import { ip, underTraffic, vtepsOf } from "../double/overlay_standing.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 
 const DUAL = { EnableIPv6: true, IPv6Network: "fd00:10:244::/56" };
 const NETWORK = { Network: "10.244.0.0/16" };
 const VXLAN = { Type: "vxlan" };
 const HOST_GW = { Type: "host-gw" };
-
-/** Pings in both families on the way from `h1` to `h2`, while `during` happens; none is lost. */
-async function withoutLoss(h1: LabHost, h2: LabHost, during: () => Promise<void>): Promise<void> {
-  await using stack = new AsyncDisposableStack();
-  const pings: RunningPing[] = [];
-  for (const family of h1.families.keys()) pings.push(stack.use(await RunningPing.start(h1, h2, family)));
-  await during();
-  for (const ping of pings) await ping.untilMore(20);
-  await assertNoneLost(pings);
-}
-
-/** The VTEPs of a host. */
-async function vtepsOf(host: LabHost): Promise<string[]> {
-  const text = await ip(host, "-o", "link", "show", "type", "vxlan");
-  return [...text.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name]) => name!).sort();
-}
 
 async function untilVteps(host: LabHost, wanted: readonly string[]): Promise<void> {
   let found: readonly string[] = [];
@@ -54,7 +38,7 @@ Deno.test("routes by next-hop objects of an earlier version become plain ones, a
     await withOverlay({ hosts: 3, networkConfig: { ...NETWORK, Backend: backend } }, async (lab, libc) => {
       await untilSettled(lab, libc);
       const [h1, h2, h3] = hostsOf(lab);
-      await withoutLoss(h1, h2, async () => {
+      await underTraffic([[h1, h2]], async () => {
         await h1.stopAgent();
         // As the earlier version left it: an object whose id is the subnet's address, and a route without a metric.
         for (const peer of [h2, h3]) {
