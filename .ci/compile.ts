@@ -17,7 +17,7 @@ import { LOCKED, run, runScript } from "./run.ts";
  * - The network, environment and files are the agent's work. `/proc`, `/sys` and `/dev` are closed all the same: Deno
  *   opens them only to a program that may do everything. The agent goes through libc there.
  * - Programs are started by the CNI plugin (delegates, from the folders that the runtime names) and by the lab
- *   (ip(8)). The agent gives this right up before it reads anything (`cli/main.ts`).
+ *   (ip(8)). The agent gives this right up at its start (`src/agent/agent.ts`), unless the host has legacy iptables.
  * - Facts about the system (`--allow-sys`) are not asked of Deno.
  * - Without `--no-prompt` a refusal would stop an agent that runs at a terminal, with a question.
  */
@@ -76,6 +76,33 @@ async function fetchExecutable(source: DenortSource): Promise<Uint8Array<ArrayBu
   }
 }
 
+/**
+ * The chunks of a bundle by name, and in them what a CommonJS module exports where it is imported at run time, as AWS's
+ * chain of credentials does it: the bundler makes a chunk of the module that has a default export alone, and leaves the
+ * import as it was.
+ */
+export function withLateImports(chunks: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const names = [...chunks.keys()].filter((name) =>
+    /^export default require_\w+\(\);$/m.test(chunks.get(name)!)
+  );
+  const mend = (text: string) =>
+    text.replaceAll(
+      /\bimport\("\.\/([^"]+)"\)(?!\.then\()/g,
+      (whole, name) => names.includes(name) ? `${whole}.then((chunk) => chunk.default)` : whole,
+    );
+  return new Map([...chunks].map(([name, text]) => [name, mend(text)]));
+}
+
+async function mendBundle(folder: string): Promise<void> {
+  const names = (await Array.fromAsync(Deno.readDir(folder), ({ name }) => name))
+    .filter((name) => name.endsWith(".js"));
+  const texts = await Promise.all(names.map((name) => Deno.readTextFile(`${folder}/${name}`)));
+  const chunks = new Map(names.map((name, at) => [name, texts[at]!]));
+  for (const [name, text] of withLateImports(chunks)) {
+    if (text !== chunks.get(name)) await Deno.writeTextFile(`${folder}/${name}`, text);
+  }
+}
+
 async function compile(): Promise<void> {
   const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") ?? "/root"}/.cache`;
   const named = Deno.env.get("DENORT_BIN");
@@ -95,6 +122,7 @@ async function compile(): Promise<void> {
   if (await isThere(`${ROOT}${BUNDLE}/mod.js`)) await Deno.remove(`${ROOT}${BUNDLE}`, { recursive: true });
   const bundled = [...LOCKED, "--code-splitting", "--external", WASM, "--outdir", BUNDLE, "mod.ts"];
   await run(Deno.execPath(), ["bundle", "--quiet", ...bundled], { cwd: ROOT });
+  await mendBundle(`${ROOT}${BUNDLE}`);
   // No code cache: the runtime would keep it in a file of a predictable name in the folder for temporary files.
   const compiled = [
     "--no-check",

@@ -6,19 +6,28 @@ const TESTS = new URL("./", import.meta.url);
 /** Rooms from the ground up. A file may import its own room and lower floors. */
 const FLOORS: readonly (readonly string[])[] = [
   ["model", "log"],
-  ["core", "netlink", "cloud", "config"],
-  ["lease", "underlay", "backend", "masquerade", "host"],
-  ["reconcile"],
-  ["status", "doctor", "cni"],
-  ["cli", "lab"],
+  ["loop", "file", "linux", "core", "config"],
+  ["netlink"],
+  ["rtnetlink", "nftables"],
+  ["overlay", "registry", "firewall", "host", "cloud", "pods"],
+  ["reconcile", "plugin", "leftovers"],
+  ["status"],
+  ["agent"],
+  ["command", "lab"],
 ];
 const IMPORT = /(?:from|import|import\()\s*"(\.[^"]+)"/g;
+/** An import or an export of a whole module: not one that is made when it is needed. */
+const STATIC_IMPORT = /^(?:import|export)\s[^;]*?from\s+"([^"]+)";$/gm;
 const MAX_LINES = 320;
 
 /** Source files without a test file of their own name, by the test that covers them. */
 const COVERED: Readonly<Record<string, readonly string[]>> = {
-  "backend/host_gw_test.ts": ["backend/direct_route.ts", "backend/push_route.ts"],
-  "backend/make_backend_test.ts": ["backend/alloc.ts", "backend/backend.ts", "backend/blackhole.ts"],
+  "overlay/backend/host_gw_test.ts": ["overlay/backend/direct_route.ts", "overlay/backend/push_route.ts"],
+  "overlay/backend/make_backend_test.ts": [
+    "overlay/backend/alloc.ts",
+    "overlay/backend/backend.ts",
+    "overlay/backend/blackhole.ts",
+  ],
   "config/network_test.ts": [
     "config/backend_schema.ts",
     "config/backend_types.ts",
@@ -31,114 +40,141 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "config/registry_flags_test.ts": ["config/annotation_prefix.ts"],
   "config/options_test.ts": ["config/flags.ts", "config/host_flags.ts", "config/later_flags.ts"],
   "config/parse_flags_test.ts": ["config/flag.ts", "config/usage_error.ts"],
-  "lease/back_off_test.ts": ["lease/contact.ts", "lease/pause.ts"],
-  "lease/json_sieve_test.ts": ["lease/byte_buffer.ts"],
-  "netns/observe_test.ts": ["netlink/link_master.ts"],
-  "kube/registry_test.ts": [
-    "lease/kube.ts",
-    "lease/kube_announcer.ts",
-    "lease/kube_client.ts",
-    "lease/kube_feed.ts",
-    "lease/kube_reason.ts",
-    "lease/chunks.ts",
-    "lease/linked_abort.ts",
+  "registry/kube/json_sieve_test.ts": ["registry/http/byte_buffer.ts", "registry/kube/json_value_end.ts"],
+  "registry/kube/registry_test.ts": [
+    "registry/kube/kube.ts",
+    "registry/kube/kube_announcer.ts",
+    "registry/kube/kube_client.ts",
+    "registry/kube/kube_feed.ts",
+    "registry/kube/kube_own_node.ts",
+    "registry/kube/kube_reason.ts",
+    "registry/http/chunks.ts",
   ],
-  "lease/etcd_test.ts": ["lease/http_door.ts"],
-  "lease/lease_set_test.ts": ["lease/overlap.ts", "lease/part_check.ts"],
-  "cni/subnet_file_test.ts": ["cni/replace_file.ts", "cni/write_if_other.ts"],
-  "cni/install_file_test.ts": ["cni/file.ts"],
-  "cli/install_cni_test.ts": ["cni/install_places.ts"],
-  "cni/verbs_test.ts": [
-    "cni/cni_error.ts",
-    "cni/plugin.ts",
-    "cni/request.ts",
-    "cni/result.ts",
+  "registry/etcd/etcd_acquire_test.ts": ["registry/etcd/etcd_own.ts"],
+  "registry/etcd/etcd_test.ts": ["registry/http/http_door.ts"],
+  "registry/etcd/etcd_watch_test.ts": ["registry/etcd/etcd_feed.ts"],
+  "registry/lease_set_test.ts": [
+    "registry/overlap.ts",
+    "registry/part_check.ts",
+    "registry/remote_leases.ts",
   ],
-  "cli/agent_word_keeper_test.ts": ["cni/agent_word.ts"],
-  "cli/pod_files_test.ts": ["cli/conflist_keeper.ts"],
-  "cli/underlay_follower_test.ts": ["underlay/lost.ts"],
-  "lease/local_file_test.ts": ["lease/local_row.ts", "lease/registry_error.ts"],
-  "lease/local_test.ts": ["lease/local_changes.ts", "lease/local_reader.ts"],
-  "netlink/folder_watch_test.ts": ["netlink/poll.ts"],
-  "lease/etcd_client_test.ts": ["lease/etcd_refusal.ts"],
-  "lease/etcd_silence_test.ts": ["lease/prove_claims.ts"],
+  "pods/subnet_file_test.ts": ["file/replace_file.ts", "file/write_if_other.ts"],
+  "pods/install_file_test.ts": ["file/read_file.ts"],
+  "command/install_cni_test.ts": ["pods/install_places.ts"],
+  "plugin/verbs_test.ts": [
+    "pods/cni_error.ts",
+    "plugin/plugin.ts",
+    "plugin/request.ts",
+    "pods/result.ts",
+  ],
+  "agent/agent_state_file_test.ts": ["pods/agent_state.ts"],
+  "agent/pod_files_test.ts": ["agent/conflist_keeper.ts"],
+  "agent/underlay_follower_test.ts": ["agent/address_trial.ts", "overlay/underlay/lost.ts"],
+  "registry/local/local_file_test.ts": ["registry/local/local_row.ts", "registry/registry_error.ts"],
+  "registry/local/local_test.ts": [
+    "registry/local/local_changes.ts",
+    "registry/local/local_reader.ts",
+    "registry/local/shared_file.ts",
+  ],
+  "linux/folder_watch_test.ts": ["linux/poll.ts"],
+  "registry/etcd/etcd_client_test.ts": ["registry/etcd/etcd_refusal.ts"],
+  "registry/etcd/etcd_silence_test.ts": ["registry/prove_claims.ts"],
   "netlink/fuzz_test.ts": [
+    "linux/byte_order.ts",
     "model/rows.ts",
     "model/table.ts",
     "netlink/attribute.ts",
-    "netlink/link_slots.ts",
+    "rtnetlink/link_slots.ts",
     "netlink/message.ts",
   ],
-  "netlink/nft_test.ts": ["netlink/nft_dump.ts", "netlink/nft_expression.ts", "netlink/nft_value.ts"],
+  "nftables/objects_test.ts": ["nftables/dump.ts", "nftables/expression.ts", "nftables/value.ts"],
   "netns/cleanup_node_test.ts": [
-    "cli/cleanup_kernel.ts",
-    "cli/cleanup_node.ts",
-    "cli/cleanup_rules.ts",
-    "cli/cleanup_step.ts",
-    "cni/agent_lock.ts",
+    "command/cleanup/cleanup_kernel.ts",
+    "command/cleanup/cleanup_node.ts",
+    "command/cleanup/cleanup_rules.ts",
+    "command/cleanup/cleanup_step.ts",
   ],
   "netns/cleanup_test.ts": [
-    "cli/host_facts.ts",
-    "cli/cleanup.ts",
-    "cli/cleanup_stale.ts",
-    "cni/host_links.ts",
+    "agent/host_facts.ts",
+    "command/cleanup/cleanup.ts",
+    "command/cleanup/cleanup_stale.ts",
   ],
-  "netns/former_test.ts": ["cli/former_keeper.ts"],
-  "netlink/link_test.ts": ["netlink/veth.ts"],
-  "netns/mac_announcement_test.ts": ["netlink/packet_socket.ts"],
-  "netns/overlay_repair_test.ts": ["cli/best_effort.ts"],
-  "netns/unix_claim_test.ts": ["netlink/unix_claim.ts"],
+  "netns/eni_path_test.ts": ["agent/eni_path_keeper.ts", "agent/eni_path_watch.ts", "host/eni_link.ts"],
+  "netns/fights_pass_test.ts": ["reconcile/due_rows.ts", "reconcile/state_fights.ts"],
+  "rtnetlink/link_test.ts": ["rtnetlink/link_header.ts", "rtnetlink/veth.ts", "rtnetlink/vxlan.ts"],
+  "rtnetlink/route_test.ts": ["rtnetlink/route_header.ts"],
+  "netns/mac_announcement_test.ts": ["linux/packet_socket.ts"],
+  "netns/overlay_repair_test.ts": ["agent/best_effort.ts"],
+  "netns/unix_claim_test.ts": ["linux/unix_claim.ts"],
   "netns/overlay_restart_test.ts": [
-    "cli/agent.ts",
-    "cli/agent_status.ts",
-    "cli/lease_request.ts",
-    "cli/open_underlay.ts",
-    "cli/open_pods.ts",
-    "cli/pass_end.ts",
-    "cli/take_part.ts",
+    "agent/agent.ts",
+    "agent/agent_status.ts",
+    "agent/lease_request.ts",
+    "agent/open_underlay.ts",
+    "agent/open_pods.ts",
+    "agent/lease_parts.ts",
+    "agent/member.ts",
+    "agent/stages.ts",
+    "agent/underlay_parts.ts",
+    "agent/workers.ts",
   ],
-  "netns/host_agent_test.ts": ["cli/host_keeper.ts", "masquerade/rule_watch.ts"],
-  "cli/rules_keeper_test.ts": ["cli/open_rules.ts"],
-  "netns/cni_agent_test.ts": ["cli/stale_conflist.ts"],
-  "netns/cni_old_subnet_test.ts": ["cli/bridge_keeper.ts", "cli/pod_keeper.ts"],
-  "netns/cni_plugin_test.ts": ["cni/delegate.ts", "netlink/file_identity.ts"],
+  "netns/host_agent_test.ts": ["agent/host_keeper.ts"],
+  "agent/rules_keeper_test.ts": ["agent/open_rules.ts"],
+  "netns/cni_agent_test.ts": ["agent/stale_conflist.ts"],
+  "netns/cni_old_subnet_test.ts": [
+    "agent/bridge_changes.ts",
+    "agent/bridge_keeper.ts",
+    "agent/pod_keeper.ts",
+  ],
+  "netns/cni_plugin_test.ts": ["plugin/delegate.ts", "linux/file_identity.ts"],
   "netns/host_prerequisites_test.ts": ["host/kernel_features.ts", "host/prerequisites.ts"],
-  "netns/host_probe_test.ts": ["netlink/udp_socket.ts"],
-  "netns/host_tx_checksum_test.ts": ["netlink/ethtool.ts"],
-  "netns/kernel_watch_test.ts": ["cli/preflight.ts", "reconcile/kernel_watch.ts", "underlay/host_network.ts"],
+  "netns/host_probe_test.ts": ["linux/udp_socket.ts"],
+  "netns/host_tx_checksum_test.ts": ["linux/ethtool.ts"],
+  "netns/kernel_watch_test.ts": [
+    "agent/preflight.ts",
+    "reconcile/kernel_watch.ts",
+    "overlay/underlay/host_network.ts",
+  ],
   "netns/lab_demo_test.ts": ["lab/demo.ts"],
+  "netns/vtep_taken_test.ts": ["reconcile/vni_holder.ts"],
   "netns/lab_test.ts": [
     "lab/agent_process.ts",
     "lab/command.ts",
     "lab/host.ts",
     "lab/lab.ts",
     "lab/netns.ts",
+    "lab/pod.ts",
     "lab/sweep.ts",
     "lab/wiring.ts",
   ],
-  "netns/masquerade_forward_test.ts": ["masquerade/plan.ts", "masquerade/rule_set.ts"],
-  "netns/masquerade_legacy_test.ts": ["masquerade/legacy_iptables.ts", "netlink/legacy_tables.ts"],
-  "netns/masquerade_networks_test.ts": ["masquerade/flannel_rules.ts"],
-  "netns/masquerade_rivals_test.ts": ["cli/rule_fights.ts"],
-  "netns/masquerade_rules_test.ts": ["masquerade/rules.ts", "masquerade/traffic_rules.ts"],
-  "netns/netlink_client_test.ts": ["netlink/client.ts", "netlink/errno.ts"],
-  "netns/netlink_lookup_test.ts": ["netlink/route_lookup.ts"],
-  "netns/netlink_socket_test.ts": ["netlink/ffi.ts", "netlink/socket.ts"],
-  "netns/underlay_segment_test.ts": ["cli/open_segment.ts"],
-  "underlay/reach_test.ts": ["model/reach.ts"],
+  "cloud/aws/ec2_client_test.ts": ["cloud/aws/read_capped.ts"],
+  "agent/open_cloud_test.ts": ["cloud/aws/open_aws_cloud.ts"],
+  "cloud/aws/managed_interface_test.ts": ["cloud/aws/interface_calls.ts"],
+  "model/reasons_test.ts": ["model/cloud_reasons.ts"],
+  "command/doctor_test.ts": ["cloud/aws/examine.ts", "cloud/aws/open_doctor.ts"],
+  "netns/masquerade_forward_test.ts": ["firewall/plan.ts", "firewall/rule_set.ts"],
+  "netns/masquerade_legacy_test.ts": ["firewall/legacy_iptables.ts", "linux/legacy_tables.ts"],
+  "netns/masquerade_networks_test.ts": ["firewall/flannel_rules.ts"],
+  "netns/masquerade_rivals_test.ts": ["agent/rule_fights.ts"],
+  "netns/masquerade_rules_test.ts": ["firewall/rules.ts", "firewall/traffic_rules.ts"],
+  "netns/netlink_client_test.ts": ["netlink/client.ts", "linux/errno.ts"],
+  "netns/netlink_lookup_test.ts": ["rtnetlink/route_lookup.ts"],
+  "netns/netlink_socket_test.ts": ["linux/libc.ts", "netlink/socket.ts"],
+  "netns/underlay_segment_test.ts": ["agent/open_ways.ts"],
+  "overlay/underlay/reach_test.ts": ["model/reach.ts"],
   "netns/reconcile_test.ts": [
     "reconcile/apply.ts",
     "reconcile/observe.ts",
     "reconcile/plan.ts",
     "reconcile/reconciler.ts",
+    "rtnetlink/row_codecs.ts",
     "reconcile/report.ts",
-    "reconcile/trigger.ts",
   ],
-  "underlay/underlay_test.ts": [
-    "underlay/ours.ts",
-    "underlay/reason.ts",
-    "underlay/settle.ts",
-    "underlay/ways.ts",
+  "overlay/underlay/underlay_test.ts": [
+    "overlay/underlay/ours.ts",
+    "overlay/underlay/reason.ts",
+    "overlay/underlay/settle.ts",
+    "overlay/underlay/ways.ts",
   ],
 };
 
@@ -155,6 +191,28 @@ interface Place {
 function placeOf(file: URL): Place {
   const room = file.href.slice(SRC.href.length).split("/")[0]!;
   return { room, floor: FLOORS.findIndex((rooms) => rooms.includes(room)) };
+}
+
+/** The source and test files. */
+async function everyFile(): Promise<URL[]> {
+  return [...await sourceFiles(), ...await sourceFiles(TESTS)];
+}
+
+/** The circles in a graph, each as the paths of its files in the order of the imports. */
+function circlesOf(imports: ReadonlyMap<string, readonly string[]>): string[] {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const look = (file: string, way: readonly string[]): void => {
+    const at = way.indexOf(file);
+    if (at >= 0) {
+      circles.push([...way.slice(at), file].map((href) => href.slice(SRC.href.length)).join(" > "));
+    }
+    if (at >= 0 || done.has(file)) return;
+    for (const target of imports.get(file) ?? []) look(target, [...way, file]);
+    done.add(file);
+  };
+  for (const file of imports.keys()) look(file, []);
+  return circles;
 }
 
 async function sourceFiles(folder = SRC): Promise<URL[]> {
@@ -177,7 +235,7 @@ Deno.test("no file imports a room on its own floor or above", async () => {
       imports++;
       const there = placeOf(target);
       // The command line starts the lab, lazily; nothing else looks sideways.
-      const isLab = here.room === "cli" && there.room === "lab";
+      const isLab = here.room === "command" && there.room === "lab";
       if (there.room !== here.room && there.floor >= here.floor && !isLab) {
         wrong.push(`${file.href.slice(SRC.href.length)} imports ${specifier}`);
       }
@@ -187,9 +245,77 @@ Deno.test("no file imports a room on its own floor or above", async () => {
   assertEquals(wrong, []);
 });
 
+Deno.test("the registries know what they share, and not each other", async () => {
+  const kindOf = (url: URL) => /^registry\/(etcd|kube|local)\//.exec(url.href.slice(SRC.href.length))?.[1];
+  const wrong: string[] = [];
+  for (const file of await sourceFiles()) {
+    const here = kindOf(file);
+    if (here === undefined) continue;
+    for (const [, specifier] of (await Deno.readTextFile(file)).matchAll(IMPORT)) {
+      const there = kindOf(new URL(specifier!, file));
+      if (there !== undefined && there !== here) {
+        wrong.push(`${file.href.slice(SRC.href.length)} imports ${specifier}`);
+      }
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+/** A command is tested in its room, and on the real kernel in files that begin with its name; other tests run the program. */
+Deno.test("a command's files are imported by its own tests alone", async () => {
+  const wrong: string[] = [];
+  for (const file of await sourceFiles(TESTS)) {
+    const path = file.href.slice(TESTS.href.length);
+    if (path.startsWith("command/")) continue;
+    for (const [, specifier] of (await Deno.readTextFile(file)).matchAll(IMPORT)) {
+      const target = new URL(specifier!, file);
+      if (placeOf(target).room !== "command") continue;
+      const command = target.href.slice(`${SRC.href}command/`.length).split(/[/.]/)[0];
+      if (!path.startsWith(`netns/${command}_`)) wrong.push(`${path} imports ${specifier}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("no file imports twice from one module", async () => {
+  const wrong: string[] = [];
+  for (const file of await everyFile()) {
+    const seen = new Set<string>();
+    for (const [, specifier] of (await Deno.readTextFile(file)).matchAll(STATIC_IMPORT)) {
+      if (seen.has(specifier!)) wrong.push(`${file.pathname} imports ${specifier}`);
+      seen.add(specifier!);
+    }
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("no files import each other in a circle", async () => {
+  const imports = new Map<string, readonly string[]>();
+  for (const file of await sourceFiles()) {
+    const targets = (await Deno.readTextFile(file)).matchAll(IMPORT);
+    imports.set(file.href, [...targets].map(([, specifier]) => new URL(specifier!, file).href));
+  }
+  assertEquals(circlesOf(imports), []);
+});
+
+Deno.test("timers are set in src/loop alone: what else waits is a worker, a pause or a limit", async () => {
+  const wrong: string[] = [];
+  for (const file of await sourceFiles()) {
+    if (placeOf(file).room === "loop") continue;
+    const found = (await Deno.readTextFile(file)).match(/\bset(?:Timeout|Interval)\b/g) ?? [];
+    wrong.push(...found.map((name) => `${file.href.slice(SRC.href.length)} calls ${name}()`));
+  }
+  assertEquals(wrong, []);
+});
+
 Deno.test("every file is in a room that has a floor", async () => {
   const homeless = (await sourceFiles()).filter((file) => placeOf(file).floor < 0);
   assertEquals(homeless.map(({ href }) => href), []);
+});
+
+Deno.test("every room that has a floor exists", async () => {
+  const rooms = new Set((await sourceFiles()).map((file) => placeOf(file).room));
+  assertEquals(FLOORS.flat().filter((room) => !rooms.has(room)), []);
 });
 
 Deno.test(`no source file has more than ${MAX_LINES} lines`, async () => {
@@ -230,7 +356,17 @@ Deno.test("every source file has a test file of its name, or a test that covers 
       without.push(path);
     }
   }
-  assertEquals(without, []);
+  assertEquals(without, [], "give each a test file of its name, or name it in COVERED");
+});
+
+Deno.test("every file and folder of command is run by a row of COMMANDS", async () => {
+  const main = await Deno.readTextFile(new URL("command/main.ts", SRC));
+  const unused: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(new URL("command/", SRC))) {
+    const path = isDirectory ? `./${name}/${name}.ts` : `./${name}`;
+    if (name !== "main.ts" && !main.includes(`import("${path}")`)) unused.push(name);
+  }
+  assertEquals(unused, [], "give each a row");
 });
 
 Deno.test("a test reaches the files it is said to cover", async () => {

@@ -1,6 +1,7 @@
 /**
- * The functions of the Deno standard library that this project uses, typed: the npm edition of the library
- * carries no types of its own.
+ * The assertions of the Deno standard library that this project uses, typed. The library's makers publish it at JSR
+ * alone, which not every machine reaches; its npm edition is another's, and carries no types of its own. Only tests
+ * use it.
  */
 declare module "@std/assert" {
   export function assert(condition: unknown, message?: string): asserts condition;
@@ -34,9 +35,6 @@ declare module "@std/assert" {
     messageIncludes?: string,
     message?: string,
   ): Promise<E>;
+  export class AssertionError extends Error {}
   export function fail(message?: string): never;
-}
-
-declare module "@std/yaml" {
-  export function parse(text: string): unknown;
 }

@@ -1,5 +1,14 @@
-import { type Address, familyOf, type Ipv4, type Ipv6, parseAddress, type Prefix } from "../model/address.ts";
-import { AF_INET, maskAddress, parsePrefix } from "../model/address.ts";
+import {
+  type Address,
+  AF_INET,
+  familyOf,
+  type Ipv4,
+  type Ipv6,
+  maskAddress,
+  parseAddress,
+  parsePrefix,
+  type Prefix,
+} from "../model/address.ts";
 
 /** `::ffff:0:0/96`, the IPv4 addresses as IPv6 text writes them (RFC 4291 section 2.5.5.2). */
 const MAPPED = 0xffffn;

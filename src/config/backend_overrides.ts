@@ -24,6 +24,11 @@ const KEY_FLAGS = {
   "vxlan-gbp": ["GBP", ["vxlan", "auto"]],
   "vxlan-learning": ["Learning", ["vxlan", "auto"]],
   "vxlan-direct-routing": ["DirectRouting", ["vxlan"]],
+  "aws-route-table-ids": ["RouteTableID", ["aws-vpc"]],
+  "aws-eni": ["ENI", ["aws-vpc"]],
+  "aws-source-dest-check": ["SourceDestCheck", ["aws-vpc"]],
+  "aws-route-conflict": ["RouteConflict", ["aws-vpc"]],
+  "aws-blackhole-cleanup": ["BlackholeCleanup", ["aws-vpc"]],
 } as const satisfies Partial<Record<FlagName, readonly [key: string, backends: readonly string[]]>>;
 
 /**
@@ -108,7 +113,7 @@ function keyOverrides(source: FlagSource, { values, given }: FlagReading): Backe
   for (const name of Object.keys(KEY_FLAGS) as (keyof typeof KEY_FLAGS)[]) {
     if (given.get(name) !== source) continue;
     const [key, onlyFor] = KEY_FLAGS[name];
-    const value = values.get(name) as number | boolean;
+    const value = values.get(name) as number | boolean | string;
     overrides.push({ where: whereIs(name, source), source, onlyFor, keys: { [key]: value } });
   }
   return overrides;

@@ -1,5 +1,7 @@
 import { _default, custom, object, optional, pipe, transform, type ZodMiniType } from "zod/mini";
 import { isUnicastMac, type Mac } from "../model/address.ts";
+import { type AwsVpcConfig, awsVpcOf } from "./aws_schema.ts";
+import { BACKEND_TYPES, type BackendType } from "./backend_types.ts";
 import { integer, mustBe, numbers, parsed, truth } from "./schema_parts.ts";
 
 /** How VTEPs are made (`Backend` of type `vxlan`, or `auto`, which is that with direct routes). */
@@ -23,13 +25,13 @@ export interface VxlanConfig {
 
 /** `Backend` of a type that encapsulates nothing. */
 export interface PlainConfig {
-  readonly type: "host-gw" | "alloc";
+  readonly type: Exclude<BackendType, (VxlanConfig | AwsVpcConfig)["type"]>;
   /** Largest packet of a pod; absent where the underlay's MTU says it. */
   readonly mtuBytes: number | undefined;
 }
 
 /** How hosts reach each other. */
-export type BackendConfig = VxlanConfig | PlainConfig;
+export type BackendConfig = VxlanConfig | PlainConfig | AwsVpcConfig;
 
 /** What Linux uses where `Port` is 0; IANA's 4789 came later. */
 const LINUX_VXLAN_PORT = 8472;
@@ -106,31 +108,29 @@ function plainOf(type: PlainConfig["type"], minimumMtuBytes: number) {
  * Source: flannel Documentation/backends.md.
  */
 export function backendSchema(
-  type: BackendConfig["type"],
+  type: BackendType,
   options: { readonly hasIpv6: boolean },
 ): ZodMiniType<BackendConfig> {
   return schemaOf(type, options);
 }
 
-function schemaOf(type: BackendConfig["type"], { hasIpv6 }: { readonly hasIpv6: boolean }) {
+function schemaOf(type: BackendType, { hasIpv6 }: { readonly hasIpv6: boolean }) {
   const minimum = hasIpv6 ? MIN_MTU_BYTES_IPV6 : MIN_MTU_BYTES;
-  if (type === "host-gw" || type === "alloc") return plainOf(type, minimum);
+  if (type === "aws-vpc") return awsVpcOf(mtu(minimum));
+  if (type !== "vxlan" && type !== "auto") return plainOf(type, minimum);
   return vxlanOf(type, minimum + (hasIpv6 ? VXLAN_OVERHEAD_BYTES_IPV6 : 0));
 }
 
 /** The keys of `Backend`, by its type. */
-export const BACKEND_KEYS: Readonly<Record<BackendConfig["type"], readonly string[]>> = {
-  "vxlan": keysOf("vxlan"),
-  "auto": keysOf("auto"),
-  "host-gw": keysOf("host-gw"),
-  "alloc": keysOf("alloc"),
-};
+export const BACKEND_KEYS = Object.fromEntries(
+  BACKEND_TYPES.map((type) => [type, keysOf(type)]),
+) as Readonly<Record<BackendType, readonly string[]>>;
 
 /** Reports whether `type` is that of a backend which is here. */
-export function isBackendType(type: string | undefined): type is BackendConfig["type"] {
+export function isBackendType(type: string | undefined): type is BackendType {
   return type !== undefined && Object.hasOwn(BACKEND_KEYS, type);
 }
 
-function keysOf(type: BackendConfig["type"]): readonly string[] {
+function keysOf(type: BackendType): readonly string[] {
   return Object.keys(schemaOf(type, { hasIpv6: false }).def.in.shape);
 }

@@ -1,23 +1,27 @@
 /** What flannel, at any version, or Loden calls a backend; and whether this version has it. */
-const BACKENDS: Readonly<Record<string, "here" | "later" | "never">> = {
+const BACKENDS = {
   "vxlan": "here",
   "auto": "here",
   "host-gw": "here",
   "alloc": "here",
   "wireguard": "later",
   "ipip": "later",
-  "aws-vpc": "later",
+  "aws-vpc": "here",
   "extension": "later",
   "udp": "never",
   "ipsec": "never",
   "tencent-vpc": "never",
   "ali-vpc": "never",
   "gce": "never",
-};
+} as const satisfies Record<string, "here" | "later" | "never">;
+
+type Known = keyof typeof BACKENDS;
+/** What `net-conf.json` may name as the `Type` of its `Backend`. */
+export type BackendType = { [Type in Known]: (typeof BACKENDS)[Type] extends "here" ? Type : never }[Known];
 
 /** The backend types of this version. */
-export const BACKEND_TYPES: readonly string[] = Object.keys(BACKENDS)
-  .filter((type) => BACKENDS[type] === "here");
+export const BACKEND_TYPES: readonly BackendType[] = (Object.keys(BACKENDS) as Known[])
+  .filter((type): type is BackendType => BACKENDS[type] === "here");
 
 /** Every backend that flannel or Loden ever had: what a subnet file can name. */
 export const KNOWN_BACKEND_TYPES: readonly string[] = Object.keys(BACKENDS);
@@ -25,7 +29,7 @@ export const KNOWN_BACKEND_TYPES: readonly string[] = Object.keys(BACKENDS);
 /** What is wrong with `type`, lower case already, as a sentence; absent where nothing is. */
 export function backendTypeFault(type: string): string | undefined {
   const usable = BACKEND_TYPES.join(", ");
-  switch (Object.hasOwn(BACKENDS, type) ? BACKENDS[type] : undefined) {
+  switch (Object.hasOwn(BACKENDS, type) ? BACKENDS[type as Known] : undefined) {
     case "here":
       return undefined;
     case "later":

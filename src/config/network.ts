@@ -13,8 +13,6 @@ import { deriveSubnets, type FamilyNetwork } from "./subnets.ts";
 export interface NetworkConfig {
   /** One for each family in use, IPv4 first; never empty. */
   readonly families: readonly FamilyNetwork[];
-  /** `EnableNFTables`: rules are made with nftables rather than iptables. */
-  readonly enableNftables: boolean;
   readonly backend: BackendConfig;
   /** Packets from pods to these keep their source: they are never masqueraded. */
   readonly masqueradeExclude: readonly Prefix[];
@@ -30,7 +28,7 @@ export interface NetworkReading {
 }
 
 /** A larger file is not a network configuration. */
-const MAX_TEXT_BYTES = 64 * 1024;
+export const MAX_TEXT_BYTES = 64 * 1024;
 
 /**
  * Reads net-conf.json as flannel does, with keys in any case.
@@ -82,7 +80,6 @@ export function parseNetworkConfig(
   return {
     config: {
       families,
-      enableNftables: network.data.enableNftables,
       backend: chosen.data,
       masqueradeExclude: options.masqueradeExclude ?? network.data.masqueradeExclude ?? [],
     },
@@ -132,7 +129,7 @@ function familiesOf(
   source: string,
   faults: ConfigFault[],
 ): FamilyNetwork[] {
-  const halves: readonly (readonly [Family, FamilyKeys, prefix: string])[] = [
+  const parts: readonly (readonly [Family, FamilyKeys, prefix: string])[] = [
     [AF_INET, file.ipv4, ""],
     [AF_INET6, file.ipv6, "IPv6"],
   ];
@@ -140,7 +137,7 @@ function familiesOf(
     faults.push({ where: source, path: "EnableIPv4", message: "must be true unless EnableIPv6 is" });
   }
   const families: FamilyNetwork[] = [];
-  for (const [family, keys, prefix] of halves) {
+  for (const [family, keys, prefix] of parts) {
     if (!keys.isEnabled) continue;
     if (keys.network === undefined) {
       const because = prefix === "" ? "EnableIPv4 is not false" : "EnableIPv6 is true";

@@ -1,5 +1,13 @@
 import { array, maxLength, object, optional, pipe, transform } from "zod/mini";
-import { AF_INET, AF_INET6, type Family, familyOf, formatPrefix, type Prefix } from "../model/address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  type Family,
+  FAMILY_NAMES,
+  familyOf,
+  formatPrefix,
+  type Prefix,
+} from "../model/address.ts";
 import { parseAnyPrefix, parseExactPrefix, parseIpv4Text, parseIpv6Text } from "./address_text.ts";
 import { integer, mustBe, parsed, truth } from "./schema_parts.ts";
 
@@ -20,7 +28,7 @@ function prefixOf(family: Family, otherKey: string) {
     }
   };
   const example = family === AF_INET ? "10.244.0.0/16" : "fd00:10:244::/48";
-  return parsed(`an ${family === AF_INET ? "IPv4" : "IPv6"} prefix as ${example}`, parse, hint);
+  return parsed(`an ${FAMILY_NAMES[family]} prefix as ${example}`, parse, hint);
 }
 
 /** What a prefix with host bits was meant to be. */
@@ -44,6 +52,7 @@ export const networkSchema = pipe(
   object({
     EnableIPv4: truth(true),
     EnableIPv6: truth(false),
+    // Checked, and no more: rules are made with nftables also where it is false.
     EnableNFTables: truth(false),
     MasqueradeExclude: optional(
       array(parsed("a prefix as 192.0.2.0/24", parseExactPrefix, exactHint), {
@@ -60,7 +69,6 @@ export const networkSchema = pipe(
     IPv6SubnetMax: optional(ipv6),
   }),
   transform((file) => ({
-    enableNftables: file.EnableNFTables,
     masqueradeExclude: file.MasqueradeExclude,
     ipv4: {
       isEnabled: file.EnableIPv4,

@@ -1,8 +1,7 @@
 import { type Address, formatAddress, type Ipv4, type Ipv6, type Prefix } from "../model/address.ts";
 import { parseAnyAddress, parseExactPrefix, parseIpv4Text, parseIpv6Text } from "./address_text.ts";
 import { type BackendOverride, backendOverrides } from "./backend_overrides.ts";
-import { FLAG_GROUPS, type FlagValue } from "./flag.ts";
-import { type Flag, variableOf } from "./flag.ts";
+import { type Flag, FLAG_GROUPS, type FlagValue, variableOf } from "./flag.ts";
 import { type FlagName, FLAGS } from "./flags.ts";
 import { type Environment, type FlagReading, type FlagSource, readFlags } from "./parse_flags.ts";
 import { exactHint, MAX_MASQUERADE_EXCLUDES } from "./network_schema.ts";
@@ -236,6 +235,6 @@ export function helpText(): string {
     ...groups,
     "-iface eth0, -iface=eth0 and --iface=eth0 are the same; a flag without a value needs `=` to be turned off:\n" +
     "-ip-masq=false. Each flag is also a variable, which the command line overrides: -healthz-port is\n" +
-    "FLANNELD_HEALTHZ_PORT.",
+    "FLANNELD_HEALTHZ_PORT. 'loden help' lists what else there is beside the agent.",
   ].join("\n\n") + "\n";
 }

@@ -6,8 +6,11 @@ import {
   familyOf,
   formatAddress,
   formatPrefix,
+  maskAddress,
+  parsePrefix,
+  type Prefix,
+  prefixContains,
 } from "../model/address.ts";
-import { maskAddress, parsePrefix, type Prefix, prefixContains } from "../model/address.ts";
 
 /** One family of the cluster network, and which subnets hosts may hold. */
 export interface FamilyNetwork {
@@ -37,7 +40,7 @@ export interface SubnetFault {
 /** Hosts share a network of at least four subnets, each with at least four addresses. */
 const SPARE_BITS = 2;
 
-/** What can be no pod's address, as the kernel, or whoever speaks the protocol, means something else by it. */
+/** What can be no pod's address, as the kernel or the protocol means something else by it. */
 const RESERVED: readonly (readonly [prefix: Prefix, what: string])[] = ([
   ["0.0.0.0/8", "the addresses of no host"],
   ["127.0.0.0/8", "the loopback addresses"],

@@ -17,9 +17,10 @@ function words(pointer: number, length: number): Uint32Array<ArrayBuffer> {
 }
 
 /**
- * Compares two tables of one layout, sorted or not. Where the observed table has several rows with one key, the
- * one that equals the desired row stays, or else the first is replaced; the others are deletions. Keys of the
- * desired table should be unique: of several rows with one key the first counts, the others do nothing.
+ * Compares two tables of one layout, sorted or not. Where the observed table has several rows with one key, those
+ * that equal the desired row stay, as the kernel has it once and a dump amid changes may tell it twice; or else the
+ * first is replaced. The others are deletions. Keys of the desired table should be unique: of several rows with one key
+ * the first counts, the others do nothing.
  *
  * @throws {RangeError} If the tables do not fit in the memory of the core.
  */

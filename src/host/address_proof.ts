@@ -1,7 +1,8 @@
+import { pause } from "../loop/pause.ts";
 import { type Address, familyOf } from "../model/address.ts";
-import { EAGAIN, NetlinkError } from "../netlink/errno.ts";
-import type { UdpPath } from "../netlink/udp_socket.ts";
-import { ANSWERS, pause, PAYLOAD, PORT, type ProbeSocket } from "./probe.ts";
+import { EAGAIN, NetlinkError } from "../linux/errno.ts";
+import type { UdpPath } from "../linux/udp_socket.ts";
+import { ANSWERS, PAYLOAD, PORT, type ProbeSocket } from "./probe.ts";
 
 /** The kernel of a peer answers each address once a second (`net.ipv4.icmp_ratelimit`, `net.ipv6.icmp.ratelimit`). */
 const ROUND_MS = 1000;
@@ -40,8 +41,6 @@ export interface AddressProofDeps {
   readonly open: (path: UdpPath) => ProbeSocket;
   /** From 0 to less than 1. */
   readonly random: () => number;
-  /** Between rounds; for tests. */
-  readonly roundMs?: number;
 }
 
 /** Who has answered one move so far. */
@@ -67,7 +66,7 @@ export async function proveAddresses(
   const isProved = () => tallies.every(({ isNewAnswered }) => isNewAnswered);
   let hasPeers = true;
   for (let round = 0; round < ROUNDS && hasPeers && !isProved(); round++) {
-    if (round > 0) await pause(deps.roundMs ?? ROUND_MS, signal);
+    if (round > 0) await pause(ROUND_MS, { signal });
     hasPeers = await askAll(deps, tallies, signal);
     signal.throwIfAborted();
   }
@@ -77,7 +76,7 @@ export async function proveAddresses(
     : "silent";
 }
 
-/** One round: asks, and listens for a while. Reports whether there was somebody to ask. */
+/** One round: asks, and listens for a while. Reports whether there was a host to ask. */
 async function askAll(
   deps: AddressProofDeps,
   tallies: readonly Tally[],
@@ -99,7 +98,7 @@ async function askAll(
   }
   for (const ms of LOOKS_AFTER_MS) {
     if (silent.size === 0 || signal.aborted || tallies.every(({ isNewAnswered }) => isNewAnswered)) break;
-    await pause(ms, signal);
+    await pause(ms, { signal });
     for (const [socket, answered] of silent) {
       const errno = socket.receive();
       if (errno === EAGAIN) continue;
@@ -110,7 +109,7 @@ async function askAll(
   return hasPeers;
 }
 
-/** A few peers of one family, at random: whoever does not answer is not asked by all, nor every time. */
+/** A few peers of one family, at random: one that does not answer is not asked by all, nor every time. */
 function sample({ peers, random }: AddressProofDeps, family: number, own: readonly Address[]): Address[] {
   const ranked: { readonly address: Address; readonly rank: number }[] = [];
   for (const { address } of peers()) {

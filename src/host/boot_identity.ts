@@ -1,8 +1,16 @@
 import { dirname, join } from "node:path";
 import { besideSubnetFile } from "../config/beside_subnet_file.ts";
-import { fileReason } from "../log/file_reason.ts";
-import { type Address, formatAddress, formatMac, isUnicastMac, type Mac } from "../model/address.ts";
-import { parseAddress, parseMac } from "../model/address.ts";
+import { fileReason } from "../file/file_reason.ts";
+import { readIfThere } from "../file/read_file.ts";
+import {
+  type Address,
+  formatAddress,
+  formatMac,
+  isUnicastMac,
+  type Mac,
+  parseAddress,
+  parseMac,
+} from "../model/address.ts";
 
 /** Where the kernel says which boot this is: another text each time (random(4)). */
 export const BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id";
@@ -102,7 +110,7 @@ export function bootIdentityPath(subnetFilePath: string): string {
   return besideSubnetFile(subnetFilePath, "boot.json");
 }
 
-/** Where versions up to 0.1 kept it, whatever the subnet file was called. */
+/** Where versions up to 0.1 kept it, beside a subnet file of any name. */
 export function earlierBootIdentityPath(subnetFilePath: string): string {
   return join(dirname(subnetFilePath), "boot.json");
 }
@@ -110,7 +118,7 @@ export function earlierBootIdentityPath(subnetFilePath: string): string {
 /** What was kept last; the reason, one clause, if there is nothing to go by. Never throws. */
 export function readBootIdentity(path: string): BootIdentity | string {
   try {
-    const text = readText(path);
+    const text = readIfThere(path, MAX_BYTES);
     if (text === undefined) return `there is no ${path}`;
     return parseBootIdentity(text) ?? `${path} holds no boot identity`;
   } catch (error) {
@@ -119,7 +127,7 @@ export function readBootIdentity(path: string): BootIdentity | string {
 }
 
 /**
- * Sees to it that the file says `identity`. Reports whether it had to be written.
+ * Writes `identity` into the file, unless it is there. Reports whether it had to be written.
  *
  * @param replaceFile Puts a file in place of another, whole or not at all.
  * @throws What the file system says.
@@ -130,20 +138,9 @@ export function keepBootIdentity(
   replaceFile: (path: string, text: Iterable<string>, mode: number) => void,
 ): boolean {
   const text = formatBootIdentity(identity);
-  if (readText(path) === text) return false;
+  if (readIfThere(path, MAX_BYTES) === text) return false;
   replaceFile(path, [text], FILE_MODE);
   return true;
-}
-
-/** The text of the file; `undefined` if nothing is there, empty if it is not a file of ours for certain. */
-function readText(path: string): string | undefined {
-  try {
-    const { isFile, size } = Deno.lstatSync(path);
-    return isFile && size <= MAX_BYTES ? Deno.readTextFileSync(path) : "";
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
 
 /** The text of the file, JSON. */
@@ -160,7 +157,7 @@ export function formatBootIdentity(identity: BootIdentity): string {
   }) + "\n";
 }
 
-/** Reads the text of the file; `undefined` if it is anything else, whoever wrote it. */
+/** Reads the text of the file; `undefined` if it is anything else. */
 export function parseBootIdentity(text: string): BootIdentity | undefined {
   try {
     const { bootId, underlay, vteps, addresses = [], holding, routerLinks } = JSON.parse(text);

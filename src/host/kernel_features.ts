@@ -1,17 +1,16 @@
 import { type Ipv4, type Ipv6, type Mac, parseIpv6 } from "../model/address.ts";
-import type { ObservedLink } from "../model/state.ts";
 import { NetlinkClient } from "../netlink/client.ts";
-import { EOPNOTSUPP, errnoName, isErrno, NetlinkError } from "../netlink/errno.ts";
-import type { Libc } from "../netlink/ffi.ts";
-import { decodeLink, encodeLinkDump, encodeLinkQuery, encodeVxlanLink } from "../netlink/link.ts";
-import { decodeRouteLookup, encodeRouteLookup, type RouteLookup } from "../netlink/route_lookup.ts";
+import { EOPNOTSUPP, errnoName, isErrno, NetlinkError } from "../linux/errno.ts";
+import type { Libc } from "../linux/libc.ts";
+import { queryLink } from "../rtnetlink/link.ts";
+import { decodeRouteLookup, encodeRouteLookup, type RouteLookup } from "../rtnetlink/route_lookup.ts";
+import { encodeVxlanLink } from "../rtnetlink/vxlan.ts";
+import { NFT_MSG_GETGEN } from "../nftables/objects.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
 
 /** One more than the greatest VNI: no kernel makes a link with it. */
 const IMPOSSIBLE_VNI = 2 ** 24;
 
-/** `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN`. */
-const NFT_MSG_GETGEN = 10 << 8 | 16;
 /** What one question needs. */
 const QUESTION_BYTES = 4096;
 
@@ -22,7 +21,7 @@ const FAR_AWAY: Ipv6 = parseIpv6("2000::");
 
 /**
  * Reports whether the kernel can make VXLAN links, and has it load the module if there is one. Nothing is made: the
- * request is wrong, which is found out only where somebody understands it.
+ * request is wrong, which only a kernel that knows VXLAN finds out.
  */
 export function hasVxlan(client: NetlinkClient): boolean {
   const link = {
@@ -66,7 +65,6 @@ export function nftablesFault(libc: Libc): string | undefined {
 /** The link of the IPv6 default route, by name, if that route comes from router advertisements. */
 export function routerLedLink(client: NetlinkClient): string | undefined {
   let route: RouteLookup | undefined;
-  let link: ObservedLink | undefined;
   try {
     client.request(
       "look up the IPv6 default route",
@@ -74,29 +72,10 @@ export function routerLedLink(client: NetlinkClient): string | undefined {
       (message) => route = decodeRouteLookup(message) ?? route,
     );
     if (route?.protocol !== RTPROT_RA) return undefined;
-    const { linkIndex } = route;
-    client.request(
-      "read the link of the IPv6 default route",
-      (writer, sequence) => encodeLinkQuery(writer, sequence, linkIndex),
-      (message) => link = decodeLink(message) ?? link,
-    );
+    return queryLink(client, route.linkIndex)?.name;
   } catch (error) {
-    // There is no such route, or the link has gone in between.
+    // There is no such route.
     if (!(error instanceof NetlinkError)) throw error;
+    return undefined;
   }
-  return link?.name;
-}
-
-/**
- * All links of this host.
- *
- * @throws {NetlinkError} If the kernel refused.
- */
-export function observedLinks(client: NetlinkClient): ObservedLink[] {
-  const links: ObservedLink[] = [];
-  client.dump("read links", encodeLinkDump, () => links.length = 0, (message) => {
-    const link = decodeLink(message);
-    if (link !== undefined) links.push(link);
-  });
-  return links;
 }

@@ -1,3 +1,5 @@
+import { readText } from "../file/read_text.ts";
+import { fileReason } from "../file/file_reason.ts";
 import type { Origin } from "../model/lease.ts";
 
 /** What `machine-id(5)` holds. */
@@ -46,11 +48,9 @@ export async function readMachine(
   const named = /^[\x21-\x7e]+$/.test(name) ? { name } : {};
   if (path === undefined) return named;
   try {
-    const { size } = await Deno.stat(path);
-    if (size > MAX_BYTES) throw new SyntaxError("it holds no machine id");
-    return { ...named, machine: await machineHash(await Deno.readTextFile(path)) };
+    return { ...named, machine: await machineHash(readText(path, MAX_BYTES)) };
   } catch (error) {
-    doubt(error instanceof Error ? error.message : String(error));
+    doubt(fileReason(error));
     return named;
   }
 }

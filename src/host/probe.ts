@@ -1,7 +1,8 @@
 import type { Log } from "../log/log.ts";
+import { pause } from "../loop/pause.ts";
 import { formatAddress } from "../model/address.ts";
-import { EACCES, EAGAIN, errnoName, NetlinkError } from "../netlink/errno.ts";
-import type { UdpPath, UdpSocket } from "../netlink/udp_socket.ts";
+import { EACCES, EAGAIN, errnoName, NetlinkError } from "../linux/errno.ts";
+import type { UdpPath, UdpSocket } from "../linux/udp_socket.ts";
 import { ProbePolicy, type ProbeResult, type ProbeTarget } from "./probe_policy.ts";
 
 const ENETUNREACH = 101;
@@ -20,7 +21,7 @@ export const ANSWERS: ReadonlySet<number> = new Set([0, ECONNREFUSED, EHOSTUNREA
 export const PORT = 33434;
 /** Peers are one hop away. A router that gets the packet because the overlay's route is missing can't answer for one. */
 const HOP_LIMIT = 1;
-/** What whoever looks at packets reads. */
+/** For a person who looks at packets. */
 export const PAYLOAD = new TextEncoder().encode("loden: does this packet arrive?");
 /** Between looks for answers of one round: most come within a millisecond. */
 const LOOKS_AFTER_MS = [1, 3, 12, 48, 186, 750];
@@ -64,21 +65,20 @@ export class DataPathProbe {
    */
   async run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
     const { targets, elapsedMs } = this.#deps;
-    let told: ProbeResult["state"] = "waiting";
-    while (!signal.aborted && told !== "proved") {
+    for (let isProved = false; !signal.aborted && !isProved;) {
       const startedMs = elapsedMs();
       await this.#round(this.#policy.choose(targets(), startedMs), signal);
       const { result } = this;
-      if (result.state !== told) this.#tell(result);
-      told = result.state;
-      if (told !== "proved") {
-        await pause(startedMs + this.#policy.intervalMs(elapsedMs()) - elapsedMs(), signal);
+      isProved = result.state === "proved";
+      if (isProved) this.#tell(result);
+      else {
+        await pause(startedMs + this.#policy.intervalMs(elapsedMs()) - elapsedMs(), { signal });
       }
     }
   }
 
-  #tell({ state, sinceMs, peers }: ProbeResult): void {
-    this.#deps.log.write(state === "proved" ? "info" : "warn", `data path ${state}`, {
+  #tell({ sinceMs, peers }: ProbeResult): void {
+    this.#deps.log.write("info", "data path proved", {
       sinceMs,
       peers: peers.map(({ host, target, outcome }) => `${host} ${formatAddress(target)}: ${outcome}`),
     });
@@ -94,7 +94,7 @@ export class DataPathProbe {
     }
     for (const ms of LOOKS_AFTER_MS) {
       if (silent.size === 0 || signal.aborted || this.result.state === "proved") return;
-      await pause(ms, signal);
+      await pause(ms, { signal });
       for (const [target, socket] of silent) {
         const errno = socket.receive();
         if (errno === EAGAIN) continue;
@@ -120,18 +120,4 @@ export class DataPathProbe {
     socket?.[Symbol.dispose]();
     return undefined;
   }
-}
-
-/** Waits for `ms`, or until `signal` aborts. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (signal.aborted) return Promise.resolve();
-  const end = () => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", end);
-    resolve();
-  };
-  const timer = setTimeout(end, Math.max(0, ms));
-  signal.addEventListener("abort", end, { once: true });
-  return promise;
 }

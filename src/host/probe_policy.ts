@@ -1,4 +1,4 @@
-import { type Address, AF_INET, AF_INET6, type Family, familyOf, formatAddress } from "../model/address.ts";
+import { type Address, FAMILIES, type Family, familyOf, formatAddress } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
 
@@ -25,7 +25,10 @@ export interface ProbedPeer {
 export interface ProbeResult {
   /** `proved`: in each family a packet went to a peer and something came back, or there is no peer. */
   readonly state: "waiting" | "proved" | "unanswered";
-  /** The peers that were asked last in families that are not proved, and those that have proved the others. */
+  /**
+   * The peers that were asked in families that are not proved, and those that have proved the others. Once the path is
+   * unanswered they stay the same, so that what is said of it does.
+   */
   readonly peers: readonly ProbedPeer[];
   /** Milliseconds since the first peers were asked; 0 before. */
   readonly sinceMs: number;
@@ -39,14 +42,12 @@ const PATIENCE_MS = 10_000;
 const FIRST_INTERVAL_MS = 1000;
 const LATER_INTERVAL_MS = 10_000;
 
-const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
-
 /** Decides whom to ask, and what the answers come to. */
 export class ProbePolicy {
   readonly #random: () => number;
   #startedMs: number | undefined;
-  /** The peers of the last round. */
-  #sample: readonly ProbeTarget[] = [];
+  /** The peers of the last round before the path was unanswered. */
+  #named: readonly ProbeTarget[] = [];
   /** By the peer's address: of thousands of peers, few are ever asked. */
   readonly #asked = new Map<Address, { times: number; outcome: string }>();
   readonly #provedBy = new Map<Family, ProbeTarget>();
@@ -72,11 +73,12 @@ export class ProbePolicy {
       keepBest(ranked, { target, rank: this.#timesAsked(target) + this.#random() });
     }
     this.#families = FAMILIES.filter((family) => best.has(family));
-    this.#sample = this.#families.flatMap((family) => best.get(family)!.map(({ target }) => target));
-    for (const target of this.#sample) {
+    const sample = this.#families.flatMap((family) => best.get(family)!.map(({ target }) => target));
+    for (const target of sample) {
       this.#asked.set(target.target, { times: this.#timesAsked(target) + 1, outcome: "silent" });
     }
-    return this.#sample;
+    if (this.#named.length === 0 || nowMs - this.#startedMs < PATIENCE_MS) this.#named = sample;
+    return sample;
   }
 
   #timesAsked({ target }: ProbeTarget): number {
@@ -101,7 +103,7 @@ export class ProbePolicy {
     const state = isProved ? "proved" : sinceMs < PATIENCE_MS ? "waiting" : "unanswered";
     const shown = [
       ...this.#provedBy.values(),
-      ...this.#sample.filter(({ target }) => !this.#provedBy.has(familyOf(target))),
+      ...this.#named.filter(({ target }) => !this.#provedBy.has(familyOf(target))),
     ];
     const peers = shown.map((target) => {
       const { times: asked, outcome } = this.#asked.get(target.target)!;
@@ -160,7 +162,7 @@ export function* probeTargets(
  *
  * @param vxlanPort The UDP port of VXLAN; absent where packets are not encapsulated.
  */
-export function probeNote({ state, peers, sinceMs }: ProbeResult, vxlanPort?: number): string | undefined {
+export function probeNote({ state, peers }: ProbeResult, vxlanPort?: number): string | undefined {
   if (state !== "unanswered") return undefined;
   const mute = peers.filter(({ outcome }) => outcome !== "answered");
   const names = mute.map(({ host, target, outcome }) =>
@@ -169,8 +171,7 @@ export function probeNote({ state, peers, sinceMs }: ProbeResult, vxlanPort?: nu
   const port = vxlanPort === undefined
     ? "whether these hosts are up and on this host's segment"
     : `whether a firewall between the hosts drops UDP port ${vxlanPort}, and whether these hosts are up`;
-  return `no packet has come back over the overlay for ${
-    Math.floor(sinceMs / 1000)
-  } s, the last peers asked were ` +
-    `${names.join(", ")}; look ${port}`;
+  return `no packet has come back over the overlay, peers that were asked are ${
+    names.join(", ")
+  }; look ${port}`;
 }

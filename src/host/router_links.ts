@@ -1,6 +1,6 @@
 import type { ObservedLink } from "../model/state.ts";
 
-/** What is not led by a router of the host's network, whatever it has heard. */
+/** What is not led by a router of the host's network, even if it has heard one. */
 export interface LedScope {
   /** The link that carries the overlay, by name: of any kind, as a host may itself be a container. */
   readonly underlayLink: string;

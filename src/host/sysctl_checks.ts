@@ -66,8 +66,7 @@ const isOne = (value: number) => value === 1;
  * The sysctls that count for `needs`, in the order in which they must be set.
  *
  * Ours to set is what is on links of ours and on the pods' bridge, and that the host forwards at all, as flannel's users
- * expect. That a link or a bridge of somebody else is otherwise may have been decided by a person, so it is told and left
- * alone.
+ * expect. Another link or bridge may differ because a person decided so: that is told and left alone.
  *
  * @param routerLedLinks The links over which routers may lead this host: one that forwards listens to them only where it
  * is told to.

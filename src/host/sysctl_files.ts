@@ -1,5 +1,5 @@
-import { EACCES, ENOENT, EPERM, isErrno } from "../netlink/errno.ts";
-import type { Libc } from "../netlink/ffi.ts";
+import { EACCES, ENOENT, EPERM, isErrno } from "../linux/errno.ts";
+import type { Libc } from "../linux/libc.ts";
 
 /** `EROFS` of errno(3). */
 const EROFS = 30;

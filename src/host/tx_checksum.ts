@@ -1,6 +1,8 @@
+import { errorText } from "../log/error_text.ts";
 import type { Log } from "../log/log.ts";
-import type { Ethtool } from "../netlink/ethtool.ts";
-import { NetlinkError } from "../netlink/errno.ts";
+import { Fights, fightText } from "../loop/fights.ts";
+import type { Ethtool } from "../linux/ethtool.ts";
+import { NetlinkError } from "../linux/errno.ts";
 import { formatKernelVersion, type KernelVersion } from "./kernel_version.ts";
 
 /** What `-vxlan-tx-checksum` may say. */
@@ -17,7 +19,7 @@ export interface TxChecksumFacts {
 
 /** Whether a VXLAN link leaves inner checksums to later, and why. */
 export interface TxChecksumChoice {
-  /** `undefined`: it stays as it is found, on if nobody has turned it off. */
+  /** `undefined`: it stays as it is found, on unless another program has turned it off. */
   readonly isOn: boolean | undefined;
   /** One clause. */
   readonly reason: string;
@@ -30,6 +32,8 @@ export interface TxChecksumState extends TxChecksumChoice {
   readonly observed: boolean | undefined;
   /** Why the link is not as chosen, one sentence. */
   readonly fault?: string;
+  /** That another program changes it each time that it was set here, one sentence. */
+  readonly fight?: string;
 }
 
 /**
@@ -88,17 +92,33 @@ export interface TxChecksumDeps {
   readonly kernel: KernelVersion | undefined;
   /** The links directly below one, by name. */
   readonly lowerLinks: (linkName: string) => readonly string[];
+  /** A clock that nobody sets. */
+  readonly elapsedMs: () => number;
   readonly log: Log;
 }
 
-/** Keeps checksum offload of the VXLAN links as chosen: also of one made anew, or that somebody has changed. */
+/** Keeps checksum offload of the VXLAN links as chosen: also of one made anew, or changed by another program. */
 export class TxChecksumKeeper {
   readonly #deps: TxChecksumDeps;
-  /** The last fault of each link, so that it is told once. */
-  readonly #told = new Map<string, string>();
+
+  /** By the name of the link. */
+  readonly #fights: Fights<string>;
+  /** The links that were as chosen after the last look. */
+  #settled = new Set<string>();
 
   constructor(deps: TxChecksumDeps) {
     this.#deps = deps;
+    this.#fights = new Fights(deps.elapsedMs);
+  }
+
+  /** Milliseconds until a look is due as a fight with another program goes on, or is over; `undefined` for none. */
+  get waitMs(): number | undefined {
+    return this.#fights.waitMs;
+  }
+
+  /** Takes note that a link was made anew: it has what the kernel gives it. */
+  linkCreated(linkName: string): void {
+    this.#settled.delete(linkName);
   }
 
   /** Looks at every link, and changes what is not as chosen. What the kernel refuses is in the state. */
@@ -107,7 +127,11 @@ export class TxChecksumKeeper {
     underlay: { readonly linkName: string; readonly isBehindNat: boolean },
   ): readonly TxChecksumState[] {
     const choice = this.#choose(underlay);
-    return linkNames.map((linkName) => this.#keepOne(linkName, choice));
+    this.#fights.look();
+    const states = linkNames.map((linkName) => this.#keepOne(linkName, choice));
+    const isAsChosen = ({ observed, isOn }: TxChecksumState) => isOn === undefined || observed === isOn;
+    this.#settled = new Set(states.filter(isAsChosen).map(({ linkName }) => linkName));
+    return states;
   }
 
   #choose(underlay: { readonly linkName: string; readonly isBehindNat: boolean }): TxChecksumChoice {
@@ -137,21 +161,30 @@ export class TxChecksumKeeper {
     try {
       observed = ethtool.hasTxChecksum(linkName);
       if (isOn !== undefined && observed !== isOn) {
+        const found = observed ? "on" : "off";
+        const thing = thingOf(linkName);
+        if (this.#fights.meet(thing, this.#settled.has(linkName), () => found)) {
+          return { linkName, observed, ...choice, ...this.#fought(linkName) };
+        }
         ethtool.setTxChecksum(linkName, isOn);
         observed = ethtool.hasTxChecksum(linkName);
         log.write("info", "checksum offload set", { link: linkName, isOn, reason });
       }
-      this.#told.delete(linkName);
-      return { linkName, observed, ...choice };
+      return { linkName, observed, ...choice, ...this.#fought(linkName) };
     } catch (error) {
-      const fault = error instanceof Error ? error.message : String(error);
-      if (this.#told.get(linkName) !== fault) {
-        log.write("warn", "checksum offload not set", { reason: fault });
-      }
-      this.#told.set(linkName, fault);
-      return { linkName, observed, ...choice, fault };
+      return { linkName, observed, ...choice, fault: errorText(error) };
     }
   }
+
+  /** Told for as long as another program changes it again and again, be it as chosen now or not. */
+  #fought(linkName: string): Pick<TxChecksumState, "fight"> {
+    const fight = this.#fights.standing.find(({ thing }) => thing === thingOf(linkName));
+    return fight === undefined ? {} : { fight: fightText(fight, fight.about) };
+  }
+}
+
+function thingOf(linkName: string): string {
+  return `checksum offload of ${linkName}`;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
-import { fileReason } from "../log/file_reason.ts";
+import { fileReason } from "../file/file_reason.ts";
+import { readIfThere } from "../file/read_file.ts";
 
 /** What each file begins with: by it a file is ours to change and to remove. */
 const OURS = "# Written by loden";
@@ -8,7 +9,7 @@ const MARKER = `${OURS}: other programs leave the overlay's links alone (-unmana
 /** The links of the overlay, the bridge of its pods, and the hosts' ends of pods as the bridge plugin names them. */
 const LINK_PATTERNS = ["flannel*", "cni0", "veth????????"];
 
-/** Permission bits of configuration that everybody may read. */
+/** Permission bits of configuration that every user may read. */
 const MODE = 0o644;
 /** Larger files are not ours. */
 const MAX_BYTES = 64 * 1024;
@@ -50,8 +51,8 @@ const FILES: readonly UnmanagedFile[] = [
 /** What became of one file. */
 export interface UnmanagedOutcome {
   readonly path: string;
-  /** `absent`: there is no such folder, so no such program. `foreign`: somebody else wrote it, and it stays. */
-  readonly state: "written" | "kept" | "removed" | "absent" | "foreign" | "failed";
+  /** `absent`: there is no such folder, so no such program. `foreign`: it is not Loden's, and it stays. */
+  readonly state: "written" | "kept" | "absent" | "foreign" | "failed";
   /** One sentence, where a person may want to know or do something. */
   readonly detail?: string;
 }
@@ -71,12 +72,14 @@ export interface UnmanagedDeps {
 export function writeUnmanagedFiles({ root, replaceFile }: UnmanagedDeps): UnmanagedOutcome[] {
   return FILES.map(({ path: below, text, hint }) => {
     const path = join(root, below);
-    return attempt("write", path, () => {
+    return attempt(path, () => {
       if (!isFolder(dirname(path))) return { path, state: "absent" };
       const wanted = `${MARKER}\n${text}`;
-      const found = read(path);
+      const found = readIfThere(path, MAX_BYTES);
       if (found === wanted) return { path, state: "kept" };
-      if (found !== undefined && !isOurs(found)) return foreign(path);
+      if (found !== undefined && !isOurs(found)) {
+        return { path, state: "foreign", detail: `${path} is not written by loden, so it stays as it is` };
+      }
       replaceFile(path, [wanted], MODE);
       return { path, state: "written", detail: `${path} is written; ${hint}` };
     });
@@ -87,36 +90,22 @@ export function writeUnmanagedFiles({ root, replaceFile }: UnmanagedDeps): Unman
 export function unmanagedFiles(root: string): string[] {
   return FILES.map(({ path }) => join(root, path)).filter((path) => {
     try {
-      return isOurs(read(path) ?? "");
+      return isOurs(readIfThere(path, MAX_BYTES) ?? "");
     } catch {
       return false;
     }
   });
 }
 
-/** Removes the files that {@linkcode writeUnmanagedFiles} has written. Never throws. */
-export function removeUnmanagedFiles(root: string): UnmanagedOutcome[] {
-  return FILES.map(({ path: below }) => {
-    const path = join(root, below);
-    return attempt("remove", path, () => {
-      const found = read(path);
-      if (found === undefined) return { path, state: "absent" };
-      if (!isOurs(found)) return foreign(path);
-      Deno.removeSync(path);
-      return { path, state: "removed" };
-    });
-  });
-}
-
 /**
  * What a person should add to dhcpcd's configuration, one sentence; `undefined` if there is none, or it is there. It
- * is one file, and somebody else's, so nothing is written to it (dhcpcd.conf(5)).
+ * is one file, and the operator's, so nothing is written to it (dhcpcd.conf(5)).
  */
 export function dhcpcdAdvice(root: string): string | undefined {
   const path = join(root, "etc/dhcpcd.conf");
   let text: string | undefined;
   try {
-    text = read(path);
+    text = readIfThere(path, MAX_BYTES);
   } catch {
     return undefined;
   }
@@ -143,16 +132,12 @@ function matchesOverlay(pattern: string): boolean {
   }
 }
 
-function attempt(verb: string, path: string, act: () => UnmanagedOutcome): UnmanagedOutcome {
+function attempt(path: string, act: () => UnmanagedOutcome): UnmanagedOutcome {
   try {
     return act();
   } catch (error) {
-    return { path, state: "failed", detail: `Cannot ${verb} ${path}: ${fileReason(error)}` };
+    return { path, state: "failed", detail: `Cannot write ${path}: ${fileReason(error)}` };
   }
-}
-
-function foreign(path: string): UnmanagedOutcome {
-  return { path, state: "foreign", detail: `${path} is not written by loden, so it stays as it is` };
 }
 
 function isOurs(text: string): boolean {
@@ -166,16 +151,4 @@ function isFolder(path: string): boolean {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
     throw error;
   }
-}
-
-/** The text of a file; `undefined` if nothing is there. What is no file of ours for certain has another text. */
-function read(path: string): string | undefined {
-  let stat: Deno.FileInfo;
-  try {
-    stat = Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
-  return stat.isFile && stat.size <= MAX_BYTES ? Deno.readTextFileSync(path) : "";
 }

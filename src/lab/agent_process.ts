@@ -1,5 +1,5 @@
 import { spawnInNetns } from "./command.ts";
-import { within } from "./wait.ts";
+import { within } from "../loop/pause.ts";
 
 /** What an agent may take to end before it is killed, where the caller does not say. */
 const STOP_DEADLINE_MS = 10_000;

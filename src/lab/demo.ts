@@ -1,5 +1,5 @@
-import { AF_INET, type Family, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
-import { Libc } from "../netlink/ffi.ts";
+import { type Family, FAMILY_NAMES, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
+import { Libc } from "../linux/libc.ts";
 import { describeEnd } from "./agent_process.ts";
 import { isInstalled } from "./command.ts";
 import { type LabFlags, labHelp, parseLabFlags } from "./flags.ts";
@@ -18,7 +18,7 @@ import { missingPrecondition, observeMachine } from "./preconditions.ts";
 import { type Output, Progress } from "./progress.ts";
 import { possessionsOf, sweepLabs } from "./sweep.ts";
 import { formatBitRate, formatLatency, formatTable } from "./table.ts";
-import { aborted } from "./wait.ts";
+import { aborted } from "../loop/pause.ts";
 
 /** What the overlay may take to form once all pods are there, where the caller does not say. */
 const FORM_DEADLINE_MS = 15_000;
@@ -171,7 +171,7 @@ function report(lab: Lab, { isRouted, families }: LabFlags, measured: Measured):
     })
   );
   const where = isRouted ? "each in a segment of its own behind a router" : "on one segment";
-  const which = families.map((family) => family === AF_INET ? "IPv4" : "IPv6").join(" and ");
+  const which = families.map((family) => FAMILY_NAMES[family]).join(" and ");
   return [
     hosts.length === 1 ? `1 host, ${which}` : `${hosts.length} hosts, ${where}, ${which}`,
     "",

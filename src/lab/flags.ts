@@ -1,5 +1,4 @@
-import { FLAG_GROUPS } from "../config/flag.ts";
-import type { Flag } from "../config/flag.ts";
+import { type Flag, FLAG_GROUPS } from "../config/flag.ts";
 import { readFlags } from "../config/parse_flags.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { AF_INET, AF_INET6, type Family } from "../model/address.ts";

@@ -1,13 +1,14 @@
-import { parseSubnetFile } from "../cni/subnet_file.ts";
-import { type Address, type Family, familyOf, type Prefix } from "../model/address.ts";
+import { type Address, type Family, familyOf } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import type { Libc } from "../netlink/ffi.ts";
+import type { Libc } from "../linux/libc.ts";
+import { readSubnetEnv } from "../pods/subnet_env.ts";
 import { type AgentEnd, AgentProcess, type AgentStart, describeEnd } from "./agent_process.ts";
 import type { CommandResult } from "./command.ts";
 import { Netns } from "./netns.ts";
 import type { UnderlayPlacement } from "./plan.ts";
+import { type HostShare, makePod, type Pod } from "./pod.ts";
 import { waitUntil } from "./wait.ts";
-import { addAddress, addDefaultRoute, changeLink, forwardingSysctl, makeBridge, makeVeth } from "./wiring.ts";
+import { forwardingSysctl } from "./wiring.ts";
 
 /** The link that carries the overlay, and the pod's only one. */
 export const UPLINK = "eth0";
@@ -39,21 +40,6 @@ export interface HostPlan {
   readonly agentEnvironment: Readonly<Record<string, string>>;
   /** What the agent chooses its underlay by. */
   readonly underlayFlags: readonly string[];
-}
-
-/** What an agent tells the plugins of its host. */
-export interface HostShare {
-  /** One a family, IPv4 first. */
-  readonly subnets: readonly Prefix[];
-  /** The largest packet that a pod may send. */
-  readonly mtuBytes: number;
-}
-
-/** A container's network namespace, with its addresses in the overlay. */
-export interface Pod {
-  readonly netns: Netns;
-  /** One a family, IPv4 first. */
-  readonly addresses: readonly Address[];
 }
 
 /** One host of a lab: a network namespace with a link to the others, an agent and a pod. */
@@ -230,7 +216,10 @@ export class LabHost implements AsyncDisposable {
         throw new Error(`Cannot start the agent of ${this.name}: it ended with ${describeEnd(end)}\n${log}`);
       }
       try {
-        const { subnets, mtuBytes } = parseSubnetFile(await Deno.readTextFile(this.subnetFilePath));
+        const { subnets, mtuBytes } = readSubnetEnv(
+          await Deno.readTextFile(this.subnetFilePath),
+          this.subnetFilePath,
+        );
         if (subnets.length === this.families.length && mtuBytes !== undefined) return { subnets, mtuBytes };
         reason = "the subnet file lacks a subnet or the MTU";
       } catch (error) {
@@ -249,33 +238,9 @@ export class LabHost implements AsyncDisposable {
 
   /** Makes the bridge of the host and a pod on it, as the subnet file says. */
   async makePod(): Promise<Pod> {
-    const { subnets, mtuBytes } = this.share;
-    const netns = await Netns.create(this.#libc, `${this.netns.name}-p1`, { signal: this.#signal });
-    try {
-      const bridge = makeBridge(this.client, BRIDGE);
-      const [port, uplink] = makeVeth(
-        this.#libc,
-        { netns: this.netns, name: "veth1" },
-        { netns, name: UPLINK },
-        { mtuBytes },
-      );
-      changeLink(this.client, port, { master: bridge });
-      changeLink(this.client, bridge, { mtuBytes });
-      const addresses: Address[] = [];
-      for (const subnet of subnets) {
-        const { length } = subnet;
-        const [gateway, own] = [after(subnet.address, 1), after(subnet.address, 2)];
-        addAddress(this.client, bridge, { address: gateway, length });
-        addAddress(netns.client, uplink, { address: own, length });
-        addDefaultRoute(netns.client, uplink, gateway);
-        addresses.push(own);
-      }
-      this.#pod = { netns, addresses };
-      return this.#pod;
-    } catch (error) {
-      await netns[Symbol.asyncDispose]();
-      throw error;
-    }
+    const plan = { netns: this.netns, share: this.share, bridge: BRIDGE, uplink: UPLINK };
+    this.#pod = await makePod(this.#libc, plan, { signal: this.#signal });
+    return this.#pod;
   }
 
   /** What all agents of this host have written, line by line; nothing where none was started. */
@@ -304,8 +269,4 @@ export class LabHost implements AsyncDisposable {
     if (this.#pod !== undefined) stack.use(this.#pod.netns);
     await this.#agent?.stop("SIGTERM", STOP_DEADLINE_MS);
   }
-}
-
-function after(address: Address, count: number): Address {
-  return (typeof address === "number" ? address + count : address + BigInt(count)) as Address;
 }

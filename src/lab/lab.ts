@@ -1,6 +1,6 @@
 import { AF_INET, type Family } from "../model/address.ts";
-import { queryLink } from "../netlink/link.ts";
-import type { Libc } from "../netlink/ffi.ts";
+import { queryLink } from "../rtnetlink/link.ts";
+import type { Libc } from "../linux/libc.ts";
 import { pathExists } from "./command.ts";
 import { LabHost, STOP_DEADLINE_MS, UPLINK } from "./host.ts";
 import { labName, NETNS_FOLDER, temporaryFolder } from "./names.ts";

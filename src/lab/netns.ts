@@ -1,6 +1,6 @@
 import { NetlinkClient } from "../netlink/client.ts";
-import { ENOENT, isErrno } from "../netlink/errno.ts";
-import { Libc } from "../netlink/ffi.ts";
+import { ENOENT, isErrno } from "../linux/errno.ts";
+import { Libc } from "../linux/libc.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { type CommandResult, mustRunIp, runIp } from "./command.ts";
 import { NETNS_FOLDER } from "./names.ts";

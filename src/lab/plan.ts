@@ -24,7 +24,7 @@ export interface UnderlayPlacement extends Placement {
 }
 
 /** As many hosts as the underlay has addresses for. */
-export const MAX_HOSTS = 253;
+const MAX_HOSTS = 253;
 
 const SEGMENT = [parseAddress("192.0.2.0") as Ipv4, parseAddress("2001:db8::") as Ipv6] as const;
 const ROUTED = [parseAddress("198.18.0.0") as Ipv4, parseAddress("2001:db8::") as Ipv6] as const;

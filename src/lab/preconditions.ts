@@ -1,4 +1,4 @@
-import type { Libc } from "../netlink/ffi.ts";
+import type { Libc } from "../linux/libc.ts";
 import { isInstalled } from "./command.ts";
 
 /** Capability numbers of capabilities(7). */

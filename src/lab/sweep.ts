@@ -1,5 +1,5 @@
-import { ENOENT, ESRCH, isErrno } from "../netlink/errno.ts";
-import type { Libc } from "../netlink/ffi.ts";
+import { ENOENT, ESRCH, isErrno } from "../linux/errno.ts";
+import type { Libc } from "../linux/libc.ts";
 import { namesIn, netnsNames, ownerOfFolder, ownerOfNetns } from "./names.ts";
 import { deleteNetns } from "./netns.ts";
 

@@ -1,3 +1,5 @@
+import { pause } from "../loop/pause.ts";
+
 /** Time between two looks at a condition. */
 const LOOK_EVERY_MS = 20;
 
@@ -30,39 +32,6 @@ export async function waitUntil<T>(
     if (performance.now() >= endsAt) {
       throw new Error(`Cannot ${action} within ${deadlineMs / 1000} s: ${state()}`);
     }
-    await pause(LOOK_EVERY_MS, signal);
+    await pause(LOOK_EVERY_MS, { signal });
   }
-}
-
-/** Waits until `signal` aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}
-
-/** The value of `promise`, or `undefined` if it takes longer than `deadlineMs`. */
-export async function within<T>(promise: Promise<T>, deadlineMs: number): Promise<T | undefined> {
-  let timer: number | undefined;
-  const deadline = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), deadlineMs);
-  });
-  try {
-    return await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-  });
 }

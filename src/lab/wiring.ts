@@ -1,15 +1,15 @@
 import { type Address, AF_INET, AF_INET6, type Family, familyOf } from "../model/address.ts";
 import { ROUTE, writeAddress } from "../model/rows.ts";
-import { encodeAddress } from "../netlink/address.ts";
+import { encodeAddress } from "../rtnetlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import type { Libc } from "../netlink/ffi.ts";
-import { encodeLinkChange, type LinkChange, queryLink } from "../netlink/link.ts";
-import { encodeBridge, encodeVeth } from "../netlink/veth.ts";
-import { encodeRoute, RTPROT_BOOT } from "../netlink/route.ts";
+import type { Libc } from "../linux/libc.ts";
+import { encodeLinkChange, type LinkChange, queryLink } from "../rtnetlink/link.ts";
+import { encodeBridge, encodeVeth } from "../rtnetlink/veth.ts";
+import { routeCodec } from "../rtnetlink/route.ts";
+import { RTN_UNICAST, RTPROT_BOOT } from "../rtnetlink/route_header.ts";
 
 /** `O_RDONLY | O_CLOEXEC` of open(2). */
 const O_RDONLY = 0o2000000;
-const RTN_UNICAST = 1;
 
 /** An address on a link, and the prefix that it makes the link a part of. */
 export interface Placement {
@@ -91,7 +91,7 @@ export function addDefaultRoute(client: NetlinkClient, linkIndex: number, gatewa
   words[ROUTE.traits] = RTPROT_BOOT | RTN_UNICAST << 16;
   client.request(
     "add a default route",
-    (writer, sequence) => encodeRoute(writer, sequence, words, 0, [linkIndex]),
+    (writer, sequence) => routeCodec.encode.replace(writer, sequence, words, 0, [linkIndex]),
   );
 }
 

@@ -19,6 +19,10 @@ export type Family = 2 | 10;
 
 export const AF_INET = 2 satisfies Family;
 export const AF_INET6 = 10 satisfies Family;
+/** Both, IPv4 first. */
+export const FAMILIES: readonly Family[] = [AF_INET, AF_INET6];
+/** What people call them. */
+export const FAMILY_NAMES: Readonly<Record<Family, string>> = { [AF_INET]: "IPv4", [AF_INET6]: "IPv6" };
 
 /** The addresses that share `length` leading bits. Host bits are zero. */
 export interface Prefix<A extends Address = Address> {
@@ -142,6 +146,11 @@ export function formatPrefix(prefix: Prefix): string {
 /** Reports whether `address` lies in `prefix`; never across families. */
 export function prefixContains(prefix: Prefix, address: Address): boolean {
   return typeof prefix.address === typeof address && maskAddress(address, prefix.length) === prefix.address;
+}
+
+/** Reports whether two prefixes have an address in common. */
+export function isOverlapping(a: Prefix, b: Prefix): boolean {
+  return a.length <= b.length ? prefixContains(a, b.address) : prefixContains(b, a.address);
 }
 
 /** Reports whether two prefixes are the same. */

@@ -1,6 +1,6 @@
 import type { Address, Prefix } from "./address.ts";
 
-/** One family's half of a lease: a subnet, and what others need to reach it. */
+/** One family's part of a lease: a subnet, and what others need to reach it. */
 export interface LeasePart {
   readonly subnet: Prefix;
   /** Where the host is reached in the underlay, `PublicIP` on the wire. Same family as `subnet`. */
@@ -10,14 +10,14 @@ export interface LeasePart {
 }
 
 /**
- * What a host says of itself beside its lease, so that it can be told from another. flanneld says nothing of the kind,
- * and anybody may have written it.
+ * What a host says of itself beside its lease, so that it can be told from another. flanneld says nothing of the kind.
+ * Any writer to the registry may have put it there.
  */
 export interface Origin {
   /** What stands for the machine's id: 32 hexadecimal digits, of no use for anything else. */
   readonly machine?: string;
   /** The MAC of the underlay's link. */
-  readonly card?: string;
+  readonly mac?: string;
   /** The host's name. */
   readonly name?: string;
 }
@@ -34,7 +34,7 @@ export interface Lease {
   readonly expiresAtMs?: number;
   /** Who says so; absent where the host does not tell. */
   readonly origin?: Origin;
-  /** When the claim began, by the registry's own count: whoever has the smaller number was there first. */
+  /** When the claim began, by the registry's own count: the host with the smaller number was there first. */
   readonly since?: number;
 }
 

@@ -29,7 +29,7 @@ export const NO_SLOT = 0xffff_ffff;
  * |    6 | `metric` |
  * |    7 | `slot` |
  * |    8 | `gateway`, four words, zero for none |
- * |   12 | `traits`: protocol, scope << 8, type << 16, `ROUTE_ONLINK`, `ROUTE_FOREIGN_TRAIT`, `ROUTE_BY_OBJECT` |
+ * |   12 | `traits`: protocol, scope << 8, type << 16, and those named `ROUTE_*` below |
  * |   13 | `mtuBytes`, the route's own MTU, 0 for none |
  */
 export const ROUTE = {
@@ -54,6 +54,10 @@ export const ROUTE_FOREIGN_TRAIT = 1 << 25;
  * Loden only deletes such routes.
  */
 export const ROUTE_BY_OBJECT = 1 << 26;
+/** In `traits`: the kernel's route is only for packets of one TOS, or from one source. */
+export const ROUTE_SELECTIVE = 1 << 27;
+/** In `traits`: the kernel's route has several next hops; the row holds one of them. */
+export const ROUTE_SHARED = 1 << 28;
 
 /**
  * A permanent neighbour.

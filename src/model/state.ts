@@ -21,11 +21,10 @@ export interface VxlanLink {
   readonly gbp: boolean;
 }
 
-/** A link that is somebody else's: routes may use it, it is never created, changed or deleted. */
+/** A link that is not ours: routes may use it, it is never created, changed or deleted. */
 export interface UnderlayLink {
   readonly kind: "underlay";
   readonly name: string;
-  readonly linkIndex: number;
 }
 
 /** A link of the desired state. Its position in the list is its slot, which table rows refer to. */
@@ -53,19 +52,46 @@ export interface ObservedTables extends StateTables {
   readonly foreignRoutes: Table;
 }
 
+/** What the route tables of a cloud must hold for this host. */
+export interface DesiredCloud {
+  /** Subnets of this host. */
+  readonly own: readonly Prefix[];
+  /** Subnets of all others, which make their routes themselves. */
+  readonly peers: readonly Prefix[];
+  /** The cluster networks, and how long the prefix of a host's subnet is in each. */
+  readonly networks: readonly { readonly network: Prefix; readonly subnetLength: number }[];
+}
+
+/** The network interface of this host that packets for its pods come in by. */
+export interface CloudPath {
+  /** `eni-0abc`. */
+  readonly interfaceId: string;
+  /** Which of this host's links it is. */
+  readonly mac: Mac;
+  readonly addresses: readonly Address[];
+  /** The subnets of the cloud's network that it is in, at most one of each family. */
+  readonly subnetPrefixes: readonly Prefix[];
+  /** All prefixes of the cloud's network. */
+  readonly vpcPrefixes: readonly Prefix[];
+  /** Whether the agent has made it, and configures its link. */
+  readonly isManaged: boolean;
+}
+
 /** What this host must hold. */
 export interface DesiredState extends StateTables {
   readonly links: readonly DesiredLink[];
   readonly addresses: readonly DesiredAddress[];
   /** The cluster networks: only routes to these are ours. */
   readonly networks: readonly Prefix[];
+  /** What a cloud must hold; absent for backends that need none. */
+  readonly cloud?: DesiredCloud;
 }
 
 /** A link as the kernel has it. */
 export interface ObservedLink {
   readonly linkIndex: number;
   readonly name: string;
-  /** `IFF_UP`: somebody wants it up. */
+  /** `IFF_UP`: it is meant to be up. */
   readonly isUp: boolean;
   /** Whether it resolves no neighbours: `IFF_LOOPBACK`, `IFF_POINTOPOINT` or `IFF_NOARP`; it does if absent. */
   readonly resolvesNothing?: true;

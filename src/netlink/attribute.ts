@@ -1,4 +1,5 @@
-import { align4, ATTRIBUTE_HEADER_BYTES, LITTLE_ENDIAN } from "./message.ts";
+import { align4, ATTRIBUTE_HEADER_BYTES } from "./message.ts";
+import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 
 /** Without the two flag bits in an attribute's type: `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`. */
 const ATTRIBUTE_TYPE_MASK = 0x3fff;

@@ -1,8 +1,7 @@
-import { ENOBUFS, isErrno, NetlinkError } from "./errno.ts";
+import { ENOBUFS, isErrno, NetlinkError } from "../linux/errno.ts";
 import { AttributeReader } from "./attribute.ts";
 import {
   align4,
-  LITTLE_ENDIAN,
   MESSAGE_HEADER_BYTES,
   MessageReader,
   MessageWriter,
@@ -13,6 +12,7 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
 } from "./message.ts";
+import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 import type { NetlinkTransport } from "./socket.ts";
 
 /** Times that a dump is read again because the table changed under it. */

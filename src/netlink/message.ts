@@ -1,5 +1,4 @@
-/** Netlink is in host byte order; every platform that Deno is built for is little-endian. */
-export const LITTLE_ENDIAN = true;
+import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 
 /** `sizeof(struct nlmsghdr)`. */
 export const MESSAGE_HEADER_BYTES = 16;
@@ -11,8 +10,7 @@ const NLA_F_NESTED = 0x8000;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 
-export const NLM_F_REQUEST = 0x1;
-export const NLM_F_MULTI = 0x2;
+const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
 export const NLM_F_DUMP_INTR = 0x10;
 export const NLM_F_DUMP = 0x300;

@@ -1,7 +1,6 @@
-import { EAGAIN, EINTR, ENOBUFS, NetlinkError } from "./errno.ts";
-import type { Libc } from "./ffi.ts";
-import { LITTLE_ENDIAN } from "./message.ts";
-import { ReadableWait } from "./poll.ts";
+import { EAGAIN, EINTR, NetlinkError } from "../linux/errno.ts";
+import type { Libc } from "../linux/libc.ts";
+import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
@@ -10,8 +9,7 @@ const MSG_DONTWAIT = 0x40;
 const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
-const SOL_NETLINK = 270;
-const NETLINK_ADD_MEMBERSHIP = 1;
+export const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
@@ -23,9 +21,8 @@ const SOCKET_ADDRESS_BYTES = 12;
 const BUFFER_BYTES = 16 * 1024 * 1024;
 
 /** The families of netlink(7) that are spoken here. */
-export const NETLINK_ROUTE = 0;
+const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
-export const NETLINK_GENERIC = 16;
 
 /** Which netlink a socket speaks, and how much may wait in it. */
 export interface SocketOptions {
@@ -33,18 +30,6 @@ export interface SocketOptions {
   readonly protocol?: number;
   readonly bufferBytes?: number;
 }
-
-/** Multicast groups of rtnetlink(7), as `RTNLGRP_*` numbers them. */
-export const NOTIFICATION_GROUPS = {
-  link: 1,
-  neighbour: 3,
-  ipv4Address: 5,
-  ipv4Route: 7,
-  ipv6Address: 9,
-  ipv6Route: 11,
-  ipv4Netconf: 24,
-  ipv6Netconf: 25,
-} as const;
 
 /** The one seam between this program and the kernel: netlink bytes, in and out. */
 export interface NetlinkTransport extends Disposable {
@@ -131,73 +116,5 @@ export class NetlinkSocket implements NetlinkTransport {
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
-  }
-}
-
-/** Where the kernel says that something changed. */
-export class NotificationSocket implements AsyncDisposable {
-  readonly #socket: NetlinkSocket;
-  readonly #readable: ReadableWait;
-  readonly #resources: AsyncDisposableStack;
-
-  private constructor(socket: NetlinkSocket, readable: ReadableWait, resources: AsyncDisposableStack) {
-    this.#socket = socket;
-    this.#readable = readable;
-    this.#resources = resources;
-  }
-
-  /**
-   * Opens a socket that hears the given multicast groups: where none are given links, addresses, routes,
-   * neighbours and FDB entries, and next hops. A group that the kernel does not have is left out: the periodic
-   * pass sees its changes.
-   *
-   * @throws {NetlinkError} If no socket or wake-up descriptor can be had.
-   */
-  static open(
-    libc: Libc,
-    options: SocketOptions & { readonly groups?: readonly number[] } = {},
-  ): NotificationSocket {
-    const socket = NetlinkSocket.open(libc, options);
-    try {
-      for (const group of options.groups ?? Object.values(NOTIFICATION_GROUPS)) {
-        socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
-      }
-      const readable = new ReadableWait(libc, socket.fd);
-      const resources = new AsyncDisposableStack();
-      resources.use(socket);
-      resources.use(readable);
-      return new NotificationSocket(socket, readable, resources);
-    } catch (error) {
-      socket[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  /**
-   * Waits, off the main thread, until a notification is there.
-   *
-   * @throws The signal's reason, once `signal` aborts.
-   */
-  wait(options: { signal: AbortSignal }): Promise<void> {
-    return this.#readable.wait(options);
-  }
-
-  /**
-   * Reads one datagram of notifications.
-   *
-   * @returns Bytes read; 0 when nothing waits; -1 when notifications were lost for want of buffer.
-   */
-  receive(buffer: Uint8Array<ArrayBuffer>): number {
-    try {
-      return this.#socket.receive(buffer);
-    } catch (error) {
-      if (error instanceof NetlinkError && error.errno === ENOBUFS) return -1;
-      throw error;
-    }
-  }
-
-  /** Ends a wait that is still under way, then closes both descriptors. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#resources.disposeAsync();
   }
 }

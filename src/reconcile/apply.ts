@@ -1,3 +1,4 @@
+import { errorText } from "../log/error_text.ts";
 import { AF_INET6, type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
 import {
   FDB,
@@ -9,59 +10,42 @@ import {
   routeDestination,
   routeType,
 } from "../model/rows.ts";
-import type { DesiredLink } from "../model/state.ts";
-import { encodeAddress, encodeAddressDeletion } from "../netlink/address.ts";
+import type { DesiredLink, VxlanLink } from "../model/state.ts";
+import { encodeAddress, encodeAddressDeletion } from "../rtnetlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ESRCH, NetlinkError } from "../netlink/errno.ts";
 import {
-  encodeLinkChange,
-  encodeLinkDeletion,
-  encodeVxlanLink,
-  encodeVxlanRepair,
-  queryLink,
-} from "../netlink/link.ts";
-import type { MessageWriter } from "../netlink/message.ts";
-import {
-  encodeFdbDeletion,
-  encodeFdbEntry,
-  encodeNeighbour,
-  encodeNeighbourDeletion,
-} from "../netlink/neighbour.ts";
-import { encodeNewRoute, encodeRoute, encodeRouteDeletion, RTN_BLACKHOLE } from "../netlink/route.ts";
+  EADDRNOTAVAIL,
+  EEXIST,
+  EINVAL,
+  ENODEV,
+  ENOENT,
+  ESRCH,
+  isErrno,
+  NetlinkError,
+} from "../linux/errno.ts";
+import { encodeLinkChange, encodeLinkDeletion, queryLink } from "../rtnetlink/link.ts";
+import { RTN_BLACKHOLE } from "../rtnetlink/route_header.ts";
+import type { EncodeRow } from "../rtnetlink/row_codec.ts";
+import { ROW_CODECS } from "../rtnetlink/row_codecs.ts";
+import { encodeVxlanLink, encodeVxlanRepair } from "../rtnetlink/vxlan.ts";
 import type { LinkStep, TableName, TableStep } from "./plan.ts";
 import type { Failures } from "./report.ts";
-
-type EncodeRow = (
-  writer: MessageWriter,
-  sequence: number,
-  words: Uint32Array,
-  at: number,
-  linkIndexes: readonly number[],
-) => void;
+import { sayWhoHasVni } from "./vni_holder.ts";
 
 /** What the kernel answers when there is nothing to delete, which is what was wanted. */
 const ALREADY_GONE: ReadonlySet<number> = new Set([ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL]);
-
-const ENCODE: Readonly<Record<TableName, Record<TableStep["operation"], EncodeRow>>> = {
-  neighbours: { add: encodeNeighbour, replace: encodeNeighbour, delete: encodeNeighbourDeletion },
-  fdb: { add: encodeFdbEntry, replace: encodeFdbEntry, delete: encodeFdbDeletion },
-  routes: { add: encodeNewRoute, replace: encodeRoute, delete: encodeRouteDeletion },
-};
 
 /**
  * Carries out one step on a link.
  *
  * @throws {NetlinkError} If the kernel refused.
- * @throws {Error} If a link is needed that is somebody else's.
+ * @throws {Error} If a link is needed that is not ours to make.
  */
 export function applyLinkStep(client: NetlinkClient, step: LinkStep): void {
   switch (step.kind) {
     case "create link": {
       const { link } = step;
-      client.request(
-        `create link ${link.name}`,
-        (writer, sequence) => encodeVxlanLink(writer, sequence, link),
-      );
+      createLink(client, link);
       const { linkIndex } = presentLink(client, link.name);
       client.request(
         `set link ${link.name} up`,
@@ -102,6 +86,18 @@ export function applyLinkStep(client: NetlinkClient, step: LinkStep): void {
   }
 }
 
+function createLink(client: NetlinkClient, link: VxlanLink): void {
+  try {
+    client.request(
+      `create link ${link.name}`,
+      (writer, sequence) => encodeVxlanLink(writer, sequence, link),
+    );
+  } catch (error) {
+    const reason = isErrno(error, EEXIST) ? sayWhoHasVni(client, link) : undefined;
+    throw reason === undefined ? error : new Error(reason);
+  }
+}
+
 function presentLink(client: NetlinkClient, name: string): { linkIndex: number } {
   const link = queryLink(client, name);
   if (link === undefined) throw new NetlinkError(`use link ${name}`, ENODEV, "it does not exist");
@@ -125,7 +121,7 @@ export function applyTableStep(
   failures: Failures,
 ): void {
   const { rows, indices, operation } = step;
-  const encode = ENCODE[step.table][operation];
+  const encode = ROW_CODECS[step.table].encode[operation];
   const { words } = rows;
   const rowWords = rows.layout.words;
   const misled: number[] = [];
@@ -148,7 +144,7 @@ export function applyTableStep(
     try {
       setInTwoSteps(client, action, words.subarray(at, at + rowWords), linkIndexes, encode);
     } catch (error) {
-      failures.add(error instanceof Error ? error.message : String(error));
+      failures.add(errorText(error));
     }
   }
 }
@@ -171,10 +167,13 @@ function setInTwoSteps(
   linkIndexes: readonly number[],
   encodeFirst: EncodeRow,
 ): void {
-  const bare = route.slice().fill(0, ROUTE.gateway, ROUTE.gateway + 4);
-  bare[ROUTE.traits]! &= ~ROUTE_ONLINK;
-  client.request(action, (writer, sequence) => encodeFirst(writer, sequence, bare, 0, linkIndexes));
-  client.request(action, (writer, sequence) => encodeRoute(writer, sequence, route, 0, linkIndexes));
+  const withoutGateway = route.slice().fill(0, ROUTE.gateway, ROUTE.gateway + 4);
+  withoutGateway[ROUTE.traits]! &= ~ROUTE_ONLINK;
+  client.request(action, (writer, sequence) => encodeFirst(writer, sequence, withoutGateway, 0, linkIndexes));
+  client.request(
+    action,
+    (writer, sequence) => ROW_CODECS.routes.encode.replace(writer, sequence, route, 0, linkIndexes),
+  );
 }
 
 /** Says what a row is, as iproute2 prints it. */
@@ -184,28 +183,48 @@ export function describeRow(
   at: number,
   links: readonly DesiredLink[],
 ): string {
-  const address = (family: number, offset: number) =>
-    formatAddress(readAddress(words, at + offset, words[at + family] as Family));
-  const device = (offset: number) => {
-    const link = links[words[at + offset]!];
-    return link === undefined ? "" : ` dev ${link.name}`;
-  };
   switch (table) {
     case "neighbours": {
-      const mac = formatMac(readMac(words, at + NEIGHBOUR.mac));
-      return `neighbour ${address(NEIGHBOUR.family, NEIGHBOUR.address)} lladdr ${mac}${
-        device(NEIGHBOUR.slot)
-      }`;
+      const lladdr = ` lladdr ${formatMac(readMac(words, at + NEIGHBOUR.mac))}`;
+      return `neighbour ${neighbourAddress(words, at)}${lladdr}${device(words[at + NEIGHBOUR.slot]!, links)}`;
     }
     case "fdb": {
       const mac = formatMac(readMac(words, at + FDB.mac));
-      const to = words[at + FDB.family] === 0 ? "none" : address(FDB.family, FDB.underlayAddress);
-      return `FDB entry ${mac} dst ${to}${device(FDB.slot)}`;
+      const family = words[at + FDB.family] as Family | 0;
+      const to = family === 0 ? "none" : formatAddress(readAddress(words, at + FDB.underlayAddress, family));
+      return `FDB entry ${mac} dst ${to}${device(words[at + FDB.slot]!, links)}`;
     }
     case "routes": {
       const isBlackhole = routeType(words, at) === RTN_BLACKHOLE;
       const to = formatPrefix(routeDestination(words, at));
-      return `route ${isBlackhole ? "blackhole " : ""}${to}${device(ROUTE.slot)}`;
+      return `route ${isBlackhole ? "blackhole " : ""}${to}${device(words[at + ROUTE.slot]!, links)}`;
     }
   }
+}
+
+/** Names a row by what stays while its value changes. */
+export function nameRow(
+  table: TableName,
+  words: Uint32Array,
+  at: number,
+  links: readonly DesiredLink[],
+): string {
+  switch (table) {
+    case "neighbours":
+      return `neighbour ${neighbourAddress(words, at)}${device(words[at + NEIGHBOUR.slot]!, links)}`;
+    case "fdb":
+      return `FDB entry ${formatMac(readMac(words, at + FDB.mac))}${device(words[at + FDB.slot]!, links)}`;
+    case "routes":
+      return `route ${formatPrefix(routeDestination(words, at))}`;
+  }
+}
+
+function neighbourAddress(words: Uint32Array, at: number): string {
+  const family = words[at + NEIGHBOUR.family] as Family;
+  return formatAddress(readAddress(words, at + NEIGHBOUR.address, family));
+}
+
+function device(slot: number, links: readonly DesiredLink[]): string {
+  const link = links[slot];
+  return link === undefined ? "" : ` dev ${link.name}`;
 }

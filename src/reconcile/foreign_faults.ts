@@ -1,10 +1,14 @@
-import type { PeerFault } from "../backend/backend.ts";
-import { formatPrefix, type Prefix } from "../model/address.ts";
+import { countIn, type PeerFault } from "../overlay/backend/backend.ts";
+import { type Family, familyOf, formatPrefix, type Prefix } from "../model/address.ts";
 import { ROUTE, routeDestination, routeProtocol } from "../model/rows.ts";
+import type { Condition } from "../model/condition.ts";
 import type { DesiredState } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
-import { RTPROT_KERNEL } from "../netlink/route.ts";
-import { describeForeign, type ForeignHit } from "./foreign_routes.ts";
+import { RTPROT_KERNEL } from "../rtnetlink/route_header.ts";
+import { findOwnTaken } from "./own_routes.ts";
+import type { FamilyReach } from "./report.ts";
+import { covers } from "./cover.ts";
+import { describeForeign, type ForeignHit, isSelective } from "./foreign_routes.ts";
 
 /** Peers that are named at most; `ip route` has them all. */
 const NAMED = 200;
@@ -13,6 +17,7 @@ const NAMED = 200;
 export interface WantedRoutes {
   readonly state: Pick<DesiredState, "routes">;
   readonly faults: readonly PeerFault[];
+  readonly reach: readonly FamilyReach[];
   /** The host that a subnet is of. */
   readonly hostOf: (subnet: Prefix) => string | undefined;
 }
@@ -20,15 +25,15 @@ export interface WantedRoutes {
 /** Who is left out or cut off. */
 export interface JoinedFaults {
   readonly faults: readonly PeerFault[];
-  /** Hosts to whose whole subnet, of one family at least, another route leads. */
-  readonly cutOff: number;
+  /** Without those to whose whole subnet another route leads. */
+  readonly reach: readonly FamilyReach[];
 }
 
 /** Says of which peers' packets others' routes take. The answer keeps its identity while nothing changes. */
 export class ForeignFaults {
   readonly #linkName: (linkIndex: number) => string | undefined;
   #last:
-    | { readonly before: readonly PeerFault[]; readonly key: string; readonly joined: JoinedFaults }
+    | { readonly before: WantedRoutes; readonly key: string; readonly joined: JoinedFaults }
     | undefined;
 
   /** @param linkName The name of a link of the kernel's index. */
@@ -36,39 +41,95 @@ export class ForeignFaults {
     this.#linkName = linkName;
   }
 
-  /** The peers that were left out, and those whose packets others' routes take. */
-  join(wanted: WantedRoutes, foreign: Table, hits: readonly ForeignHit[]): JoinedFaults {
+  /** Says what a foreign route is, as iproute2 prints it. */
+  describe(foreign: Table, row: number): string {
+    return describeForeign(foreign, row, this.#linkName);
+  }
+
+  /** What is to be known of others' routes that take packets for this host's own pods. */
+  own(subnets: readonly Prefix[], foreign: Table): readonly Condition[] {
+    return findOwnTaken(subnets, foreign, this.#linkName);
+  }
+
+  /**
+   * The peers that were left out, and those whose packets others' routes take.
+   *
+   * @param left Those of the hits that come back each time that they are taken over.
+   */
+  join(
+    wanted: WantedRoutes,
+    foreign: Table,
+    hits: readonly ForeignHit[],
+    left: ReadonlySet<ForeignHit> = new Set(),
+  ): JoinedFaults {
     const reasons = new Map<number, string>();
     for (const hit of hits) {
       if (hit.isAlike) continue;
       if (reasons.size >= NAMED) break;
-      if (!reasons.has(hit.row)) reasons.set(hit.row, this.#reason(hit, wanted, foreign));
+      if (!reasons.has(hit.row)) {
+        reasons.set(hit.row, this.#reason(hit, wanted, foreign, left.has(hit)));
+      }
     }
-    if (reasons.size === 0) return { faults: wanted.faults, cutOff: 0 };
-    const whole = new Set(hits.flatMap(({ row, kind, isAlike }) => kind === "part" || isAlike ? [] : row));
-    const key = [whole.size, ...[...reasons].map(([row, reason]) => `${row} ${reason}`)].join("\n");
-    if (this.#last?.before === wanted.faults && this.#last.key === key) return this.#last.joined;
+    if (reasons.size === 0) return { faults: wanted.faults, reach: wanted.reach };
+    const whole = wholeRows(wanted.state.routes, foreign, hits);
+    const key = [[...whole].join(), ...[...reasons].map(([row, reason]) => `${row} ${reason}`)].join("\n");
+    if (
+      this.#last?.before.faults === wanted.faults && this.#last.before.reach === wanted.reach &&
+      this.#last.key === key
+    ) return this.#last.joined;
     const more = [...reasons].map(([row, reason]) => {
       const subnet = subnetOf(wanted, row);
-      return { row, host: wanted.hostOf(subnet) ?? formatPrefix(subnet), reason };
+      const host = wanted.hostOf(subnet) ?? formatPrefix(subnet);
+      return { host, reason, family: familyOf(subnet.address) };
     });
-    const hosts = new Set(more.filter(({ row }) => whole.has(row)).map(({ host }) => host));
-    const unnamed = [...whole].filter((row) => !reasons.has(row)).length;
-    const faults = [...wanted.faults, ...more.map(({ host, reason }) => ({ host, reason }))];
-    const joined = { faults, cutOff: hosts.size + unnamed };
-    this.#last = { before: wanted.faults, key, joined };
+    const taken = new Map<Family, number>();
+    for (const row of whole) countIn(taken, familyOf(subnetOf(wanted, row).address));
+    const reach = wanted.reach.map((one) => ({
+      ...one,
+      reached: Math.max(0, one.reached - (taken.get(one.family) ?? 0)),
+    }));
+    const joined = { faults: [...wanted.faults, ...more], reach };
+    this.#last = { before: wanted, key, joined };
     return joined;
   }
 
-  #reason({ row, foreignRow, kind }: ForeignHit, wanted: WantedRoutes, foreign: Table): string {
-    const route = describeForeign(foreign, foreignRow, this.#linkName);
+  #reason(
+    { row, foreignRow, kind }: ForeignHit,
+    wanted: WantedRoutes,
+    foreign: Table,
+    isLeft: boolean,
+  ): string {
+    const route = this.describe(foreign, foreignRow);
     const subnet = formatPrefix(subnetOf(wanted, row));
     if (kind === "part") return `route ${route}, which is not ours, takes a part of ${subnet}; delete it`;
-    const remedy = routeProtocol(foreign.words, foreignRow * ROUTE.words) === RTPROT_KERNEL
+    const remedy = isLeft
+      ? "it comes back each time that it is taken over: end what adds it"
+      : routeProtocol(foreign.words, foreignRow * ROUTE.words) === RTPROT_KERNEL
       ? "it comes with an address of that link: change that, or the peer's subnet"
       : "delete it, or let ours take its place with -take-foreign-routes";
     return `route ${route}, which is not ours, takes the packets for ${subnet}; ${remedy}`;
   }
+}
+
+/** The rows to whose whole destination others' routes lead, by itself or part by part. */
+function wholeRows(desired: Table, foreign: Table, hits: readonly ForeignHit[]): Set<number> {
+  const whole = new Set<number>();
+  const parts = new Map<number, Prefix[]>();
+  for (const { row, foreignRow, kind, isAlike } of hits) {
+    if (isAlike || whole.has(row)) continue;
+    if (kind !== "part") whole.add(row);
+    else if (!isSelective(foreign, foreignRow)) {
+      const part = routeDestination(foreign.words, foreignRow * ROUTE.words);
+      const known = parts.get(row);
+      if (known === undefined) parts.set(row, [part]);
+      else known.push(part);
+    }
+  }
+  for (const [row, prefixes] of parts) {
+    const { length } = routeDestination(desired.words, row * ROUTE.words);
+    if (!whole.has(row) && covers(prefixes, length)) whole.add(row);
+  }
+  return whole;
 }
 
 function subnetOf({ state: { routes } }: WantedRoutes, row: number): Prefix {

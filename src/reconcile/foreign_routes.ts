@@ -1,5 +1,4 @@
-import type { Address, Family } from "../model/address.ts";
-import { formatAddress, formatPrefix, maskAddress } from "../model/address.ts";
+import { type Address, type Family, formatAddress, formatPrefix, maskAddress } from "../model/address.ts";
 import {
   hasGateway,
   NO_SLOT,
@@ -7,14 +6,16 @@ import {
   ROUTE,
   ROUTE_BY_OBJECT,
   ROUTE_FOREIGN_TRAIT,
+  ROUTE_SELECTIVE,
+  ROUTE_SHARED,
   routeDestination,
   routeProtocol,
   routeType,
 } from "../model/rows.ts";
 import { Table } from "../model/table.ts";
-import { RTN_UNICAST, RTPROT_KERNEL } from "../netlink/route.ts";
+import { RTN_UNICAST, RTPROT_KERNEL } from "../rtnetlink/route_header.ts";
 
-/** A route of somebody else that takes packets which one of ours is for. */
+/** A route that is not ours, and takes packets that one of ours is for. */
 export interface ForeignHit {
   /** The row of the desired routes. */
   readonly row: number;
@@ -23,7 +24,7 @@ export interface ForeignHit {
   /**
    * - `same`: to the same destination with the same metric, so that there is no place for ours.
    * - `before`: to the same destination with a lower metric, which the kernel prefers.
-   * - `part`: to a part of the destination.
+   * - `part`: to a part of the destination, or for some of its packets only.
    */
   readonly kind: "same" | "before" | "part";
   /** Whether it leads where ours does, as that of a flanneld beside this agent: no packet goes astray. */
@@ -54,7 +55,7 @@ export function findForeign(desired: Table, foreign: Table, linkIndexes: readonl
       if (!key.startsWith(`${words[at]} `) || length > foreignLength) continue;
       const row = rows.get(maskAddress(destination, length));
       if (row === undefined) continue;
-      if (length < foreignLength) {
+      if (length < foreignLength || isSelective(foreign, foreignRow)) {
         hits.push({ row, foreignRow, kind: "part", isAlike: false });
         continue;
       }
@@ -76,7 +77,7 @@ function isSameWay(
   linkIndexes: readonly number[],
 ): boolean {
   if (foreign[foreignAt + ROUTE.slot] !== linkIndexes[desired[at + ROUTE.slot]!]) return false;
-  const special = ROUTE_BY_OBJECT | ROUTE_FOREIGN_TRAIT;
+  const special = ROUTE_BY_OBJECT | ROUTE_FOREIGN_TRAIT | ROUTE_SHARED;
   if (
     routeType(desired, at) !== routeType(foreign, foreignAt) ||
     (foreign[foreignAt + ROUTE.traits]! & special) !== 0
@@ -100,6 +101,11 @@ function indexOf({ words, count }: Table): Index {
     entry.rows.set(address, row);
   }
   return index;
+}
+
+/** Whether a foreign route is only for packets of one TOS, or from one source. */
+export function isSelective({ words }: Table, foreignRow: number): boolean {
+  return (words[foreignRow * ROUTE.words + ROUTE.traits]! & ROUTE_SELECTIVE) !== 0;
 }
 
 /** Whether a foreign route may be taken over by who wants that; never the kernel's own, which come with an address. */
@@ -156,10 +162,11 @@ const TYPES: Readonly<Record<number, string>> = {
 
 /** Says what a foreign route is, as iproute2 prints it. */
 export function describeForeign(
-  { words }: Table,
+  foreign: Table,
   row: number,
   linkName: (linkIndex: number) => string | undefined,
 ): string {
+  const { words } = foreign;
   const at = row * ROUTE.words;
   const to = formatPrefix(routeDestination(words, at));
   const via = words[at + ROUTE.traits]! & ROUTE_BY_OBJECT
@@ -169,8 +176,17 @@ export function describeForeign(
     : "";
   const linkIndex = words[at + ROUTE.slot]!;
   const device = linkIndex === 0 ? "" : ` dev ${linkName(linkIndex) ?? linkIndex}`;
-  const protocol = routeProtocol(words, at);
   const metric = words[at + ROUTE.metric]!;
-  return `${TYPES[routeType(words, at)] ?? ""}${to}${via}${device} proto ${PROTOCOLS[protocol] ?? protocol}` +
-    (metric === 0 ? "" : ` metric ${metric}`);
+  const traits = words[at + ROUTE.traits]!;
+  return `${TYPES[routeType(words, at)] ?? ""}${to}${via}${device}${protocolOf(words, at)}` +
+    (metric === 0 ? "" : ` metric ${metric}`) +
+    (traits & ROUTE_SHARED ? " (one of several next hops)" : "") +
+    (isSelective(foreign, row) ? " (for one TOS or source)" : "");
+}
+
+/** The kernel does not tell the protocol of a next hop beside another. */
+function protocolOf(words: Uint32Array, at: number): string {
+  const protocol = routeProtocol(words, at);
+  if (protocol === 0 && words[at + ROUTE.traits]! & ROUTE_SHARED) return "";
+  return ` proto ${PROTOCOLS[protocol] ?? protocol}`;
 }

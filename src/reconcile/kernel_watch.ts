@@ -1,38 +1,40 @@
 import { type Family, type Prefix, prefixContains } from "../model/address.ts";
 import { readAddress } from "../model/rows.ts";
-import { AttributeReader } from "../netlink/attribute.ts";
-import { LITTLE_ENDIAN, MessageReader } from "../netlink/message.ts";
-import { RTM_DELADDR, RTM_NEWADDR } from "../netlink/address.ts";
-import { RTM_DELLINK, RTM_NEWLINK } from "../netlink/link.ts";
-import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../netlink/neighbour.ts";
-import { RTM_DELROUTE, RTM_NEWROUTE } from "../netlink/route.ts";
-import type { NotificationSocket } from "../netlink/socket.ts";
-import type { Trigger } from "./trigger.ts";
+import type { AttributeReader } from "../netlink/attribute.ts";
+import type { MessageReader } from "../netlink/message.ts";
+import { hearNotifications, type NotificationSource } from "../netlink/notifications.ts";
+import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
+import { RTM_DELADDR, RTM_NEWADDR } from "../rtnetlink/address.ts";
+import { NEIGHBOUR_HEADER_BYTES, RTM_DELNEIGH, RTM_NEWNEIGH } from "../rtnetlink/neighbour.ts";
+import {
+  ROUTE_HEADER_BYTES,
+  RTA_DST,
+  RTA_OIF,
+  RTM_DELROUTE,
+  RTM_NEWROUTE,
+} from "../rtnetlink/route_header.ts";
+import {
+  IFF_UP,
+  IFLA_MASTER,
+  LINK_HEADER_BYTES,
+  RTM_DELLINK,
+  RTM_NEWLINK,
+} from "../rtnetlink/link_header.ts";
+import type { Trigger } from "../loop/trigger.ts";
 
-const RECEIVE_BYTES = 64 * 1024;
-/** Read in one go; then others have their turn, as notifications may come faster than they are read. */
-const TURN_DATAGRAMS = 500;
-/** `sizeof(struct ifinfomsg)`. */
-const LINK_HEADER_BYTES = 16;
 const RT_SCOPE_UNIVERSE = 0;
-const IFLA_MASTER = 10;
-const RTA_DST = 1;
-const RTA_OIF = 4;
 /** `RTM_NEWNETCONF`: a setting such as forwarding has changed, of one link or of all. */
 const RTM_NEWNETCONF = 80;
 const NETCONFA_IFINDEX = 1;
 const NETCONFA_IFINDEX_ALL = -1;
 
-/** What the watch must know to tell our business from everybody else's. */
-export interface KernelWatchDeps {
-  readonly notifications: NotificationSocket;
+/** What the watch must know to tell our changes from those of other programs. */
+export interface KernelWatchDeps extends NotificationSource {
   readonly trigger: Trigger;
   /** Kernel link indexes of our links and of the underlay's. */
   readonly linkIndexes: () => readonly number[];
   /** The cluster networks: a route to one of these is news over whichever link. */
   readonly networks: readonly Prefix[];
-  /** The port ID of the socket that our own changes go through: they are no news. */
-  readonly ownPortId: number;
   /** Kernel link index of the underlay; 0 while it is lost, and then every link is news. */
   readonly underlayLinkIndex: () => number;
   /** Called when the underlay's link or addresses may have changed, or another link may be the better one now. */
@@ -46,34 +48,14 @@ export interface KernelWatchDeps {
 }
 
 /** Turns notifications about our links into nudges, until `signal` aborts. */
-export async function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSignal }): Promise<void> {
-  const { signal } = options;
-  const buffer = new Uint8Array(RECEIVE_BYTES);
-  const reader = new MessageReader(buffer);
-  const attributes = new AttributeReader(reader.view);
-  while (!signal.aborted) {
-    try {
-      await deps.notifications.wait({ signal });
-    } catch (error) {
-      if (signal.aborted) return;
-      throw error;
-    }
-    const linkIndexes = deps.linkIndexes();
-    for (let count = 0; count < TURN_DATAGRAMS; count++) {
-      const length = deps.notifications.receive(buffer);
-      if (length === 0) break;
-      if (length < 0) {
-        // Some were lost: whatever they said, a whole look finds it.
-        deps.underlayNudged();
-        deps.trigger.nudge();
-      } else {
-        reader.reset(length);
-        while (reader.next()) {
-          if (reader.portId !== deps.ownPortId) classify(reader, attributes, linkIndexes, deps);
-        }
-      }
-    }
-  }
+export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSignal }): Promise<void> {
+  return hearNotifications(deps, {
+    heard: (message, attributes) => classify(message, attributes, deps.linkIndexes(), deps),
+    lost: () => {
+      deps.underlayNudged();
+      deps.trigger.nudge();
+    },
+  }, options);
 }
 
 function classify(
@@ -96,17 +78,17 @@ function classify(
       else if (isOfInterest(message, attributes, linkIndex, deps)) {
         deps.underlayNudged();
         if (deps.concerns?.(linkIndex)) deps.trigger.nudge();
-      }
+      } else if (isSetDown(message) && deps.concerns?.(linkIndex)) deps.trigger.nudge();
       return;
     }
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
-      message.requireHeader(12);
+      message.requireHeader(NEIGHBOUR_HEADER_BYTES);
       if (linkIndexes.includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN))) deps.trigger.nudge();
       return;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-      message.requireHeader(12);
+      message.requireHeader(ROUTE_HEADER_BYTES);
       if (message.view.getUint8(message.start + 1) === 0) {
         // A default route: the underlay may be another one now.
         deps.underlayNudged();
@@ -130,6 +112,15 @@ function classify(
       return;
     }
   }
+}
+
+/** Reports whether a message says that a link was set down at this moment, as that is the change that it tells of. */
+function isSetDown(message: MessageReader): boolean {
+  const { type, view, start } = message;
+  if (type !== RTM_NEWLINK) return false;
+  message.requireHeader(LINK_HEADER_BYTES);
+  const [flags, change] = [8, 12].map((at) => view.getUint32(start + at, LITTLE_ENDIAN)) as [number, number];
+  return (change & IFF_UP) !== 0 && (flags & IFF_UP) === 0;
 }
 
 /**
@@ -157,7 +148,7 @@ function destinationOf(message: MessageReader, attributes: AttributeReader): Pre
   const family = message.view.getUint8(message.start) as Family;
   const length = message.view.getUint8(message.start + 1);
   const words = new Uint32Array(4);
-  attributes.reset(message.start + 12, message.end);
+  attributes.reset(message.start + ROUTE_HEADER_BYTES, message.end);
   while (attributes.next()) if (attributes.type === RTA_DST) attributes.addressWords(words, 0);
   return { address: readAddress(words, 0, family), length };
 }
@@ -168,7 +159,7 @@ function isOver(
   attributes: AttributeReader,
   linkIndexes: readonly number[],
 ): boolean {
-  attributes.reset(message.start + 12, message.end);
+  attributes.reset(message.start + ROUTE_HEADER_BYTES, message.end);
   while (attributes.next()) {
     if (attributes.type === RTA_OIF) return linkIndexes.includes(attributes.u32());
   }

@@ -6,6 +6,8 @@ import {
   ROUTE,
   ROUTE_FOREIGN_TRAIT,
   ROUTE_ONLINK,
+  ROUTE_SELECTIVE,
+  ROUTE_SHARED,
   routeDestination,
   routeProtocol,
   routeType,
@@ -19,18 +21,19 @@ import type {
   VxlanLink,
 } from "../model/state.ts";
 import { Table } from "../model/table.ts";
-import { dumpAddresses } from "../netlink/address.ts";
-import type { NetlinkClient } from "../netlink/client.ts";
-import { queryLink } from "../netlink/link.ts";
-import { withMasterName } from "../netlink/link_master.ts";
-import { LinkSlots } from "../netlink/link_slots.ts";
+import { dumpAddresses } from "../rtnetlink/address.ts";
+import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
+import { queryLink, withMasterName } from "../rtnetlink/link.ts";
+import { LinkSlots } from "../rtnetlink/link_slots.ts";
+import { RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../rtnetlink/route_header.ts";
+import { ROW_CODECS } from "../rtnetlink/row_codecs.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import { type MessageReader } from "../netlink/message.ts";
-import { decodeFdbEntry, decodeNeighbour, encodeFdbDump, encodeNeighbourDump } from "../netlink/neighbour.ts";
-import { decodeRoute, encodeRouteDump, RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../netlink/route.ts";
 
 /** The metric of an IPv6 route that was made without one. */
 const IP6_RT_PRIO_USER = 1024;
+/** The tables of what hangs on a VTEP alone. */
+const ON_VTEP = ["neighbours", "fdb"] as const;
 
 /** Reads what this host holds of ours. Nothing is remembered but the memory to read into. */
 export class Observer {
@@ -114,19 +117,17 @@ export class Observer {
 
   #vtep(link: VxlanLink, linkIndex: number, slots: LinkSlots): void {
     const family = familyOf(link.local);
-    const { neighbours, fdb } = this.#tables;
-    this.#dump(
-      `read neighbours of ${link.name}`,
-      neighbours,
-      (writer, sequence) => encodeNeighbourDump(writer, sequence, family, linkIndex),
-      (message, attributes) => decodeNeighbour(message, attributes, slots, neighbours),
-    );
-    this.#dump(
-      `read FDB of ${link.name}`,
-      fdb,
-      (writer, sequence) => encodeFdbDump(writer, sequence, linkIndex),
-      (message, attributes) => decodeFdbEntry(message, attributes, slots, fdb),
-    );
+    for (const name of ON_VTEP) {
+      const table = this.#tables[name];
+      const codec = ROW_CODECS[name];
+      const before = table.count;
+      this.#dump(
+        `read ${codec.noun} of ${link.name}`,
+        (writer, sequence) => codec.encodeDump(writer, sequence, family, linkIndex),
+        () => table.truncate(before),
+        (message, attributes) => codec.decode(message, attributes, slots, table),
+      );
+    }
   }
 
   /** Reads the routes of the main table to the cluster networks, each into the table of whose it is. */
@@ -138,52 +139,81 @@ export class Observer {
   ): void {
     const { routes, foreignRoutes } = this.#tables;
     const [ours, theirs] = [routes.count, foreignRoutes.count];
-    let attributes: AttributeReader | undefined;
-    this.#client.dump(
+    this.#dump(
       "read routes",
-      (writer, sequence) => encodeRouteDump(writer, sequence, family, 0),
+      (writer, sequence) => ROW_CODECS.routes.encodeDump(writer, sequence, family, 0),
       () => {
         routes.truncate(ours);
         foreignRoutes.truncate(theirs);
       },
-      (message) => {
-        const linkIndex = decodeRoute(
-          message,
-          attributes ??= new AttributeReader(message.view),
-          slots,
-          routes,
-        );
-        if (linkIndex === undefined) return;
-        const at = (routes.count - 1) * ROUTE.words;
-        const { storage } = routes;
-        const isTo = isInNetworks(storage, at, networks);
-        if (isTo && isOwn(storage, at, linkIndex)) return;
-        if (isTo) {
-          const row = foreignRoutes.push();
-          foreignRoutes.storage.set(storage.subarray(at, at + ROUTE.words), row);
-          foreignRoutes.storage[row + ROUTE.slot] = linkIndex;
+      (message, attributes) => {
+        const before = routes.count;
+        ROW_CODECS.routes.decode(message, attributes, LINK_ITSELF, routes);
+        // Of several IPv6 next hops only the first can be ours.
+        for (let row = routes.count - 1; row >= before; row--) {
+          if (this.#isOwnRow(row, networks, slots, isOwn)) break;
+          routes.pop();
         }
-        routes.pop();
       },
     );
   }
 
-  /** Appends one dump to a table; an interrupted one takes back what it appended. */
+  /** Whether the last route, which has the kernel's link index for a slot, is ours; if not it is noted as foreign. */
+  #isOwnRow(
+    row: number,
+    networks: readonly Prefix[],
+    slots: LinkSlots,
+    isOwn: (words: Uint32Array, at: number, linkIndex: number) => boolean,
+  ): boolean {
+    const { routes, foreignRoutes } = this.#tables;
+    const { storage } = routes;
+    const at = row * ROUTE.words;
+    if (!isInNetworks(storage, at, networks)) return false;
+    const linkIndex = storage[at + ROUTE.slot]!;
+    storage[at + ROUTE.slot] = slots.slotOf(linkIndex);
+    if (isOwn(storage, at, linkIndex)) {
+      // What stands beside ours makes ours no other.
+      storage[at + ROUTE.traits]! &= ~ROUTE_SHARED;
+      return true;
+    }
+    if (isBehind(routes, row - 1, at)) return false;
+    const foreignAt = foreignRoutes.push();
+    foreignRoutes.storage.set(storage.subarray(at, at + ROUTE.words), foreignAt);
+    foreignRoutes.storage[foreignAt + ROUTE.slot] = linkIndex;
+    return false;
+  }
+
+  /** Decodes one dump; `restart` takes back what an interrupted one appended. */
   #dump(
     action: string,
-    table: Table,
-    write: Parameters<NetlinkClient["dump"]>[1],
+    write: WriteRequest,
+    restart: () => void,
     decode: (message: MessageReader, attributes: AttributeReader) => void,
   ): void {
-    const before = table.count;
     let attributes: AttributeReader | undefined;
     this.#client.dump(
       action,
       write,
-      () => table.truncate(before),
+      restart,
       (message) => decode(message, attributes ??= new AttributeReader(message.view)),
     );
   }
+}
+
+/** Lets a row hold the kernel's link index where it would hold a slot. */
+const LINK_ITSELF = { slotOf: (linkIndex: number) => linkIndex };
+
+/**
+ * Whether a foreign IPv4 route stands behind one of ours with the same destination and metric, as what is appended
+ * does: the kernel tells them in the order in which it tries them. Of IPv6 ones it takes several, or any.
+ */
+function isBehind({ storage }: Table, ourRow: number, at: number): boolean {
+  if (ourRow < 0 || storage[at] !== AF_INET || storage[at + ROUTE.traits]! & ROUTE_SELECTIVE) return false;
+  const ourAt = ourRow * ROUTE.words;
+  for (let word = 0; word < ROUTE.keyWords; word++) {
+    if (storage[ourAt + word] !== storage[at + word]) return false;
+  }
+  return true;
 }
 
 function rethrow(_: Family, error: unknown): never {
@@ -210,11 +240,12 @@ function isOurs(
   links: readonly DesiredLink[],
   isAdopting: boolean,
 ): boolean {
+  if (words[at + ROUTE.traits]! & ROUTE_SELECTIVE) return false;
   if (routeProtocol(words, at) === RTPROT_LODEN) return true;
   if (!isOfFlannel(words, at)) return false;
   const link: DesiredLink | undefined = links[words[at + ROUTE.slot]!];
   if (link?.kind !== "underlay") return link?.kind === "vxlan";
-  const special = words[at + ROUTE.traits]! & (ROUTE_FOREIGN_TRAIT | ROUTE_ONLINK);
+  const special = words[at + ROUTE.traits]! & (ROUTE_FOREIGN_TRAIT | ROUTE_SHARED | ROUTE_ONLINK);
   const isPlain = special === 0 && routeType(words, at) === RTN_UNICAST;
   const metric = words[at] === AF_INET ? 0 : IP6_RT_PRIO_USER;
   const isAsMade = words[at + ROUTE.metric] === metric && words[at + ROUTE.mtuBytes] === 0;

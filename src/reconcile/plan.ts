@@ -18,8 +18,9 @@ import type {
   VxlanLink,
 } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
-import { type ForeignHit, isTakable, withoutLinks } from "./foreign_routes.ts";
-import type { LinkChange } from "../netlink/link.ts";
+import { type ForeignHit, withoutLinks } from "./foreign_routes.ts";
+import type { LinkChange } from "../rtnetlink/link.ts";
+import type { RowOperation } from "../rtnetlink/row_codec.ts";
 
 /** A change to a link or one of its addresses. */
 export type LinkStep =
@@ -47,7 +48,7 @@ export type TableName = keyof StateTables;
 /** Changes to one table: rows of `table`, chosen by `indices`. */
 export interface TableStep {
   readonly table: TableName;
-  readonly operation: "add" | "replace" | "delete";
+  readonly operation: RowOperation;
   readonly rows: Table;
   readonly indices: Uint32Array;
 }
@@ -71,7 +72,7 @@ export function planLinks(
   });
 }
 
-/** The underlay's link is somebody else's to make and to set up; without it no route over it can be made. */
+/** The underlay's link is not ours to make or to set up; without it no route over it can be made. */
 function needLink({ name }: UnderlayLink, found: ObservedLink | undefined): LinkStep[] {
   if (found?.isUp) return [];
   return [{ kind: "need link", name, why: found === undefined ? "it does not exist" : "it is down" }];
@@ -161,8 +162,8 @@ function linkDrift(link: VxlanLink, found: ObservedLink): [change: LinkChange, w
 }
 
 /**
- * An address that must not be on a link of ours, as a DHCP client puts one on whatever it finds: packets would leave
- * with it as their source, or by the route that it brings. flannel leaves those outside of its network.
+ * An address that must not be on a link of ours, as a DHCP client puts one on any link: packets would leave with it as
+ * their source, or by the route that it brings. flannel leaves those outside of its network.
  */
 function isForeignAddress(address: ObservedAddress, wanted: readonly Prefix[]): boolean {
   if (wanted.some((prefix) => prefixEquals(address, prefix))) return false;
@@ -170,17 +171,17 @@ function isForeignAddress(address: ObservedAddress, wanted: readonly Prefix[]): 
 }
 
 /**
- * Plans what brings the tables to the desired state: additions, then deletions in the reverse order. Where somebody
- * else has a route to the same destination with the same metric, ours is not made; unless such routes are to be taken
- * over, as flannel does.
+ * Plans what brings the tables to the desired state: additions, then deletions in the reverse order. Where
+ * another program has a route to the same destination with the same metric, ours is not made; unless that is taken over,
+ * as flannel does.
  */
 export function planTables(
   desired: DesiredState,
   observed: ObservedTables,
-  options: { readonly foreign?: readonly ForeignHit[]; readonly takesForeign?: boolean } = {},
+  options: { readonly foreign?: readonly ForeignHit[]; readonly taken?: ReadonlySet<ForeignHit> } = {},
 ): TableStep[] {
-  const { foreign = [], takesForeign = false } = options;
-  const isTaken = (hit: ForeignHit) => takesForeign && isTakable(observed.foreignRoutes, hit);
+  const { foreign = [], taken: takenHits = new Set() } = options;
+  const isTaken = (hit: ForeignHit) => takenHits.has(hit);
   const taken = foreign.filter(isTaken);
   const rowsAt = (hits: readonly ForeignHit[]) =>
     new Set(hits.filter(({ kind }) => kind === "same").map(({ row }) => row));
@@ -191,13 +192,16 @@ export function planTables(
   const deletions: TableStep[] = [];
   for (const table of TABLE_ORDER) {
     const diff = diffTables(desired[table], observed[table]);
-    let [added, replaced] = [diff.additions, diff.replacements];
+    let [added, replaced, deleted] = [diff.additions, diff.replacements, diff.deletions];
     if (table === "routes" && foreign.length > 0) {
       const isFree = (row: number) => !blocked.has(row);
       const instead = added.filter((row) => occupied.has(row));
       replacing = new Set(instead);
       added = added.filter((row) => isFree(row) && !occupied.has(row));
+      // To replace one where another stands beside it or before it would take that away.
+      const stale = rowsOfKeys(observed.routes, desired.routes, replaced.filter((row) => !isFree(row)));
       replaced = Uint32Array.from([...replaced.filter(isFree), ...instead]);
+      if (stale.length > 0) deleted = Uint32Array.from([...deleted, ...stale]);
     }
     const step = (operation: TableStep["operation"], rows: Table, indices: Uint32Array) => ({
       table,
@@ -207,9 +211,9 @@ export function planTables(
     });
     if (added.length > 0) additions.push(step("add", desired[table], added));
     if (replaced.length > 0) additions.push(step("replace", desired[table], replaced));
-    if (diff.deletions.length > 0) deletions.unshift(step("delete", observed[table], diff.deletions));
+    if (deleted.length > 0) deletions.unshift(step("delete", observed[table], deleted));
   }
-  // A route with the metric of ours can stand before it only where somebody has put it there on purpose.
+  // A route with the metric of ours can stand before it only where it was put there on purpose.
   const inFront = taken.filter(({ kind, row }) => kind === "before" || !replacing.has(row))
     .map(({ foreignRow }) => foreignRow);
   if (inFront.length > 0) {
@@ -222,6 +226,21 @@ export function planTables(
     });
   }
   return [...additions, ...deletions];
+}
+
+/** The rows of a table that have the keys of some rows of another one. */
+function rowsOfKeys(table: Table, keys: Table, rows: Uint32Array): number[] {
+  if (rows.length === 0) return [];
+  const { words: rowWords, keyWords } = table.layout;
+  const keyOf = ({ words }: Table, row: number) =>
+    words.subarray(row * rowWords, row * rowWords + keyWords).join();
+  const wanted = new Set(Array.from(rows, (row) => keyOf(keys, row)));
+  return Array.from({ length: table.count }, (_, row) => row).filter((row) => wanted.has(keyOf(table, row)));
+}
+
+/** The link that a step is about. */
+export function linkNameOf(step: LinkStep): string {
+  return "link" in step ? step.link.name : step.name;
 }
 
 /** Says what a step on a link does, as a verb phrase. */

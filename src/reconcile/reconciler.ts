@@ -1,25 +1,24 @@
+import { errorText } from "../log/error_text.ts";
 import type { Wanted } from "./wanted.ts";
-import { pause } from "../lease/pause.ts";
-import type { Log } from "../log/log.ts";
-import { AF_INET, type Family, familyOf } from "../model/address.ts";
-import { FDB, NEIGHBOUR, ROUTE, routeDestination } from "../model/rows.ts";
+import { type Log, SILENT } from "../log/log.ts";
+import type { Family } from "../model/address.ts";
 import type { DesiredState, ObservedLink } from "../model/state.ts";
-import type { Table } from "../model/table.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { applyLinkStep, applyTableStep } from "./apply.ts";
+import { ofReadFamilies, onlyCovering, onPresentLinks } from "./due_rows.ts";
 import type { Observer } from "./observe.ts";
 import {
   describeLinkStep,
+  linkNameOf,
   type LinkStep,
   planLinks,
   planTables,
-  type TableName,
   type TableStep,
 } from "./plan.ts";
 import { Failures, type PassReport } from "./report.ts";
 import { findForeign, type ForeignHit, isTakable } from "./foreign_routes.ts";
 import type { ForeignFaults } from "./foreign_faults.ts";
-import type { Trigger } from "./trigger.ts";
+import type { StateFights, StepScene } from "./state_fights.ts";
 
 /** What a pass needs of the world. */
 export interface ReconcilerDeps {
@@ -31,72 +30,84 @@ export interface ReconcilerDeps {
   readonly takesForeign?: boolean;
   /** Finds words for others' routes that stand in the way of ours. */
   readonly foreignFaults: ForeignFaults;
+  /** Knows what other programs change again and again; all is put back at once if absent. */
+  readonly fights?: StateFights;
   /** Called after a VTEP was created, before anything uses it. */
   readonly linkCreated: (name: string) => void;
-  readonly report: (report: PassReport) => void;
   readonly now: () => Date;
   /** Milliseconds of a clock that never jumps. */
   readonly elapsedMs: () => number;
   readonly log: Log;
 }
 
-/** A pass that failed is tried again after this long, doubled each time up to the resync period. */
-const FIRST_RETRY_MS = 100;
+/** Who carries the steps of a pass out. */
+interface Applier {
+  /** @throws {Error} If it can't be done. */
+  readonly link: (step: LinkStep) => void;
+  readonly table: (
+    step: TableStep,
+    links: DesiredState["links"],
+    linkIndexes: readonly number[],
+    failures: Failures,
+  ) => void;
+  /** The kernel's index of each link once the steps on links are done; 0 where none can carry a route. */
+  readonly linkIndexes: (state: DesiredState, observed: readonly (ObservedLink | undefined)[]) => number[];
+}
 
-const SLOT_WORD: Readonly<Record<TableName, number>> = {
-  neighbours: NEIGHBOUR.slot,
-  fdb: FDB.slot,
-  routes: ROUTE.slot,
-};
-
-const FAMILY_WORD = {
-  neighbours: NEIGHBOUR.family,
-  routes: ROUTE.family,
-} as const;
-
-/** What is there, and what must change: the drift of this moment. Changes nothing. */
+/** What is there, and what must change: the drift of this moment. */
 export interface Drift {
   readonly links: readonly LinkStep[];
   readonly tables: readonly TableStep[];
 }
 
-/**
- * Reads what this host holds and compares it with what it must hold.
- *
- * @throws {NetlinkError} If the kernel could not be read.
- */
-export function observeDrift(
-  deps: Pick<ReconcilerDeps, "observer" | "takesForeign">,
-  state: DesiredState,
-): Drift {
-  const links = deps.observer.links(state.links);
-  const linkIndexes = usableIndexes(links);
-  return {
-    links: planLinks(state, links, deps.observer.addresses(vteps(state, links))),
-    tables: lookAtTables(deps, state, linkIndexes).steps,
+/** Stands for the index of a link that is there once a plan is carried out. */
+const PLANNED_LINK = 0xffff_ffff;
+
+/** What a pass would do now: the very pass, but for the applier, which writes the steps down. */
+export function observeDrift(deps: ReconcilerDeps): Drift {
+  const links: LinkStep[] = [];
+  const tables: TableStep[] = [];
+  const applier: Applier = {
+    link: (step) => void links.push(step),
+    table: (step) => void tables.push(step),
+    linkIndexes: (state, observed) => {
+      const made = new Set(links.flatMap((step) => "link" in step ? [step.link.name] : []));
+      return usableIndexes(observed).map((index, slot) =>
+        index === 0 && made.has(state.links[slot]!.name) ? PLANNED_LINK : index
+      );
+    },
   };
+  const { fights: _, ...rest } = deps;
+  runPass({ ...rest, log: SILENT }, applier);
+  return { links, tables };
 }
 
 /** What must change in the tables, and the foreign routes that stay in the way. */
 function lookAtTables(
-  { observer, takesForeign = false }: Pick<ReconcilerDeps, "observer" | "takesForeign">,
+  { observer, takesForeign = false, foreignFaults, fights }: ReconcilerDeps,
   state: DesiredState,
   linkIndexes: readonly number[],
   unread?: Parameters<Observer["tables"]>[2],
 ): {
   readonly steps: readonly TableStep[];
-  readonly foreignRoutes: Table;
+  readonly scene: StepScene;
   readonly staying: readonly ForeignHit[];
+  /** Those of them that come back each time that they are taken over. */
+  readonly left: ReadonlySet<ForeignHit>;
 } {
   const observed = observer.tables(state, linkIndexes, unread);
+  const scene: StepScene = {
+    state,
+    observed,
+    describeForeign: (foreign, row) => foreignFaults.describe(foreign, row),
+  };
   const { foreignRoutes } = observed;
   const foreign = findForeign(state.routes, foreignRoutes, linkIndexes);
-  const steps = planTables(state, observed, { foreign, takesForeign });
-  return {
-    steps,
-    foreignRoutes,
-    staying: foreign.filter((hit) => !takesForeign || !isTakable(foreignRoutes, hit)),
-  };
+  const takable = takesForeign ? foreign.filter((hit) => isTakable(foreignRoutes, hit)) : [];
+  const left = fights?.leftForeign(takable, scene) ?? new Set();
+  const taken = new Set(takable.filter((hit) => !left.has(hit)));
+  const steps = planTables(state, observed, { foreign, taken });
+  return { steps, scene, staying: foreign.filter((hit) => !taken.has(hit)), left };
 }
 
 /**
@@ -107,24 +118,43 @@ function lookAtTables(
  * unknown, as before the first snapshot.
  */
 export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
+  const { client } = deps;
+  return runPass(deps, {
+    link: (step) => {
+      applyLinkStep(client, step);
+      if (step.kind === "create link") deps.linkCreated(step.link.name);
+    },
+    table: (step, links, linkIndexes, failures) => applyTableStep(client, step, links, linkIndexes, failures),
+    linkIndexes: (_, observed) => usableIndexes(observed),
+  });
+}
+
+function runPass(deps: ReconcilerDeps, applier: Applier): PassReport | undefined {
   const startedAt = deps.now();
   const startedMs = deps.elapsedMs();
   const desire = deps.desire();
   if (desire === undefined) return undefined;
+  const { fights } = deps;
+  fights?.begin(desire.state);
   const failures = new Failures();
   let planned = 0;
   let isForwarding = false;
-  let { faults } = desire;
-  let cutOff = 0;
+  let { faults, reach } = desire;
+  let ownTaken: PassReport["ownTaken"] = [];
   try {
-    const links = reconcileLinks(deps, desire.state, failures);
+    const links = reconcileLinks(deps, applier, desire.state, failures);
     planned += links.planned;
     isForwarding = links.isForwarding;
-    const tables = reconcileTables(deps, desire, failures);
+    const tables = reconcileTables(deps, applier, desire, {
+      failures,
+      failedLinks: links.failed,
+      hasChangedLinks: links.planned > 0,
+    });
     planned += tables.planned;
-    ({ faults, cutOff } = tables);
+    ({ faults, reach, ownTaken } = tables);
+    if (tables.isWhole) fights?.end(desire.state);
   } catch (error) {
-    failures.add(error instanceof Error ? error.message : String(error));
+    failures.add(errorText(error));
   }
   const report: PassReport = {
     startedAt,
@@ -133,16 +163,18 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
     failures: failures.sentences,
     failureCount: failures.count,
     isForwarding,
+    families: desire.families,
     faults,
-    // Of those whose packets another route takes nobody is reached.
-    reached: Math.max(0, desire.reached - cutOff),
+    reach,
+    ownTaken,
+    fights: fights?.conditions ?? [],
     doubts: desire.doubts,
     remoteLeases: desire.remoteLeases,
     otherBackends: desire.otherBackends,
     isRemembered: desire.isRemembered,
+    ...desire.state.cloud !== undefined && { cloud: desire.state.cloud },
   };
   logPass(deps.log, report);
-  deps.report(report);
   return report;
 }
 
@@ -152,27 +184,34 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
  */
 function reconcileLinks(
   deps: ReconcilerDeps,
+  applier: Applier,
   state: DesiredState,
   failures: Failures,
-): { readonly planned: number; readonly isForwarding: boolean } {
+): { readonly planned: number; readonly isForwarding: boolean; readonly failed: ReadonlySet<string> } {
   const links = deps.observer.links(state.links);
   const steps = planLinks(state, links, deps.observer.addresses(vteps(state, links)));
   const failed = new Set<string>();
+  let planned = 0;
   for (const step of steps) {
+    if (deps.fights?.leavesLink(step, steps)) {
+      failed.add(linkNameOf(step));
+      continue;
+    }
+    planned++;
     const action = describeLinkStep(step);
     try {
-      applyLinkStep(deps.client, step);
-      if (step.kind === "create link") deps.linkCreated(step.link.name);
+      applier.link(step);
       deps.log.write("info", "link changed", { action, ...("why" in step ? { found: step.why } : {}) });
     } catch (error) {
-      failed.add("link" in step ? step.link.name : step.name);
-      failures.add(error instanceof Error ? error.message : String(error));
+      failed.add(linkNameOf(step));
+      failures.add(errorText(error));
+      deps.fights?.linkFailed(step);
     }
   }
   const own = state.links.filter(({ kind }) => kind === "vxlan");
   const carriers = own.length > 0 ? own : state.links;
   const isForwarding = carriers.length === 0 || carriers.some(({ name }) => !failed.has(name));
-  return { planned: steps.length, isForwarding };
+  return { planned, isForwarding, failed };
 }
 
 /** The kernel's index of each link; 0 where none can carry a route, as while it is down. */
@@ -191,66 +230,52 @@ function vteps(
 /** Brings the tables to their desired state. */
 function reconcileTables(
   deps: ReconcilerDeps,
+  applier: Applier,
   desire: Wanted,
-  failures: Failures,
-): { readonly planned: number; readonly faults: Wanted["faults"]; readonly cutOff: number } {
+  { failures, failedLinks, hasChangedLinks }: {
+    readonly failures: Failures;
+    readonly failedLinks: ReadonlySet<string>;
+    readonly hasChangedLinks: boolean;
+  },
+):
+  & { readonly planned: number; readonly isWhole: boolean }
+  & Pick<PassReport, "faults" | "reach" | "ownTaken"> {
+  const { foreignFaults, fights } = deps;
   const { state, isRemembered } = desire;
-  const linkIndexes = usableIndexes(deps.observer.links(state.links));
+  const linkIndexes = applier.linkIndexes(state, deps.observer.links(state.links));
+  fights?.linksMade(linkIndexes, hasChangedLinks);
   if (failures.count === 0) {
-    const lost = state.links.filter((_, slot) => linkIndexes[slot] === 0);
+    const lost = state.links.filter(({ name }, slot) => linkIndexes[slot] === 0 && !failedLinks.has(name));
     for (const { name } of lost) failures.add(`Cannot route over link ${name}: it went away during the pass`);
   }
   const unread = new Set<Family>();
-  const { steps, foreignRoutes, staying } = lookAtTables(deps, state, linkIndexes, (family, error) => {
+  const { steps, scene, staying, left } = lookAtTables(deps, state, linkIndexes, (family, error) => {
     unread.add(family);
-    failures.add(error instanceof Error ? error.message : String(error));
+    failures.add(errorText(error));
   });
   let planned = 0;
   for (const whole of steps) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     const due = isRemembered && whole.operation !== "add" ? onlyCovering(whole, desire) : whole;
     if (due.indices.length === 0) continue;
-    const step = ofReadFamilies(onPresentLinks(due, linkIndexes), state, unread);
+    const possible = ofReadFamilies(onPresentLinks(due, linkIndexes), state, unread);
+    const step = fights?.due(possible, scene) ?? possible;
+    if (step.indices.length === 0) continue;
     planned += step.indices.length;
-    applyTableStep(deps.client, step, state.links, linkIndexes, failures);
+    const failedBefore = failures.count;
+    applier.table(step, state.links, linkIndexes, failures);
     const { table, operation, indices } = step;
+    if (failures.count > failedBefore) fights?.tableFailed(table);
     deps.log.write("info", "table changed", { table, operation, rows: indices.length });
   }
-  return { planned, ...deps.foreignFaults.join(desire, foreignRoutes, staying) };
-}
-
-/**
- * Of what there is too much of, only the routes that take what this host needs itself: by such a route it may be cut off
- * from the registry, so that it would never hear more than it remembers.
- */
-function onlyCovering(step: TableStep, { isCovering }: Wanted): TableStep {
-  const { words, layout } = step.rows;
-  const isDue = (at: number) => isCovering?.(routeDestination(words, at)) ?? false;
-  const isDeletion = step.table === "routes" && step.operation === "delete";
-  return { ...step, indices: step.indices.filter((row) => isDeletion && isDue(row * layout.words)) };
-}
-
-/** The step without the rows of links that are not there or down; why they are is a failure already. */
-function onPresentLinks(step: TableStep, linkIndexes: readonly number[]): TableStep {
-  if (!linkIndexes.includes(0)) return step;
-  const { words, layout } = step.rows;
-  const slotWord = SLOT_WORD[step.table];
+  const { foreignRoutes } = scene.observed;
+  const joined = foreignFaults.join(desire, foreignRoutes, staying, left);
   return {
-    ...step,
-    indices: step.indices.filter((row) => linkIndexes[words[row * layout.words + slotWord]!] !== 0),
+    planned,
+    isWhole: unread.size === 0,
+    ...fights?.join(joined, desire.hostOf) ?? joined,
+    ownTaken: foreignFaults.own(desire.ownSubnets, foreignRoutes),
   };
-}
-
-/** The step without the rows of families that could not be read: nobody knows what is there of those. */
-function ofReadFamilies(step: TableStep, { links }: DesiredState, unread: ReadonlySet<Family>): TableStep {
-  if (unread.size === 0) return step;
-  const { words, layout } = step.rows;
-  const familyAt = (at: number) => {
-    if (step.table !== "fdb") return words[at + FAMILY_WORD[step.table]] as Family;
-    const link = links[words[at + FDB.slot]!];
-    return link?.kind === "vxlan" ? familyOf(link.local) : AF_INET;
-  };
-  return { ...step, indices: step.indices.filter((row) => !unread.has(familyAt(row * layout.words))) };
 }
 
 function logPass(log: Log, report: PassReport): void {
@@ -262,32 +287,4 @@ function logPass(log: Log, report: PassReport): void {
     remoteLeases,
   };
   log.write("debug", "pass ended", facts);
-  for (const reason of report.failures) log.write("warn", "step failed", { reason });
-}
-
-/**
- * Runs passes until `signal` aborts: on every nudge, and at least once every `resyncMs`; sooner while something has
- * failed, in the pass or, as `isDone` tells, in what follows it.
- *
- * After a pass it waits as long as the pass took, so that a flood of nudges takes at most half a core.
- */
-export async function reconcileForever(
-  deps: ReconcilerDeps,
-  trigger: Trigger,
-  options: { resyncMs: number; isDone?: () => boolean; signal: AbortSignal },
-): Promise<void> {
-  const { resyncMs, isDone = () => true, signal } = options;
-  let retryMs = FIRST_RETRY_MS;
-  while (!signal.aborted) {
-    const report = reconcileOnce(deps);
-    const isWhole = report === undefined || report.failureCount === 0 && isDone();
-    const waitMs = isWhole ? resyncMs : Math.min(retryMs, resyncMs);
-    retryMs = isWhole ? FIRST_RETRY_MS : waitMs * 2;
-    try {
-      await pause(report?.durationMs ?? 0, { signal });
-      await trigger.next(waitMs, { signal });
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
-  }
 }

@@ -1,7 +1,19 @@
-import type { PeerFault } from "../backend/backend.ts";
+import type { PeerFault } from "../overlay/backend/backend.ts";
+import type { Family } from "../model/address.ts";
+import type { Condition } from "../model/condition.ts";
+import type { DesiredCloud } from "../model/state.ts";
 
 /** Failures that a report names; the others are counted. */
 const NAMED_FAILURES = 20;
+
+/** Others that have a subnet of a family too. */
+export interface FamilyReach {
+  readonly family: Family;
+  /** How many there are. */
+  readonly peers: number;
+  /** To how many of them packets are sent. */
+  readonly reached: number;
+}
 
 /** What one pass found and did. */
 export interface PassReport {
@@ -15,10 +27,16 @@ export interface PassReport {
   readonly failureCount: number;
   /** Whether the links of the overlay are there, up and addressed, of one family at least: packets can be forwarded. */
   readonly isForwarding: boolean;
+  /** The families that state was made for. */
+  readonly families: readonly Family[];
   /** Peers that were left out. */
   readonly faults: readonly PeerFault[];
-  /** Hosts that packets are sent to, of one family at least. */
-  readonly reached: number;
+  /** How many others are reached, by each family of this host. */
+  readonly reach: readonly FamilyReach[];
+  /** Others' routes that take packets for this host's own pods. */
+  readonly ownTaken: readonly Condition[];
+  /** What other programs change again and again. */
+  readonly fights: readonly Condition[];
   /** What can't be right in the registry and keeps nobody out, one sentence each. */
   readonly doubts: readonly string[];
   /** Remote leases that the pass was made for. */
@@ -27,6 +45,8 @@ export interface PassReport {
   readonly otherBackends: readonly string[];
   /** Whether they are what an earlier process knew, and the registry has not been heard since. */
   readonly isRemembered: boolean;
+  /** What a cloud must hold; absent for backends that need none. */
+  readonly cloud?: DesiredCloud;
 }
 
 /** Collects failures while a pass goes on with the rest. */

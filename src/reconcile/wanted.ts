@@ -1,9 +1,10 @@
-import type { Backend, Desire, PeerFault } from "../backend/backend.ts";
-import { coveredBy, type GroundFact } from "../lease/ground.ts";
-import { leaveOut } from "../lease/leave_out.ts";
-import { type Prefix, prefixEquals } from "../model/address.ts";
+import { type Backend, type Desire, partOf, type PeerFault } from "../overlay/backend/backend.ts";
+import { coveredBy, type GroundFact } from "../registry/ground.ts";
+import { leaveOut } from "../registry/leave_out.ts";
+import { type Family, familyOf, type Prefix, prefixEquals } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
+import type { FamilyReach } from "./report.ts";
 
 /** Who else is in the overlay, and who was left out of it. Both keep their identity while nothing changes. */
 export interface Remote {
@@ -31,9 +32,14 @@ export interface WantedDeps {
 }
 
 /** What a pass is made for. */
-export type Wanted = Desire & {
+export type Wanted = Omit<Desire, "reached"> & {
+  /** The families that this host takes part with. */
+  readonly families: readonly Family[];
+  readonly reach: readonly FamilyReach[];
   readonly doubts: readonly string[];
   readonly remoteLeases: number;
+  /** The subnets of this host. */
+  readonly ownSubnets: readonly Prefix[];
   /** Hosts that this backend does not reach, as they have another one: `2 hosts of backend host-gw`. */
   readonly otherBackends: readonly string[];
   /** Whether others' leases are remembered only: then what is missing is added, and nothing replaced or deleted. */
@@ -65,10 +71,19 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
       const { state, faults, reached } = deps.backend.desire(underlay, own, leases);
       const wanted = {
         state,
+        families: networks.filter((network) => state.networks.some((made) => prefixEquals(made, network)))
+          .map(({ address }) => familyOf(address)),
         faults: [...unreadable, ...remote.faults, ...covering, ...faults],
-        reached,
+        reach: own.parts.map(({ subnet }) => familyOf(subnet.address))
+          .filter((family) => underlay.addresses.some((address) => address.family === family))
+          .map((family) => ({
+            family,
+            peers: remote.leases.filter((lease) => partOf(lease, family) !== undefined).length,
+            reached: reached.get(family) ?? 0,
+          })),
         doubts: remote.doubts,
         remoteLeases: remote.leases.length,
+        ownSubnets: own.parts.map(({ subnet }) => subnet),
         otherBackends: otherBackends(deps.backend, remote.leases),
         isRemembered: remote.isRemembered,
         isCovering: (subnet: Prefix) => coveredBy(subnet, ground) !== undefined,

@@ -1,109 +1,32 @@
+import type { CloudReport } from "../cloud/cloud.ts";
+import type { HostReport, RegistryFacts, RuleFacts, StatusDeps } from "./facts.ts";
 import { Hono } from "hono";
+import type { StandingCondition } from "../loop/conditions.ts";
+import { isReady, sentencesOf, severityOf } from "../model/condition.ts";
+import type { Severity } from "../model/reason.ts";
+import { REASONS } from "../model/reasons.ts";
 import { type Address, AF_INET, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { PassReport } from "../reconcile/report.ts";
-import type { Readiness } from "./health.ts";
-import type { Totals } from "./metrics.ts";
 
 /** Peers that were left out are named up to this many; all of them are counted. */
 const NAMED_FAULTS = 100;
 /** A reason is cut here: part of it can be another host's words. */
 const MAX_LINE_LENGTH = 500;
 
-/** What the endpoints answer from, asked anew for each request. */
-export interface StatusDeps {
-  readonly health: () => Readiness;
-  /** The last pass; `undefined` before the first. */
-  readonly lastPass: () => PassReport | undefined;
-  readonly underlay: () => Underlay | undefined;
-  readonly ownLease: () => Lease | undefined;
-  /** Where leases are agreed on, and whether it answers. */
-  readonly registry: () => RegistryFacts;
-  /** What has happened since the start. */
-  readonly totals: () => Totals;
-  /** How much of the own subnets is in use. */
-  readonly pools: () => readonly Pool[];
-  /** The packet filter at the last look; `undefined` before the first. */
-  readonly rules: () => RuleFacts | undefined;
-  /** The host beside links, routes and rules; `undefined` before it was looked at. */
-  readonly host: () => HostReport | undefined;
-}
-
-/** The host beside links, routes and rules. */
-export interface HostReport {
-  /** What has happened since the agent ran last: `same boot`, `rebooted`. */
-  readonly boot: string;
-  /** What the overlay needs of the kernel. */
-  readonly prerequisites: readonly {
-    readonly name: string;
-    readonly verdict: "ok" | "fixed" | "degraded" | "fatal";
-    readonly detail: string;
-  }[];
-  /** Checksum offload of each VTEP. */
-  readonly checksums: readonly {
-    readonly linkName: string;
-    readonly observed: boolean | undefined;
-    readonly reason: string;
-    readonly fault?: string;
-  }[];
-  /** Whether packets have come back from a peer. */
-  readonly dataPath: {
-    readonly state: "waiting" | "proved" | "unanswered";
-    /** Whether a host with this state is not ready for it. */
-    readonly isAwaited: boolean;
-    /** Who was asked, and what came of it. */
-    readonly peers: readonly string[];
-    /** What a person is told, if there is something to tell. */
-    readonly note: string | undefined;
-  };
-}
-
-/** The rules of the packet filter, as far as they are ours to keep. */
-export interface RuleFacts {
-  /** Transactions that changed something, since the start. */
-  readonly changes: number;
-  readonly isMasquerading: boolean;
-  /** What holds, in words. */
-  readonly effective: readonly string[];
-  /** What could not be made, one sentence each. */
-  readonly failures: readonly string[];
-  /** What else may swallow packets of pods, one sentence each. */
-  readonly warnings: readonly string[];
-}
-
-/** How much of a subnet is in use. */
-export interface Pool {
-  readonly network: string;
-  readonly subnet: string;
-  /** Addresses that pods hold. */
-  readonly used: number;
-  /** Addresses that there are for pods. */
-  readonly size: number;
-  /** Of those in use, how many are a vanished pod's; absent where nobody has looked. */
-  readonly leftovers: number | undefined;
-}
-
-/** Where leases are agreed on, and whether it answers. */
-export interface RegistryFacts {
-  readonly name: string;
-  /** When it was last heard, in milliseconds since 1970; `undefined` if never. */
-  readonly heardAtMs: number | undefined;
-  /** Why it can't be followed now; `undefined` while it can. */
-  readonly reason: string | undefined;
-}
-
 /** `/healthz` and `/readyz` as flanneld answers them, with the reasons behind its words; `/status`; `/metrics`. */
 export function statusApp(current: () => StatusDeps): Hono {
   const app = new Hono();
   app.all("/healthz", () => plainText(200, "flanneld is running"));
   app.all("/readyz", () => {
-    const { isReady, reasons, notes } = current().health();
-    if (isReady) return plainText(200, ["flanneld is ready", ...notes.map(oneLine)].join("\n"));
-    return plainText(503, ["flanneld is not ready yet", ...reasons.map(oneLine)].join("\n"));
+    const conditions = current().conditions();
+    const said = (severity: Severity) => sentencesOf(severity, conditions).map(oneLine);
+    if (isReady(conditions)) return plainText(200, ["flanneld is ready", ...said("degraded")].join("\n"));
+    return plainText(503, ["flanneld is not ready yet", ...said("blocking")].join("\n"));
   });
   app.get("/metrics", async () => {
-    // Most clusters have somebody who asks; those that have not, need not load it.
+    // Most clusters ask for metrics; those that do not, need not load it.
     const { metricsText } = await import("./metrics.ts");
     return plainText(200, await metricsText(current()), "text/plain; version=0.0.4; charset=utf-8");
   });
@@ -119,18 +42,32 @@ function plainText(status: number, text: string, type = "text/plain; charset=utf
 }
 
 function statusReport(deps: StatusDeps) {
-  const { isReady, reasons, notes } = deps.health();
+  const conditions = deps.conditions();
   return {
-    ready: isReady,
-    reasons: reasons.map(oneLine),
-    notes: notes.map(oneLine),
+    ready: isReady(conditions),
+    reasons: sentencesOf("blocking", conditions).map(oneLine),
+    notes: sentencesOf("degraded", conditions).map(oneLine),
+    conditions: conditions.map(describeCondition),
     registry: describeRegistry(deps.registry()),
     lease: describeLease(deps.ownLease()),
     underlay: describeUnderlay(deps.underlay()),
     pools: deps.pools().map(({ leftovers, ...pool }) => ({ ...pool, leftovers: leftovers ?? null })),
     rules: describeRules(deps.rules()),
     host: describeHost(deps.host()),
+    ...describeCloud(deps.cloud?.()),
     pass: describePass(deps.lastPass()),
+  };
+}
+
+function describeCondition(condition: StandingCondition) {
+  const { code, sentence, since, times } = condition;
+  return {
+    code,
+    severity: severityOf(condition),
+    reason: oneLine(sentence),
+    remedy: REASONS[code].remedy,
+    since: since.toISOString(),
+    times,
   };
 }
 
@@ -146,6 +83,20 @@ function describeHost(host: HostReport | undefined) {
       reason: oneLine(fault ?? reason),
     })),
     dataPath: { state: dataPath.state, peers: dataPath.peers.map(oneLine) },
+  };
+}
+
+/** Only a host with a cloud has this part. */
+function describeCloud(cloud: CloudReport | undefined) {
+  if (cloud === undefined) return {};
+  const { interfaceId, tables, lookedAt, calls } = cloud;
+  return {
+    cloud: {
+      interface: interfaceId,
+      tables,
+      lookedAt: lookedAt.toISOString(),
+      calls: Object.fromEntries(calls),
+    },
   };
 }
 

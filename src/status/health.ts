@@ -1,6 +1,7 @@
-import type { Finding } from "../model/finding.ts";
+import type { HostReport, RuleFacts } from "./facts.ts";
+import type { Condition, ConditionCode } from "../model/condition.ts";
+import { type Family, FAMILY_NAMES } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
-import type { HostReport, RuleFacts } from "./app.ts";
 import type { PassReport } from "../reconcile/report.ts";
 
 /** What readiness is judged by. */
@@ -22,6 +23,8 @@ export interface HealthFacts {
   readonly underlay: { readonly reason: string | undefined; readonly note?: string | undefined };
   /** Why one of two families is not as the configuration asks. */
   readonly shortfalls: readonly string[];
+  /** The families that this host can take part with, as the underlay has them. */
+  readonly families: readonly Family[];
   /** Why what pods are started with is not in place, and what may keep the runtime from using it. */
   readonly podFiles: { readonly fault: string | undefined; readonly note: string | undefined };
   /** The host beside links, routes and rules. */
@@ -33,83 +36,141 @@ export interface HealthFacts {
   /** Why the registry can't be followed now; `undefined` while it can. */
   readonly contact: { readonly reason: string | undefined };
   /** What else was found; nothing if absent. */
-  readonly findings?: readonly Finding[];
-}
-
-/** Whether pods can be started on this host, and what stands in the way. */
-export interface Readiness {
-  readonly isReady: boolean;
-  /** One line each, the cause of the others first; empty when ready. */
-  readonly reasons: readonly string[];
-  /** What is not as it should be and stands in nobody's way yet, one line each. */
-  readonly notes: readonly string[];
+  readonly conditions?: readonly Condition[];
 }
 
 /** Of several that claim what this host claims so many are named. */
 const NAMED_CONTESTS = 5;
 
-/** Judges whether the overlay is as desired: that it once was does not count. */
-export function readiness(facts: HealthFacts): Readiness {
-  const { lastPass, lease, underlay, shortfalls, podFiles, host, rules, hasSnapshot, contact } = facts;
-  const cause = (reason: string | undefined) => reason === undefined ? "" : `: ${reason}`;
-  const unready = (...reasons: string[]) => ({ isReady: false, reasons, notes: [] });
+/** Judges whether the overlay is as desired, the cause of other conditions first: that it once was does not count. */
+export function conditionsOf(facts: HealthFacts): readonly Condition[] {
+  const { lastPass, lease, hasSnapshot, contact } = facts;
   // Without these there is nothing else to judge.
-  if (lease.own === undefined) return unready(`this host has no lease${cause(lease.reason)}`);
+  if (lease.own === undefined) {
+    return [{ code: "lease-missing", sentence: `this host has no lease${because(lease.reason)}` }];
+  }
   if (!hasSnapshot) {
-    return unready(`the registry has not said yet who is in the overlay${cause(contact.reason)}`);
+    const sentence = `the registry has not said yet who is in the overlay${because(contact.reason)}`;
+    return [{ code: "registry-silent", sentence }];
   }
-  if (lastPass === undefined) return unready("no pass was made yet");
-  const reasons: string[] = [];
-  if (underlay.reason !== undefined) reasons.push(underlay.reason);
-  if (lease.misplaced !== undefined) reasons.push(lease.misplaced);
-  // What others claim too they may give to the other: which of the two is reached is not for this host to see.
-  if (lease.contest !== undefined) reasons.push(`this host's place is contested: ${lease.contest}`);
-  const contests = lastPass.faults.filter(({ isContest }) => isContest);
+  if (lastPass === undefined) return [{ code: "pass-missing", sentence: "no pass was made yet" }];
   const isGone = ({ host }: { readonly host: string }) => facts.isGone?.(host) ?? false;
-  for (const { host, reason } of contests.filter((one) => !isGone(one)).slice(0, NAMED_CONTESTS)) {
-    reasons.push(
-      `this host's place is contested by ${host}: ${reason}; one of the two has to change, or if it is gone its lease has to be removed`,
+  const contests = lastPass.faults.filter(({ isContest }) => isContest);
+  return [
+    ...placeConditions(facts, contests.filter((one) => !isGone(one))),
+    ...passConditions(lastPass),
+    ...hostConditions(facts, lastPass),
+    ...goesOnConditions(facts, contests.filter(isGone)),
+    ...facts.conditions ?? [],
+    ...peerConditions(lastPass),
+  ];
+}
+
+/** Where this host stands in the overlay, and who else claims that. */
+function placeConditions({ underlay, lease }: HealthFacts, contests: PassReport["faults"]): Condition[] {
+  return [
+    ...some("underlay-missing", underlay.reason),
+    ...some("lease-misplaced", lease.misplaced),
+    // What others claim too they may give to the other: which of the two is reached is not for this host to see.
+    ...some("lease-contested", lease.contest && `this host's place is contested: ${lease.contest}`),
+    ...contests.slice(0, NAMED_CONTESTS).flatMap(({ host, reason }) =>
+      some(
+        "place-contested",
+        `this host's place is contested by ${host}: ${reason}; one of the two has to change, or if it is gone its lease has to be removed`,
+      )
+    ),
+  ];
+}
+
+/** What the last pass could not make. */
+function passConditions({ isForwarding, failureCount, planned, failures, fights }: PassReport): Condition[] {
+  // While a link is fought over, it is as it must be now and then: who fights is what counts.
+  const isMissing = !isForwarding && !fights.some(({ code }) => code === "link-fought");
+  return [
+    ...fights,
+    ...some("links-missing", isMissing ? "the links of the overlay are not as they must be" : undefined),
+    ...failureCount === 0
+      ? []
+      : [`${failureCount} of ${planned} changes failed in the last pass`, ...failures].flatMap((sentence) =>
+        some("changes-failed", sentence)
+      ),
+  ];
+}
+
+/** What the host lacks beside links and tables. */
+function hostConditions(
+  { host, rules, podFiles, underlay, shortfalls, families }: HealthFacts,
+  pass: PassReport,
+): Condition[] {
+  const { prerequisites, checksums, dataPath } = host;
+  const ofVerdict = (verdict: string, code: ConditionCode) =>
+    prerequisites.filter((one) => one.verdict === verdict && !one.isFought).flatMap(({ detail }) =>
+      some(code, detail)
     );
-  }
-  if (!lastPass.isForwarding) reasons.push("the links of the overlay are not as they must be");
-  const { failureCount, planned, failures } = lastPass;
-  if (failureCount > 0) {
-    reasons.push(`${failureCount} of ${planned} changes failed in the last pass`, ...failures);
-  }
-  const { prerequisites, dataPath } = host;
-  const verdicts = (verdict: string) =>
-    prerequisites.filter((one) => one.verdict === verdict).map(({ detail }) => detail);
-  reasons.push(...verdicts("fatal"));
-  if (dataPath.isAwaited && lastPass.isForwarding) {
-    reasons.push(
-      `no packet has come back over the overlay yet${cause(dataPath.peers.join(", ") || undefined)}`,
-    );
-  }
+  const isUnproved = dataPath.isAwaited && pass.isForwarding;
+  const unproved = `no packet has come back over the overlay yet${
+    because(dataPath.peers.join(", ") || undefined)
+  }`;
   // Without masquerading pods don't reach the outside; without the rest of the rules most hosts work.
-  if (rules?.isMasquerading) reasons.push(...rules.failures);
-  if (podFiles.fault !== undefined) reasons.push(podFiles.fault);
-  const found = (isBlocking: boolean) =>
-    (facts.findings ?? []).filter((one) => one.isBlocking === isBlocking).map(({ sentence }) => sentence);
-  reasons.push(...found(true));
-  // What is built stays, so these do not make a host unready.
-  const notes: string[] = [];
-  for (const shortfall of shortfalls) notes.push(`${shortfall}; the other family goes on without it`);
-  if (underlay.note !== undefined) notes.push(underlay.note);
-  if (lease.reason !== undefined) notes.push(`the lease can't be renewed: ${lease.reason}`);
-  if (contact.reason !== undefined) notes.push(`the registry can't be followed: ${contact.reason}`);
-  notes.push(...verdicts("degraded"));
-  if (dataPath.note !== undefined) notes.push(dataPath.note);
-  if (rules !== undefined) {
-    notes.push(...rules.isMasquerading ? [] : rules.failures, ...rules.warnings);
-  }
-  if (podFiles.note !== undefined) notes.push(podFiles.note);
-  for (const { host, reason } of contests.filter(isGone).slice(0, NAMED_CONTESTS)) {
-    notes.push(
-      `${host} claims what is this host's, and shows no sign of life; remove it if it is gone: ${reason}`,
-    );
-  }
-  notes.push(...found(false), ...lastPass.doubts);
-  for (const hosts of lastPass.otherBackends) notes.push(`${hosts}: this one does not reach them`);
-  if (lastPass.isRemembered) notes.push("the peers are those that were known before the agent started");
-  return { isReady: reasons.length === 0, reasons, notes };
+  const missing = rules?.isMasquerading ? "masquerade-missing" : "rules-missing";
+  return [
+    ...ofVerdict("fatal", "prerequisite-missing"),
+    ...some("data-path-unproved", isUnproved ? unproved : undefined),
+    ...(rules?.failures ?? []).flatMap((sentence) => some(missing, sentence)),
+    ...some("pod-files-missing", podFiles.fault),
+    ...(shortfalls.length > 0 ? shortfalls : notMadeYet(families, pass)).flatMap((one) =>
+      some("family-missing", `${one}; the other family goes on without it`)
+    ),
+    ...some("underlay-doubtful", underlay.note),
+    ...ofVerdict("degraded", "prerequisite-degraded"),
+    ...prerequisites.filter(({ isFought }) => isFought).flatMap(({ detail }) => some("state-fought", detail)),
+    ...checksums.flatMap(({ fight }) => some("state-fought", fight)),
+    ...checksums.flatMap(({ linkName, fault }) =>
+      some("checksum-not-set", fault && `checksum offload of ${linkName} is not as chosen: ${fault}`)
+    ),
+    ...some("data-path-unanswered", dataPath.note),
+    ...(rules?.warnings ?? []).flatMap((sentence) => some("rules-overruled", sentence)),
+    ...some("conflist-shadowed", podFiles.note),
+  ];
+}
+
+/** What goes on although the registry, or who claims what is this host's, is away: what is built stays. */
+function goesOnConditions({ lease, contact }: HealthFacts, silent: PassReport["faults"]): Condition[] {
+  return [
+    ...some("lease-not-renewed", lease.reason && `the lease can't be renewed: ${lease.reason}`),
+    ...some("registry-not-followed", contact.reason && `the registry can't be followed: ${contact.reason}`),
+    ...silent.slice(0, NAMED_CONTESTS).flatMap(({ host, reason }) =>
+      some(
+        "contester-silent",
+        `${host} claims what is this host's, and shows no sign of life; remove it if it is gone: ${reason}`,
+      )
+    ),
+  ];
+}
+
+/** What is to be known of the other hosts. */
+function peerConditions({ doubts, otherBackends, isRemembered }: PassReport): Condition[] {
+  return [
+    ...doubts.flatMap((sentence) => some("underlay-address-shared", sentence)),
+    ...otherBackends.flatMap((hosts) => some("other-backend", `${hosts}: this one does not reach them`)),
+    ...some(
+      "peers-remembered",
+      isRemembered ? "the peers are those that were known before the agent started" : undefined,
+    ),
+  ];
+}
+
+/** The families that are there again, or at last, and that no pass has made state for yet. */
+function notMadeYet(families: readonly Family[], pass: PassReport): string[] {
+  return families.filter((family) => !pass.families.includes(family))
+    .map((family) => `${FAMILY_NAMES[family]} is being made`);
+}
+
+/** A condition, if there is something to say. */
+function some(code: ConditionCode, sentence: string | undefined): Condition[] {
+  return sentence === undefined ? [] : [{ code, sentence }];
+}
+
+function because(reason: string | undefined): string {
+  return reason === undefined ? "" : `: ${reason}`;
 }

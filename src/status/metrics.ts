@@ -1,23 +1,15 @@
+import type { CloudReport } from "../cloud/cloud.ts";
+import type { Pool, StatusDeps, Totals } from "./facts.ts";
+import { isReady, severityOf } from "../model/condition.ts";
 import { Counter, Gauge, Registry } from "prom-client";
-import type { Pool, StatusDeps } from "./app.ts";
 
-/** What has happened since the agent was started. */
-export interface Totals {
-  /** Comparisons of what is wanted with what is there. */
-  readonly passes: number;
-  /** Changes that were planned. */
-  readonly planned: number;
-  /** Those of them that failed. */
-  readonly failed: number;
-}
-
-/** What is measured, by name: each is read when somebody asks. `undefined` is not told. */
+/** What is measured, by name: each is read at each request. `undefined` is not told. */
 const GAUGES:
   readonly (readonly [name: string, help: string, read: (deps: StatusDeps) => number | undefined])[] = [
     [
       "loden_ready",
       "1 if pods can be started on this host, else 0.",
-      ({ health }) => Number(health().isReady),
+      ({ conditions }) => Number(isReady(conditions())),
     ],
     ["loden_remote_leases", "Leases of other hosts.", ({ lastPass }) => lastPass()?.remoteLeases],
     [
@@ -85,8 +77,34 @@ export async function metricsText(deps: StatusDeps): Promise<string> {
       if (value !== undefined) gauge.set({ network: pool.network, subnet: pool.subnet }, value);
     }
   }
+  const help = "1 for each condition that holds, by its code.";
+  const standing = new Gauge({ name: "loden_condition", help, registers, labelNames: ["code", "severity"] });
+  for (const condition of deps.conditions()) {
+    standing.set({ code: condition.code, severity: severityOf(condition) }, 1);
+  }
+  const cloud = deps.cloud?.();
+  if (cloud !== undefined) setCloud(cloud, registers);
   for (const [name, help, read] of COUNTERS) new Counter({ name, help, registers }).inc(read(deps.totals()));
   return await registry.metrics();
+}
+
+function setCloud({ tables, lookedAt, calls }: CloudReport, registers: Registry[]): void {
+  const routes = new Gauge({
+    name: "loden_cloud_routes",
+    help: "Routes of a route table of the cloud.",
+    registers,
+    labelNames: ["table"],
+  });
+  for (const table of tables) routes.set({ table: table.id }, table.routes);
+  const help = "When the cloud's route tables were read last, in seconds since 1970.";
+  new Gauge({ name: "loden_cloud_looked_timestamp_seconds", help, registers }).set(lookedAt.getTime() / 1000);
+  const made = new Counter({
+    name: "loden_cloud_calls_total",
+    help: "Calls of the cloud's API.",
+    registers,
+    labelNames: ["action"],
+  });
+  for (const [action, count] of calls) made.inc({ action }, count);
 }
 
 function seconds(ms: number | undefined): number | undefined {

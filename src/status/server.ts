@@ -1,11 +1,10 @@
-import { BackOff } from "../lease/back_off.ts";
-import { LinkedAbort } from "../lease/linked_abort.ts";
-import { pause } from "../lease/pause.ts";
-import type { Log } from "../log/log.ts";
-import type { StatusDeps } from "./app.ts";
+import { errorText } from "../log/error_text.ts";
+import { LONGEST_TIMER_MS, within } from "../loop/pause.ts";
+import { inTurns, type Worker } from "../loop/worker.ts";
+import type { Condition } from "../model/condition.ts";
+import type { StatusDeps } from "./facts.ts";
 
-/** Between attempts to serve where another program has the port, or the address is not there yet. */
-const FIRST_RETRY_MS = 200;
+/** The longest pause between attempts to serve where another program has the port, or the address is not there yet. */
 const LAST_RETRY_MS = 2000;
 
 /** Requests under way at the end get this long. */
@@ -28,7 +27,7 @@ export function serveStatus(
 ): StatusServer {
   const { hostname, port, signal } = options;
   signal?.throwIfAborted();
-  // Nobody may ever ask: the router is loaded for whoever does.
+  // There may be no request ever: the router is loaded for the first one.
   let app: Promise<{ fetch(request: Request): Response | Promise<Response> }> | undefined;
   const server = bind(hostname, port, async (request) => {
     app ??= import("./app.ts").then(({ statusApp }) => statusApp(current));
@@ -49,8 +48,10 @@ export function serveStatus(
 
 /** The endpoints, served as soon as that can be. */
 export interface KeptStatusServer extends AsyncDisposable {
-  /** Why they are not served, one sentence; `undefined` while they are. */
-  readonly fault: string | undefined;
+  /** That they are not served, and why; none while they are. */
+  readonly conditions: readonly Condition[];
+  /** Tries again until they are served, or `signal` aborts. */
+  readonly run: Worker["run"];
 }
 
 /**
@@ -61,51 +62,30 @@ export interface KeptStatusServer extends AsyncDisposable {
  */
 export function keepServing(
   current: () => StatusDeps,
-  options: {
-    readonly hostname: string;
-    readonly port: number;
-    readonly signal: AbortSignal;
-    readonly log: Log;
-  },
+  options: { readonly hostname: string; readonly port: number; readonly signal: AbortSignal },
 ): KeptStatusServer {
-  const { log } = options;
-  const abort = new LinkedAbort(options.signal);
   let server: StatusServer | undefined;
-  let fault: string | undefined;
-  const attempt = (isFirst = false) => {
+  let conditions: readonly Condition[] = [];
+  const attempt = () => {
+    if (server !== undefined) return true;
     try {
-      server = serveStatus(current, { ...options, signal: abort.signal });
-      if (fault !== undefined) {
-        log.write("info", "health served", { hostname: options.hostname, port: server.port });
-      }
-      fault = undefined;
+      server = serveStatus(current, options);
+      conditions = [];
+      return true;
     } catch (error) {
-      if (isFirst && !canPass(error)) {
-        abort[Symbol.dispose]();
-        throw error;
-      }
-      const reason = error instanceof Error ? error.message : String(error);
-      if (reason !== fault) log.write("warn", "health not served", { reason });
-      fault = reason;
+      if (!canPass(error)) throw error;
+      conditions = [{ code: "health-port-taken", sentence: errorText(error) }];
+      return false;
     }
   };
-  const serve = async () => {
-    const backOff = new BackOff({ firstMs: FIRST_RETRY_MS, lastMs: LAST_RETRY_MS, random: Math.random });
-    while (server === undefined) {
-      await pause(backOff.next(), abort);
-      if (abort.signal.aborted) return;
-      attempt();
-    }
-  };
-  attempt(true);
-  const serving = serve();
+  attempt();
+  const periodMs = () => server === undefined ? LAST_RETRY_MS : LONGEST_TIMER_MS;
   return {
-    get fault() {
-      return fault;
+    get conditions() {
+      return conditions;
     },
+    run: inTurns(attempt, { periodMs }),
     async [Symbol.asyncDispose]() {
-      abort[Symbol.dispose]();
-      await serving;
       await server?.[Symbol.asyncDispose]();
     },
   };
@@ -137,12 +117,9 @@ function bind(
 
 /** Lets requests under way end, and cuts off what takes too long. */
 async function shutDown(server: NetServer): Promise<void> {
-  const timer = setTimeout(() => server.abort(), SHUTDOWN_MS);
-  try {
-    await server.shutdown();
-  } finally {
-    clearTimeout(timer);
-  }
+  const ended = server.shutdown();
+  if (await within(ended.then(() => true), SHUTDOWN_MS) === undefined) server.abort();
+  await ended;
 }
 
 function bindReason(error: unknown): string {
@@ -155,5 +132,5 @@ function bindReason(error: unknown): string {
   if (error instanceof Deno.errors.PermissionDenied) {
     return "permission denied; choose a port above 1023 with -healthz-port";
   }
-  return error instanceof Error ? error.message : String(error);
+  return errorText(error);
 }

@@ -1,7 +1,7 @@
 import type { Address } from "../../src/model/address.ts";
 import type { NetlinkClient } from "../../src/netlink/client.ts";
-import { queryLink } from "../../src/netlink/link.ts";
-import { decodeRouteLookup, encodeRouteLookup } from "../../src/netlink/route_lookup.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
+import { decodeRouteLookup, encodeRouteLookup } from "../../src/rtnetlink/route_lookup.ts";
 
 const POLL_MS = 1;
 const DEADLINE_MS = 60_000;

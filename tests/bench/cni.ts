@@ -1,8 +1,8 @@
-import { renderConflist, USUAL_CONFLIST } from "../../src/cni/conflist.ts";
-import { readSettings } from "../../src/cni/settings.ts";
-import { readSubnetEnv } from "../../src/cni/subnet_env.ts";
-import { PluginHost, V4_ENV } from "../cni/plugin_host.ts";
-import type { Conflist } from "../cni/runtime.ts";
+import { renderConflist, USUAL_CONFLIST } from "../../src/pods/conflist.ts";
+import { readSettings } from "../../src/pods/settings.ts";
+import { readSubnetEnv } from "../../src/pods/subnet_env.ts";
+import { PluginHost, V4_ENV } from "../plugin/plugin_host.ts";
+import type { Conflist } from "../plugin/runtime.ts";
 import type { ChainTimes } from "./cni_inside.ts";
 import { percentile } from "./machine.ts";
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { attach, type Conflist, detach, type Sandbox } from "../cni/runtime.ts";
+import { attach, type Conflist, detach, type Sandbox } from "../plugin/runtime.ts";
 
 /** What one chain took, and what the plugin `flannel` weighs in it. */
 export interface ChainTimes {

@@ -1,8 +1,8 @@
-import { LocalFile } from "../../src/lease/local_file.ts";
-import { writeLease } from "../../src/lease/local_acquire.ts";
+import { LocalFile } from "../../src/registry/local/local_file.ts";
+import { writeLease } from "../../src/registry/local/local_acquire.ts";
 import type { Ipv4 } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { isOverVtep, startAgent } from "./agent.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { cpuMs, median, processCost } from "./machine.ts";

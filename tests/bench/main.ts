@@ -5,6 +5,7 @@
  * @module
  */
 import { describeMachine, formatTable } from "./machine.ts";
+import { timeCloudStart } from "./cloud.ts";
 import { timeChains } from "./cni.ts";
 import { timeColdStart } from "./cold_start.ts";
 import { timePasses } from "./passes.ts";
@@ -56,6 +57,14 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
       "\nA pod attached and detached by a chain of CNI plugins, the chains taking turns, 200 times each:",
     );
     print(formatTable(await timeChains(200)));
+  },
+  async cloud() {
+    print(
+      "\nNodes of aws-vpc that start at the same moment; EC2 is a double that throttles as EC2 does by default:",
+    );
+    const starts = [];
+    for (const nodes of [50, 200, 500]) starts.push(await timeCloudStart(nodes));
+    print(formatTable(starts));
   },
 };
 

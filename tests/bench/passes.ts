@@ -1,8 +1,8 @@
-import { vxlanBackend } from "../../src/backend/vxlan.ts";
+import { vxlanBackend } from "../../src/overlay/backend/vxlan.ts";
 import { parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { ForeignFaults } from "../../src/reconcile/foreign_faults.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import { reconcileOnce } from "../../src/reconcile/reconciler.ts";
@@ -67,7 +67,7 @@ export async function timePasses(count: number): Promise<PassFigures> {
     report: () => {},
     now: () => new Date(),
     elapsedMs: () => performance.now(),
-    log: { write: () => {}, with: () => deps.log },
+    log: { write: () => {} },
   } as Parameters<typeof reconcileOnce>[0];
   const pass = (planned: number): number => {
     const report = reconcileOnce(deps)!;

@@ -1,14 +1,14 @@
 import { formatAddress, type Ipv4 } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import type { Json } from "../double/api_objects.ts";
 import { ApiServerDouble } from "../double/api_server.ts";
 import { EtcdServer } from "../double/etcd.ts";
 import { KubeApiServer } from "../double/kube_apiserver.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { Relay } from "../double/relay.ts";
-import { memberNode } from "../kube/servers.ts";
-import { flannelValue } from "../lease/etcd_world.ts";
+import { memberNode } from "../registry/kube/servers.ts";
+import { flannelValue } from "../registry/etcd/etcd_world.ts";
 import { isOverVtep, type RunningAgent, startAgent } from "./agent.ts";
 import { cpuMs, median, processCost } from "./machine.ts";
 

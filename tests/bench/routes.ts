@@ -1,4 +1,4 @@
-import { metricOf } from "../../src/backend/push_route.ts";
+import { metricOf } from "../../src/overlay/backend/push_route.ts";
 import { formatAddress, formatPrefix, type Ipv4 } from "../../src/model/address.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { median } from "./machine.ts";

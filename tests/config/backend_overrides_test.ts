@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { BACKEND_TYPES } from "../../src/config/backend_types.ts";
 import fc from "fast-check";
 import { ConfigError } from "../../src/config/config_error.ts";
 import { type NetworkReading, parseNetworkConfig } from "../../src/config/network.ts";
@@ -105,7 +106,7 @@ const refused: [argv: string[], environment: Environment, message: string, why: 
   [
     ["-backend=vxlam"],
     {},
-    'Cannot use -backend: must be one of vxlan, auto, host-gw, alloc, is "vxlam"',
+    `Cannot use -backend: must be one of ${BACKEND_TYPES.join(", ")}, is "vxlam"`,
     "there is none",
   ],
   [

@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
-import { agentLockPath } from "../../src/cni/agent_lock.ts";
-import { agentWordPath } from "../../src/cni/agent_word.ts";
+import { agentLockPath } from "../../src/pods/agent_lock.ts";
+import { agentStatePath } from "../../src/pods/agent_state.ts";
 import { besideSubnetFile } from "../../src/config/beside_subnet_file.ts";
 import { parseOptions } from "../../src/config/options.ts";
 import { bootIdentityPath } from "../../src/host/boot_identity.ts";
 
 const places: [subnetFile: string, path: string, why: string][] = [
   ["/run/flannel/subnet.env", "/run/flannel/boot.json", "the usual name keeps the names of before"],
-  ["/run/other/subnet.env", "/run/other/boot.json", "in whatever folder"],
+  ["/run/other/subnet.env", "/run/other/boot.json", "in any folder"],
   ["/run/flannel/red.env", "/run/flannel/red.env.boot.json", "another name has files of its own"],
   ["/run/flannel/red", "/run/flannel/red.boot.json", "two that differ in their ending only differ too"],
 ];
@@ -18,8 +18,8 @@ for (const [subnetFile, path, why] of places) {
   });
 }
 
-Deno.test("what an agent keeps beside its subnet file is nobody else's", () => {
-  const files = [agentLockPath, agentWordPath, bootIdentityPath].map((pathOf) =>
+Deno.test("what an agent keeps beside its subnet file is its own", () => {
+  const files = [agentLockPath, agentStatePath, bootIdentityPath].map((pathOf) =>
     ["/run/flannel/subnet.env", "/run/flannel/red.env"].map(pathOf)
   );
   assertEquals(files, [

@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { assertSnapshot } from "@std/testing/snapshot";
 import { type Flag, variableOf } from "../../src/config/flag.ts";
 import { FLAGS } from "../../src/config/flags.ts";
 import { helpText, type Options, parseOptions } from "../../src/config/options.ts";
@@ -238,8 +239,13 @@ Deno.test("parseOptions() names the variable that asks for what is not here", ()
 });
 
 const ruled: [argv: string[], environment: Environment, read: Partial<Options>, why: string][] = [
-  [["-ip-masq"], {}, { masquerade: true, isFullyRandom: true }, "ports are random unless somebody minds"],
-  [["-ip-masq-fully-random-disable"], {}, { isFullyRandom: false }, "somebody minds"],
+  [
+    ["-ip-masq"],
+    {},
+    { masquerade: true, isFullyRandom: true },
+    "ports are random unless a flag says otherwise",
+  ],
+  [["-ip-masq-fully-random-disable"], {}, { isFullyRandom: false }, "the flag says otherwise"],
   [["-iptables-forward-rules=false"], {}, { forwardRules: false }, "the default can be turned off"],
   [["-iptables-resync=7"], {}, { rulesResyncMs: 7000 }, "it is in seconds"],
   [[], { FLANNELD_IP_BLACKHOLE_ROUTE: "1" }, { hasBlackholeRoute: true }, "each flag is a variable"],
@@ -282,4 +288,8 @@ Deno.test("helpText() lists every flag once, in lines that fit", () => {
     assertEquals(lines.filter((line) => line.startsWith(`  -${name} `)).length, 1, name);
   }
   assertEquals(lines.filter((line) => line.length > 110), []);
+});
+
+Deno.test("helpText() reads as it did", async (t) => {
+  await assertSnapshot(t, helpText());
 });

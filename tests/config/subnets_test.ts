@@ -8,8 +8,10 @@ import {
   familyOf,
   formatAddress,
   maskAddress,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
 } from "../../src/model/address.ts";
-import { parseAddress, parsePrefix, prefixContains } from "../../src/model/address.ts";
 
 function keysOf(length?: number, minimum?: string, maximum?: string): SubnetKeys {
   const address = (text?: string) => text === undefined ? undefined : parseAddress(text);

@@ -1,8 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { diffTables } from "../../src/core/table.ts";
-import type { RowLayout } from "../../src/model/table.ts";
-import { Table } from "../../src/model/table.ts";
+import { type RowLayout, Table } from "../../src/model/table.ts";
 import { pick, SEED, seededRandom } from "../double/random.ts";
 
 type Rows = readonly (readonly number[])[];
@@ -39,7 +38,8 @@ function oracle({ words, keyWords }: RowLayout, desired: Rows, observed: Rows) {
     const equal = same.find((at) => compare(row, observed[at]!, words) === 0);
     if (same.length === 0) additions.push(index);
     else if (equal === undefined) replacements.push(index);
-    if (same.length > 0) kept.add(equal ?? same[0]!);
+    if (equal === undefined) same.slice(0, 1).forEach((at) => kept.add(at));
+    else same.filter((at) => compare(row, observed[at]!, words) === 0).forEach((at) => kept.add(at));
   }
   return { additions, replacements, deletions: inKeyOrder(observed).filter((at) => !kept.has(at)) };
 }
@@ -110,7 +110,8 @@ Deno.test("diffTables() answers what brings the observed table to the desired on
         left[target] = [...desired[index]!];
       }
       const reached = [...left, ...additions.map((index) => desired[index]!)];
-      const sorted = (rows: Rows) => rows.toSorted((a, b) => compare(a, b, layout.words));
+      // What a dump told twice the kernel has once.
+      const sorted = (rows: Rows) => [...new Set(rows.map(String))].sort();
       assertEquals(sorted(reached), sorted(firstOfEachKey(layout, desired)));
       assertEquals(diff(layout, desired, reached), { additions: [], replacements: [], deletions: [] });
     }),
@@ -166,6 +167,11 @@ const cases: [name: string, desired: Rows, observed: Rows, expected: ReturnType<
     additions: [],
     replacements: [],
     deletions: [0, 2],
+  }],
+  ["a row that is there twice as it must be as one", [[1, 2, 3]], [[1, 2, 3], [1, 0, 0], [1, 2, 3]], {
+    additions: [],
+    replacements: [],
+    deletions: [1],
   }],
   ["the first of several unequal rows with one key as replaced", [[1, 2, 3]], [[1, 9, 9], [1, 0, 0]], {
     additions: [],

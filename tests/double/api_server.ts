@@ -8,6 +8,7 @@ import {
   strategicMerge,
 } from "./api_objects.ts";
 import { checkPodCidrs, withPodCidrs } from "./node_rules.ts";
+import { freePort } from "./server_process.ts";
 
 /** What tests need of an API server, whether it is real or not. */
 export interface TestApiServer extends AsyncDisposable {
@@ -56,6 +57,7 @@ const PATCHES: Readonly<Record<string, (target: unknown, patch: unknown) => unkn
 export class ApiServerDouble implements TestApiServer {
   readonly tokens = TOKENS;
   readonly caFile = undefined;
+  readonly port = freePort();
   readonly #nodes = new Map<string, Json>();
   readonly #pods = new Map<string, Json>();
   readonly #events: Json[] = [];
@@ -68,7 +70,7 @@ export class ApiServerDouble implements TestApiServer {
   #cachedFrom = 0;
   #wake = Promise.withResolvers<void>();
   #server: Deno.HttpServer<Deno.NetAddr> | undefined;
-  #port = 0;
+  #hasRun = false;
   #serial = 0;
   /** Answers are cut into pieces of so many bytes. */
   chunkBytes = Infinity;
@@ -87,21 +89,17 @@ export class ApiServerDouble implements TestApiServer {
     return server;
   }
 
-  get port(): number {
-    return this.#port;
-  }
-
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   start(): Promise<void> {
-    if (this.#port !== 0) this.#cachedFrom = this.#revision;
+    if (this.#hasRun) this.#cachedFrom = this.#revision;
+    this.#hasRun = true;
     this.#server = Deno.serve(
-      { hostname: "127.0.0.1", port: this.#port, onListen: () => {} },
+      { hostname: "127.0.0.1", port: this.port, onListen: () => {} },
       (request) => this.#answer(request),
     );
-    this.#port = this.#server.addr.port;
     return Promise.resolve();
   }
 
@@ -116,7 +114,7 @@ export class ApiServerDouble implements TestApiServer {
     await this.stop();
   }
 
-  /** Forgets what changed up to now: whoever resumes from there has to list anew. */
+  /** Forgets what changed up to now: a watch that resumes from there has to list anew. */
   compact(): void {
     this.#compacted = this.#cachedFrom = this.#revision;
   }
@@ -358,7 +356,7 @@ export class ApiServerDouble implements TestApiServer {
     show: (object: Json) => Json,
     signal: AbortSignal,
   ): AsyncGenerator<string> {
-    // Zero is what is there at the moment, whatever was forgotten.
+    // Zero is what is there at the moment, also after changes were forgotten.
     if (from !== 0 && from < this.#cachedFrom) {
       const expired = refusal(410, "Expired", `too old resource version: ${from} (${this.#cachedFrom})`);
       yield `${JSON.stringify({ type: "ERROR", object: statusObject(expired) })}\n`;

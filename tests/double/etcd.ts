@@ -1,12 +1,12 @@
-import { type EtcdAccess, EtcdClient } from "../../src/lease/etcd_client.ts";
-import { toBase64 } from "../../src/lease/etcd_wire.ts";
-import type { TlsFiles } from "../../src/lease/http_door.ts";
+import { type EtcdAccess, EtcdClient } from "../../src/registry/etcd/etcd_client.ts";
+import { toBase64 } from "../../src/registry/etcd/etcd_wire.ts";
+import type { TlsFiles } from "../../src/registry/http/http_door.ts";
 import { type Authority, makeAuthority } from "./certificates.ts";
 import { freePort, ServerProcess } from "./server_process.ts";
 
 const signal = new AbortController().signal;
 /** The root user of a server with users. */
-export const ROOT = { name: "root", password: "correct horse" } as const;
+const ROOT = { name: "root", password: "correct horse" } as const;
 
 /** How the server is guarded. */
 export interface EtcdServerOptions {

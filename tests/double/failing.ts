@@ -1,7 +1,6 @@
-import { NetlinkError } from "../../src/netlink/errno.ts";
+import { NetlinkError } from "../../src/linux/errno.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
-import { refusing, requestsOf } from "./refusing.ts";
-import { losing } from "./refusing.ts";
+import { losing, refusing, requestsOf } from "./refusing.ts";
 
 /** Where one netlink call can go wrong. */
 export const SEAMS = ["request", "send", "receive", "answers"] as const;

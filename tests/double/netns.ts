@@ -1,5 +1,6 @@
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { NetlinkSocket, NotificationSocket, type SocketOptions } from "../../src/netlink/socket.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { NetlinkSocket, type SocketOptions } from "../../src/netlink/socket.ts";
+import { NotificationSocket } from "../../src/netlink/notifications.ts";
 
 /** What a command that ran in a network namespace left behind. */
 export interface CommandResult {

@@ -1,8 +1,8 @@
-import type { RuleWishes } from "../../src/masquerade/rules.ts";
-import { type RulesReport, TrafficRules } from "../../src/masquerade/traffic_rules.ts";
+import type { RuleWishes } from "../../src/firewall/rules.ts";
+import { type RulesReport, TrafficRules } from "../../src/firewall/traffic_rules.ts";
 import { parsePrefix } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { NETLINK_NETFILTER, type NetlinkTransport } from "../../src/netlink/socket.ts";
 import { TestNetns } from "./netns.ts";
 import { RecordedLog } from "./recorded_log.ts";

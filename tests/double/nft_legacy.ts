@@ -1,12 +1,13 @@
-import { findProgram, runProgram } from "../../src/cli/program.ts";
-import { LegacyIptables } from "../../src/masquerade/legacy_iptables.ts";
-import { legacyTableNames, readLegacyFilter } from "../../src/netlink/legacy_tables.ts";
+import { findProgram, runProgram } from "../../src/linux/program.ts";
+import { LegacyIptables } from "../../src/firewall/legacy_iptables.ts";
+import { legacyTableNames, readLegacyFilter } from "../../src/linux/legacy_tables.ts";
 import type { NftHost } from "./nft_host.ts";
 
 /** What keeps a host's legacy rules, and which programs it has run. */
 export function legacyOf(
   host: NftHost,
   find: (name: string) => string | undefined = findProgram,
+  elapsedMs: () => number = () => performance.now(),
 ): { readonly legacy: LegacyIptables; readonly runs: string[] } {
   const runs: string[] = [];
   const there = <T>(look: () => T) => host.libc.inNetns(host.netns.path, look);
@@ -18,6 +19,7 @@ export function legacyOf(
       runs.push([path.split("/").at(-1), ...args].join(" "));
       return runProgram("/usr/sbin/ip", ["netns", "exec", host.netns.name, path, ...args], input);
     },
+    elapsedMs,
     log: host.log,
   });
   return { legacy, runs };

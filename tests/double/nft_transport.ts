@@ -1,4 +1,5 @@
-import { LITTLE_ENDIAN, MESSAGE_HEADER_BYTES, NLM_F_CAPPED, NLMSG_ERROR } from "../../src/netlink/message.ts";
+import { MESSAGE_HEADER_BYTES, NLM_F_CAPPED, NLMSG_ERROR } from "../../src/netlink/message.ts";
+import { LITTLE_ENDIAN } from "../../src/linux/byte_order.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 
 // What the real kernel cannot be asked to do at a given send, be it a question, a dump or a whole transaction.

@@ -1,9 +1,8 @@
-import type { LabHost } from "../../src/lab/host.ts";
-import { UPLINK } from "../../src/lab/host.ts";
+import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { linkIndexOf } from "../../src/lab/wiring.ts";
 import { type Address, AF_INET, AF_INET6, type Family, type Mac } from "../../src/model/address.ts";
 import { readAddress } from "../../src/model/rows.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { NetnsSocket } from "./overlay_sockets.ts";
 
 const UDP = 17;

@@ -8,7 +8,7 @@ import {
   makeVeth,
   type Placement,
 } from "../../src/lab/wiring.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 
 /** Puts another network card into a host whose own is gone, with the same addresses. */
 export function plugIn(lab: Lab, libc: Libc, host: LabHost): void {

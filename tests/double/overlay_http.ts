@@ -2,8 +2,8 @@ import { HEALTH_ADDRESS } from "../../src/lab/host.ts";
 import type { Netns } from "../../src/lab/netns.ts";
 import { waitUntil } from "../../src/lab/wait.ts";
 import { AF_INET, parseAddress } from "../../src/model/address.ts";
-import { isErrno } from "../../src/netlink/errno.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import { isErrno } from "../../src/linux/errno.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { ECONNREFUSED, NetnsSocket } from "./overlay_sockets.ts";
 
 const ECONNRESET = 104;

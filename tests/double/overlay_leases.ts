@@ -4,10 +4,10 @@ import type { EtcdServer } from "./etcd.ts";
 import { readRegistry, releaseLeaseOf, seedLeases } from "./overlay_registry.ts";
 import { ETCD_PREFIX } from "./overlay_servers.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import { LEASE_COLUMNS, readLeases } from "../../src/lease/local_row.ts";
+import { LEASE_COLUMNS, readLeases } from "../../src/registry/local/local_row.ts";
 import { formatAddress, formatPrefix, parseAddress, parsePrefix } from "../../src/model/address.ts";
-import { KEYS, memberNode } from "../kube/servers.ts";
-import { flannelValue } from "../lease/etcd_world.ts";
+import { KEYS, memberNode } from "../registry/kube/servers.ts";
+import { flannelValue } from "../registry/etcd/etcd_world.ts";
 
 const signal = new AbortController().signal;
 const SUBNETS = `${ETCD_PREFIX}/subnets/`;
@@ -31,7 +31,7 @@ export interface HeldLease {
   readonly text: string;
 }
 
-/** What somebody puts into a registry by hand. */
+/** What is put into a registry by hand. */
 export interface Claim {
   /** The first address of a /24; one that no host has if absent. */
   readonly subnet?: string;

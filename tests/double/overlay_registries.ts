@@ -1,7 +1,7 @@
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { AF_INET } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import type { TestApiServer } from "./api_server.ts";
 import { etcdAccess, kubeAccess, localAccess, type RegistryAccess } from "./overlay_leases.ts";
 import { withOverlay } from "./overlay_rig.ts";
@@ -46,6 +46,8 @@ export interface RegistryOverlay extends RegistryAccess {
    * @param subnet What the cluster gives its node; one of its own if absent.
    */
   addHost(subnet?: string): Promise<LabHost>;
+  /** Deletes the node of a host and makes it again, as with another podCIDR; only in a cluster. */
+  readonly recreateNode?: (host: LabHost, podCIDR?: string) => Promise<void>;
 }
 
 /** Defines one test for each registry: the one in a file, a real etcd, and nodes of an API server. */
@@ -102,6 +104,13 @@ async function withKubeRegistry(
       ...kubeAccess(server, names),
       nodeName: ({ name }) => nodeName(name),
       addHost: (subnet) => addNode(lab, server, { subnet, families, nodeName }),
+      recreateNode: async (host, podCIDR) => {
+        const name = nodeName(host.name);
+        await server.deleteNode(name);
+        const node = nodeOf(lab.hosts.indexOf(host) + 1, { name, families });
+        const spec = podCIDR === undefined ? node.spec : { podCIDR, podCIDRs: [podCIDR] };
+        await server.createNode({ ...node, spec });
+      },
     });
   }, options);
 }

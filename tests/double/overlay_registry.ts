@@ -1,10 +1,10 @@
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import { writeLease } from "../../src/lease/local_acquire.ts";
-import { nextRevision, releaseInTransaction } from "../../src/lease/local_changes.ts";
-import { LocalFile } from "../../src/lease/local_file.ts";
-import { encodeAddress } from "../../src/lease/local_row.ts";
-import { isBusy } from "../../src/lease/registry_error.ts";
+import { writeLease } from "../../src/registry/local/local_acquire.ts";
+import { nextRevision, releaseInTransaction } from "../../src/registry/local/local_changes.ts";
+import { LocalFile } from "../../src/registry/local/local_file.ts";
+import { encodeAddress } from "../../src/registry/local/local_row.ts";
+import { isBusy } from "../../src/registry/registry_error.ts";
 import type { Address, Prefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import { registryName, until } from "./overlay_rig.ts";
@@ -83,7 +83,7 @@ export async function forgeLease(lab: Lab, host: LabHost, change: RowChange): Pr
   });
 }
 
-/** Takes the registry away, as if somebody had deleted it. */
+/** Takes the registry away, as if it had been deleted. */
 export function takeRegistryAway(lab: Lab): void {
   for (const suffix of ["", ...LOG_FILES]) moveIfThere(`${lab.registryPath}${suffix}`, awayPath(lab, suffix));
 }

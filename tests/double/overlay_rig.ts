@@ -2,10 +2,10 @@ import { assertEquals } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import { Lab, type LabOptions } from "../../src/lab/lab.ts";
 import { pairRounds, targetOf, waitForAnswer } from "../../src/lab/measure.ts";
-import { labName, namesIn, netnsNames } from "../../src/lab/names.ts";
+import { namesIn, netnsNames, ownerOfNetns } from "../../src/lab/names.ts";
 import { waitUntil } from "../../src/lab/wait.ts";
 import { formatAddress } from "../../src/model/address.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { httpGet } from "./overlay_http.ts";
 
 /** What a condition may take to come about, on a machine that does other things too. */
@@ -50,8 +50,7 @@ export async function withOverlay(
     const left = await namesIn(directory);
     await Deno.remove(directory, { recursive: true });
     assertEquals(left, [], "folders that are left");
-    const prefix = labName(Deno.pid, 1);
-    assertEquals((await netnsNames()).filter((name) => name.startsWith(prefix)), []);
+    assertEquals((await netnsNames()).filter((name) => ownerOfNetns(name) === Deno.pid), []);
   }
 }
 
@@ -67,6 +66,16 @@ export async function untilReady(libc: Libc, host: LabHost): Promise<void> {
     const response = await httpGet(libc, host.netns, "/readyz");
     if (response?.status === 200) return true;
     answer = response?.body ?? "nobody listens";
+  }, () => answer);
+}
+
+/** Waits until a host is not ready, and says `words`. */
+export async function untilUnready(libc: Libc, host: LabHost, words: string): Promise<void> {
+  let answer = "nobody listens";
+  await until(`hear of ${host.name} "${words}"`, async () => {
+    const response = await httpGet(libc, host.netns, "/readyz");
+    answer = response === undefined ? "nobody listens" : `${response.status} ${response.body}`;
+    return response?.status === 503 && response.body.includes(words) ? true : undefined;
   }, () => answer);
 }
 
@@ -101,6 +110,11 @@ export interface Status {
   readonly ready: boolean;
   readonly reasons: readonly string[];
   readonly notes: readonly string[];
+  readonly conditions: readonly {
+    readonly code: string;
+    readonly severity: string;
+    readonly reason: string;
+  }[];
   readonly pass: {
     readonly startedAt: string;
     readonly planned: number;

@@ -1,7 +1,7 @@
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { addAddress, makeVeth } from "../../src/lab/wiring.ts";
 import { formatMac, parseAddress } from "../../src/model/address.ts";
-import { queryLink } from "../../src/netlink/link.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
 import type { RegistryOverlay } from "./overlay_registries.ts";
 import { until } from "./overlay_rig.ts";
 import { SERVER_ADDRESS } from "./overlay_servers.ts";
@@ -16,7 +16,7 @@ const ASIDE = { twin: "198.51.100.4", servers: "198.51.100.254", length: 24 } as
 
 /**
  * Gives a host a second card, on a segment that only the servers are on too, and has the servers remember where `other`
- * is: so both reach the registry, whoever answers for the address that they share.
+ * is: so both reach the registry, whichever answers for the address that they share.
  */
 export async function connectAside(
   { lab, libc }: RegistryOverlay,

@@ -3,7 +3,7 @@ import type { Lab } from "../../src/lab/lab.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import { addAddress, linkIndexOf } from "../../src/lab/wiring.ts";
 import { defaultNetworkConfig } from "../../src/lab/plan.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { ApiServerDouble, type TestApiServer } from "./api_server.ts";
 import { EtcdServer } from "./etcd.ts";
 import { KubeApiServer } from "./kube_apiserver.ts";

@@ -1,8 +1,8 @@
 import type { Netns } from "../../src/lab/netns.ts";
 import { type Address, AF_INET, type Family, familyOf } from "../../src/model/address.ts";
 import { writeAddress } from "../../src/model/rows.ts";
-import { EAGAIN, NetlinkError } from "../../src/netlink/errno.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import { EAGAIN, NetlinkError } from "../../src/linux/errno.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 
 const AF_PACKET = 17;
 const SOCK_STREAM = 1;

@@ -95,7 +95,7 @@ export async function untilContent(
   }, () => answer);
 }
 
-/** Waits until a host is not ready because somebody contests what it claims, and names all of `others`. */
+/** Waits until a host is not ready because another contests what it claims, and names all of `others`. */
 export async function untilContested(
   { libc, nodeName, lab }: RegistryOverlay,
   host: LabHost,

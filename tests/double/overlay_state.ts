@@ -1,9 +1,16 @@
-import { type Family, familyOf, formatAddress, formatMac, formatPrefix } from "../../src/model/address.ts";
-import { parsePrefix, type Prefix } from "../../src/model/address.ts";
+import {
+  type Family,
+  familyOf,
+  formatAddress,
+  formatMac,
+  formatPrefix,
+  parsePrefix,
+  type Prefix,
+} from "../../src/model/address.ts";
 import type { ObservedAddress, ObservedLink, StateTables, VxlanLink } from "../../src/model/state.ts";
 import type { Table } from "../../src/model/table.ts";
 import type { NetlinkClient } from "../../src/netlink/client.ts";
-import { queryLink } from "../../src/netlink/link.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
 import { describeRow } from "../../src/reconcile/apply.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import type { TableName } from "../../src/reconcile/plan.ts";

@@ -3,10 +3,10 @@ import { run } from "../../.ci/run.ts";
 import type { CommandResult } from "../../src/lab/command.ts";
 import { BRIDGE, type LabHost } from "../../src/lab/host.ts";
 import { namesIn } from "../../src/lab/names.ts";
-import { within } from "../../src/lab/wait.ts";
+import { within } from "../../src/loop/pause.ts";
 import { compiledBinary } from "../../.ci/binary.ts";
-import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
-import type { Conflist } from "../cni/runtime.ts";
+import { STANDARD_PLUGINS } from "../plugin/plugin_host.ts";
+import type { Conflist } from "../plugin/runtime.ts";
 
 /** What containers are made of: this machine's own. */
 const PROGRAMS = ["/usr/bin/cat", "/usr/bin/iperf3", "/usr/bin/ping", "/usr/bin/sleep"];
@@ -149,7 +149,7 @@ export class Podman implements AsyncDisposable {
     return (await this.exec("exec", name, "/usr/bin/ping", "-nqc1", "-W1", address)).code === 0;
   }
 
-  /** Removes containers, whatever runs in them. */
+  /** Removes containers, also those in which something runs. */
   async remove(...names: readonly string[]): Promise<void> {
     await this.must("rm", "--force", "--time", "0", ...names);
   }

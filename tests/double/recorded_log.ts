@@ -7,8 +7,4 @@ export class RecordedLog implements Log {
   write(level: LogLevel, event: string, fields: LogFields = {}): void {
     this.lines.push(`${level} ${event} ${JSON.stringify(fields)}`);
   }
-
-  with(): Log {
-    return this;
-  }
 }

@@ -1,5 +1,4 @@
 import {
-  LITTLE_ENDIAN,
   MESSAGE_HEADER_BYTES,
   MessageReader,
   NLM_F_CAPPED,
@@ -7,6 +6,7 @@ import {
   NLM_F_DUMP_INTR,
   NLMSG_ERROR,
 } from "../../src/netlink/message.ts";
+import { LITTLE_ENDIAN } from "../../src/linux/byte_order.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 
 // What the real kernel cannot be asked to do: wrappers around a transport, to be stacked as needed.

@@ -2,10 +2,11 @@ import type { LabHost } from "../../src/lab/host.ts";
 import { makeVeth } from "../../src/lab/wiring.ts";
 import { AF_INET, type Ipv4 } from "../../src/model/address.ts";
 import { ROUTE, writeAddress } from "../../src/model/rows.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { encodeRoute, encodeRouteDeletion, RTN_UNICAST, RTPROT_BOOT } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
+import { routeCodec } from "../../src/rtnetlink/route.ts";
+import { RTN_UNICAST, RTPROT_BOOT } from "../../src/rtnetlink/route_header.ts";
 
 /** Routes that are added, then deleted, in one go. */
 const BURST = 500;
@@ -50,7 +51,7 @@ export async function floodRoutes(
   let changes = 0;
   let refusals = 0;
   for (let isAdding = true;; isAdding = !isAdding) {
-    const encode = isAdding ? encodeRoute : encodeRouteDeletion;
+    const encode = isAdding ? routeCodec.encode.replace : routeCodec.encode.delete;
     client.batch(BURST, (index, writer, sequence) => {
       encode(writer, sequence, words, index * ROUTE.words, [linkIndex]);
     }, () => refusals++);

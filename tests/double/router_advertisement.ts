@@ -1,5 +1,6 @@
+import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { parseIpv6 } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 
 const AF_PACKET = 17;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
@@ -58,6 +59,19 @@ export function sendRouterAdvertisement(
   } finally {
     call.close(fd);
   }
+}
+
+/** Whether a host has a default route from a router. */
+export async function hasRouterRoute(host: LabHost): Promise<boolean> {
+  return (await host.exec("ip", "-6", "route", "show", "default")).stdout.includes("proto ra");
+}
+
+/** How long the address that a router has given is still valid, in seconds; `undefined` if there is none. */
+export async function validSeconds(host: LabHost, prefix: string): Promise<number | undefined> {
+  const { stdout } = await host.exec("ip", "-6", "-j", "address", "show", "dev", UPLINK);
+  const [link] = JSON.parse(stdout);
+  return link.addr_info.find(({ local }: { local: string }) => local.startsWith(prefix.slice(0, -1)))
+    ?.valid_life_time;
 }
 
 /** Over both addresses, the length, the protocol and the message (RFC 8200 section 8.1). */

@@ -27,10 +27,14 @@ export class ServerProcess implements AsyncDisposable {
     child.stderr.pipeTo(log.writable).catch(() => {});
     let hasEnded = false;
     child.status.then(() => hasEnded = true);
-    await waitUntil(`start ${program}`, async () => {
-      if (hasEnded) throw new Error(`Cannot start ${program}: it ended\n${await this.#tail()}`);
-      return await this.#isUp().catch(() => false) || undefined;
-    }, { deadlineMs: START_DEADLINE_MS, signal: new AbortController().signal });
+    try {
+      await waitUntil(`start ${program}`, async () => {
+        if (hasEnded) throw new Error(`Cannot start ${program}: it ended`);
+        return await this.#isUp().catch(() => false) || undefined;
+      }, { deadlineMs: START_DEADLINE_MS, signal: new AbortController().signal });
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${await this.#tail()}`, { cause: error });
+    }
   }
 
   /** Ends it. */
@@ -62,8 +66,24 @@ export class ServerProcess implements AsyncDisposable {
   }
 }
 
+/**
+ * Where servers listen: below the ports that the kernel gives to connections (32,768 and up, ip-sysctl.rst), since one of
+ * those could take a port before its server does, or while that is away.
+ */
+const PORTS = { first: 10_000, count: 20_000 } as const;
+/** How far apart processes begin, whose tests run side by side. */
+const PORTS_OF_PROCESS = 16;
+let serial = 0;
+
 /** A port of the loopback that nobody uses now. */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  for (;;) {
+    const port = PORTS.first + (Deno.pid * PORTS_OF_PROCESS + serial++) % PORTS.count;
+    try {
+      using _listener = Deno.listen({ hostname: "127.0.0.1", port });
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }

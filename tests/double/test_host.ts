@@ -1,13 +1,18 @@
-import type { Backend, BackendContext } from "../../src/backend/backend.ts";
-import { vxlanBackend, type VxlanOptions } from "../../src/backend/vxlan.ts";
+import type { Backend, BackendContext } from "../../src/overlay/backend/backend.ts";
+import { vxlanBackend, type VxlanOptions } from "../../src/overlay/backend/vxlan.ts";
 import type { Log } from "../../src/log/log.ts";
-import type { Family, Prefix } from "../../src/model/address.ts";
-import { parseAddress, parsePrefix, prefixEquals } from "../../src/model/address.ts";
+import {
+  type Family,
+  parseAddress,
+  parsePrefix,
+  type Prefix,
+  prefixEquals,
+} from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { queryLink } from "../../src/netlink/link.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 import { ForeignFaults } from "../../src/reconcile/foreign_faults.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
@@ -32,8 +37,8 @@ export interface TestHostOptions {
   readonly isAdopting?: boolean;
 }
 
-/** A log that nobody reads. */
-const SILENT: Log = { write: () => {}, with: () => SILENT };
+/** A log that is not read. */
+const SILENT: Log = { write: () => {} };
 
 const OWN_MAC = "0e:2a:00:00:00:01";
 
@@ -119,6 +124,9 @@ export class TestHost implements AsyncDisposable {
       desire: () => ({
         ...backend.desire(this.underlay, this.own, remote),
         remoteLeases: remote.length,
+        ownSubnets: this.own.parts.map(({ subnet }) => subnet),
+        reach: [],
+        families: [this.family],
         otherBackends: [],
         doubts: [],
         isRemembered: false,
@@ -126,7 +134,6 @@ export class TestHost implements AsyncDisposable {
           remote.find(({ parts }) => parts.some(({ subnet }) => prefixEquals(subnet, wanted)))?.host,
       }),
       linkCreated: () => {},
-      report: () => {},
       now: () => new Date(0),
       elapsedMs: () => performance.now(),
       log: SILENT,
@@ -140,8 +147,7 @@ export class TestHost implements AsyncDisposable {
 
   /** What a pass would change. */
   drift(remote: readonly Lease[]): Drift {
-    const deps = this.deps(remote);
-    return observeDrift(deps, deps.desire()!.state);
+    return observeDrift(this.deps(remote));
   }
 
   /** Everything of the overlay that the kernel holds, as iproute2 prints it: one entry a line, sorted. */

@@ -94,7 +94,7 @@ export class UnreliableNodes implements AsyncDisposable {
   }
 
   /**
-   * From now on events arrive as they should, and watches that have lost one end. A last node joins: whoever knows it
+   * From now on events arrive as they should, and watches that have lost one end. A last node joins: a watcher that knows it
    * has heard, or listed, all that was before. Without it, an older state that is the same by chance would pass for
    * the last.
    */
@@ -173,7 +173,7 @@ export class UnreliableNodes implements AsyncDisposable {
         yield `${JSON.stringify({ type, object: isPartial ? { metadata: object.metadata } : object })}\n`;
       }
     }
-    // Whoever comes back from here has to list anew.
+    // A watcher that comes back from here has to list anew.
     if (hasLost) this.#horizon = this.#revision + 1;
   }
 

@@ -4,7 +4,7 @@ import { forwardingSysctl } from "../../src/lab/wiring.ts";
 import { AF_INET } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { blockRegistry, unblockRegistry } from "../double/overlay_registry.ts";
-import { agentCommand, logSince, until, untilReady } from "../double/overlay_rig.ts";
+import { agentCommand, until, untilReady } from "../double/overlay_rig.ts";
 import { emptyFolder, fillFolder, freeFolder, moveIntoBallast } from "./disk.ts";
 import { reversePathSysctl } from "./host_state.ts";
 import { deleteRows, vtepName } from "./objects.ts";
@@ -83,12 +83,11 @@ export const FILE_FAULTS: readonly Fault[] = [
     isOfHost: true,
     reach: "nobody",
     shows: false,
-    make: async ({ lab, host }) => {
-      const firstLine = (await host.logLines()).length;
+    make: async ({ lab, libc, host }) => {
       blockRegistry(lab);
       await until("hear that the registry is away", async () => {
-        const lines = await logSince(host, firstLine);
-        return lines.some(({ event }) => event === "lease registry not read") ? true : undefined;
+        const answer = await httpGet(libc, host.netns, "/readyz");
+        return answer?.body.includes("the registry can't be followed") ? true : undefined;
       });
     },
     restore: ({ lab }) => unblockRegistry(lab),

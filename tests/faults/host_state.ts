@@ -2,8 +2,7 @@ import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { forwardingSysctl } from "../../src/lab/wiring.ts";
 import { AF_INET, type Family, familyOf, formatPrefix } from "../../src/model/address.ts";
 import type { DesiredLink, ObservedLink, StateTables } from "../../src/model/state.ts";
-import { ENOENT, isErrno } from "../../src/netlink/errno.ts";
-import { queryLink } from "../../src/netlink/link.ts";
+import { ENOENT, isErrno } from "../../src/linux/errno.ts";
 import { describeRow } from "../../src/reconcile/apply.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import { everything, linkText, rowsHash, RT_SCOPE_LINK, TABLES, vtepsOf } from "../double/overlay_state.ts";
@@ -30,10 +29,9 @@ export class HostState {
     this.#host = host;
     this.#families = host.families;
     this.#observer = new Observer(host.client);
-    const linkIndex = queryLink(host.client, UPLINK)!.linkIndex;
     this.links = [
       ...vtepsOf(host.client).map(({ link }) => link),
-      { kind: "underlay", name: UPLINK, linkIndex },
+      { kind: "underlay", name: UPLINK },
     ];
   }
 

@@ -1,5 +1,5 @@
 import { UPLINK } from "../../src/lab/host.ts";
-import { metricOf } from "../../src/backend/push_route.ts";
+import { metricOf } from "../../src/overlay/backend/push_route.ts";
 import { addAddress, linkIndexOf, type Placement } from "../../src/lab/wiring.ts";
 import {
   type Address,
@@ -9,8 +9,8 @@ import {
   formatPrefix,
   type Mac,
 } from "../../src/model/address.ts";
-import { RTPROT_LODEN } from "../../src/netlink/route.ts";
 import { vtepOf } from "../double/overlay_state.ts";
+import { RTPROT_LODEN } from "../../src/rtnetlink/route_header.ts";
 import {
   changeUplink,
   changeVtep,

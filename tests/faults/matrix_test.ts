@@ -17,7 +17,7 @@ const kinds = isWhole ? KINDS : KINDS.filter(({ families }) => families.length =
 
 for (const mode of MODES) {
   for (const { name: kind, families, network } of kinds) {
-    Deno.test(`${mode}, ${kind}: whatever happens to a host, all is as before, and others lose no packet`, async (t) => {
+    Deno.test(`${mode}, ${kind}: after any fault of a host all is as before, and others lose no packet`, async (t) => {
       const networkConfig = { ...network, Backend: BACKENDS[mode] };
       await withOverlay({ families, networkConfig, withAgents: false }, async (lab, libc) => {
         await using _disks = await startHosts(lab, libc);

@@ -1,7 +1,6 @@
 import { UPLINK } from "../../src/lab/host.ts";
-import { type Address, familyOf, type Mac } from "../../src/model/address.ts";
+import { type Address, type Family, familyOf, type Mac } from "../../src/model/address.ts";
 import { FDB, NEIGHBOUR, readAddress, ROUTE } from "../../src/model/rows.ts";
-import type { Family } from "../../src/model/address.ts";
 import {
   addAddress,
   addDefaultRoute,
@@ -9,20 +8,13 @@ import {
   linkIndexOf,
   type Placement,
 } from "../../src/lab/wiring.ts";
-import { encodeAddressDeletion } from "../../src/netlink/address.ts";
-import { encodeLinkDeletion, type LinkChange } from "../../src/netlink/link.ts";
-import { encodeFdbDeletion, encodeNeighbourDeletion } from "../../src/netlink/neighbour.ts";
-import { encodeRouteDeletion } from "../../src/netlink/route.ts";
+import { encodeAddressDeletion } from "../../src/rtnetlink/address.ts";
+import { encodeLinkDeletion, type LinkChange } from "../../src/rtnetlink/link.ts";
+import { ROW_CODECS } from "../../src/rtnetlink/row_codecs.ts";
 import type { TableName } from "../../src/reconcile/plan.ts";
 import { plugInto } from "../double/overlay_card.ts";
 import type { TableLook } from "./host_state.ts";
 import type { FaultSite } from "./site.ts";
-
-const DELETIONS = {
-  neighbours: encodeNeighbourDeletion,
-  fdb: encodeFdbDeletion,
-  routes: encodeRouteDeletion,
-} as const;
 
 /** Deletes the rows of one table that are of the site's family: the peer's, or all. */
 export function deleteRows(table: TableName, which: "peer" | "all"): (site: FaultSite) => void {
@@ -47,7 +39,7 @@ export function deleteRow(
   at: number,
 ): void {
   client.request(`delete a row of ${table}`, (writer, sequence) => {
-    DELETIONS[table](writer, sequence, look.tables[table].words, at, look.linkIndexes);
+    ROW_CODECS[table].encode.delete(writer, sequence, look.tables[table].words, at, look.linkIndexes);
   });
 }
 

@@ -1,7 +1,7 @@
 import { AgentProcess } from "../../src/lab/agent_process.ts";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { defaultNetworkConfig } from "../../src/lab/plan.ts";
-import { AF_INET, AF_INET6, formatPrefix } from "../../src/model/address.ts";
+import { AF_INET, AF_INET6, formatAddress, formatPrefix } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import type { RegistryOverlay } from "../double/overlay_registries.ts";
 import { statusOf, untilReachable, untilReady } from "../double/overlay_rig.ts";
@@ -79,6 +79,22 @@ export const OWNING_FAULTS: readonly StandingFault[] = [
         await foreignRoute(site, "add", before, after);
         await untilNamed(site);
         await foreignRoute(site, "delete", before, after);
+      },
+    }],
+  },
+  {
+    name: "another IPv6 next hop is put beside a peer's, and goes",
+    hits: [1],
+    options: { families: [...BOTH] },
+    steps: [{
+      make: async (site) => {
+        const { overlay: { lab }, host, peer } = site;
+        const via = formatAddress(lab.hosts[2]!.underlayAddresses[1]!);
+        const hop = ["via", via, "dev", UPLINK, "proto", "static", "metric", "1024"];
+        const route = [formatPrefix(peer.share.subnets[1]!), ...hop];
+        await ip(host, "-6", "route", "append", ...route);
+        await untilNamed(site);
+        await ip(host, "-6", "route", "delete", ...route);
       },
     }],
   },

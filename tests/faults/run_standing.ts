@@ -1,10 +1,12 @@
 import { assertEquals } from "@std/assert";
+import type { LabHost } from "../../src/lab/host.ts";
 import { median } from "../bench/machine.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { RunningPing } from "../double/overlay_ping.ts";
 import { type RegistryName, withRegistry } from "../double/overlay_registries.ts";
 import { hostsOf, statusOf } from "../double/overlay_rig.ts";
 import { leaseOf, type Standing, standingOf, whoIsWhere, within } from "../double/overlay_standing.ts";
+import { foreignLines } from "./foreign_lines.ts";
 import { type Outcome, untilQuiet } from "./run_fault.ts";
 import type { StandingFault, StandingSite, StandingStep } from "./standing_faults.ts";
 
@@ -39,6 +41,7 @@ async function runRounds(fault: StandingFault, site: StandingSite, rounds: numbe
   const elsewhere: RunningPing[] = [];
   for (const [from, to] of ways) elsewhere.push(stack.use(await RunningPing.start(from, to)));
   const onWay = stack.use(await RunningPing.start(host, peer));
+  const foreign = await foreignOf(lab.hosts);
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
     for (const step of fault.steps) {
@@ -65,7 +68,15 @@ async function runRounds(fault: StandingFault, site: StandingSite, rounds: numbe
   const { lost } = await onWay.stop();
   if (fault.hits.length === 0) assertEquals(lost, [], `${onWay.name}: packets lost`);
   await assertSubnetFiles(site);
+  for (const [host, lines] of foreign) {
+    const found = await foreignLines(host);
+    assertEquals([...lines].filter((line) => !found.has(line)), [], `${host.name}: what others had is gone`);
+  }
   return { wholeAfterMs: median(times), lostElsewhere: 0, lostOnWay: lost.length / rounds };
+}
+
+async function foreignOf(hosts: readonly LabHost[]): Promise<ReadonlyMap<LabHost, ReadonlySet<string>>> {
+  return new Map(await Promise.all(hosts.map(async (host) => [host, await foreignLines(host)] as const)));
 }
 
 /** What was wrong at the last look, for the error. */

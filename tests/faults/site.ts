@@ -1,7 +1,7 @@
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { AF_INET, AF_INET6, type Family } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import type { HostState } from "./host_state.ts";
 
 const IPV4 = { Network: "10.244.0.0/16" };

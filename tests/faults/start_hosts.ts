@@ -1,5 +1,5 @@
 import type { Lab } from "../../src/lab/lab.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { untilSettled } from "../double/overlay_rig.ts";
 import { mountSmallDisk } from "./disk.ts";
 import { pinCardMac } from "./objects.ts";

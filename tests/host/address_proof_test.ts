@@ -1,9 +1,16 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { type AddressMove, proveAddresses } from "../../src/host/address_proof.ts";
+import { assertSpyCalls, spy } from "@std/testing/mock";
+import { FakeTime } from "@std/testing/time";
+import {
+  type AddressMove,
+  type AddressProofDeps,
+  type Proof,
+  proveAddresses,
+} from "../../src/host/address_proof.ts";
 import type { ProbeSocket } from "../../src/host/probe.ts";
 import { type Address, familyOf, formatAddress, parseAddress } from "../../src/model/address.ts";
-import { EAGAIN, NetlinkError } from "../../src/netlink/errno.ts";
-import type { UdpPath } from "../../src/netlink/udp_socket.ts";
+import { EAGAIN, NetlinkError } from "../../src/linux/errno.ts";
+import type { UdpPath } from "../../src/linux/udp_socket.ts";
 
 const ECONNREFUSED = 111;
 const ENETUNREACH = 101;
@@ -19,27 +26,33 @@ const PEERS = ["192.0.2.2", "192.0.2.3", "2001:db8::2"].map((text) => ({ address
 
 /** Peers that answer what comes from some addresses, from the given round on. */
 function world(answered: Readonly<Record<string, number>>, peers: readonly { address: Address }[] = PEERS) {
-  const asked: UdpPath[] = [];
-  let isOpen = 0;
+  const close = spy();
   const deps = {
     peers: () => peers,
-    open: (path: UdpPath): ProbeSocket => {
-      isOpen++;
-      asked.push(path);
+    open: spy((path: UdpPath): ProbeSocket => {
       const source = formatAddress(path.source);
-      const round =
-        new Set(asked.filter((other) => other.source === path.source).map((_, index) => index)).size;
+      const round = 1 + deps.open.calls.filter(({ args: [other] }) => other.source === path.source).length;
       const from = answered[source];
       return {
         send: () => 0,
         receive: () => from !== undefined && round >= from ? ECONNREFUSED : EAGAIN,
-        [Symbol.dispose]: () => void isOpen--,
+        [Symbol.dispose]: close,
       };
-    },
+    }),
     random: Math.random,
-    roundMs: 1,
   };
-  return { deps, asked, isOpen: () => isOpen };
+  return { deps, close, asked: () => deps.open.calls.map(({ args: [path] }) => path) };
+}
+
+/** Proves, in time that goes by at once. */
+async function prove(
+  deps: AddressProofDeps,
+  moves: AddressMove[],
+): Promise<{ proof: Proof; tookMs: number }> {
+  using time = new FakeTime(0);
+  const proving = proveAddresses(deps, moves, { signal: NEVER });
+  while (await time.nextAsync());
+  return { proof: await proving, tookMs: time.now };
 }
 
 const NEVER = new AbortController().signal;
@@ -57,16 +70,16 @@ const cases: [answered: Record<string, number>, moves: AddressMove[], proof: str
 
 for (const [answered, moves, proof, why] of cases) {
   Deno.test(`proveAddresses() is ${proof} where ${why}`, async () => {
-    const { deps, isOpen } = world(answered);
-    assertEquals(await proveAddresses(deps, moves, { signal: NEVER }), proof);
-    assertEquals(isOpen(), 0, "all sockets are closed");
+    const { deps, close } = world(answered);
+    assertEquals((await prove(deps, moves)).proof, proof);
+    assertSpyCalls(close, deps.open.calls.length);
   });
 }
 
 Deno.test("proveAddresses() asks each peer of the family from both addresses, over their links", async () => {
   const { deps, asked } = world({ "198.51.100.1": 1 });
-  await proveAddresses(deps, [IPV4], { signal: NEVER });
-  const ways = asked.map(({ source, target, linkName }) =>
+  await prove(deps, [IPV4]);
+  const ways = asked().map(({ source, target, linkName }) =>
     `${formatAddress(source)} ${linkName} ${formatAddress(target)}`
   );
   assertEquals(ways.sort(), [
@@ -80,15 +93,16 @@ Deno.test("proveAddresses() asks each peer of the family from both addresses, ov
 Deno.test("proveAddresses() asks three of thousands of peers a round, for five rounds, and not this host", async () => {
   const many = Array.from({ length: 5000 }, (_, index) => ({ address: (0xc6336400 + index) as Address }));
   const { deps, asked } = world({}, many);
-  assertEquals(await proveAddresses(deps, [IPV4], { signal: NEVER }), "silent");
-  assertEquals(asked.length, 5 * 3 * 2);
-  assertEquals(asked.every(({ target }) => familyOf(target) === 2 && target !== IPV4.to.address), true);
+  // Each round listens for a quarter of a second, and the four between them last one.
+  assertEquals(await prove(deps, [IPV4]), { proof: "silent", tookMs: 5 * 250 + 4 * 1000 });
+  assertSpyCalls(deps.open, 5 * 3 * 2);
+  assertEquals(asked().every(({ target }) => familyOf(target) === 2 && target !== IPV4.to.address), true);
 });
 
 Deno.test("proveAddresses() is over at once where there is nobody to ask", async () => {
-  const { deps, asked } = world({ "192.0.2.1": 1 }, [{ address: IPV4.from.address }, PEERS[2]!]);
-  assertEquals(await proveAddresses({ ...deps, roundMs: 60_000 }, [IPV4], { signal: NEVER }), "silent");
-  assertEquals(asked, []);
+  const { deps } = world({ "192.0.2.1": 1 }, [{ address: IPV4.from.address }, PEERS[2]!]);
+  assertEquals(await prove(deps, [IPV4]), { proof: "silent", tookMs: 0 });
+  assertSpyCalls(deps.open, 0);
 });
 
 Deno.test("proveAddresses() takes what this host itself refuses for no answer", async () => {
@@ -98,14 +112,16 @@ Deno.test("proveAddresses() takes what this host itself refuses for no answer", 
     if (path.target === PEERS[0]!.address) throw new NetlinkError("connect UDP socket", ENETUNREACH);
     return { send: () => EPERM, receive: () => ECONNREFUSED, [Symbol.dispose]: () => {} };
   };
-  assertEquals(await proveAddresses({ ...deps, open: refusing }, [IPV4], { signal: NEVER }), "worse");
+  assertEquals((await prove({ ...deps, open: refusing }, [IPV4])).proof, "worse");
 });
 
 Deno.test("proveAddresses() ends with the signal", async () => {
-  const { deps, isOpen } = world({});
+  using time = new FakeTime();
+  const { deps, close } = world({});
   const controller = new AbortController();
-  const proof = proveAddresses({ ...deps, roundMs: 60_000 }, [IPV4], controller);
+  const proof = proveAddresses(deps, [IPV4], controller);
+  await time.tickAsync(1);
   controller.abort(new TypeError("ended"));
   await assertRejects(() => proof, TypeError, "ended");
-  assertEquals(isOpen(), 0);
+  assertSpyCalls(close, deps.open.calls.length);
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { dirname } from "node:path";
-import { replaceFile } from "../../src/cni/replace_file.ts";
+import { replaceFile } from "../../src/file/replace_file.ts";
 import {
   type BootIdentity,
   bootIdentityPath,
@@ -104,7 +104,10 @@ const hostile: [text: string, why: string][] = [
   [`{"bootId":"${FIRST}"}`, "there are no links"],
   [`{"bootId":"${FIRST}","vteps":{}}`, "links are no list"],
   [`{"bootId":"${FIRST}","vteps":[null]}`, "a link is none"],
-  [`{"bootId":"${FIRST}","vteps":[{"name":"flannel.1","mac":"ff:ff:ff:ff:ff:ff"}]}`, "a MAC is everybody's"],
+  [
+    `{"bootId":"${FIRST}","vteps":[{"name":"flannel.1","mac":"ff:ff:ff:ff:ff:ff"}]}`,
+    "a MAC is the broadcast's",
+  ],
   [`{"bootId":"${FIRST}","vteps":[{"name":"flannel.1","mac":"00:00:00:00:00:00"}]}`, "a MAC is nobody's"],
   [`{"bootId":"${FIRST}","vteps":[{"name":"","mac":"0e:2a:00:00:00:01"}]}`, "a link has no name"],
   [

@@ -39,7 +39,10 @@ Deno.test("readMachine() leaves out what can't be read, and says why", async () 
     assertEquals(await read(`${folder}/id`, "two words"), { machine: HASH });
     assertEquals(await read(`${folder}/large`, ""), {});
     assertEquals(await read(`${folder}/none`, "node7"), { name: "node7" });
-    assertEquals([doubts.length, doubts[0]], [2, "it holds no machine id"]);
+    assertEquals([doubts.length, doubts[0]], [
+      2,
+      "it has more than 64 bytes; put a smaller one in its place",
+    ]);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

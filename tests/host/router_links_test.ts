@@ -37,7 +37,7 @@ const cases: [why: string, links: ObservedLink[], led: string[]][] = [
     link(5, "vnet0", "tun", 3),
   ], []],
   ["an empty bridge", [link(3, "virbr0", "bridge")], []],
-  ["bridges in a ring, which somebody may try", [
+  ["bridges in a ring, which can be tried", [
     link(3, "br0", "bridge", 4),
     link(4, "br1", "bridge", 3),
   ], []],

@@ -73,7 +73,7 @@ const cases: [why: string, needs: Partial<HostNeeds>, routerLedLinks: string[], 
     "net/ipv4/conf/cni0/forwarding=1*",
     "net/ipv6/conf/cni0/accept_ra=0*",
   ]],
-  ["a bridge that carries the overlay is somebody else's", { ownLinks: [], podsBridge: "eth0" }, [], [
+  ["a bridge that carries the overlay is not ours", { ownLinks: [], podsBridge: "eth0" }, [], [
     "net/ipv4/ip_forward=1*",
     "net/ipv4/conf/eth0/forwarding=1",
   ]],

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { dirname } from "node:path";
-import { replaceFile } from "../../src/cni/replace_file.ts";
-import { dhcpcdAdvice, removeUnmanagedFiles, writeUnmanagedFiles } from "../../src/host/unmanaged_files.ts";
+import { replaceFile } from "../../src/file/replace_file.ts";
+import { dhcpcdAdvice, unmanagedFiles, writeUnmanagedFiles } from "../../src/host/unmanaged_files.ts";
 
 const NETWORK_MANAGER = "etc/NetworkManager/conf.d/zz-loden.conf";
 const NETWORKD = "etc/systemd/network/00-loden.network";
@@ -87,7 +87,7 @@ Deno.test("writeUnmanagedFiles() makes no folders: a program that has none is no
   }));
 
 const foreign: [why: string, make: (path: string) => Promise<void>][] = [
-  ["somebody else wrote it", (path) => Deno.writeTextFile(path, "[Match]\nName=*\n")],
+  ["another program wrote it", (path) => Deno.writeTextFile(path, "[Match]\nName=*\n")],
   ["it is empty, which masks it", (path) => Deno.writeTextFile(path, "")],
   ["it leads to /dev/null, which masks it", (path) => Deno.symlink("/dev/null", path)],
   ["it is a folder", (path) => Deno.mkdir(path)],
@@ -98,24 +98,21 @@ const foreign: [why: string, make: (path: string) => Promise<void>][] = [
 ];
 
 for (const [why, make] of foreign) {
-  Deno.test(`neither writing nor removing touches a file of our name: ${why}`, () =>
+  Deno.test(`a file of our name is not ours, and stays as it is: ${why}`, () =>
     inRoot([dirname(NETWORKD)], async (root) => {
       const path = `${root}/${NETWORKD}`;
       await make(path);
       const before = await Deno.lstat(path);
-      for (
-        const act of [() => writeUnmanagedFiles({ root, replaceFile }), () => removeUnmanagedFiles(root)]
-      ) {
-        const outcome = act().find((outcome) => outcome.path === path)!;
-        assertEquals(outcome.state, "foreign");
-        assertMatch(outcome.detail!, /stays as it is/);
-        const { ino, size, isSymlink } = await Deno.lstat(path);
-        assertEquals({ ino, size, isSymlink }, {
-          ino: before.ino,
-          size: before.size,
-          isSymlink: before.isSymlink,
-        });
-      }
+      assertEquals(unmanagedFiles(root), []);
+      const outcome = writeUnmanagedFiles({ root, replaceFile }).find((outcome) => outcome.path === path)!;
+      assertEquals(outcome.state, "foreign");
+      assertMatch(outcome.detail!, /stays as it is/);
+      const { ino, size, isSymlink } = await Deno.lstat(path);
+      assertEquals({ ino, size, isSymlink }, {
+        ino: before.ino,
+        size: before.size,
+        isSymlink: before.isSymlink,
+      });
     }));
 }
 
@@ -130,15 +127,12 @@ Deno.test("writeUnmanagedFiles() says in a sentence what the file system refused
     assertEquals(outcomes[0]!.detail, `Cannot write ${root}/${NETWORK_MANAGER}: this user may not`);
   }));
 
-Deno.test("removeUnmanagedFiles() takes away all that was written, and nothing else", () =>
+Deno.test("unmanagedFiles() finds all that was written, and nothing else", () =>
   inRoot(BOTH, async (root) => {
-    const other = `${root}/${dirname(NETWORKD)}/10-other.network`;
-    await Deno.writeTextFile(other, "[Match]\n");
-    writeUnmanagedFiles({ root, replaceFile });
-    assertEquals(removeUnmanagedFiles(root).map(({ state }) => state), ["removed", "removed", "removed"]);
-    const left = await Promise.all(BOTH.map((folder) => Array.fromAsync(Deno.readDir(`${root}/${folder}`))));
-    assertEquals(left.flat().map(({ name }) => name), ["10-other.network"]);
-    assertEquals(removeUnmanagedFiles(root).map(({ state }) => state), ["absent", "absent", "absent"]);
+    await Deno.writeTextFile(`${root}/${dirname(NETWORKD)}/10-other.network`, "[Match]\n");
+    assertEquals(unmanagedFiles(root), []);
+    const written = writeUnmanagedFiles({ root, replaceFile }).map(({ path }) => path);
+    assertEquals(unmanagedFiles(root), written);
   }));
 
 const configurations: [hasAdvice: boolean, text: string | undefined, why: string][] = [

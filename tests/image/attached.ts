@@ -1,7 +1,7 @@
 import type { LabHost } from "../../src/lab/host.ts";
 import { Netns } from "../../src/lab/netns.ts";
 import { type Address, parseAddress } from "../../src/model/address.ts";
-import { attach, type Conflist, detach, type Sandbox } from "../cni/runtime.ts";
+import { attach, type Conflist, detach, type Sandbox } from "../plugin/runtime.ts";
 import type { NodePlace } from "./daemon_set.ts";
 
 /** Where Debian has the plugins of the CNI project. */

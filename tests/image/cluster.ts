@@ -1,4 +1,4 @@
-import { parse } from "@std/yaml";
+import { parse } from "yaml";
 import { KubeApiServer } from "../double/kube_apiserver.ts";
 import type { PodObject } from "./daemon_set.ts";
 import type { ClusterAccess } from "./volumes.ts";

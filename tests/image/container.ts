@@ -1,4 +1,5 @@
-import { waitUntil, within } from "../../src/lab/wait.ts";
+import { waitUntil } from "../../src/lab/wait.ts";
+import { within } from "../../src/loop/pause.ts";
 
 const RUNTIME = "crun";
 /** What the runtime may take to clear away a container whose processes were killed. */

@@ -1,7 +1,7 @@
 import type { Container, PodSpec, PodTemplateSpec, Probe } from "kubernetes-types/core/v1";
 import type { Image } from "../../.ci/image.ts";
 import type { Netns } from "../../src/lab/netns.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { until } from "../double/overlay_rig.ts";
 import { hasCgroups, OciContainer } from "./container.ts";
 import { expand, ociConfig, parseQuantity } from "./oci_config.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ensureImage, type Image } from "../../.ci/image.ts";
-import { VERSION } from "../../src/cli/version.ts";
-import { within } from "../../src/lab/wait.ts";
+import { VERSION } from "../../src/model/version.ts";
+import { within } from "../../src/loop/pause.ts";
 import { AF_INET } from "../../src/model/address.ts";
 import { defaultNetworkConfig } from "../../src/lab/plan.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";

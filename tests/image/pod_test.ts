@@ -4,7 +4,7 @@ import { namesIn, temporaryFolder } from "../../src/lab/names.ts";
 import { Netns, processesIn } from "../../src/lab/netns.ts";
 import { defaultNetworkConfig } from "../../src/lab/plan.ts";
 import { AF_INET } from "../../src/model/address.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { until } from "../double/overlay_rig.ts";
 import { type NodePlace, type PodObject, RunningPod } from "./daemon_set.ts";
 

@@ -1,8 +1,8 @@
 import { waitUntil } from "../../src/lab/wait.ts";
 import type { Netns } from "../../src/lab/netns.ts";
 import { AF_INET, familyOf, parseAddress } from "../../src/model/address.ts";
-import { NetlinkError } from "../../src/netlink/errno.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import { NetlinkError } from "../../src/linux/errno.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { NetnsSocket } from "../double/overlay_sockets.ts";
 
 /** What a kubelet asks a container of its own host. */

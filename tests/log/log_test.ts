@@ -39,29 +39,6 @@ for (const [name, make] of [["jsonLog", jsonLog], ["readableLog", readableLog]] 
       assertEquals(lines.length, LEVELS.length - rank);
     });
   }
-
-  Deno.test(`${name}() keeps bound fields in every line, also through two bindings`, () => {
-    const lines = written(make, "info", (log) => {
-      const bound = log.with({ room: "netlink" }).with({ link: "flannel.1" });
-      bound.write("info", "first");
-      bound.write("info", "second", { mtuBytes: 1450 });
-      log.write("info", "third");
-    });
-    assertEquals(lines.map((line) => line.includes("netlink") && line.includes("flannel.1")), [
-      true,
-      true,
-      false,
-    ]);
-  });
-
-  Deno.test(`${name}() lets a field of the call replace a bound one`, () => {
-    const [line] = written(
-      make,
-      "info",
-      (log) => log.with({ link: "eth0" }).write("info", "said", { link: "eth1" }),
-    );
-    assertEquals([line!.includes("eth0"), line!.includes("eth1")], [false, true]);
-  });
 }
 
 Deno.test("jsonLog() writes one line of JSON that reads back, whatever a field's text is", () => {

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { PodSpec } from "kubernetes-types/core/v1";
 import type { TestApiServer } from "../double/api_server.ts";
-import { onTheRealServer, until, useRealServer } from "../kube/servers.ts";
+import { onTheRealServer, until, useRealServer } from "../registry/kube/servers.ts";
 import { renderObjects } from "./chart.ts";
 import { kubectl } from "./kubectl.ts";
 import {

@@ -1,13 +1,19 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Container, PodSpec } from "kubernetes-types/core/v1";
-import { parse } from "@std/yaml";
-import { VERSION } from "../../src/cli/version.ts";
+import { parse } from "yaml";
+import { VERSION } from "../../src/model/version.ts";
 import { parseNetworkConfig } from "../../src/config/network.ts";
 import { parseOptions } from "../../src/config/options.ts";
 import { renderFiles, renderObjects } from "./chart.ts";
-import { type ConfigMap, type DaemonSet, type KubeObject, only, readObjects } from "./objects.ts";
-import type { Role } from "./objects.ts";
-import { manifestPath } from "./objects.ts";
+import {
+  type ConfigMap,
+  type DaemonSet,
+  type KubeObject,
+  manifestPath,
+  only,
+  readObjects,
+  type Role,
+} from "./objects.ts";
 
 /** What Helm and its users know releases by, and the manifest has not. */
 const HELM_KEYS = [
@@ -284,6 +290,12 @@ const rows: readonly Row[] = [
     expected: { Type: "host-gw", MTU: 1400 },
   },
   {
+    name: "aws-vpc has the keys that net-conf.json has",
+    values: { flannel: { backend: "aws-vpc", mtu: 8900, aws: { ENI: "managed", Cluster: "blue" } } },
+    look: (objects) => netConfOf(objects).Backend,
+    expected: { Type: "aws-vpc", MTU: 8900, ENI: "managed", Cluster: "blue" },
+  },
+  {
     name: "auto has the keys of vxlan",
     values: { flannel: { backend: "auto", vni: 7, backendPort: 4789 } },
     look: (objects) => netConfOf(objects).Backend,
@@ -471,7 +483,7 @@ for (const [name, values, reason] of refused) {
   });
 }
 
-Deno.test("the agent accepts its arguments and the configuration, whatever of vxlan is set", async () => {
+Deno.test("the agent accepts its arguments and the configuration, with any setting of vxlan", async () => {
   for (const { name, values } of rows) {
     const objects = await renderObjects(values);
     const outcome = parseOptions(agentOf(objects).args!, {});
@@ -482,7 +494,7 @@ Deno.test("the agent accepts its arguments and the configuration, whatever of vx
   }
 });
 
-Deno.test("every volume is mounted and every mount has its volume, whatever is set", async () => {
+Deno.test("every volume is mounted and every mount has its volume, with any setting", async () => {
   for (const { name, values } of rows) {
     const { initContainers = [], containers, volumes = [] } = podOf(await renderObjects(values));
     const mounted = [...initContainers, ...containers].flatMap(({ volumeMounts = [] }) =>

@@ -1,16 +1,31 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Container, PodSpec } from "kubernetes-types/core/v1";
-import { VERSION } from "../../src/cli/version.ts";
-import { parseConflist, renderConflist } from "../../src/cni/conflist.ts";
-import { readSettings } from "../../src/cni/settings.ts";
-import { readSubnetEnv } from "../../src/cni/subnet_env.ts";
+import { VERSION } from "../../src/model/version.ts";
+import { parseConflist, renderConflist } from "../../src/pods/conflist.ts";
+import { readSettings } from "../../src/pods/settings.ts";
+import { readSubnetEnv } from "../../src/pods/subnet_env.ts";
 import { FLAGS } from "../../src/config/flags.ts";
 import { parseNetworkConfig } from "../../src/config/network.ts";
 import { parseOptions } from "../../src/config/options.ts";
 import { AF_INET, formatPrefix } from "../../src/model/address.ts";
-import { bareNode, KubeHost, memberNode, onTheDouble, request, signal, until } from "../kube/servers.ts";
-import { type ConfigMap, type DaemonSet, only, readObjects, type Role, verbsOf } from "./objects.ts";
-import type { RoleBinding } from "./objects.ts";
+import {
+  bareNode,
+  KubeHost,
+  memberNode,
+  onTheDouble,
+  request,
+  signal,
+  until,
+} from "../registry/kube/servers.ts";
+import {
+  type ConfigMap,
+  type DaemonSet,
+  only,
+  readObjects,
+  type Role,
+  type RoleBinding,
+  verbsOf,
+} from "./objects.ts";
 
 const objects = await readObjects("kube-flannel.yml");
 const daemonSet = only<DaemonSet>("DaemonSet", objects);

@@ -1,5 +1,4 @@
-import { parseObjects } from "./objects.ts";
-import type { KubeObject } from "./objects.ts";
+import { type KubeObject, parseObjects } from "./objects.ts";
 import type { TestApiServer } from "../double/api_server.ts";
 
 /**

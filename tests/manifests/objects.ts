@@ -1,4 +1,4 @@
-import { parse } from "@std/yaml";
+import { parse } from "yaml";
 import type { PodTemplateSpec } from "kubernetes-types/core/v1";
 
 /** An object of Kubernetes, as a manifest has it. */

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { statusApp, type StatusDeps } from "../../src/status/app.ts";
+import { statusApp } from "../../src/status/app.ts";
+import type { StatusDeps } from "../../src/status/facts.ts";
 import { type DaemonSet, type KubeObject, only, readObjects } from "./objects.ts";
 
 interface PodMonitor extends KubeObject {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { parse } from "@std/yaml";
-import { VERSION } from "../../src/cli/version.ts";
+import { parse } from "yaml";
+import { VERSION } from "../../src/model/version.ts";
 import { RELEASE, renderObjects } from "./chart.ts";
 import { type DaemonSet, type KubeObject, only, parseObjects } from "./objects.ts";
 

@@ -1,5 +1,6 @@
 import { AttributeReader } from "../../src/netlink/attribute.ts";
-import { align4, LITTLE_ENDIAN, MESSAGE_HEADER_BYTES, MessageReader } from "../../src/netlink/message.ts";
+import { align4, MESSAGE_HEADER_BYTES, MessageReader } from "../../src/netlink/message.ts";
+import { LITTLE_ENDIAN } from "../../src/linux/byte_order.ts";
 import { CAPTURES } from "./captures.ts";
 import { fromHex, setSequence } from "./golden.ts";
 

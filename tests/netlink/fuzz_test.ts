@@ -1,28 +1,26 @@
 import { assertEquals } from "@std/assert";
 import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
-import { decodeAddress } from "../../src/netlink/address.ts";
+import { decodeAddress } from "../../src/rtnetlink/address.ts";
 import { DumpInterruptedError, NetlinkClient, type WriteRequest } from "../../src/netlink/client.ts";
-import { NetlinkError } from "../../src/netlink/errno.ts";
-import { decodeLink } from "../../src/netlink/link.ts";
-import { LinkSlots } from "../../src/netlink/link_slots.ts";
+import { NetlinkError } from "../../src/linux/errno.ts";
+import { decodeLink } from "../../src/rtnetlink/link.ts";
+import { LinkSlots } from "../../src/rtnetlink/link_slots.ts";
 import { AttributeReader } from "../../src/netlink/attribute.ts";
-import {
-  align4,
-  LITTLE_ENDIAN,
-  MESSAGE_HEADER_BYTES,
-  MessageReader,
-  NLM_F_DUMP,
-} from "../../src/netlink/message.ts";
-import { decodeFdbEntry, decodeNeighbour } from "../../src/netlink/neighbour.ts";
-import { decodeNextHop } from "../../src/netlink/next_hop.ts";
-import { decodeRoute } from "../../src/netlink/route.ts";
-import { decodeDefaultRoute, decodeRouteLookup } from "../../src/netlink/route_lookup.ts";
+import { align4, MESSAGE_HEADER_BYTES, MessageReader, NLM_F_DUMP } from "../../src/netlink/message.ts";
+import { LITTLE_ENDIAN } from "../../src/linux/byte_order.ts";
+import { decodeNextHop } from "../../src/rtnetlink/next_hop.ts";
+import { decodeRule } from "../../src/rtnetlink/rule.ts";
+import { decodeTableRoute } from "../../src/rtnetlink/table_route.ts";
+import { decodeDefaultRoute, decodeRouteLookup } from "../../src/rtnetlink/route_lookup.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 import { SEED, seededRandom } from "../double/random.ts";
 import { CAPTURES } from "./captures.ts";
 import { damaged, type Random, samples } from "./damage.ts";
 import { fromHex, setSequence } from "./golden.ts";
+import { neighbourCodec } from "../../src/rtnetlink/neighbour.ts";
+import { routeCodec } from "../../src/rtnetlink/route.ts";
+import { fdbCodec } from "../../src/rtnetlink/fdb.ts";
 
 const DECODER_ROUNDS = 100_000;
 const CLIENT_ROUNDS = 100_000;
@@ -71,10 +69,12 @@ function decodeAll(bytes: Uint8Array, length: number): string {
       attempt(() => decodeAddress(message));
       attempt(() => decodeDefaultRoute(message));
       attempt(() => decodeRouteLookup(message));
-      attempt(() => decodeRoute(message, attributes, slots, routes));
+      attempt(() => routeCodec.decode(message, attributes, slots, routes));
+      attempt(() => decodeRule(message));
+      attempt(() => decodeTableRoute(message));
       attempt(() => decodeNextHop(message));
-      attempt(() => decodeNeighbour(message, attributes, slots, neighbours));
-      attempt(() => decodeFdbEntry(message, attributes, slots, fdb));
+      attempt(() => neighbourCodec.decode(message, attributes, slots, neighbours));
+      attempt(() => fdbCodec.decode(message, attributes, slots, fdb));
     }
   });
   for (const table of tables) said.push(table.words.join());

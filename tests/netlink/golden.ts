@@ -8,19 +8,21 @@ import {
   ROUTE_BY_OBJECT,
   ROUTE_FOREIGN_TRAIT,
   ROUTE_ONLINK,
+  ROUTE_SELECTIVE,
+  ROUTE_SHARED,
   writeFamilyAddress,
   writeMac,
 } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import { AttributeReader } from "../../src/netlink/attribute.ts";
 import {
-  LITTLE_ENDIAN,
   MESSAGE_HEADER_BYTES,
   MessageReader,
   MessageWriter,
   NLM_F_ACK,
   NLM_F_DUMP,
 } from "../../src/netlink/message.ts";
+import { LITTLE_ENDIAN } from "../../src/linux/byte_order.ts";
 
 /** Bytes from hexadecimal text; blanks and line ends do not count. */
 export function fromHex(wire: string): Uint8Array<ArrayBuffer> {
@@ -45,7 +47,7 @@ export interface RequestCase {
 }
 
 /** Our message for a case, with the sequence number and the ack flag of iproute2's. */
-export function encodeCase(request: RequestCase): Uint8Array {
+function encodeCase(request: RequestCase): Uint8Array {
   const wire = fromHex(request.wire);
   const reader = new MessageReader(wire);
   reader.reset(wire.length);
@@ -59,10 +61,10 @@ export function encodeCase(request: RequestCase): Uint8Array {
 
 /** `IFLA_LINKINFO`, `IFLA_INFO_DATA` in it, and `RTA_METRICS`. */
 const NESTED: Readonly<Record<number, readonly string[]>> = { 16: ["18", "18.2"], 24: ["8"] };
-const HEADER_BYTES: Readonly<Record<number, number>> = { 4: 16, 5: 8, 6: 12, 7: 12, 26: 8 };
+const HEADER_BYTES: Readonly<Record<number, number>> = { 4: 16, 5: 8, 6: 12, 7: 12, 8: 12, 26: 8 };
 
 /** A message as names and hexadecimal values, so that the order of its attributes does not count. */
-export function describeMessage(bytes: Uint8Array): Record<string, string> {
+function describeMessage(bytes: Uint8Array): Record<string, string> {
   const reader = new MessageReader(bytes);
   reader.reset(bytes.length);
   if (!reader.next()) throw new SyntaxError("Cannot describe a message: there is none");
@@ -84,7 +86,7 @@ export function describeMessage(bytes: Uint8Array): Record<string, string> {
 }
 
 /** What `describeMessage()` must say of our message for a case. */
-export function expectedDescription(request: RequestCase): Record<string, string> {
+function expectedDescription(request: RequestCase): Record<string, string> {
   const fields = describeMessage(fromHex(request.wire));
   for (const [name, value] of Object.entries(request.differs?.replace ?? {})) {
     if (value === undefined) delete fields[name];
@@ -138,6 +140,10 @@ export interface RouteText {
   readonly type?: number;
   readonly onlink?: boolean;
   readonly isForeign?: boolean;
+  /** For one TOS or source. */
+  readonly isSelective?: boolean;
+  /** One of several next hops. */
+  readonly isShared?: boolean;
 }
 
 /** A table of routes from text. */
@@ -154,7 +160,8 @@ export function routeTable(rows: readonly RouteText[]): Table {
     words[at + ROUTE.mtuBytes] = row.mtuBytes ?? 0;
     words[at + ROUTE.traits] = (row.protocol ?? 76) | (row.scope ?? 0) << 8 | (row.type ?? 1) << 16 |
       (row.onlink ? ROUTE_ONLINK : 0) | (row.isForeign ? ROUTE_FOREIGN_TRAIT : 0) |
-      (row.objectId === undefined ? 0 : ROUTE_BY_OBJECT);
+      (row.objectId === undefined ? 0 : ROUTE_BY_OBJECT) | (row.isSelective ? ROUTE_SELECTIVE : 0) |
+      (row.isShared ? ROUTE_SHARED : 0);
     words[at + ROUTE.gateway] = row.objectId ?? 0;
     if (row.via !== undefined) {
       // The family before a gateway is not kept: it is the destination's.

@@ -1,5 +1,6 @@
-import { readAgentWord } from "../../src/cni/agent_word.ts";
+import { readAgentState } from "../../src/pods/agent_state.ts";
 import { assertEquals } from "@std/assert";
+import { BACKEND_TYPES } from "../../src/config/backend_types.ts";
 import { DatabaseSync } from "node:sqlite";
 import { agentCommand } from "../double/overlay_rig.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
@@ -72,8 +73,8 @@ const cases: readonly BadInput[] = [
     },
     code: 1,
     line:
-      "Cannot read the network configuration FOLDER/net-conf.json: it is a folder; write it, or name another " +
-      "file with -net-config-path",
+      "Cannot read the network configuration FOLDER/net-conf.json: it is a folder, not a regular file; put one in its place, or " +
+      "name another file with -net-config-path",
   },
   {
     why: "net-conf.json is not JSON",
@@ -91,8 +92,9 @@ const cases: readonly BadInput[] = [
     why: "the backend is not in this version",
     spoil: config('{"Network": "10.244.0.0/16", "Backend": {"Type": "wireguard"}}'),
     code: 1,
-    line:
-      'FOLDER/net-conf.json: Backend.Type: backend "wireguard" is not in this version; use vxlan, auto, host-gw, alloc',
+    line: `FOLDER/net-conf.json: Backend.Type: backend "wireguard" is not in this version; use ${
+      BACKEND_TYPES.join(", ")
+    }`,
   },
   {
     why: "the subnet file is a folder",
@@ -164,7 +166,7 @@ async function makePlace(stack: AsyncDisposableStack): Promise<Place> {
   return { netns, folder };
 }
 
-/** Whatever an agent leaves on a host, as text. */
+/** All that an agent leaves on a host, as text. */
 async function remains({ netns, folder }: Place): Promise<string[]> {
   const files = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
   const [links, routes, nextHops] = [
@@ -221,8 +223,10 @@ for (const { why, spoil, flags = [], env = {}, wrapper = [], code, line } of cas
     assertEquals(said, `loden: ${line}`);
     assertEquals(ended, code, said);
     // Only the reason is left, for the CNI plugin to repeat.
-    const word = readAgentWord(`${folder}/agent.json`);
-    assertEquals(word?.reasons.map((reason) => reason.replaceAll(folder, "FOLDER")) ?? [line], [line]);
+    const state = readAgentState(`${folder}/agent.json`);
+    assertEquals(state?.reasons.map(({ sentence }) => sentence.replaceAll(folder, "FOLDER")) ?? [line], [
+      line,
+    ]);
     assertEquals((await remains(place)).filter((name) => !["agent.json", "agent.lock"].includes(name)), []);
   });
 }

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { agentLockPath, holdAgentLock } from "../../src/cni/agent_lock.ts";
+import { agentLockPath, holdAgentLock } from "../../src/pods/agent_lock.ts";
 import { compiledBinary } from "../../.ci/binary.ts";
-import { replaceFile } from "../../src/cni/replace_file.ts";
+import { replaceFile } from "../../src/file/replace_file.ts";
 import { writeUnmanagedFiles } from "../../src/host/unmanaged_files.ts";
-import { writeLease } from "../../src/lease/local_acquire.ts";
-import { LocalFile } from "../../src/lease/local_file.ts";
+import { writeLease } from "../../src/registry/local/local_acquire.ts";
+import { LocalFile } from "../../src/registry/local/local_file.ts";
 import { type CommandResult, createUnderlayLink, TestNetns } from "../double/netns.ts";
-import { lease } from "../lease/local_world.ts";
+import { lease } from "../registry/local/local_world.ts";
 
 /** Where network managers have their files. */
 const MANAGERS = ["etc/NetworkManager/conf.d", "etc/systemd/network"];
@@ -61,8 +61,14 @@ class Member implements AsyncDisposable {
     await netns.ip("route", "add", "10.244.4.0/24", "via", "192.0.2.9", "protocol", "76");
     await netns.ip("route", "add", "10.9.0.0/24", "via", "192.0.2.9", "protocol", "boot");
     await netns.ip("-6", "route", "add", "fd00:4::/64", "via", "2001:db8::9", "protocol", "76");
+    const blackhole = (subnet: string) =>
+      netns.ip("route", "add", "blackhole", subnet, "protocol", "76", "metric", "4294967295");
+    await blackhole("10.244.1.0/24");
+    await blackhole("fd00:1::/64");
     for (const path of ["run", "state", "net.d", "bin"]) await Deno.mkdir(member.path(path));
-    for (const name of ["subnet.env", "leases.json", "agent.json"]) await member.write(`run/${name}`, "");
+    for (const name of ["subnet.env", "leases.json", "agent.json", "history.json"]) {
+      await member.write(`run/${name}`, "");
+    }
     await member.write("net.d/10-flannel.conflist", OUR_CONFLIST);
     await member.write("net.d/20-other.conflist", OUR_CONFLIST);
     await member.write("bin/flannel", "another program");
@@ -165,14 +171,17 @@ onMember("cleanup --node removes what is ours, and only that, as its dry run say
     "would delete link flannel.1",
     "would delete link flannel-v6.1",
     "would delete link cni0",
+    "would delete route 10.244.1.0/24",
     "would delete route 10.244.3.0/24 on eth0",
     "would delete route 10.244.4.0/24 on eth0",
+    "would delete route fd00:1::/64 on lo",
     "would delete route fd00:4::/64 on eth0",
     "would delete next hop 1",
     "would delete next hop 2",
     `would remove subnet file ${folder}/run/subnet.env`,
     `would remove lease cache ${folder}/run/leases.json`,
-    `would remove agent's word ${folder}/run/agent.json`,
+    `would remove agent's state ${folder}/run/agent.json`,
+    `would remove host's history ${folder}/run/history.json`,
     "would remove network manager's file /etc/NetworkManager/conf.d/zz-loden.conf",
     "would remove network manager's file /etc/systemd/network/00-loden.network",
     "would remove network manager's file /etc/systemd/network/00-loden.link",
@@ -191,7 +200,8 @@ onMember("cleanup --node removes what is ours, and only that, as its dry run say
     (await netns.ip("route", "show")).trim().split("\n").map((line) => line.split(" ")[0]).sort(),
     ["10.9.0.0/24", "192.0.2.0/24", "default"],
   );
-  assertEquals((await netns.ip("-6", "route", "show")).includes("fd00:4::"), false);
+  const routes6 = await netns.ip("-6", "route", "show");
+  assertEquals([routes6.includes("fd00:4::"), routes6.includes("fd00:1::")], [false, false]);
   assertEquals((await netns.ipJson("nexthop", "show")).map(({ id }) => id), [3]);
   assertEquals(await member.files(), OTHERS);
   assertEquals(member.hosts(), ["192.0.2.2"]);
@@ -270,7 +280,7 @@ onMember("cleanup --node does nothing while an agent holds its lock", async (mem
     await Deno.remove(agentLockPath(member.path("run/subnet.env")));
   }
   assertEquals(await member.everything(), before);
-  assertEquals((await member.cleanup()).code, 0, "a lock that nobody holds stops nobody");
+  assertEquals((await member.cleanup()).code, 0, "a lock that no agent holds stops no cleanup");
 });
 
 onMember("cleanup --node does nothing while an agent answers at its port", async (member) => {

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { compiledBinary } from "../../.ci/binary.ts";
-import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
-import { callPlugin, type PluginCall } from "../cni/runtime.ts";
-import { StateFolder } from "../../src/cni/state.ts";
+import { STANDARD_PLUGINS } from "../plugin/plugin_host.ts";
+import { callPlugin, type PluginCall } from "../plugin/runtime.ts";
+import { StateFolder } from "../../src/pods/state.ts";
 import { waitUntil } from "../../src/lab/wait.ts";
 import { type CommandResult, TestNetns } from "../double/netns.ts";
 
@@ -11,7 +11,7 @@ export async function cleanup(netns: TestNetns, ...args: string[]): Promise<Comm
   return await netns.run(await compiledBinary(), "cleanup", ...args);
 }
 
-/** A host whose pods were attached by the real `bridge` and `host-local`, with the files that everybody keeps of it. */
+/** A host whose pods were attached by the real `bridge` and `host-local`, with the files that plugin and runtime keep of it. */
 export class Pods implements AsyncDisposable {
   readonly #pods = new Map<string, TestNetns>();
   /** The host's end of each pod's link. */
@@ -92,7 +92,7 @@ export class Pods implements AsyncDisposable {
     });
   }
 
-  /** Ends a pod behind everybody's back. */
+  /** Ends a pod without a word to plugin or runtime. */
   async vanish(containerId: string): Promise<void> {
     const pod = this.#pods.get(containerId)!;
     this.#pods.delete(containerId);

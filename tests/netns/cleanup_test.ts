@@ -1,11 +1,12 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { readCleanupOptions } from "../../src/cli/cleanup_flags.ts";
-import { cleanUpStale } from "../../src/cli/cleanup_stale.ts";
-import { dumpHostLinks, dumpNeighbourAddresses } from "../../src/cni/host_links.ts";
-import type { HostFacts } from "../../src/cni/leftover_facts.ts";
+import { readCleanupOptions } from "../../src/command/cleanup/cleanup_flags.ts";
+import { cleanUpStale } from "../../src/command/cleanup/cleanup_stale.ts";
+import type { HostFacts } from "../../src/leftovers/leftover_facts.ts";
 import { formatAddress } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { dumpNeighbourAddresses } from "../../src/rtnetlink/neighbour.ts";
+import { dumpLinks } from "../../src/rtnetlink/link.ts";
 import { cleanup, Pods } from "./cleanup_pods.ts";
 
 const OLD_S = Date.now() / 1000 - 3600;
@@ -87,7 +88,7 @@ Deno.test("cleanup --stale releases what is left from before boot, unless its ad
   const client = new NetlinkClient(transport);
   const nowMs = Date.now();
   const host = (): HostFacts => ({
-    links: new Map(dumpHostLinks(client).map(({ name, kind }) => [name, kind])),
+    links: new Map(dumpLinks(client).map(({ name, kind }) => [name, kind])),
     neighbours: dumpNeighbourAddresses(client),
     nowMs,
     bootedAtMs: nowMs - 60_000,
@@ -128,7 +129,7 @@ Deno.test("cleanups, attaching and detaching pods at the same time lose no pod a
   for (const name of attached) await pods.ping(name);
 });
 
-Deno.test("dumpHostLinks() and dumpNeighbourAddresses() see what ip sees", async () => {
+Deno.test("dumpLinks() and dumpNeighbourAddresses() see what ip sees", async () => {
   await using pods = await Pods.create();
   await pods.attach("lives");
   await pods.ping("lives");
@@ -137,14 +138,17 @@ Deno.test("dumpHostLinks() and dumpNeighbourAddresses() see what ip sees", async
   using libc = new Libc();
   using transport = pods.netns.openTransport(libc);
   const client = new NetlinkClient(transport);
-  const links = dumpHostLinks(client);
+  const links = dumpLinks(client);
   const bridge = links.find(({ name }) => name === "cni0")!;
   const shown = (await pods.netns.ipJson("link", "show")).map((link) =>
     `${link.ifname} ${link.master ?? ""}`
   );
   const master = (index: number) =>
     index === 0 ? "" : links.find(({ linkIndex }) => linkIndex === index)!.name;
-  assertEquals(links.map(({ name, masterIndex }) => `${name} ${master(masterIndex)}`).sort(), shown.sort());
+  assertEquals(
+    links.map(({ name, masterIndex }) => `${name} ${master(masterIndex ?? 0)}`).sort(),
+    shown.sort(),
+  );
   assertEquals(links.filter(({ masterIndex }) => masterIndex === bridge.linkIndex).length, 1);
   const neighbours = [...dumpNeighbourAddresses(client)].map(formatAddress);
   for (const address of ["10.244.1.2", "fd00::9"]) assertEquals(neighbours.includes(address), true, address);

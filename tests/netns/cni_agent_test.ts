@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { readAgentWord } from "../../src/cni/agent_word.ts";
+import { readAgentState } from "../../src/pods/agent_state.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import { compiledBinary } from "../../.ci/binary.ts";
-import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
-import { attach, callPlugin, type Conflist, detach, type Sandbox } from "../cni/runtime.ts";
+import { STANDARD_PLUGINS } from "../plugin/plugin_host.ts";
+import { attach, callPlugin, type Conflist, detach, type Sandbox } from "../plugin/runtime.ts";
 import { TestNetns } from "../double/netns.ts";
 import { until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 
@@ -64,13 +64,15 @@ Deno.test("pods attached by the agents' conflists reach each other, and the conf
       return (await firstPod.run("ping", "-c1", "-W1", target)).code === 0 || undefined;
     });
 
-    // Somebody removes it: it is back without a new pass being due.
+    // It is removed: it is back without a new pass being due.
     await Deno.remove(conflistPath(first));
     await until("see the conflist again", () => conflistOf(first));
-    // What is written stays, whoever ends the agent.
+    // What is written stays when the agent ends.
     await first.stopAgent("SIGTERM");
     assertEquals((await conflistOf(first))?.name, "cbr0");
-    assertEquals(readAgentWord(`${first.directory}/agent.json`)?.reasons, ["the agent was ended"]);
+    assertEquals(readAgentState(`${first.directory}/agent.json`)?.reasons, [
+      { code: "agent-ended", sentence: "the agent was ended" },
+    ]);
     const before = await mtuOf(first);
     assert(before !== undefined);
     first.startAgent([...flags(first), "-mtu=1300"]);
@@ -94,9 +96,9 @@ Deno.test("there is no conflist before the host can forward, and the plugin says
       "-etcd-endpoints=http://127.0.0.1:9",
       `-cni-conf=${conflistPath(host)}`,
     ]);
-    const word = await until("hear what the agent waits for", () => {
-      const word = readAgentWord(`${host.directory}/agent.json`);
-      return word?.reasons[0]?.includes("etcd") ? word : undefined;
+    const state = await until("hear what the agent waits for", () => {
+      const state = readAgentState(`${host.directory}/agent.json`);
+      return state?.reasons[0]?.sentence.includes("etcd") ? state : undefined;
     });
     const conf = {
       name: "cbr0",
@@ -113,7 +115,7 @@ Deno.test("there is no conflist before the host can forward, and the plugin says
     const error = JSON.parse(stdout);
     assertEquals([code, error.code], [1, 11]);
     assertStringIncludes(error.msg, `open ${host.subnetFilePath}: no such file or directory`);
-    assertStringIncludes(error.details, word.reasons[0]!);
+    assertStringIncludes(error.details, state.reasons[0]!.sentence);
     assertEquals(await conflistOf(host), undefined);
   });
 });
@@ -162,7 +164,8 @@ for (const [why, conflist, prepare, isKept] of boots) {
         `-cni-conf=${conflistPath(host)}`,
       ]);
       await until("hear that it has no registry", () => {
-        return readAgentWord(`${host.directory}/agent.json`)?.reasons[0]?.includes("etcd") || undefined;
+        return readAgentState(`${host.directory}/agent.json`)?.reasons[0]?.sentence.includes("etcd") ||
+          undefined;
       });
       assertEquals(
         await Deno.readTextFile(conflistPath(host)).catch(() => undefined),
@@ -176,10 +179,10 @@ Deno.test("an agent that can't start leaves its reason for the plugin", async ()
   await withOverlay({ hosts: 1, withAgents: false }, async (lab) => {
     const [host] = lab.hosts as readonly LabHost[] as [LabHost];
     host.startAgent(["-net-config-path=/nowhere/net-conf.json"]);
-    const word = await until("hear why", () => {
-      const word = readAgentWord(`${host.directory}/agent.json`);
-      return word?.reasons[0]?.includes("/nowhere/net-conf.json") ? word : undefined;
+    const state = await until("hear why", () => {
+      const state = readAgentState(`${host.directory}/agent.json`);
+      return state?.reasons[0]?.sentence.includes("/nowhere/net-conf.json") ? state : undefined;
     });
-    assertStringIncludes(word.reasons[0]!, "there is no such file");
+    assertStringIncludes(state.reasons[0]!.sentence, "there is no such file");
   });
 });

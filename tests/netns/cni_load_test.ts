@@ -1,7 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
-import { PluginHost } from "../cni/plugin_host.ts";
-import { attach, type Conflist, detach } from "../cni/runtime.ts";
+import { PluginHost, STANDARD_PLUGINS } from "../plugin/plugin_host.ts";
+import { attach, type Conflist, detach } from "../plugin/runtime.ts";
 import { until } from "../double/overlay_rig.ts";
 
 const NOTHING = { state: [], addresses: [], links: [] };

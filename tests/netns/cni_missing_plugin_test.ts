@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { STANDARD_PLUGINS } from "../plugin/plugin_host.ts";
 import { statusOf, until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 
 interface World {
@@ -55,7 +55,7 @@ Deno.test("no conflist is written before the plugins that it names are there, an
     await until("see the conflist", async () => await isThere(conflistPath) || undefined);
     await untilReady(libc, host);
 
-    // What is there stays, whatever goes.
+    // What is there stays, also when a plugin goes.
     await Deno.remove(`${folder}/bridge`);
     await untilUnready(world, (reasons) => reasons.includes(`${folder}/bridge is not there`));
     const before = await Deno.readTextFile(conflistPath);
@@ -70,7 +70,7 @@ Deno.test("no conflist is written before the plugins that it names are there, an
   });
 });
 
-Deno.test("where nobody has named the runtime's folder a missing plugin is a note, and the conflist is written", async () => {
+Deno.test("where no flag names the runtime's folder a missing plugin is a note, and the conflist is written", async () => {
   await withPluginFolder(async ({ host, libc, conflistPath }) => {
     const source = `${host.directory}/cni-conf.json`;
     const plugins = [{ type: "flannel" }, { type: "lodentest-none" }];

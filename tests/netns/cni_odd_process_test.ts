@@ -3,7 +3,7 @@ import { compiledBinary } from "../../.ci/binary.ts";
 
 const ADD = "CNI_COMMAND=ADD CNI_CONTAINERID=c1 CNI_NETNS=/x CNI_IFNAME=eth0 CNI_PATH=/x";
 
-// What a runtime, or whoever plays one, may do to a process; printf(1) makes the bytes that are no UTF-8.
+// What a runtime, or a program that plays one, may do to a process; printf(1) makes the bytes that are no UTF-8.
 const oddities: [why: string, script: string, code: number, words: string][] = [
   ["standard input is closed", `env -i ${ADD} "$P" <&-`, 1, '"code": 6'],
   ["standard input is a folder", `env -i ${ADD} "$P" </`, 1, '"code": 5'],

@@ -3,9 +3,9 @@ import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { linkIndexOf } from "../../src/lab/wiring.ts";
 import { AF_INET, AF_INET6, formatPrefix } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { STANDARD_PLUGINS } from "../cni/plugin_host.ts";
-import { attach, type Conflist, detach, type Sandbox } from "../cni/runtime.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { STANDARD_PLUGINS } from "../plugin/plugin_host.ts";
+import { attach, type Conflist, detach, type Sandbox } from "../plugin/runtime.ts";
 import { TestNetns } from "../double/netns.ts";
 import { onEveryRegistry } from "../double/overlay_registries.ts";
 import { hostsOf, registryName, statusOf, until, untilReady, withOverlay } from "../double/overlay_rig.ts";
@@ -178,6 +178,8 @@ for (const kind of ["double", "real"] as const) {
         notes.find(isOfOldPods)!,
         `2 pods have addresses of ${oldSubnets.join(" and ")} and must be re-created`,
       );
+      const { conditions } = (await statusOf(libc, h1))!;
+      assertEquals(conditions.some(({ code }) => code === "pods-of-old-subnet"), true);
       for (const family of [0, 1]) {
         const isOfFamily = (one: string) => one.includes(":") === (family === 1);
         assertEquals(
@@ -320,6 +322,8 @@ Deno.test("an address of others on the bridge stays and is named with what helps
 
 Deno.test("a bridge that has nothing of ours is left alone", async () => {
   await withOldPod(async ({ host, libc, changeSubnet }) => {
+    // An agent that has seen its gateway there would put it back.
+    await host.stopAgent();
     await host.netns.mustExec("ip", "address", "flush", "dev", "cni0", "scope", "global");
     await host.netns.mustExec("ip", "address", "add", "10.9.0.1/24", "dev", "cni0");
     await changeSubnet();
@@ -341,7 +345,7 @@ Deno.test("a link of the bridge's name that is none is named", async () => {
   });
 });
 
-Deno.test("an old gateway that somebody gives the bridge again and again is left to them, and named", async () => {
+Deno.test("an old gateway that the bridge is given again and again is left there, and named", async () => {
   await withOldPod(async ({ host, libc, changeSubnet }) => {
     const [oldGateway] = await addressesOn(host, "cni0");
     await Deno.remove(`${host.directory}/networks/cbr0`, { recursive: true });
@@ -356,7 +360,10 @@ Deno.test("an old gateway that somebody gives the bridge again and again is left
       await host.netns.mustExec("ip", "address", "add", oldGateway!, "dev", "cni0");
     }
     const notes = await untilNote(libc, host, (all) => all.some((one) => one.includes(oldGateway!)));
-    assertStringIncludes(notes.join(), "which somebody gives it again each time that it is taken away");
+    assertStringIncludes(
+      notes.join(),
+      "which another program gives it again each time that it is taken away",
+    );
     assert((await addressesOn(host, "cni0")).includes(oldGateway!));
   });
 });
@@ -367,6 +374,8 @@ Deno.test("pods that were started with a larger MTU than the overlay has now are
     host.startAgent([...await flagsOf(host), "-mtu=1300"]);
     const notes = await untilNote(libc, host, (all) => all.some((one) => one.includes("MTU above 1250")));
     assertStringIncludes(notes.join(), "1 pod was started with an MTU above 1250 bytes");
+    const { conditions } = (await statusOf(libc, host))!;
+    assertEquals(conditions.some(({ code }) => code === "pods-with-large-mtu"), true);
     await untilReady(libc, host);
     const ports = await host.netns.mustExec("ip", "-o", "link", "show", "master", "cni0");
     assertStringIncludes(ports, "mtu 1450");
@@ -376,9 +385,11 @@ Deno.test("pods that were started with a larger MTU than the overlay has now are
   });
 });
 
-Deno.test("an agent that writes no conflist mends a bridge of its own network, and leaves another network's", async () => {
+Deno.test("an agent that writes no conflist mends a bridge of a subnet that its host had, and leaves another network's", async () => {
   await withOverlay({ hosts: 2, withAgents: false }, async (lab, libc) => {
     const [first, second] = hostsOf(lab);
+    // The host has had it, and does not get it again: the registry gives none so low.
+    await Deno.writeTextFile(first.subnetFilePath, "FLANNEL_SUBNET=10.244.0.1/24\n");
     for (const [host, address] of [[first, "10.244.0.1/24"], [second, "10.50.7.1/24"]] as const) {
       await host.netns.mustExec("ip", "link", "add", "cni0", "up", "type", "bridge");
       await host.netns.mustExec("ip", "address", "add", address, "dev", "cni0");
@@ -390,6 +401,7 @@ Deno.test("an agent that writes no conflist mends a bridge of its own network, a
       "see the gateway",
       async () => (await addressesOn(first, "cni0"))[0] === gateway || undefined,
     );
+    assert(gateway !== "10.244.0.1/24");
     const { pass } = (await statusOf(libc, second))!;
     await until("see another pass", async () => {
       return (await statusOf(libc, second))!.pass.startedAt !== pass.startedAt || undefined;

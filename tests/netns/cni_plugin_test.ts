@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { compiledBinary } from "../../.ci/binary.ts";
-import { PluginHost, STANDARD_PLUGINS, V4_ENV } from "../cni/plugin_host.ts";
+import { PluginHost, STANDARD_PLUGINS, V4_ENV } from "../plugin/plugin_host.ts";
 import { until } from "../double/overlay_rig.ts";
-import { attach, checkAttached, type Conflist, detach } from "../cni/runtime.ts";
+import { attach, checkAttached, type Conflist, detach } from "../plugin/runtime.ts";
 
 const NOTHING = { state: [], addresses: [], links: [] };
 const V6_ENV =

@@ -1,22 +1,18 @@
 import { assert, assertEquals } from "@std/assert";
-import { hostGwBackend } from "../../src/backend/host_gw.ts";
+import { hostGwBackend } from "../../src/overlay/backend/host_gw.ts";
 import { addAddress, changeLink } from "../../src/lab/wiring.ts";
 import { type Family, parseAddress } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { VxlanLink } from "../../src/model/state.ts";
-import { RTM_DELADDR, RTM_NEWADDR } from "../../src/netlink/address.ts";
+import { RTM_DELADDR, RTM_NEWADDR } from "../../src/rtnetlink/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { EINTR, ENOBUFS, ENODEV, EPERM, errnoName } from "../../src/netlink/errno.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
-import {
-  encodeLinkDeletion,
-  encodeVxlanRepair,
-  queryLink,
-  RTM_DELLINK,
-  RTM_NEWLINK,
-} from "../../src/netlink/link.ts";
-import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/netlink/neighbour.ts";
-import { RTM_DELROUTE, RTM_NEWROUTE } from "../../src/netlink/route.ts";
+import { EINTR, ENOBUFS, ENODEV, EPERM, errnoName } from "../../src/linux/errno.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { encodeLinkDeletion, queryLink } from "../../src/rtnetlink/link.ts";
+import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/rtnetlink/neighbour.ts";
+import { RTM_DELROUTE, RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
+import { encodeVxlanRepair } from "../../src/rtnetlink/vxlan.ts";
+import { RTM_DELLINK, RTM_NEWLINK } from "../../src/rtnetlink/link_header.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
 import { failing, type Injection, recording, type RecordingTransport, SEAMS } from "../double/failing.ts";
 import { linesOf } from "../double/kernel_lines.ts";

@@ -1,13 +1,13 @@
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { compiledBinary } from "../../.ci/binary.ts";
 import type { LabHost } from "../../src/lab/host.ts";
-import { encodeRouteDeletion } from "../../src/netlink/route.ts";
 import { members, NETWORK } from "../bench/members.ts";
 import { median, processCost } from "../bench/machine.ts";
 import { seedLeases } from "../double/overlay_registry.ts";
 import { hostsOf, until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 import { KernelView } from "../double/overlay_state.ts";
 import { floodRoutes } from "../double/route_flood.ts";
+import { routeCodec } from "../../src/rtnetlink/route.ts";
 
 const MEMBERS = 200;
 const PER_SECOND = 20_000;
@@ -86,7 +86,7 @@ function deleteRoute({ client }: LabHost, view: KernelView, row: number): void {
   const { links, tables: { routes } } = view.look();
   client.request("delete a route", (writer, sequence) => {
     const linkIndexes = links.map((link) => link!.linkIndex);
-    encodeRouteDeletion(writer, sequence, routes.words, row * routes.layout.words, linkIndexes);
+    routeCodec.encode.delete(writer, sequence, routes.words, row * routes.layout.words, linkIndexes);
   });
 }
 

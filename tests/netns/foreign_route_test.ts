@@ -1,12 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
-import type { Lab } from "../../src/lab/lab.ts";
 import { AF_INET, AF_INET6, formatAddress, formatPrefix } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
 import {
   hostsOf,
-  registryName,
-  statusOf,
   until,
   untilReachable,
   untilReady,
@@ -15,11 +11,9 @@ import {
 } from "../double/overlay_rig.ts";
 import { ip } from "../double/overlay_standing.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
+import { BACKENDS, DUAL, reasonsFor, untilNamed, untilNobodyIsLeftOut } from "../double/overlay_foreign.ts";
 
-const DUAL = { EnableIPv6: true, IPv6Network: "fd00:10:244::/56" };
-const BACKENDS = ["vxlan", "host-gw"] as const;
-
-/** Routes of somebody else to a peer's subnet: what stands behind the destination in ip-route(8). */
+/** Another program's routes to a peer's subnet: what stands behind the destination in ip-route(8). */
 const FOREIGN: readonly (readonly [name: string, before: readonly string[], after: readonly string[]])[] = [
   ["a static route", [], ["dev", "lo", "proto", "static", "metric", "1"]],
   ["an unreachable route", ["unreachable"], ["metric", "1"]],
@@ -31,32 +25,6 @@ async function foreignRoutes(host: LabHost): Promise<string[]> {
   const texts = await Promise.all(["-4", "-6"].map((version) => ip(host, version, "route", "show")));
   return texts.flatMap((text) => text.split("\n")).map((line) => line.trim())
     .filter((line) => line !== "" && !line.includes("proto 76"));
-}
-
-/** What a host says of a peer that it leaves out. */
-async function reasonsFor(libc: Libc, host: LabHost, peer: LabHost): Promise<string[]> {
-  const status = await statusOf(libc, host);
-  return (status?.pass.faults ?? []).filter(({ host: name }) => name === registryName(peer))
-    .map(({ reason }) => reason);
-}
-
-/** Waits until a host says of a peer, once a family, what `text` has. */
-async function untilNamed(libc: Libc, host: LabHost, peer: LabHost, text: string): Promise<void> {
-  let said: readonly string[] = [];
-  await until(`see ${host.name} name the route to ${peer.name}`, async () => {
-    said = await reasonsFor(libc, host, peer);
-    return said.length === host.families.length && said.every((reason) => reason.includes(text)) || undefined;
-  }, () => JSON.stringify(said));
-}
-
-async function untilNobodyIsLeftOut(libc: Libc, lab: Lab): Promise<void> {
-  for (const host of lab.hosts) {
-    let said: unknown;
-    await until(`see ${host.name} leave nobody out`, async () => {
-      said = (await statusOf(libc, host))?.pass.faults;
-      return Array.isArray(said) && said.length === 0 || undefined;
-    }, () => JSON.stringify(said));
-  }
 }
 
 for (const type of BACKENDS) {
@@ -91,7 +59,7 @@ for (const type of BACKENDS) {
         assertEquals(await foreignRoutes(h1), stands);
         const log = (await h1.logLines()).filter((line) => line.includes("peer left out"));
         assert(log.length > 0, "nothing is said in the log");
-        // Nobody has to tell the agent that it is gone.
+        // The agent needs no word that it is gone.
         await change("delete");
         await untilNobodyIsLeftOut(libc, lab);
         await untilReachable(lab);

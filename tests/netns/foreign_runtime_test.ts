@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import { formatAddress, parseAddress, prefixContains } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import type { Conflist } from "../cni/runtime.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import type { Conflist } from "../plugin/runtime.ts";
 import { until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 import { Podman } from "../double/podman.ts";
 

@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { UPLINK } from "../../src/lab/host.ts";
-import type { LabHost } from "../../src/lab/host.ts";
+import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { AF_INET, AF_INET6, formatAddress, formatPrefix, type Ipv4 } from "../../src/model/address.ts";
 import {
   hostsOf,
@@ -31,6 +30,14 @@ async function overlayRoutes(host: LabHost): Promise<string[]> {
   const texts = await Promise.all(["-4", "-6"].map((version) => ip(host, version, "route", "show")));
   return texts.flatMap((text) => text.split("\n")).map((line) => line.trim())
     .filter((line) => /^(?:\w+ )?(?:10\.244\.|fd00:10:244:)/.test(line) && !line.includes("proto kernel"));
+}
+
+/** Leaves what a host has had in two files, as earlier versions kept it. */
+async function toEarlierHistory({ directory }: LabHost): Promise<void> {
+  const { subnets, ...applied } = JSON.parse(await Deno.readTextFile(`${directory}/history.json`));
+  await Deno.writeTextFile(`${directory}/applied.json`, JSON.stringify(applied));
+  await Deno.writeTextFile(`${directory}/held.json`, JSON.stringify({ subnets }));
+  await Deno.remove(`${directory}/history.json`);
 }
 
 Deno.test("routes by next-hop objects of an earlier version become plain ones, and no packet is lost", async () => {
@@ -116,7 +123,44 @@ Deno.test("with another VNI, backend or none the former VTEPs go once the new st
   });
 });
 
-Deno.test("flannel's stale routes of host-gw and DirectRouting go at the first start, later ones are somebody's", async () => {
+Deno.test("an agent that is killed amid a change of VNI or backend leaves nothing of either behind", async () => {
+  const networkConfig = { ...NETWORK, ...DUAL, Backend: VXLAN };
+  await withOverlay({ hosts: 2, families: [AF_INET, AF_INET6], networkConfig }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [h1] = hostsOf(lab);
+    const use = async (backend: Record<string, unknown>) => {
+      await Deno.writeTextFile(lab.networkConfigPath, JSON.stringify({ ...networkConfig, Backend: backend }));
+    };
+    await h1.stopAgent();
+    // Killed as soon as it has said this; it may have come further.
+    for (
+      const [at, event] of ["boot looked up", "agent started", "link changed", "former link deleted"]
+        .entries()
+    ) {
+      await use({ ...VXLAN, VNI: 5 + at });
+      const before = (await h1.logLines()).length;
+      h1.startAgent();
+      await until(`read "${event}"`, async () => {
+        return (await h1.logLines()).slice(before).some((line) => line.includes(event)) || undefined;
+      });
+      await h1.stopAgent("SIGKILL");
+    }
+    await use(HOST_GW);
+    h1.startAgent();
+    await untilVteps(h1, []);
+    await until("see nothing of the VTEPs in the routes", async () => {
+      return (await overlayRoutes(h1)).every((line) => line.includes(`dev ${UPLINK}`)) || undefined;
+    });
+    await h1.stopAgent("SIGKILL");
+    await use(VXLAN);
+    h1.startAgent();
+    await untilSettled(lab, libc);
+    await untilVteps(h1, ["flannel-v6.1", "flannel.1"]);
+    assertEquals((await overlayRoutes(h1)).filter((line) => line.includes(`dev ${UPLINK}`)), []);
+  });
+});
+
+Deno.test("flannel's stale routes of host-gw and DirectRouting go at the first start, later ones stay", async () => {
   for (const backend of [HOST_GW, { Type: "vxlan", DirectRouting: true }]) {
     const networkConfig = { ...NETWORK, ...DUAL, Backend: backend };
     const families = [AF_INET, AF_INET6];
@@ -126,7 +170,7 @@ Deno.test("flannel's stale routes of host-gw and DirectRouting go at the first s
       await using ping = await RunningPing.start(h1, h3);
       await h1.stopAgent();
       // As it is when flanneld has run before: its routes without a metric, one of a host that is gone, none of ours.
-      await Deno.remove(`${h1.directory}/applied.json`);
+      await Deno.remove(`${h1.directory}/history.json`);
       const [near4, near6] = h2.underlayAddresses.map(formatAddress) as [string, string];
       const stale = [["-4", "10.244.0.0/24", near4], ["-6", "fd00:10:244::/64", near6]] as const;
       for (const [version, to, via] of stale) {
@@ -150,8 +194,11 @@ Deno.test("flannel's stale routes of host-gw and DirectRouting go at the first s
         await ip(h1, version, "route", "add", to, "via", via, "dev", UPLINK);
       }
       await h1.stopAgent();
+      await toEarlierHistory(h1);
       h1.startAgent();
       await untilReady(libc, h1);
+      const names = (await Array.fromAsync(Deno.readDir(h1.directory))).map(({ name }) => name);
+      assertEquals(names.filter((name) => /^(?:applied|held|history)/.test(name)), ["history.json"]);
       const others = (await overlayRoutes(h1)).filter((line) => !line.includes("proto 76"));
       assertEquals(others.length, 2, others.join("\n"));
       await ping.untilMore(20);

@@ -1,5 +1,5 @@
 import { assertStringIncludes } from "@std/assert";
-import { flannelValue } from "../lease/etcd_world.ts";
+import { flannelValue } from "../registry/etcd/etcd_world.ts";
 import { etcdAccess } from "../double/overlay_leases.ts";
 import { onEveryRegistry } from "../double/overlay_registries.ts";
 import { hostsOf, statusOf, untilReady } from "../double/overlay_rig.ts";

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
-import { queryLink } from "../../src/netlink/link.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { releaseLease } from "../double/overlay_registry.ts";
 import { hostsOf, logSince, until, untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
@@ -29,7 +29,7 @@ Deno.test("an agent keeps the host's settings, and says how the host is", async 
     await untilSettled(lab, libc);
     const [h1, h2] = hostsOf(lab);
 
-    await t.step("somebody turns forwarding off: it is on again at once", async () => {
+    await t.step("forwarding is turned off: it is on again at once", async () => {
       h1.netns.writeSysctl(FORWARDING, "0");
       await until("see forwarding on", () => h1.netns.readSysctl(FORWARDING) === "1" ? true : undefined);
       const { prerequisites } = (await hostStatus(libc, h1)).host;
@@ -42,7 +42,7 @@ Deno.test("an agent keeps the host's settings, and says how the host is", async 
       const isOff = async () => await txChecksum(h1, "flannel.1") === "off" ? true : undefined;
       await until("see it off", isOff);
       await h1.netns.mustExec("ethtool", "-K", "flannel.1", "tx", "on");
-      await until("see it off after somebody has turned it on", isOff);
+      await until("see it off after it was turned on", isOff);
       await h1.netns.mustExec("ip", "link", "delete", "flannel.1");
       await until("see it off on the next VTEP", isOff);
       await until("read it in the status", async () => {
@@ -128,7 +128,7 @@ Deno.test("pods reach the outside by the host's address, and others' firewalls d
       });
     }
 
-    await t.step("rules that somebody flushes are there again", async () => {
+    await t.step("rules that were flushed are there again", async () => {
       const table = async () => (await h1.exec("nft", "list", "table", "ip", "loden-10.244.0.0-16")).stdout;
       const before = await table();
       assert(before.includes("masquerade"));

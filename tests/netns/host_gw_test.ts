@@ -1,11 +1,10 @@
 import { assertEquals, assertLess } from "@std/assert";
-import { UPLINK } from "../../src/lab/host.ts";
-import type { LabHost } from "../../src/lab/host.ts";
+import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { changeLink } from "../../src/lab/wiring.ts";
 import { AF_INET, AF_INET6, type Family, formatPrefix, type Ipv4 } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { queryLink } from "../../src/netlink/link.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
 import { member } from "../bench/members.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { seedLeases } from "../double/overlay_registry.ts";
@@ -75,7 +74,7 @@ for (const [name, families, network] of NETWORKS) {
           await act(typeof subnet.address === "number" ? "-4" : "-6", formatPrefix(subnet));
         }
       };
-      // Somebody else's route is heard of, though it leads over no link of ours, and stays.
+      // Another program's route is heard of, though it leads over no link of ours, and stays.
       await forEach((version, to) => h1.netns.mustExec("ip", version, "route", "replace", "unreachable", to));
       await until("hear of the foreign routes", async () => {
         return (await statusOf(libc, h1))?.pass.leftOut === families.length || undefined;

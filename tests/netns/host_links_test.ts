@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { BRIDGE, type LabHost, UPLINK } from "../../src/lab/host.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { queryLink } from "../../src/netlink/link.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import {
@@ -78,7 +78,7 @@ Deno.test("the pods' bridge forwards in both families, and no pod leads the host
       await untilSysctl(h1, `net/ipv6/conf/${BRIDGE}/accept_ra`, "0");
     };
 
-    await t.step("somebody turns it off", async () => {
+    await t.step("it is turned off", async () => {
       spoil();
       await untilMended();
       await untilReachable(lab);
@@ -99,7 +99,7 @@ Deno.test("the pods' bridge forwards in both families, and no pod leads the host
       await untilMended();
     });
 
-    await t.step("another bridge is somebody else's", async () => {
+    await t.step("another bridge is another program's", async () => {
       await ip(h1, "link", "add", "other0", "type", "bridge");
       h1.netns.writeSysctl(`net/ipv4/conf/${BRIDGE}/forwarding`, "0");
       await untilMended();
@@ -183,7 +183,7 @@ Deno.test("a VTEP has IPv6 on a host where new links have none", async (t) => {
       await untilSettled(lab, libc);
     });
 
-    await t.step("somebody turns it off, on the pods' bridge too", async () => {
+    await t.step("it is turned off, on the pods' bridge too", async () => {
       h1.netns.writeSysctl(`net/ipv6/conf/${BRIDGE}/disable_ipv6`, "1");
       h1.netns.writeSysctl("net/ipv6/conf/flannel-v6.1/disable_ipv6", "1");
       await untilSysctl(h1, "net/ipv6/conf/flannel-v6.1/disable_ipv6", "0");

@@ -10,8 +10,8 @@ import {
   formatAddress,
   formatPrefix,
 } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { UdpSocket } from "../../src/netlink/udp_socket.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { UdpSocket } from "../../src/linux/udp_socket.ts";
 import { hostsOf, untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { RecordedLog } from "../double/recorded_log.ts";
 

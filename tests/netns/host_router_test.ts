@@ -3,11 +3,16 @@ import { BRIDGE, type LabHost, UPLINK } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { linkIndexOf } from "../../src/lab/wiring.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { agentCommand, hostsOf, until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 import { ip } from "../double/overlay_standing.ts";
-import { type RouterAdvertisement, sendRouterAdvertisement } from "../double/router_advertisement.ts";
+import {
+  hasRouterRoute,
+  type RouterAdvertisement,
+  sendRouterAdvertisement,
+  validSeconds,
+} from "../double/router_advertisement.ts";
 
 const FORWARDING = "net/ipv6/conf/all/forwarding";
 const PREFIX = "2001:db8:5::";
@@ -44,18 +49,6 @@ async function withRouter(
 
 const acceptRa = (link: string) => `net/ipv6/conf/${link}/accept_ra`;
 
-async function hasDefaultRoute(host: LabHost): Promise<boolean> {
-  return (await host.exec("ip", "-6", "route", "show", "default")).stdout.includes("proto ra");
-}
-
-/** How long the address that a router has given is still valid; `undefined` if there is none. */
-async function validSeconds(host: LabHost): Promise<number | undefined> {
-  const { stdout } = await host.exec("ip", "-6", "-j", "address", "show", "dev", UPLINK);
-  const [link] = JSON.parse(stdout);
-  return link.addr_info.find(({ local }: { local: string }) => local.startsWith(PREFIX.slice(0, -1)))
-    ?.valid_life_time;
-}
-
 /** Advertises until that is heard. */
 async function untilHeard(
   what: string,
@@ -75,12 +68,12 @@ async function prerequisite(libc: Libc, host: LabHost, name: string) {
 
 Deno.test("a default route from a router outlives that the host forwards, and is renewed", async () => {
   await withRouter({}, async ({ libc, host, advertise }) => {
-    const hear = (what: string) => untilHeard(what, () => advertise({}), () => hasDefaultRoute(host));
+    const hear = (what: string) => untilHeard(what, () => advertise({}), () => hasRouterRoute(host));
     await hear("hear the router");
     host.startAgent();
     await untilReady(libc, host);
     assertEquals(host.netns.readSysctl(FORWARDING), "1");
-    assert(await hasDefaultRoute(host), "the route is there");
+    assert(await hasRouterRoute(host), "the route is there");
     await ip(host, "-6", "route", "delete", "default", "proto", "ra");
     await hear("hear the router again");
   });
@@ -92,7 +85,7 @@ Deno.test("an address from a router that is no default router is renewed on a ho
       untilHeard(
         `have an address for ${seconds} s`,
         () => advertise({ routerSeconds: 0, prefix: PREFIX, validSeconds: seconds }),
-        async () => (await validSeconds(host) ?? 0) > seconds - 60,
+        async () => (await validSeconds(host, PREFIX) ?? 0) > seconds - 60,
       );
     await giveAddress(SHORT_SECONDS);
     host.startAgent();
@@ -109,7 +102,7 @@ Deno.test("a router that speaks only after the host forwards is listened to", as
     await untilHeard(
       "have an address and a default route",
       () => advertise({ prefix: PREFIX }),
-      async () => await hasDefaultRoute(host) && await validSeconds(host) !== undefined,
+      async () => await hasRouterRoute(host) && await validSeconds(host, PREFIX) !== undefined,
     );
   });
 });
@@ -149,7 +142,7 @@ Deno.test("links are listened over as before, those that come later and after a 
       assertEquals(read("pod2"), "1");
     });
 
-    await t.step("somebody sets it again to listen unless the host forwards", async () => {
+    await t.step("it is set again to listen unless the host forwards", async () => {
       host.netns.writeSysctl(acceptRa(UPLINK), "1");
       host.netns.writeSysctl("net/ipv4/ip_forward", "0");
       await untilRead(UPLINK, "2");
@@ -237,7 +230,7 @@ Deno.test("where sysctls are read only the host is told what to set, the router 
     await until("see it good", async () => {
       return (await prerequisite(libc, host, "net.ipv6.conf.all.forwarding"))?.verdict === "ok" || undefined;
     });
-    await untilHeard("hear the router", () => advertise({}), () => hasDefaultRoute(host));
+    await untilHeard("hear the router", () => advertise({}), () => hasRouterRoute(host));
   });
 });
 

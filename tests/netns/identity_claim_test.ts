@@ -13,7 +13,7 @@ import {
   within,
 } from "../double/overlay_standing.ts";
 
-/** A claim that is gone hurts nobody from one pass on. */
+/** A claim that is gone hurts no host from one pass on. */
 const AT_ONCE_MS = 5000;
 const NOBODY = { address: "198.51.100.9", mac: "0e:00:00:00:01:09" } as const;
 

@@ -13,7 +13,7 @@ import {
   within,
 } from "../double/overlay_standing.ts";
 
-/** Whoever proves nothing but the machine has to hear from the holder before it knows that it is another. */
+/** A host that proves nothing but the machine has to hear from the holder before it knows that it is another. */
 const SILENCE_DEADLINE_MS = 45_000;
 const DEADLINE_MS = 20_000;
 

@@ -13,7 +13,7 @@ import {
 } from "../double/overlay_standing.ts";
 
 const ELSEWHERE = "192.0.2.101";
-/** A holder has to be silent for a while before somebody who proves less than it may take its place. */
+/** A holder has to be silent for a while before a host that proves less than it may take its place. */
 const SILENCE_DEADLINE_MS = 45_000;
 
 onEveryRegistry(

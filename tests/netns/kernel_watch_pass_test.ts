@@ -1,11 +1,11 @@
 import { assertEquals, assertGreater, assertGreaterOrEqual } from "@std/assert";
-import { Libc } from "../../src/netlink/ffi.ts";
-import type { NotificationSocket } from "../../src/netlink/socket.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { watchKernel } from "../../src/reconcile/kernel_watch.ts";
-import { Trigger } from "../../src/reconcile/trigger.ts";
+import { Trigger } from "../../src/loop/trigger.ts";
 import { linkIndexOf } from "../double/netns.ts";
 import { TestHost } from "../double/test_host.ts";
 import { scenarios } from "../scenarios.ts";
+import type { NotificationSocket } from "../../src/netlink/notifications.ts";
 
 const DEADLINE_MS = 5000;
 /** A buffer of the kernel's smallest size: few notifications fit. */
@@ -78,7 +78,7 @@ for (const [name, family] of [["IPv4", 2], ["IPv6", 10]] as const) {
   const version = family === 2 ? "-4" : "-6";
   const vtep = family === 2 ? "flannel.1" : "flannel-v6.1";
 
-  for (const [whose, isOwn] of [["its own", true], ["somebody else's", false]] as const) {
+  for (const [whose, isOwn] of [["its own", true], ["another program's", false]] as const) {
     Deno.test(`watchKernel() hears ${isOwn ? "nothing" : "much"} of routes and neighbours that are ${whose}, ${name}`, async () => {
       using libc = new Libc();
       await using host = await TestHost.open(libc, { family });

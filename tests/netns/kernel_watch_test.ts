@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { watchKernel } from "../../src/reconcile/kernel_watch.ts";
-import { Trigger } from "../../src/reconcile/trigger.ts";
-import { randomMac, requirePrivilege } from "../../src/cli/preflight.ts";
+import { Trigger } from "../../src/loop/trigger.ts";
+import { randomMac, requirePrivilege } from "../../src/agent/preflight.ts";
 import { formatAddress, isUnicastMac } from "../../src/model/address.ts";
-import { observeHostNetwork } from "../../src/underlay/host_network.ts";
+import { observeHostNetwork } from "../../src/overlay/underlay/host_network.ts";
 import { createUnderlayLink, linkIndexOf, TestNetns } from "../double/netns.ts";
 
 const DEADLINE_MS = 5000;
@@ -72,7 +72,7 @@ Deno.test("watchKernel() nudges for what others change on our links, and for not
     isCarrier: () => false,
   }, { signal: controller.signal });
   try {
-    await t.step("somebody else's link, and our own request", async () => {
+    await t.step("another program's link, and our own request", async () => {
       await netns.ip("route", "add", "203.0.113.0/24", "dev", "theirs");
       await netns.ip("address", "add", "203.0.113.9/32", "dev", "theirs");
       const before = trigger.count;

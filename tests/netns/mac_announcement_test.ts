@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { encodeMacAnnouncement } from "../../src/host/mac_announcement.ts";
 import { parseAddress, parseMac } from "../../src/model/address.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
-import { PacketSocket } from "../../src/netlink/packet_socket.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { PacketSocket } from "../../src/linux/packet_socket.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { until } from "../double/overlay_rig.ts";
 import { NetnsSocket } from "../double/overlay_sockets.ts";
@@ -21,7 +21,7 @@ async function untilHeard(socket: NetnsSocket, frames: readonly string[]): Promi
   }, () => `${[...missing].join(", ")} not heard`);
 }
 
-/** A namespace in which whatever `eth0` sends is heard by the socket. */
+/** A namespace in which all that `eth0` sends is heard by the socket. */
 async function segment(libc: Libc, stack: AsyncDisposableStack) {
   const netns = stack.use(await TestNetns.create());
   await netns.writeSysctl("net/ipv6/conf/all/forwarding", "1");

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { MessageReader } from "../../src/netlink/message.ts";
-import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../src/netlink/nft.ts";
-import { decodeChain, decodeRule, readGeneration } from "../../src/netlink/nft_dump.ts";
+import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN } from "../../src/nftables/objects.ts";
+import { decodeChain, decodeRule, readGeneration } from "../../src/nftables/dump.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
 import { FLANNELD_RULES } from "../double/flanneld_rules.ts";
 import { NftHost } from "../double/nft_host.ts";

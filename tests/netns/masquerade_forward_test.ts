@@ -27,7 +27,7 @@ const hosts: readonly { name: string; rules: string; forward: string }[] = [
     forward: "-P FORWARD ACCEPT\n-A FORWARD -i lo -j ACCEPT\nJUMP",
   },
   {
-    name: "a final REJECT, behind what somebody drops for a reason",
+    name: "a final REJECT, behind what another program drops for a reason",
     rules: `
       -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
       -A FORWARD -i eth7 -m comment --comment "policy" -j DROP
@@ -61,7 +61,7 @@ JUMP
 JUMP`,
   },
   {
-    name: "a chain of somebody's that logs and drops all that comes to its end",
+    name: "another program's chain that logs and drops all that comes to its end",
     rules: `
       -N LAST
       -N END
@@ -165,7 +165,7 @@ for (const [name, script] of troubles) {
   });
 }
 
-Deno.test("rules of somebody else's in flannel's chain stay", async () => {
+Deno.test("another program's rules in flannel's chain stay", async () => {
   await using host = await NftHost.open();
   const theirs = ["-i lo -j DROP", "-s 10.244.0.0/16 -j DROP", "-s 10.244.0.0/16 -d 192.0.2.0/24 -j ACCEPT"];
   await host.script("iptables -P FORWARD DROP");

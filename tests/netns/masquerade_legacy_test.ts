@@ -1,8 +1,8 @@
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
-import { findProgram } from "../../src/cli/program.ts";
-import { nothingWished, type RuleWishes } from "../../src/masquerade/rules.ts";
+import { findProgram } from "../../src/linux/program.ts";
+import { nothingWished, type RuleWishes } from "../../src/firewall/rules.ts";
 import { AF_INET, AF_INET6, parsePrefix } from "../../src/model/address.ts";
-import { readLegacyFilter } from "../../src/netlink/legacy_tables.ts";
+import { readLegacyFilter } from "../../src/linux/legacy_tables.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
 import { legacyOf } from "../double/nft_legacy.ts";
 
@@ -27,7 +27,7 @@ function keeperOf(host: NftHost, find?: (name: string) => string | undefined) {
 const hosts: readonly { name: string; rules: string; forward: string }[] = [
   { name: "policy DROP alone", rules: "-P FORWARD DROP", forward: "-P FORWARD DROP\nJUMP" },
   {
-    name: "a final REJECT, behind what somebody drops for a reason",
+    name: "a final REJECT, behind what another program drops for a reason",
     rules: `
       -A FORWARD -i eth7 -m comment --comment "a policy" -j DROP
       -A FORWARD -m comment --comment "the end" -j REJECT
@@ -39,7 +39,7 @@ JUMP
 -A FORWARD -i lo -j ACCEPT`,
   },
   {
-    name: "a chain of somebody's that drops all that comes to its end, and one that returns",
+    name: "another program's chain that drops all that comes to its end, and one that returns",
     rules: `
       -N USER
       -N END
@@ -105,6 +105,40 @@ for (const [name, script] of troubles) {
   });
 }
 
+Deno.test("legacy rules that another program takes away again and again are made once a second, and that is told", async () => {
+  await using host = await NftHost.open();
+  await host.script("iptables-legacy -P FORWARD DROP");
+  let nowMs = 0;
+  const { legacy, runs } = legacyOf(host, findProgram, () => nowMs);
+  const look = async () => {
+    runs.length = 0;
+    const { failures, warnings } = await legacy.keep(WISHES);
+    assertEquals(failures, []);
+    return warnings;
+  };
+  await look();
+  let times = 0;
+  for (; times < 40; times++) {
+    // Not always before it is seen that all is as wished.
+    if (times % 2 === 0) await look();
+    await host.script("iptables-legacy -F FORWARD");
+    assertEquals((await look()).length, times < 6 ? 0 : 1);
+    if (!runs.some((run) => run.includes("-restore"))) break;
+  }
+  assertEquals(times, 20);
+  const [told] = await look();
+  assertStringIncludes(
+    told!,
+    "another program has changed Loden's rules in iptables-legacy 21 times within a minute",
+  );
+  assertEquals(runs, [], "meanwhile no program is started");
+  nowMs += 1000;
+  assertEquals(await look(), [told!]);
+  assertStringIncludes(await host.exec("iptables-legacy", "-S", "FORWARD"), JUMP);
+  nowMs += 60_000;
+  assertEquals(await look(), []);
+});
+
 const MASQ = '-m comment --comment "flanneld masq"';
 const LEFTOVERS = `
   iptables-legacy -t nat -A POSTROUTING -s 192.0.2.0/24 -j MASQUERADE
@@ -168,7 +202,7 @@ Deno.test("two agents with two networks share a host with legacy iptables", asyn
   await first.settle(wishes({ isForwarding: false }));
   assertEquals(await nat(), before);
   assertEquals(await text(), ["-s 10.1.0.0/16", "-d 10.1.0.0/16", "-s fd01::/48", "-d fd01::/48"]);
-  // A former network goes, once: what comes back of it is somebody else's.
+  // A former network goes, once: what comes back of it is another program's.
   const wanted = wishes({ former: other.families.map(({ network }) => network) });
   await first.settle(wanted);
   assertEquals(await text(), whole.filter((rule) => !/10\.1\.|fd01/.test(rule)));

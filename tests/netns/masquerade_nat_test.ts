@@ -7,8 +7,8 @@ import {
   parseAddress,
   parsePrefix,
 } from "../../src/model/address.ts";
-import { addressOf } from "../../src/netlink/nft_value.ts";
-import { TrafficRules } from "../../src/masquerade/traffic_rules.ts";
+import { addressOf } from "../../src/nftables/value.ts";
+import { TrafficRules } from "../../src/firewall/traffic_rules.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
 import { FLANNELD_LOOK } from "../double/flanneld_rules.ts";
@@ -291,7 +291,7 @@ Deno.test("a drop that stands before the end of FORWARD still drops packets of p
   assertEquals(await pings(pod, source, remotePod), true);
 });
 
-Deno.test("a chain of somebody's that drops packets of pods is a warning that is true", async () => {
+Deno.test("another program's chain that drops packets of pods is a warning that is true", async () => {
   await using site = await openSite();
   const { host, pod } = site;
   const { pod: source, remotePod } = PLAN[AF_INET];

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import type { RuleWishes } from "../../src/masquerade/rules.ts";
-import { removeRules, TrafficRules } from "../../src/masquerade/traffic_rules.ts";
+import type { RuleWishes } from "../../src/firewall/rules.ts";
+import { removeRules, TrafficRules } from "../../src/firewall/traffic_rules.ts";
 import { parsePrefix } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { readGeneration } from "../../src/netlink/nft_dump.ts";
+import { readGeneration } from "../../src/nftables/dump.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
 import { FLANNELD_RULES, flanneldRules } from "../double/flanneld_rules.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
@@ -134,7 +134,7 @@ Deno.test("forwarded packets of a former network are no more accepted, those of 
   assertEquals(other.rules.keep(third).changed, 0);
 });
 
-Deno.test("a former network that comes back is somebody else's: its rules stay", async () => {
+Deno.test("a former network that comes back is another program's: its rules stay", async () => {
   await using host = await NftHost.open();
   await host.script(FILTERED);
   const wanted = wishes({ former: OTHER.families.map(({ network }) => network) });

@@ -1,10 +1,10 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { watchRules } from "../../src/masquerade/rule_watch.ts";
-import { TrafficRules } from "../../src/masquerade/traffic_rules.ts";
+import { watchRules } from "../../src/firewall/rule_watch.ts";
+import { TrafficRules } from "../../src/firewall/traffic_rules.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { EINTR, EINVAL, ENOBUFS, EPERM } from "../../src/netlink/errno.ts";
-import { addTable, changeRules, NFNLGRP_NFTABLES } from "../../src/netlink/nft.ts";
-import { readGeneration } from "../../src/netlink/nft_dump.ts";
+import { EINTR, EINVAL, ENOBUFS, EPERM } from "../../src/linux/errno.ts";
+import { addTable, changeRules, NFNLGRP_NFTABLES } from "../../src/nftables/objects.ts";
+import { readGeneration } from "../../src/nftables/dump.ts";
 import { NETLINK_NETFILTER, type NetlinkTransport } from "../../src/netlink/socket.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
 import { meddling, refusingSend } from "../double/nft_transport.ts";
@@ -150,7 +150,7 @@ Deno.test("a refusal whose answer was lost is not taken for success", async () =
   }
 });
 
-Deno.test("what somebody else changes during a look is seen in the same look", async () => {
+Deno.test("what another program changes during a look is seen in the same look", async () => {
   const { host, whole, sends, begin, rules } = await trials();
   await using _ = host;
   using other = host.netns.openTransport(host.libc, { protocol: NETLINK_NETFILTER });

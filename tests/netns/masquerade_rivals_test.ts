@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { RuleFights } from "../../src/cli/rule_fights.ts";
-import type { RuleWishes } from "../../src/masquerade/rules.ts";
+import { RuleFights } from "../../src/agent/rule_fights.ts";
+import type { RuleWishes } from "../../src/firewall/rules.ts";
 import { parsePrefix } from "../../src/model/address.ts";
 import { FLANNELD_LOOK } from "../double/flanneld_rules.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import type { RuleWishes } from "../../src/masquerade/rules.ts";
-import { removeRules, TrafficRules } from "../../src/masquerade/traffic_rules.ts";
+import type { RuleWishes } from "../../src/firewall/rules.ts";
+import { removeRules, TrafficRules } from "../../src/firewall/traffic_rules.ts";
 import { parsePrefix } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { HALVES, NftHost, wishes } from "../double/nft_host.ts";

@@ -2,18 +2,20 @@ import { assertEquals, assertThrows, fail } from "@std/assert";
 import { AF_INET, formatAddress, type Ipv4, parseAddress } from "../../src/model/address.ts";
 import { NEIGHBOUR } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
-import { encodeAddress } from "../../src/netlink/address.ts";
+import { encodeAddress } from "../../src/rtnetlink/address.ts";
 import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts";
-import { ENOBUFS, ENODEV, EPERM, NetlinkError } from "../../src/netlink/errno.ts";
-import { encodeLinkDump, encodeVxlanLink, queryLink } from "../../src/netlink/link.ts";
+import { ENOBUFS, ENODEV, EPERM, NetlinkError } from "../../src/linux/errno.ts";
+import { encodeLinkDump, queryLink } from "../../src/rtnetlink/link.ts";
 import { type MessageWriter, NLM_F_CREATE } from "../../src/netlink/message.ts";
-import { encodeFdbEntry, encodeNeighbour } from "../../src/netlink/neighbour.ts";
-import { decodeNextHop, encodeNextHopDump } from "../../src/netlink/next_hop.ts";
-import { encodeRoute, encodeRouteDump } from "../../src/netlink/route.ts";
+import { decodeNextHop, encodeNextHopDump } from "../../src/rtnetlink/next_hop.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { counting, interrupting, losing, refusing } from "../double/refusing.ts";
 import { fdbTable, neighbourTable, routeTable } from "../netlink/golden.ts";
 import { Host, lines } from "./netlink_host.ts";
+import { neighbourCodec } from "../../src/rtnetlink/neighbour.ts";
+import { routeCodec } from "../../src/rtnetlink/route.ts";
+import { fdbCodec } from "../../src/rtnetlink/fdb.ts";
+import { encodeVxlanLink } from "../../src/rtnetlink/vxlan.ts";
 
 const RTM_NEWNEXTHOP = 104;
 const NHA_ID = 1;
@@ -25,7 +27,7 @@ const refusals: [action: string, message: string, write: (host: Host, vtep: numb
     'Cannot add route 10.244.2.0/24: ENETUNREACH, "Nexthop has invalid gateway"',
     (_, vtep) => {
       const { words } = routeTable([{ to: "10.244.2.0/24", via: "203.0.113.1" }]);
-      return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
+      return (writer, sequence) => routeCodec.encode.replace(writer, sequence, words, 0, [vtep]);
     },
   ],
   [
@@ -33,7 +35,7 @@ const refusals: [action: string, message: string, write: (host: Host, vtep: numb
     'Cannot add route 10.244.2.0/24: EINVAL, "Nexthop id does not exist"',
     (_, vtep) => {
       const { words } = routeTable([{ to: "10.244.2.0/24", objectId: 77 }]);
-      return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
+      return (writer, sequence) => routeCodec.encode.replace(writer, sequence, words, 0, [vtep]);
     },
   ],
   [
@@ -41,7 +43,7 @@ const refusals: [action: string, message: string, write: (host: Host, vtep: numb
     "Cannot add route fd00:10:244:2::/64: EHOSTUNREACH",
     (_, vtep) => {
       const { words } = routeTable([{ to: "fd00:10:244:2::/64", via: "2001:db8:9::1" }]);
-      return (writer, sequence) => encodeRoute(writer, sequence, words, 0, [vtep]);
+      return (writer, sequence) => routeCodec.encode.replace(writer, sequence, words, 0, [vtep]);
     },
   ],
   [
@@ -59,7 +61,7 @@ const refusals: [action: string, message: string, write: (host: Host, vtep: numb
     'Cannot set FDB entry: ENODEV, "unknown ifindex"',
     () => {
       const { words } = fdbTable([{ mac: "0e:2a:00:00:00:02", to: "192.0.2.7" }]);
-      return (writer, sequence) => encodeFdbEntry(writer, sequence, words, 0, [9999]);
+      return (writer, sequence) => fdbCodec.encode.replace(writer, sequence, words, 0, [9999]);
     },
   ],
   [
@@ -105,7 +107,7 @@ function setNeighbours(
   client.batch(
     table.count,
     (row, writer, sequence) =>
-      encodeNeighbour(writer, sequence, table.words, row * NEIGHBOUR.words, linkIndexes),
+      neighbourCodec.encode.replace(writer, sequence, table.words, row * NEIGHBOUR.words, linkIndexes),
     (row, errno) => refused.push([row, errno]),
   );
   return refused;
@@ -189,7 +191,7 @@ async function hostWithRoutes(count: number): Promise<{ host: Host; vtep: number
       onlink: true,
     })),
   );
-  host.apply(encodeRoute, table, [vtep]);
+  host.apply(routeCodec.encode.replace, table, [vtep]);
   return { host, vtep };
 }
 
@@ -236,7 +238,7 @@ Deno.test("a dump that its reader left in the middle does not disturb the next r
   const thrown = assertThrows(() =>
     host.client.dump(
       "read routes",
-      (writer, sequence) => encodeRouteDump(writer, sequence, AF_INET, vtep),
+      (writer, sequence) => routeCodec.encodeDump(writer, sequence, AF_INET, vtep),
       () => {},
       () => {
         throw stop;

@@ -1,29 +1,20 @@
-import { type Family, parseAddress, parseMac } from "../../src/model/address.ts";
-import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
+import { AF_INET, type Family, parseAddress, parseMac } from "../../src/model/address.ts";
+import { ROUTE, routeProtocol } from "../../src/model/rows.ts";
 import type { ObservedLink, VxlanLink } from "../../src/model/state.ts";
-import { type RowLayout, Table } from "../../src/model/table.ts";
+import { Table } from "../../src/model/table.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import { NetlinkError } from "../../src/netlink/errno.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
-import {
-  decodeLink,
-  encodeLinkChange,
-  encodeLinkDump,
-  encodeVxlanLink,
-  type LinkChange,
-} from "../../src/netlink/link.ts";
-import { LinkSlots } from "../../src/netlink/link_slots.ts";
+import { NetlinkError } from "../../src/linux/errno.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { dumpLinks, encodeLinkChange, type LinkChange } from "../../src/rtnetlink/link.ts";
+import { LinkSlots } from "../../src/rtnetlink/link_slots.ts";
+import type { EncodeRow, RowCodec } from "../../src/rtnetlink/row_codec.ts";
+import { ROW_CODECS } from "../../src/rtnetlink/row_codecs.ts";
+import { RTPROT_KERNEL } from "../../src/rtnetlink/route_header.ts";
+import { encodeVxlanLink } from "../../src/rtnetlink/vxlan.ts";
 import { AttributeReader } from "../../src/netlink/attribute.ts";
-import { type MessageReader, type MessageWriter } from "../../src/netlink/message.ts";
-import {
-  decodeFdbEntry,
-  decodeNeighbour,
-  encodeFdbDump,
-  encodeNeighbourDump,
-} from "../../src/netlink/neighbour.ts";
-import { decodeRoute, encodeRouteDump, RTPROT_KERNEL } from "../../src/netlink/route.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 import { createUnderlayLink, linkIndexOf, TestNetns } from "../double/netns.ts";
+import type { TableName } from "../../src/reconcile/plan.ts";
 
 /** A namespace with an underlay link `eth0` (192.0.2.1, 2001:db8::1) and a client in it. */
 export class Host implements AsyncDisposable {
@@ -92,55 +83,39 @@ export class Host implements AsyncDisposable {
   }
 
   links(): ObservedLink[] {
-    const links: ObservedLink[] = [];
-    this.client.dump("read links", encodeLinkDump, () => links.splice(0), (message) => {
-      const link = decodeLink(message);
-      if (link !== undefined) links.push(link);
-    });
-    return links;
+    return dumpLinks(this.client);
   }
 
   /** The routes over a link but for the kernel's own. */
   routes(family: Family, linkIndex: number): Table {
-    const slots = new LinkSlots([linkIndex]);
-    return this.#table(
-      ROUTE,
-      (writer, sequence) => encodeRouteDump(writer, sequence, family, linkIndex),
-      (message, attributes, table) => {
-        if (decodeRoute(message, attributes, slots, table) === undefined) return;
-        const at = (table.count - 1) * ROUTE.words;
-        if ((table.storage[at + ROUTE.traits]! & 0xff) === RTPROT_KERNEL) table.pop();
-      },
-    );
+    return this.#table("routes", family, linkIndex, (table) => {
+      const at = (table.count - 1) * ROUTE.words;
+      if (routeProtocol(table.storage, at) === RTPROT_KERNEL) table.pop();
+    });
   }
 
   neighbours(family: Family, linkIndex: number): Table {
-    const slots = new LinkSlots([linkIndex]);
-    return this.#table(
-      NEIGHBOUR,
-      (writer, sequence) => encodeNeighbourDump(writer, sequence, family, linkIndex),
-      (message, attributes, table) => decodeNeighbour(message, attributes, slots, table),
-    );
+    return this.#table("neighbours", family, linkIndex);
   }
 
   fdb(linkIndex: number): Table {
-    const slots = new LinkSlots([linkIndex]);
-    return this.#table(
-      FDB,
-      (writer, sequence) => encodeFdbDump(writer, sequence, linkIndex),
-      (message, attributes, table) => decodeFdbEntry(message, attributes, slots, table),
-    );
+    return this.#table("fdb", AF_INET, linkIndex);
   }
 
-  #table(
-    layout: RowLayout,
-    write: (writer: MessageWriter, sequence: number) => void,
-    decode: (message: MessageReader, attributes: AttributeReader, table: Table) => void,
-  ): Table {
-    const table = new Table(layout);
-    this.client.dump("read a table", write, () => table.clear(), (message) => {
-      decode(message, new AttributeReader(message.view), table);
-    });
+  /** What a table has on one link; `appended` is told of each row. */
+  #table(name: TableName, family: Family, linkIndex: number, appended = (_table: Table) => {}): Table {
+    const codec: RowCodec = ROW_CODECS[name];
+    const table = new Table(codec.layout);
+    const slots = new LinkSlots([linkIndex]);
+    this.client.dump(
+      "read a table",
+      (writer, sequence) => codec.encodeDump(writer, sequence, family, linkIndex),
+      () => table.clear(),
+      (message) => {
+        const rows = codec.decode(message, new AttributeReader(message.view), slots, table);
+        if (rows > 0) appended(table);
+      },
+    );
     return table;
   }
 
@@ -156,15 +131,6 @@ export class Host implements AsyncDisposable {
     );
   }
 }
-
-/** Writes the request for the row at `at`. */
-export type EncodeRow = (
-  writer: MessageWriter,
-  sequence: number,
-  words: Uint32Array,
-  at: number,
-  linkIndexes: readonly number[],
-) => void;
 
 /** Lines of a listing, blanks made one, sorted. */
 export function lines(text: string): string[] {

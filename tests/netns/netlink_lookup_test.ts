@@ -7,12 +7,12 @@ import {
   encodeDefaultRouteDump,
   encodeRouteLookup,
   type RouteLookup,
-} from "../../src/netlink/route_lookup.ts";
+} from "../../src/rtnetlink/route_lookup.ts";
+import { RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
 import type { Reach } from "../../src/model/reach.ts";
-import { askWay } from "../../src/underlay/host_network.ts";
-import { reachBy } from "../../src/underlay/reach.ts";
+import { askWay } from "../../src/overlay/underlay/host_network.ts";
+import { reachBy } from "../../src/overlay/underlay/reach.ts";
 import { MessageReader, MessageWriter } from "../../src/netlink/message.ts";
-import { RTM_NEWROUTE } from "../../src/netlink/route.ts";
 import { Host } from "./netlink_host.ts";
 
 const RTA_METRICS = 8;
@@ -53,9 +53,24 @@ Deno.test("decodeDefaultRoute() reads the default routes of the main table, and 
     linkIndex: 0,
     metric: 100,
     mtuBytes: 0,
-    hopLinks: [linkIndex, linkIndex],
+    hops: ["192.0.2.253", "192.0.2.254"].map((gateway) => ({ linkIndex, gateway: parseAddress(gateway) })),
   };
   assertEquals(defaultRoutes(host, AF_INET)[1], several);
+  const other = (address: string) => ["nexthop", "via", "inet6", address, "dev", "eth0"];
+  await netns.ip(
+    "-4",
+    "route",
+    "replace",
+    "default",
+    "metric",
+    "100",
+    ...other("fe80::7"),
+    ...other("fe80::8"),
+  );
+  assertEquals(defaultRoutes(host, AF_INET)[1]?.hops, [
+    { linkIndex, gateway: parseAddress("fe80::7") },
+    { linkIndex, gateway: parseAddress("fe80::8") },
+  ]);
 });
 
 Deno.test("a route lookup says what `ip route get` says", async () => {

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertLess, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
-import { ENOENT, NetlinkError } from "../../src/netlink/errno.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { ENOENT, NetlinkError } from "../../src/linux/errno.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { MessageReader } from "../../src/netlink/message.ts";
-import { NetlinkSocket, NotificationSocket } from "../../src/netlink/socket.ts";
+import { NetlinkSocket } from "../../src/netlink/socket.ts";
+import { NotificationSocket } from "../../src/netlink/notifications.ts";
 import { TestNetns } from "../double/netns.ts";
 import { Host } from "./netlink_host.ts";
 

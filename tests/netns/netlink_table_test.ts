@@ -2,23 +2,20 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { AF_INET, AF_INET6, parseAddress } from "../../src/model/address.ts";
 import { NO_SLOT, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
-import { EEXIST, EINVAL, ESRCH, NetlinkError } from "../../src/netlink/errno.ts";
-import {
-  encodeFdbDeletion,
-  encodeFdbEntry,
-  encodeNeighbour,
-  encodeNeighbourDeletion,
-} from "../../src/netlink/neighbour.ts";
+import { EEXIST, EINVAL, ESRCH, NetlinkError } from "../../src/linux/errno.ts";
 import type { NetlinkClient } from "../../src/netlink/client.ts";
 import {
   decodeNextHop,
   encodeNextHopDeletion,
   encodeNextHopDump,
   type NextHop,
-} from "../../src/netlink/next_hop.ts";
-import { encodeNewRoute, encodeRoute, encodeRouteDeletion, RTPROT_BOOT } from "../../src/netlink/route.ts";
+} from "../../src/rtnetlink/next_hop.ts";
 import { fdbTable, neighbourTable, routeTable, type RouteText } from "../netlink/golden.ts";
 import { Host, lines, sortedRows } from "./netlink_host.ts";
+import { neighbourCodec } from "../../src/rtnetlink/neighbour.ts";
+import { routeCodec } from "../../src/rtnetlink/route.ts";
+import { fdbCodec } from "../../src/rtnetlink/fdb.ts";
+import { RTPROT_BOOT } from "../../src/rtnetlink/route_header.ts";
 
 const ROUTES_TO_ADD = [
   ["IPv4", "10.244.2.0/24", "10.244.2.0", "192.0.2.9"],
@@ -47,8 +44,8 @@ Deno.test("routes are added and replaced as asked, read back, and deleted exactl
     { to: "fd00:10:244:4::/64", via: "2001:db8::7", slot: 1, metric: 1024, mtuBytes: 1400 },
   ];
   const all = routeTable([...overlay, ...overlayV6, ...direct]);
-  host.apply(encodeRoute, all, linkIndexes);
-  host.apply(encodeRoute, all, linkIndexes);
+  host.apply(routeCodec.encode.replace, all, linkIndexes);
+  host.apply(routeCodec.encode.replace, all, linkIndexes);
   const shown = async () =>
     lines(await netns.ip("-d", "route", "show", "root", "10.244.0.0/16")).concat(
       lines(await netns.ip("-d", "-6", "route", "show", "root", "fd00:10:244::/48")),
@@ -77,8 +74,8 @@ Deno.test("routes are added and replaced as asked, read back, and deleted exactl
 
   // From a plain route to a next-hop object and back, in place.
   const moved = routeTable([{ to: "10.244.2.0/24", objectId: 0x4c000001 }]);
-  host.apply(encodeRoute, moved, linkIndexes);
-  host.apply(encodeRoute, routeTable(overlay.slice(0, 1)), linkIndexes);
+  host.apply(routeCodec.encode.replace, moved, linkIndexes);
+  host.apply(routeCodec.encode.replace, routeTable(overlay.slice(0, 1)), linkIndexes);
   await netns.writeSysctl("net/ipv4/nexthop_compat_mode", "1");
   assertEquals(await shown(), expected);
 
@@ -86,7 +83,7 @@ Deno.test("routes are added and replaced as asked, read back, and deleted exactl
     const row = new Table(ROUTE);
     row.push();
     row.storage.set(all.words.subarray(gone * ROUTE.words, (gone + 1) * ROUTE.words));
-    host.apply(encodeRouteDeletion, row, linkIndexes);
+    host.apply(routeCodec.encode.delete, row, linkIndexes);
   }
   assertEquals(await shown(), [expected[1]!, expected[2]!]);
 });
@@ -141,7 +138,7 @@ Deno.test("a route deletion takes neither another metric, another link, another 
         client.request(
           "delete route",
           (writer, sequence) =>
-            encodeRouteDeletion(writer, sequence, routeTable([other]).words, 0, linkIndexes),
+            routeCodec.encode.delete(writer, sequence, routeTable([other]).words, 0, linkIndexes),
         ),
       NetlinkError,
       undefined,
@@ -190,7 +187,7 @@ Deno.test("next hops are read back with who made them, and take their routes wit
 });
 
 for (const [family, to, via, other] of ROUTES_TO_ADD) {
-  Deno.test(`encodeNewRoute() adds a route in ${family}, and leaves alone whatever has its place`, async () => {
+  Deno.test(`routeCodec adds a route in ${family}, and leaves alone what has its place`, async () => {
     await using host = await Host.open();
     const { client, netns } = host;
     const linkIndexes = [await host.createVtep(), host.underlayLinkIndex];
@@ -199,7 +196,8 @@ for (const [family, to, via, other] of ROUTES_TO_ADD) {
     const add = (row: RouteText) =>
       client.request(
         "add route",
-        (writer, sequence) => encodeNewRoute(writer, sequence, routeTable([row]).words, 0, linkIndexes),
+        (writer, sequence) =>
+          routeCodec.encode.add(writer, sequence, routeTable([row]).words, 0, linkIndexes),
       );
     const shown = () => netns.ip(version, "route", "show", to);
     await netns.ip(version, "route", "add", to, "via", other, "metric", "3");
@@ -246,7 +244,7 @@ Deno.test("neighbours are set as asked, read back, and deleted alone", async () 
     "stale",
   );
   await netns.ip("neigh", "add", "10.244.8.0", "lladdr", "02:00:00:00:00:78", "dev", "eth0");
-  host.apply(encodeNeighbour, neighbours, [vtep]);
+  host.apply(neighbourCodec.encode.replace, neighbours, [vtep]);
   const shown = async () => lines(await netns.ip("neigh", "show", "dev", "flannel.1", "nud", "permanent"));
   assertEquals(await shown(), [
     "10.244.2.0 lladdr 0e:2a:00:00:00:02 PERMANENT",
@@ -258,7 +256,7 @@ Deno.test("neighbours are set as asked, read back, and deleted alone", async () 
     sortedRows(neighbours),
   );
   host.apply(
-    encodeNeighbourDeletion,
+    neighbourCodec.encode.delete,
     neighbourTable([
       { address: "10.244.2.0", mac: "00:00:00:00:00:00" },
       { address: "fd00:10:244:2::", mac: "00:00:00:00:00:00" },
@@ -284,8 +282,8 @@ Deno.test("FDB entries are set and moved as asked, read back, and deleted alone"
   const entriesV6 = fdbTable([{ mac: "0e:2a:00:00:00:62", to: "2001:db8::7", slot: 1 }]);
   const foreign = fdbTable([{ mac: "0e:2a:00:00:00:02", to: "192.0.2.99", isForeign: true }]);
   assertEquals(sortedRows(host.fdb(vtep))[0], sortedRows(foreign)[0]);
-  host.apply(encodeFdbEntry, entries, linkIndexes);
-  host.apply(encodeFdbEntry, entriesV6, linkIndexes);
+  host.apply(fdbCodec.encode.replace, entries, linkIndexes);
+  host.apply(fdbCodec.encode.replace, entriesV6, linkIndexes);
   const shown = async (link: string) => lines(await netns.bridge("fdb", "show", "dev", link));
   assertEquals(await shown("flannel.1"), [
     "0e:2a:00:00:00:02 dst 192.0.2.7 self permanent",
@@ -298,8 +296,8 @@ Deno.test("FDB entries are set and moved as asked, read back, and deleted alone"
     sortedRows(entries).concat(sortedRows(fdbTable([{ mac: "0e:2a:00:00:00:05", to: "192.0.2.5" }]))),
   );
   const deletion = fdbTable([{ mac: "0e:2a:00:00:00:02", to: "192.0.2.7" }]);
-  host.apply(encodeFdbDeletion, deletion, linkIndexes);
-  host.apply(encodeFdbDeletion, entriesV6, linkIndexes);
+  host.apply(fdbCodec.encode.delete, deletion, linkIndexes);
+  host.apply(fdbCodec.encode.delete, entriesV6, linkIndexes);
   assertEquals(await shown("flannel.1"), [
     "0e:2a:00:00:00:03 dst 192.0.2.8 self permanent",
     "0e:2a:00:00:00:05 dst 192.0.2.5 self permanent",

@@ -1,9 +1,10 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { AF_INET, AF_INET6, parseAddress, parseMac } from "../../src/model/address.ts";
-import { dumpAddresses, encodeAddress, encodeAddressDeletion } from "../../src/netlink/address.ts";
-import { NetlinkError } from "../../src/netlink/errno.ts";
-import { encodeLinkDeletion, encodeVxlanLink, encodeVxlanRepair, queryLink } from "../../src/netlink/link.ts";
-import { encodeBridge, encodeVeth } from "../../src/netlink/veth.ts";
+import { dumpAddresses, encodeAddress, encodeAddressDeletion } from "../../src/rtnetlink/address.ts";
+import { NetlinkError } from "../../src/linux/errno.ts";
+import { encodeLinkDeletion, queryLink } from "../../src/rtnetlink/link.ts";
+import { encodeBridge, encodeVeth } from "../../src/rtnetlink/veth.ts";
+import { encodeVxlanLink, encodeVxlanRepair } from "../../src/rtnetlink/vxlan.ts";
 import { TestNetns } from "../double/netns.ts";
 import { Host, lines } from "./netlink_host.ts";
 

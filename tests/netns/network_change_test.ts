@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import { defaultNetworkConfig } from "../../src/lab/plan.ts";
 import { AF_INET, AF_INET6, formatPrefix } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import type { HeldLease } from "../double/overlay_leases.ts";
 import { onEveryRegistry } from "../double/overlay_registries.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 import { describeRow } from "../../src/reconcile/apply.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
@@ -61,17 +61,17 @@ const owned: [route: string, owner: Owner, adopting: Owner, why: string][] = [
   ["NET9 dev VTEP proto static", "foreign", "foreign", "an administrator set it"],
   ["NET9 dev VTEP proto kernel", "foreign", "foreign", "the kernel made it for an address"],
   ["NET9 via GATE proto 76", "ours", "ours", "it is a direct route of ours"],
-  ["NET9 via GATE", "foreign", "ours", "on the underlay anybody says `boot`"],
+  ["NET9 via GATE", "foreign", "ours", "on the underlay any program says `boot`"],
   ["NET9 via GATE mtu 1300", "foreign", "foreign", "flannel sets no MTU"],
   ["NET9 via GATE metric 7", "foreign", "foreign", "flannel sets no metric"],
   ["NET9 dev eth0", "foreign", "foreign", "flannel's have a gateway"],
   ["NET9 via GATE onlink dev eth0", "foreign", "foreign", "flannel's over the underlay are not onlink"],
   ["NET9 via GATE proto static", "foreign", "foreign", "flannel says `boot`"],
   ["NET9 dev other0 proto 76", "ours", "ours", "a former backend or underlay left it"],
-  ["NET9 dev other0", "foreign", "foreign", "anybody may have made it"],
+  ["NET9 dev other0", "foreign", "foreign", "any program may have made it"],
   ["NET9 dev former", "ours", "ours", "the VTEP is a former one of ours"],
   ["NET9 dev former proto static", "foreign", "foreign", "an administrator set it on a former one"],
-  ["blackhole NET9 proto 76 metric 4294967295", "ours", "ours", "nobody asks for it any more"],
+  ["blackhole NET9 proto 76 metric 4294967295", "ours", "ours", "it is not asked for any more"],
   ["unreachable NET9", "foreign", "foreign", "flannel makes no such route"],
   ["WHOLE dev VTEP", "ours", "ours", "it takes the whole cluster network"],
   ["ELSEWHERE dev VTEP proto 76", "nobody's business", "nobody's business", "it is outside the network"],

@@ -5,13 +5,21 @@ import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { blockRegistry, holders, takeRegistryAway, unblockRegistry } from "../double/overlay_registry.ts";
-import { hostsOf, logSince, registryName, until, untilReachable } from "../double/overlay_rig.ts";
-import { untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
+import {
+  hostsOf,
+  logSince,
+  registryName,
+  until,
+  untilReachable,
+  untilReady,
+  untilSettled,
+  withOverlay,
+} from "../double/overlay_rig.ts";
 import { KernelView } from "../double/overlay_state.ts";
 
 const BOTH = [AF_INET, AF_INET6] as const;
 
-Deno.test("the subnet file comes back, as it was, when somebody removes or changes it", async () => {
+Deno.test("the subnet file comes back, as it was, when it is removed or changed", async () => {
   await withOverlay({ hosts: 1, families: BOTH }, async (lab, libc) => {
     const [h1] = hostsOf(lab);
     await untilReady(libc, h1);
@@ -63,13 +71,13 @@ Deno.test("a registry that can't be read removes nothing, and is read again when
     await untilSettled(lab, libc);
     await assertUntouched(lab, async ([h1]) => {
       blockRegistry(lab);
-      await untilLogged(lab.hosts, "lease registry not read");
+      await untilLogged(lab.hosts, "condition set");
       // A start without the registry: nothing is known, so nothing is touched.
       await h1.stopAgent("SIGKILL");
       unblockRegistry(lab);
       h1.startAgent();
       await untilReady(libc, h1);
-      await untilLogged(lab.hosts.slice(1), "lease registry read again");
+      await untilLogged(lab.hosts.slice(1), "condition cleared");
     });
     assertEquals(await holders(lab), lab.hosts.map(registryName));
     await untilReachable(lab);
@@ -109,10 +117,14 @@ async function assertUntouched(
   assertEquals(views.map((view) => view.lines()), before);
 }
 
+/** Waits until each host has said that its registry is away, or is back. */
 async function untilLogged(hosts: readonly LabHost[], event: string): Promise<void> {
   for (const host of hosts) {
     await until(`see "${event}" in the log of ${host.name}`, async () => {
-      return (await logSince(host, 0)).some((line) => line["event"] === event) ? true : undefined;
+      const lines = await logSince(host, 0);
+      const isIt = (line: (typeof lines)[number]) =>
+        line["event"] === event && line["code"] === "registry-not-followed";
+      return lines.some(isIt) ? true : undefined;
     });
   }
 }

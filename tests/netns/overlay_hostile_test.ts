@@ -1,14 +1,16 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import {
+  AF_INET,
   formatAddress,
   formatMac,
   formatPrefix,
+  type Ipv4,
   parseAddress,
   parsePrefix,
+  type Prefix,
 } from "../../src/model/address.ts";
-import { AF_INET, type Ipv4, type Prefix } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { forgeLease, type RowChange } from "../double/overlay_registry.ts";
@@ -20,8 +22,9 @@ import {
   until,
   untilReachable,
   untilReady,
+  untilSettled,
+  withOverlay,
 } from "../double/overlay_rig.ts";
-import { untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { KernelView, vtepOf } from "../double/overlay_state.ts";
 
 /** What a peer's lease is replaced by. */
@@ -115,7 +118,7 @@ const forgeries: readonly Forgery[] = [
   },
 ];
 
-// What two hosts contend for goes to whoever had it first: the liar's name is once the first, once the last.
+// What two hosts contend for goes to the one that had it first: the liar's name is once the first, once the last.
 for (const position of ["first", "last"] as const) {
   Deno.test(`a forged lease hurts only the peer that it is of, the ${position} by name`, async (t) => {
     await withOverlay({}, async (lab, libc) => {

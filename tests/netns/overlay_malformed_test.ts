@@ -1,13 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
-import { formatMac, formatPrefix } from "../../src/model/address.ts";
-import { AF_INET, formatAddress } from "../../src/model/address.ts";
+import { AF_INET, formatAddress, formatMac, formatPrefix } from "../../src/model/address.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { hostsOf, statusOf, until, untilReachable, untilReady } from "../double/overlay_rig.ts";
 import { ETCD_PREFIX, nodeOf, withEtcdOverlay, withKubeOverlay } from "../double/overlay_servers.ts";
 import { vtepOf } from "../double/overlay_state.ts";
-import { KEYS } from "../kube/servers.ts";
+import { KEYS } from "../registry/kube/servers.ts";
 
 /** What an entry of one host is replaced by: its value in etcd, or its annotations. */
 interface Forgery {
@@ -18,7 +17,7 @@ interface Forgery {
   readonly reason?: RegExp;
 }
 
-/** A host whose agent is gone lies to the others in every way that somebody could think of. */
+/** A host whose agent is gone lies to the others in every way that can be thought of. */
 function forgeries(reader: LabHost, bystander: LabHost): readonly Forgery[] {
   const macOf = (host: LabHost) => formatMac(vtepOf(host.client, AF_INET).link.mac);
   const data = (mac: string) => `{"VNI":1,"VtepMAC":"${mac}"}`;
@@ -74,7 +73,7 @@ async function tryAll(
   }
 }
 
-Deno.test("whatever a host writes into its node hurts that host only", async () => {
+Deno.test("nothing that a host writes into its node hurts another host", async () => {
   await withKubeOverlay("double", async ({ lab, libc, server, flags }) => {
     const hosts = hostsOf(lab);
     const [h1, h2, h3] = hosts;
@@ -119,7 +118,7 @@ Deno.test("whatever a host writes into its node hurts that host only", async () 
   });
 });
 
-Deno.test("whatever a host writes into its key hurts that host only", async () => {
+Deno.test("nothing that a host writes into its key hurts another host", async () => {
   await withEtcdOverlay(async ({ lab, libc, server, flags }) => {
     const hosts = hostsOf(lab);
     const [, h2] = hosts;
@@ -142,7 +141,7 @@ Deno.test("whatever a host writes into its key hurts that host only", async () =
   });
 });
 
-Deno.test("an agent writes its annotations again when somebody has changed or removed them", async () => {
+Deno.test("an agent writes its annotations again when they were changed or removed", async () => {
   await withKubeOverlay("double", async ({ lab, server }) => {
     const annotations = async () =>
       ((await server.node("h2"))!.metadata as { annotations: Record<string, string> }).annotations;

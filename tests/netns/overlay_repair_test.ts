@@ -3,17 +3,11 @@ import type { LabHost } from "../../src/lab/host.ts";
 import { formatTable } from "../../src/lab/table.ts";
 import { changeLink } from "../../src/lab/wiring.ts";
 import { AF_INET, type Mac } from "../../src/model/address.ts";
-import { encodeAddressDeletion } from "../../src/netlink/address.ts";
-import type { NetlinkClient, WriteRequest } from "../../src/netlink/client.ts";
-import { encodeLinkDeletion } from "../../src/netlink/link.ts";
-import {
-  encodeFdbDeletion,
-  encodeFdbDump,
-  encodeNeighbourDeletion,
-  encodeNeighbourDump,
-} from "../../src/netlink/neighbour.ts";
-import { encodeRouteDeletion, encodeRouteDump } from "../../src/netlink/route.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import { encodeAddressDeletion } from "../../src/rtnetlink/address.ts";
+import type { NetlinkClient } from "../../src/netlink/client.ts";
+import { encodeLinkDeletion } from "../../src/rtnetlink/link.ts";
+import { ROW_CODECS } from "../../src/rtnetlink/row_codecs.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import type { TableName } from "../../src/reconcile/plan.ts";
 import { members } from "../bench/members.ts";
 import { seedLeases } from "../double/overlay_registry.ts";
@@ -36,18 +30,6 @@ interface Fault {
   readonly table: TableName;
   readonly make: (host: LabHost, view: KernelView) => void;
 }
-
-const DUMPS: Readonly<Record<TableName, (linkIndex: number) => WriteRequest>> = {
-  neighbours: (linkIndex) => (writer, sequence) => encodeNeighbourDump(writer, sequence, AF_INET, linkIndex),
-  fdb: (linkIndex) => (writer, sequence) => encodeFdbDump(writer, sequence, linkIndex),
-  routes: (linkIndex) => (writer, sequence) => encodeRouteDump(writer, sequence, AF_INET, linkIndex),
-};
-
-const DELETIONS = {
-  neighbours: encodeNeighbourDeletion,
-  fdb: encodeFdbDeletion,
-  routes: encodeRouteDeletion,
-} as const;
 
 const faults: readonly Fault[] = [
   { name: "a route deleted", table: "routes", make: rowDeleted("routes") },
@@ -109,12 +91,12 @@ function rowDeleted(table: TableName): Fault["make"] {
     const at = Math.floor(count / 2) * layout.words;
     const linkIndexes = links.map((link) => link!.linkIndex);
     client.request("delete a row", (writer, sequence) => {
-      DELETIONS[table](writer, sequence, words, at, linkIndexes);
+      ROW_CODECS[table].encode.delete(writer, sequence, words, at, linkIndexes);
     });
   };
 }
 
-Deno.test(`an agent with ${MEMBERS} peers makes whole what somebody breaks`, async (t) => {
+Deno.test(`an agent with ${MEMBERS} peers makes whole what was broken`, async (t) => {
   const networkConfig = { Network: "10.0.0.0/8", Backend: { Type: "vxlan" } };
   await withOverlay({ hosts: 1, networkConfig, withAgents: false }, async (lab, libc) => {
     await seedLeases(lab, members(1, MEMBERS));
@@ -189,7 +171,12 @@ function countRows(client: NetlinkClient, view: KernelView, table: TableName): n
   const linkIndex = view.linkIndex();
   if (linkIndex === 0) return 0;
   let count = 0;
-  client.dump("count rows", DUMPS[table](linkIndex), () => count = 0, () => count++);
+  client.dump(
+    "count rows",
+    (writer, sequence) => ROW_CODECS[table].encodeDump(writer, sequence, AF_INET, linkIndex),
+    () => count = 0,
+    () => count++,
+  );
   return count;
 }
 

@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import { memberNode } from "../kube/servers.ts";
+import { memberNode } from "../registry/kube/servers.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import { hostsOf, logSince, statusOf, until, untilReachable, untilReady } from "../double/overlay_rig.ts";
 import { ETCD_PREFIX, pairsWithout, withEtcdOverlay, withKubeOverlay } from "../double/overlay_servers.ts";
-import { flannelValue } from "../lease/etcd_world.ts";
+import { flannelValue } from "../registry/etcd/etcd_world.ts";
 
 const MINUTE_MS = 60_000;
 const CROWD = 200;

@@ -1,7 +1,7 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Family } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { pick, SEED, seededRandom } from "../double/random.ts";
 import { counting, refusing } from "../double/refusing.ts";
 import { TestHost, type TestHostOptions } from "../double/test_host.ts";
@@ -10,7 +10,7 @@ import { scenarios } from "../scenarios.ts";
 const FAMILIES: readonly (readonly [name: string, family: Family])[] = [["IPv4", 2], ["IPv6", 10]];
 const WALK_STEPS = 60;
 
-/** What somebody else may do to the overlay's kernel state, as arguments of ip(8) or bridge(8). */
+/** What another program may do to the overlay's kernel state, as arguments of ip(8) or bridge(8). */
 function faults(family: Family): readonly (readonly [name: string, commands: readonly string[][]])[] {
   const link = family === 2 ? "flannel.1" : "flannel-v6.1";
   const version = family === 2 ? "-4" : "-6";
@@ -59,7 +59,7 @@ function faults(family: Family): readonly (readonly [name: string, commands: rea
       ["bridge", "fdb", "append", "00:00:00:00:00:00", "dev", link, "dst", host],
       ["bridge", "fdb", "append", "00:00:00:00:00:00", "dev", link, "dst", elsewhere],
     ]],
-    ["an FDB entry of nobody is there", [
+    ["an FDB entry of no host is there", [
       ["bridge", "fdb", "append", "02:00:00:00:00:55", "dev", link, "dst", host],
     ]],
     ["the link is set down and up", [["ip", "link", "set", link, "down"], ["ip", "link", "set", link, "up"]]],

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { KubeRegistry } from "../../src/lease/kube.ts";
-import { LeaseSet } from "../../src/lease/lease_set.ts";
+import { KubeRegistry } from "../../src/registry/kube/kube.ts";
+import { LeaseSet } from "../../src/registry/lease_set.ts";
 import type { Log } from "../../src/log/log.ts";
 import type { Lease } from "../../src/model/lease.ts";
-import { Libc } from "../../src/netlink/ffi.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import { waitUntil } from "../../src/lab/wait.ts";
 import { SEED, seededRandom } from "../double/random.ts";
 import { TestHost } from "../double/test_host.ts";
@@ -12,7 +12,7 @@ import { LAST_NODE, UnreliableNodes } from "../double/unreliable_nodes.ts";
 const ROUNDS = 12;
 const CHANGES = 40;
 const DEADLINE_MS = 10_000;
-const SILENT: Log = { write: () => {}, with: () => SILENT };
+const SILENT: Log = { write: () => {} };
 
 function registryAt(url: string, networks: TestHost["networks"]): KubeRegistry {
   return new KubeRegistry({

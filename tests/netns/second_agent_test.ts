@@ -1,12 +1,13 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { agentLockPath, holdAgentLock } from "../../src/cni/agent_lock.ts";
-import { agentWordPath, readAgentWord } from "../../src/cni/agent_word.ts";
+import { agentLockPath, holdAgentLock } from "../../src/pods/agent_lock.ts";
+import { agentStatePath, readAgentState } from "../../src/pods/agent_state.ts";
 import { AgentProcess } from "../../src/lab/agent_process.ts";
+import type { ConditionCode } from "../../src/model/condition.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import { queryLink } from "../../src/netlink/link.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { UnixClaim } from "../../src/netlink/unix_claim.ts";
+import { queryLink } from "../../src/rtnetlink/link.ts";
+import type { Libc } from "../../src/linux/libc.ts";
+import { UnixClaim } from "../../src/linux/unix_claim.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import {
@@ -43,9 +44,13 @@ class SecondAgent implements AsyncDisposable {
     libc: Libc,
     lab: Lab,
     host: LabHost,
-    { config = lab.networkConfigPath, flags = [] }: { config?: string; flags?: readonly string[] } = {},
+    { config = lab.networkConfigPath, flags = [], name = "second" }: {
+      config?: string;
+      flags?: readonly string[];
+      name?: string;
+    } = {},
   ): SecondAgent {
-    const logPath = `${host.directory}/second.log`;
+    const logPath = `${host.directory}/${name}.log`;
     const process = AgentProcess.start({
       netns: host.netns.name,
       logPath,
@@ -96,6 +101,11 @@ class SecondAgent implements AsyncDisposable {
     }
   }
 
+  /** The lines that say that a condition was set. */
+  conditions(code: ConditionCode): Record<string, unknown>[] {
+    return this.lines("condition set").filter((line) => line.code === code);
+  }
+
   /** The lines of an event that it has logged. */
   lines(event: string): Record<string, unknown>[] {
     return this.text().split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
@@ -117,8 +127,17 @@ async function configOf(host: LabHost, name: string, config: Record<string, unkn
 /** Waits until the agent of a subnet file says there that pods can be started. */
 async function untilItSaysNothing(host: LabHost): Promise<void> {
   await until("read that pods can be started", () => {
-    return readAgentWord(agentWordPath(host.subnetFilePath))?.reasons.length === 0 ? true : undefined;
+    return readAgentState(agentStatePath(host.subnetFilePath))?.reasons.length === 0 ? true : undefined;
   });
+}
+
+/** Waits until the packet filter has rules for a network. */
+async function untilRules(host: LabHost, network: string): Promise<void> {
+  let text = "";
+  await until(`see rules for ${network}`, async () => {
+    text = await host.netns.mustExec("nft", "list", "ruleset");
+    return text.includes(network) || undefined;
+  }, () => text);
 }
 
 const ways: readonly { readonly signal: Deno.Signal; readonly what: string; readonly isShared: boolean }[] = [
@@ -148,17 +167,18 @@ for (const { signal, what, isShared } of ways) {
       await using ping = await RunningPing.start(h2, h1, 0);
       await ping.untilMore(40);
       assertEquals(view.lines(), before, "it touches nothing");
-      assertEquals(second.lines("other agent waited for").length, 1, "it says so once");
+      await until("see it told", () => second.conditions("other-agent")[0]);
+      assertEquals(second.conditions("other-agent").length, 1, "it says so once");
       assertEquals(second.lines("link changed"), []);
-      const word = readAgentWord(agentWordPath(h1.subnetFilePath));
-      assertEquals(word?.reasons, [], "what the first one says stays");
+      const state = readAgentState(agentStatePath(h1.subnetFilePath));
+      assertEquals(state?.reasons, [], "what the first one says stays");
       await untilReady(libc, h1);
 
       const { durationMs } = await h1.stopAgent(signal);
       const endedAtMs = Date.now();
       assert(durationMs < 5000);
       await second.untilSays("200 flanneld is ready");
-      const gone = Date.parse(String(second.lines("other agent has gone")[0]?.time));
+      const gone = Date.parse(String(second.lines("agent started")[0]?.time));
       assert(gone - endedAtMs < TAKEOVER_MS, `it took ${gone - endedAtMs} ms`);
       assertEquals(queryLink(h1.client, "flannel.1")?.mtuBytes, 1350, "it is what the second one asks for");
       await ping.untilMore(20);
@@ -167,19 +187,40 @@ for (const { signal, what, isShared } of ways) {
   });
 }
 
+Deno.test("an agent that is stopped for a while keeps its place, and goes on with it", async () => {
+  await withOverlay({ hosts: 2 }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [h1, h2] = hostsOf(lab);
+    const view = new KernelView(h1.client);
+    const before = view.lines();
+    await using ping = await RunningPing.start(h2, h1, 0);
+    h1.agent!.signal("SIGSTOP");
+    try {
+      const flags = [`-subnet-file=${h1.directory}/other/subnet.env`];
+      await using second = SecondAgent.start(libc, lab, h1, { flags });
+      await second.untilSays("another agent of network 10.244.0.0/16 runs on this host");
+      await ping.untilMore(40);
+      assertEquals(view.lines(), before);
+      assertEquals(second.lines("agent started"), []);
+    } finally {
+      h1.agent!.signal("SIGCONT");
+    }
+    await untilReady(libc, h1);
+    assertEquals(view.lines(), before);
+    await assertNoneLost([ping]);
+  });
+});
+
 Deno.test("a second agent with the very flags of the first waits for the port of the first too", async () => {
   await withOverlay({ hosts: 1 }, async (lab, libc) => {
     const [h1] = hostsOf(lab);
     await untilReady(libc, h1);
     await using second = SecondAgent.start(libc, lab, h1, { flags: ["-healthz-port=8081"] });
-    await until("see that it waits", () => second.lines("other agent waited for")[0], () => second.text());
-    assertEquals(
-      second.lines("health not served").map(({ reason }) => reason),
-      [
-        "Cannot serve health on 127.0.0.1:8081: address in use; end the other program, or choose another port with " +
-        "-healthz-port",
-      ],
-    );
+    await until("see that it waits", () => second.conditions("other-agent")[0], () => second.text());
+    const taken =
+      "Cannot serve health on 127.0.0.1:8081: address in use; end the other program, or choose another port with " +
+      "-healthz-port";
+    assertEquals(second.conditions("health-port-taken").map(({ reason }) => reason), [taken]);
     assertEquals(second.hasEnded, false);
     await h1.stopAgent();
     await second.untilSays("200 flanneld is ready", "127.0.0.1:8081");
@@ -210,7 +251,7 @@ Deno.test("an agent that holds a lock only, as earlier versions do, is waited fo
     assertStringIncludes(answer, `it holds ${agentLockPath(h1.subnetFilePath)}`);
     assertEquals(queryLink(h1.client, "flannel.1"), undefined);
     assertEquals(
-      readAgentWord(agentWordPath(h1.subnetFilePath)),
+      readAgentState(agentStatePath(h1.subnetFilePath)),
       undefined,
       "it is the other's to say something",
     );
@@ -242,11 +283,11 @@ Deno.test("two networks with one VNI: the second waits for the link, and goes on
     assertStringIncludes(answer, "503 ");
     assertStringIncludes(answer, "give one of the two networks another VNI in its net-conf.json");
     assertEquals(view.lines(), before);
-    await until("read its word", () => {
-      const [reason = ""] = readAgentWord(agentWordPath(`${h1.directory}/red.env`))?.reasons ?? [];
-      return reason.includes("link flannel.1") || undefined;
+    await until("read its state", () => {
+      const [reason] = readAgentState(agentStatePath(`${h1.directory}/red.env`))?.reasons ?? [];
+      return reason?.sentence.includes("link flannel.1") || undefined;
     });
-    assertEquals(readAgentWord(agentWordPath(h1.subnetFilePath))?.reasons, []);
+    assertEquals(readAgentState(agentStatePath(h1.subnetFilePath))?.reasons, []);
 
     await red({ VNI: 2 });
     await second.untilSays("200 flanneld is ready");
@@ -260,6 +301,38 @@ Deno.test("two networks with one VNI: the second waits for the link, and goes on
       );
     }
     await ping.untilMore(20);
+    await assertNoneLost([ping]);
+  });
+});
+
+Deno.test("a network that this agent had and another one has now is the other's: nothing of it is removed", async () => {
+  await withOverlay({ hosts: 2 }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [h1, h2] = hostsOf(lab);
+    await untilItSaysNothing(h1);
+    await using ping = await RunningPing.start(h2, h1, 0);
+    await h1.stopAgent();
+    // Another agent takes the network over, with its rules, links and routes.
+    const blue = [`-subnet-file=${h1.directory}/blue/subnet.env`, "-ip-masq"];
+    await using second = SecondAgent.start(libc, lab, h1, { flags: blue });
+    await second.untilSays("200 flanneld is ready");
+    await untilRules(h1, "10.244.0.0/16");
+    const view = new KernelView(h1.client);
+    const before = view.lines();
+    // This one comes back with another network, and remembers that it had that one.
+    const config = await configOf(h1, "red.json", {
+      Network: "10.99.0.0/16",
+      Backend: { Type: "vxlan", VNI: 2 },
+    });
+    const red = [`-local-registry=${h1.directory}/red.db`, "-healthz-port=8083", "-ip-masq"];
+    await using first = SecondAgent.start(libc, lab, h1, { config, flags: red, name: "red" });
+    await first.untilSays("200 flanneld is ready", "127.0.0.1:8083");
+    await untilRules(h1, "10.99.0.0/16");
+    await ping.untilMore(40);
+    assertEquals(before.filter((line) => !view.lines().includes(line)), []);
+    await untilRules(h1, "10.244.0.0/16");
+    assertEquals(second.lines("link changed").length, 0, second.text());
+    assertEquals(first.lines("former link deleted"), []);
     await assertNoneLost([ping]);
   });
 });
@@ -298,6 +371,7 @@ Deno.test("who may not program the network keeps no agent from it by taking its 
     });
     await using second = SecondAgent.start(libc, lab, h1);
     await second.untilSays("200 flanneld is ready");
-    assertStringIncludes(String(second.lines("claim not heeded")[0]?.reason), `user ${NOBODY} has the name`);
+    const said = await until("see it told", () => second.conditions("claim-doubtful")[0]);
+    assertStringIncludes(String(said.reason), `user ${NOBODY} has the name @loden/network/10.244.0.0/16`);
   });
 });

@@ -1,4 +1,4 @@
-import { KEYS } from "../kube/servers.ts";
+import { KEYS } from "../registry/kube/servers.ts";
 import type { Json } from "../double/api_objects.ts";
 import { hostsOf, until } from "../double/overlay_rig.ts";
 import { withKubeOverlay } from "../double/overlay_servers.ts";

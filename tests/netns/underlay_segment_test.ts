@@ -2,8 +2,7 @@ import { assertEquals } from "@std/assert";
 import { type LabHost, UPLINK } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { AF_INET, AF_INET6, type Family, formatAddress, formatPrefix } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
-import { httpGet } from "../double/overlay_http.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import {
   hostsOf,
@@ -12,6 +11,7 @@ import {
   untilReachable,
   untilReady,
   untilSettled,
+  untilUnready,
   withOverlay,
 } from "../double/overlay_rig.ts";
 
@@ -61,16 +61,6 @@ async function untilRoutes(host: LabHost, wanted: readonly string[]): Promise<vo
     found = await routesOf(host);
     return found.join() === wanted.toSorted().join() ? true : undefined;
   }, () => found.join(", "));
-}
-
-/** Waits until a host is not ready, and says `words`. */
-async function untilUnready(libc: Libc, host: LabHost, words: string): Promise<void> {
-  let answer = "nobody listens";
-  await until(`hear of ${host.name} "${words}"`, async () => {
-    const response = await httpGet(libc, host.netns, "/readyz");
-    answer = response === undefined ? "nobody listens" : `${response.status} ${response.body}`;
-    return response?.status === 503 && response.body.includes(words) ? true : undefined;
-  }, () => answer);
 }
 
 /** Takes the prefixes of hosts away: addresses stand alone, and a route says who else is on the link. */

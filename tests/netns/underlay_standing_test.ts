@@ -1,7 +1,7 @@
 import { assertEquals, assertLess } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import { AF_INET, AF_INET6, type Family, formatAddress, parseAddress } from "../../src/model/address.ts";
-import type { Libc } from "../../src/netlink/ffi.ts";
+import type { Libc } from "../../src/linux/libc.ts";
 import { plugIn, plugInSecond } from "../double/overlay_card.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";

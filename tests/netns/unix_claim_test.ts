@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { Libc } from "../../src/netlink/ffi.ts";
-import { holderOf, namesIn, takenNames, UnixClaim } from "../../src/netlink/unix_claim.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { holderOf, namesIn, takenNames, UnixClaim } from "../../src/linux/unix_claim.ts";
 import { TestNetns } from "../double/netns.ts";
 
 const NAME = `loden-test/${Deno.pid}/10.244.0.0/16`;
@@ -20,7 +20,7 @@ Deno.test("UnixClaim: one process of a network namespace has a name, and who tha
     assert(longer !== undefined, "a name ends where it ends");
     const holder = libc.inNetns(one.path, () => holderOf(libc, NAME));
     assertEquals(holder, { pid: Deno.pid, uid: Deno.uid() });
-    // Whoever asks without end does not keep others from asking.
+    // One that asks without end does not keep others from asking.
     for (let count = 0; count < 1000; count++) {
       assert(libc.inNetns(one.path, () => holderOf(libc, NAME)) !== undefined, `asked ${count} times`);
       if (count % 100 === 0) claim.drain();
@@ -38,7 +38,7 @@ Deno.test("takenNames() finds the names of a network namespace, and no others", 
     using claim = UnixClaim.take(libc, NAME);
     assert(claim !== undefined);
     holderOf(libc, NAME);
-    assertEquals(takenNames(libc, `loden-test/${Deno.pid}/`), [NAME], "once, though somebody has asked");
+    assertEquals(takenNames(libc, `loden-test/${Deno.pid}/`), [NAME], "once, though it was asked for");
   });
   using here = UnixClaim.take(libc, NAME);
   assert(here !== undefined);

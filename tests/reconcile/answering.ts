@@ -1,5 +1,4 @@
 import {
-  LITTLE_ENDIAN,
   MESSAGE_HEADER_BYTES,
   MessageReader,
   NLM_F_ACK,
@@ -8,6 +7,7 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
 } from "../../src/netlink/message.ts";
+import { LITTLE_ENDIAN } from "../../src/linux/byte_order.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 
 /** A transport that remembers what was asked of it. */

@@ -3,15 +3,7 @@ import { parsePrefix } from "../../src/model/address.ts";
 import type { DesiredLink } from "../../src/model/state.ts";
 import type { Table } from "../../src/model/table.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
-import {
-  EADDRNOTAVAIL,
-  EINVAL,
-  ENODEV,
-  ENOENT,
-  EPERM,
-  ESRCH,
-  NetlinkError,
-} from "../../src/netlink/errno.ts";
+import { EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, EPERM, ESRCH, NetlinkError } from "../../src/linux/errno.ts";
 import { applyLinkStep, applyTableStep, describeRow } from "../../src/reconcile/apply.ts";
 import type { LinkStep, TableName, TableStep } from "../../src/reconcile/plan.ts";
 import { Failures } from "../../src/reconcile/report.ts";

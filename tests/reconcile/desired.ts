@@ -23,7 +23,7 @@ export const VTEP6: VxlanLink = {
   local: parseAddress("2001:db8::1"),
 };
 /** The link that outer packets and direct routes leave by. */
-export const UNDERLAY: DesiredLink = { kind: "underlay", name: "eth0", linkIndex: 2 };
+export const UNDERLAY: DesiredLink = { kind: "underlay", name: "eth0" };
 /** This host's address in each family. */
 export const OWN = "10.244.1.0/32";
 export const OWN6 = "fd00:10:244:1::/128";

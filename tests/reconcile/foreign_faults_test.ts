@@ -1,6 +1,6 @@
 import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
-import type { PeerFault } from "../../src/backend/backend.ts";
-import { formatPrefix, parseAddress, type Prefix } from "../../src/model/address.ts";
+import type { PeerFault } from "../../src/overlay/backend/backend.ts";
+import { AF_INET, AF_INET6, formatPrefix, parseAddress, type Prefix } from "../../src/model/address.ts";
 import type { Table } from "../../src/model/table.ts";
 import { ForeignFaults, type WantedRoutes } from "../../src/reconcile/foreign_faults.ts";
 import { findForeign } from "../../src/reconcile/foreign_routes.ts";
@@ -16,8 +16,20 @@ const routes = routeTable([
 
 const LEFT_OUT: readonly PeerFault[] = [{ host: "z", reason: "by the backend" }];
 
+const REACH = ([2, 10] as const).map((family) => ({ family, peers: 300, reached: 300 }));
+
+/** How many peers are not reached, in both families. */
+function lostOf({ reach }: { readonly reach: WantedRoutes["reach"] }): number {
+  return reach.reduce((lost, { peers, reached }) => lost + peers - reached, 0);
+}
+
 function wantedOf(table: Table = routes, faults = LEFT_OUT): WantedRoutes {
-  return { state: { routes: table }, faults, hostOf: (subnet: Prefix) => HOSTS[formatPrefix(subnet)] };
+  return {
+    state: { routes: table },
+    faults,
+    reach: REACH,
+    hostOf: (subnet: Prefix) => HOSTS[formatPrefix(subnet)],
+  };
 }
 
 function join(
@@ -64,13 +76,14 @@ const texts: [why: string, foreign: RouteText, host: string, reason: string][] =
 
 for (const [why, foreign, host, reason] of texts) {
   Deno.test(`join() says whose packets a foreign route takes, behind those that were left out: ${why}`, () => {
-    assertEquals(join(named(), [foreign]), [...LEFT_OUT, { host, reason }]);
+    const family = foreign.to.includes(":") ? AF_INET6 : AF_INET;
+    assertEquals(join(named(), [foreign]), [...LEFT_OUT, { host, reason, family }]);
   });
 }
 
 const STATIC: RouteText = { to: "10.244.2.0/24", via: "192.0.2.9", slot: 2, protocol: 4 };
 
-Deno.test("join() names a peer's subnet once, whatever is in its way", () => {
+Deno.test("join() names a peer's subnet once, for all that is in its way", () => {
   const faults = join(named(), [STATIC, { ...STATIC, metric: 3 }, { ...STATIC, to: "10.244.2.7/32" }]);
   assertEquals(faults.length, 2);
 });
@@ -127,7 +140,7 @@ Deno.test("join() names 200 peers at most", () => {
 Deno.test("join() counts the hosts to whose whole subnet another route leads, named or not", () => {
   const cutOff = (foreign: readonly RouteText[], wanted = wantedOf()) => {
     const table = routeTable(foreign);
-    return named().join(wanted, table, findForeign(wanted.state.routes, table, [])).cutOff;
+    return lostOf(named().join(wanted, table, findForeign(wanted.state.routes, table, [])));
   };
   assertEquals(cutOff([]), 0);
   assertEquals(cutOff([{ ...STATIC, to: "10.244.2.7/32" }]), 0);
@@ -135,3 +148,25 @@ Deno.test("join() counts the hosts to whose whole subnet another route leads, na
   const many = Array.from({ length: 250 }, (_, number) => ({ to: `10.244.${number}.0/24` }));
   assertEquals(cutOff(many, wantedOf(routeTable(many))), 250);
 });
+
+const shares: [why: string, foreign: readonly Partial<RouteText>[], isCutOff: boolean][] = [
+  ["one half", [{ to: "10.244.2.0/25" }], false],
+  ["both halves", [{ to: "10.244.2.128/25" }, { to: "10.244.2.0/25" }], true],
+  ["one half twice", [{ to: "10.244.2.0/25", metric: 1 }, { to: "10.244.2.0/25", metric: 2 }], false],
+  ["parts of parts", [{ to: "10.244.2.0/25" }, { to: "10.244.2.0/26" }, { to: "10.244.2.64/26" }], false],
+  ["all four quarters", [0, 64, 128, 192].map((last) => ({ to: `10.244.2.${last}/26` })), true],
+  ["all but one address", [...Array(255).keys()].map((last) => ({ to: `10.244.2.${last}/32` })), false],
+  ["halves, one of them for some packets", [{ to: "10.244.2.0/25", isSelective: true }, {
+    to: "10.244.2.128/25",
+  }], false],
+  ["both halves of IPv6", [{ to: "fd00:10:244:2::/65" }, { to: "fd00:10:244:2:8000::/65" }], true],
+];
+
+for (const [why, foreign, isCutOff] of shares) {
+  Deno.test(`join() counts a peer as ${isCutOff ? "cut off" : "reached"} when others' routes take ${why} of its subnet`, () => {
+    const wanted = wantedOf();
+    const table = routeTable(foreign.map((route) => ({ to: "", slot: 2, protocol: 4, ...route })));
+    const joined = named().join(wanted, table, findForeign(wanted.state.routes, table, []));
+    assertEquals(lostOf(joined), isCutOff ? 1 : 0);
+  });
+}

@@ -82,6 +82,7 @@ for (const [name, family] of Object.entries(FAMILIES)) {
     ["what is beside a subnet of another length", { to: besideShort }, undefined],
     ["no place, as it drops packets", { to: subnet, metric, type: RTN_BLACKHOLE }, [0, "same"]],
     ["a subnet that a black hole is for", { to: own }, undefined],
+    ["some packets of a subnet", { to: subnet, isSelective: true }, [0, "part"]],
     ["a black hole's very place", { to: own, metric: 0xffff_ffff }, undefined],
   ];
 
@@ -130,6 +131,7 @@ const alike: [route: Partial<RouteText>, isAlike: boolean][] = [
   [{ type: RTN_BLACKHOLE }, false],
   [{ mtuBytes: 1280 }, false],
   [{ objectId: 5 }, false],
+  [{ isShared: true }, false],
 ];
 
 for (const [change, isAlike] of alike) {
@@ -195,6 +197,18 @@ const texts: [route: RouteText, text: string][] = [
   ],
   [{ to: "10.244.2.7/32", slot: 0, type: 8, protocol: 9 }, "prohibit 10.244.2.7/32 proto ra"],
   [{ to: "10.244.2.0/24", slot: 0, type: 77, protocol: 0 }, "10.244.2.0/24 proto 0"],
+  [
+    { to: "10.244.2.0/24", via: "192.0.2.9", slot: 2, protocol: RTPROT_STATIC, isShared: true },
+    "10.244.2.0/24 via 192.0.2.9 dev eth0 proto static (one of several next hops)",
+  ],
+  [
+    { to: "fd00:10:244:2::/64", via: "fe80::1", slot: 2, protocol: 0, metric: 1024, isShared: true },
+    "fd00:10:244:2::/64 via fe80::1 dev eth0 metric 1024 (one of several next hops)",
+  ],
+  [
+    { to: "10.244.2.0/24", slot: 2, protocol: RTPROT_STATIC, isSelective: true },
+    "10.244.2.0/24 dev eth0 proto static (for one TOS or source)",
+  ],
 ];
 
 for (const [route, text] of texts) {

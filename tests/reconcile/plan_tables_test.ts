@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { NO_SLOT } from "../../src/model/rows.ts";
 import type { DesiredState, ObservedTables, StateTables } from "../../src/model/state.ts";
 import type { Table } from "../../src/model/table.ts";
-import { findForeign } from "../../src/reconcile/foreign_routes.ts";
+import { findForeign, isTakable } from "../../src/reconcile/foreign_routes.ts";
 import { planTables } from "../../src/reconcile/plan.ts";
 import { fdbTable, neighbourTable, routeTable, type RouteText } from "../netlink/golden.ts";
 import { desired, noTables, OWN, VTEP } from "./desired.ts";
@@ -28,7 +28,8 @@ function steps(
 ): string[] {
   const found: ObservedTables = { ...tables, foreignRoutes };
   const foreign = findForeign(state.routes, foreignRoutes, []);
-  return planTables(state, found, { foreign, takesForeign }).map(({ table, operation, rows, indices }) => {
+  const taken = new Set(foreign.filter((hit) => takesForeign && isTakable(foreignRoutes, hit)));
+  return planTables(state, found, { foreign, taken }).map(({ table, operation, rows, indices }) => {
     const side = rows === state[table] ? "desired" : rows === found[table] ? "observed" : "neither";
     return `${operation} ${table} ${side} ${[...indices]}`;
   });
@@ -121,7 +122,7 @@ const foreignCases: [
 for (const [why, ours, foreign, kept, taken] of foreignCases) {
   for (const [takesForeign, expected] of [[false, kept], [true, taken]] as const) {
     const verb = takesForeign ? "takes what it may of" : "leaves";
-    Deno.test(`planTables() ${verb} somebody else's route to a peer's subnet where ${why}`, () => {
+    Deno.test(`planTables() ${verb} another program's route to a peer's subnet where ${why}`, () => {
       const wanted = desired(VTEP, OWN, { routes: peer(2, "0e:2a:00:00:00:0a").routes });
       const found = { ...noTables(), routes: routeTable(ours) };
       assertEquals(steps(wanted, found, routeTable(foreign), takesForeign), expected);
@@ -134,6 +135,30 @@ Deno.test("planTables() deletes a foreign route without naming its link, which i
   // In `slot` of foreign routes is the kernel's index of the link.
   const foreignRoutes = routeTable([{ ...FOREIGN, slot: 0 }]);
   const foreign = findForeign(wanted.routes, foreignRoutes, []);
-  const [, deletion] = planTables(wanted, { ...noTables(), foreignRoutes }, { foreign, takesForeign: true });
+  const [, deletion] = planTables(wanted, { ...noTables(), foreignRoutes }, {
+    foreign,
+    taken: new Set(foreign),
+  });
   assertEquals(deletion!.rows.words, routeTable([{ ...FOREIGN, slot: NO_SLOT }]).words);
+});
+
+Deno.test("planTables() deletes a route of ours that is not as wanted rather than replace it where another has its place", () => {
+  const wanted = desired(VTEP, OWN, {
+    ...noTables(),
+    routes: routeTable([
+      { to: "fd00:10:244:2::/64", via: "2001:db8::2", metric: 1024 },
+      { to: "fd00:10:244:3::/64", via: "2001:db8::3", metric: 1024 },
+    ]),
+  });
+  const found = {
+    ...noTables(),
+    routes: routeTable([
+      { to: "fd00:10:244:3::/64", via: "2001:db8::7", metric: 1024 },
+      { to: "fd00:10:244:2::/64", via: "2001:db8::7", metric: 1024 },
+    ]),
+  };
+  const beside = routeTable([
+    { to: "fd00:10:244:2::/64", via: "2001:db8::9", metric: 1024, protocol: 0, isShared: true },
+  ]);
+  assertEquals(steps(wanted, found, beside), ["replace routes desired 1", "delete routes observed 1"]);
 });

@@ -59,7 +59,7 @@ const linkCases: {
     steps: ["create link flannel.1", "add address 10.244.1.0/32 on flannel.1"],
   },
   {
-    why: "somebody has made it a port of a bridge",
+    why: "it was made a port of a bridge",
     found: observed(VTEP, {}, { masterIndex: 9, masterName: "br0" }),
     steps: ["change link flannel.1: enslaved to br0"],
   },
@@ -108,7 +108,7 @@ const linkCases: {
     ],
   },
   {
-    why: "somebody made it for other purposes",
+    why: "it was made for other purposes",
     found: observed(VTEP, { isForeign: true }),
     steps: [
       "delete link flannel.1: it has a multicast group, a default remote or a miss handler",
@@ -135,7 +135,7 @@ const linkCases: {
     ],
   },
   {
-    why: "it is hardware that somebody gave our name",
+    why: "it is hardware that was given our name",
     found: observed(VTEP, {}, { kind: undefined as never, vxlan: undefined as never }),
     steps: [
       "delete link flannel.1: it is a hardware link, not vxlan",
@@ -262,7 +262,7 @@ Deno.test("planLinks() says in each step what the kernel must be told", () => {
 });
 
 const underlays: [found: ObservedLink | undefined, steps: string[], why: string][] = [
-  [ETH0, [], "it is there, with whatever addresses"],
+  [ETH0, [], "it is there, with any addresses"],
   [{ ...ETH0, isUp: false }, ["route over link eth0: it is down"], "it is not ours to set up"],
   [undefined, ["route over link eth0: it does not exist"], "it is not ours to make"],
 ];

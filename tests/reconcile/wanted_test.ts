@@ -1,5 +1,5 @@
 import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
-import type { Backend } from "../../src/backend/backend.ts";
+import type { Backend } from "../../src/overlay/backend/backend.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
@@ -25,12 +25,12 @@ function world() {
       return {
         state: { links: [], addresses: [], networks: [], ...tables },
         faults: [{ host: "c", reason: "by the backend" }],
-        reached: 1,
+        reached: new Map([[2 as const, 1]]),
       };
     },
   };
   const state = {
-    underlay: {} as Underlay,
+    underlay: { addresses: [] } as unknown as Underlay,
     own: OWN as Lease | undefined,
     remote: {
       leases: [PEER],
@@ -71,9 +71,9 @@ const changes: [
   what: string,
   change: ReturnType<typeof world>["state"] extends infer S ? Partial<S> : never,
 ][] = [
-  ["the underlay", { underlay: {} as Underlay }],
+  ["the underlay", { underlay: { addresses: [] } as unknown as Underlay }],
   ["the own lease", { own: { ...OWN } }],
-  ["somebody else's lease", { remote: { leases: [], faults: [], doubts: [], isRemembered: false } }],
+  ["another host's lease", { remote: { leases: [], faults: [], doubts: [], isRemembered: false } }],
   ["what can't be read", { unreadable: [] }],
 ];
 
@@ -86,7 +86,7 @@ for (const [what, change] of changes) {
   });
 }
 
-Deno.test("wantedState() names every peer that was left out, whoever left it out", () => {
+Deno.test("wantedState() names every peer that was left out, for any reason", () => {
   const { wanted } = world();
   assertEquals(wanted()?.faults.map(({ host }) => host), ["a", "b", "c"]);
   assertEquals(wanted()?.remoteLeases, 1);

@@ -1,6 +1,13 @@
 import type { Lab } from "../../src/lab/lab.ts";
-import { type Address, type Ipv4, type Ipv6, type Mac } from "../../src/model/address.ts";
-import { formatAddress, formatMac, parseAddress } from "../../src/model/address.ts";
+import {
+  type Address,
+  formatAddress,
+  formatMac,
+  type Ipv4,
+  type Ipv6,
+  type Mac,
+  parseAddress,
+} from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import { pick } from "../double/random.ts";
 import { releaseLeaseOf, seedLeases } from "../double/overlay_registry.ts";

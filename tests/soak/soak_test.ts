@@ -1,6 +1,6 @@
 import { assertEquals, assertLess } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
-import { errorText } from "../../src/cli/keep_running.ts";
+import { errorText } from "../../src/log/error_text.ts";
 import { AF_INET } from "../../src/model/address.ts";
 import { median } from "../bench/machine.ts";
 import { pick, SEED, seededRandom } from "../double/random.ts";
@@ -92,7 +92,7 @@ interface Plan extends Pick<FaultSite, "host" | "peer" | "family"> {
 
 /**
  * Chooses what happens to one, two or all hosts at the same time. The registry stays: to move SQLite's files while
- * somebody has them open may lose the last leases, which are what is expected here.
+ * another program has them open may lose the last leases, which are what is expected here.
  */
 function planRound(random: () => number, hosts: readonly LabHost[]): Plan[] {
   const victims = [...hosts];

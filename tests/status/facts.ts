@@ -1,7 +1,9 @@
 import { AF_INET, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import type { StandingCondition } from "../../src/loop/conditions.ts";
+import type { ConditionCode } from "../../src/model/condition.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
-import type { HostReport, StatusDeps } from "../../src/status/app.ts";
+import type { HostReport, StatusDeps } from "../../src/status/facts.ts";
 import type { PassReport } from "../../src/reconcile/report.ts";
 
 /** The lease of the host that the endpoints speak for. */
@@ -40,14 +42,25 @@ export function pass(changes: Partial<PassReport> = {}): PassReport {
     failures: [],
     failureCount: 0,
     isForwarding: true,
+    families: [AF_INET],
     faults: [],
     remoteLeases: 0,
-    reached: 2,
+    reach: [{ family: 2, peers: 2, reached: 2 }],
+    ownTaken: [],
+    fights: [],
     otherBackends: [],
     doubts: [],
     isRemembered: false,
     ...changes,
   };
+}
+
+/** Conditions that hold since the beginning of 2026. */
+export function standing(
+  ...conditions: (readonly [code: ConditionCode, sentence: string])[]
+): readonly StandingCondition[] {
+  const since = new Date("2026-01-01T00:00:00Z");
+  return conditions.map(([code, sentence]) => ({ code, sentence, since, times: 1 }));
 }
 
 /** A host that is as it should be. */
@@ -60,7 +73,7 @@ export const HOST: HostReport = {
 
 /** What the endpoints of a host that is ready are told. */
 export const READY: StatusDeps = {
-  health: () => ({ isReady: true, reasons: [], notes: [] }),
+  conditions: () => [],
   lastPass: () => pass(),
   underlay: () => UNDERLAY,
   ownLease: () => OWN,

@@ -1,6 +1,5 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { keepServing, serveStatus } from "../../src/status/server.ts";
-import type { Log } from "../../src/log/log.ts";
 import { until } from "../double/overlay_rig.ts";
 import { READY } from "./facts.ts";
 
@@ -62,44 +61,38 @@ for (const [hostname, message] of refused) {
 }
 
 Deno.test("keepServing() serves once another program has gone from the port, and says why not until then", async () => {
-  const lines: unknown[] = [];
-  const log: Log = { write: (_, event, fields) => lines.push([event, fields?.reason]), with: () => log };
   const first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
   const { port } = first;
-  const fault = `Cannot serve health on 127.0.0.1:${port}: address in use; ` +
+  const sentence = `Cannot serve health on 127.0.0.1:${port}: address in use; ` +
     "end the other program, or choose another port with -healthz-port";
   const controller = new AbortController();
-  await using server = keepServing(() => READY, {
-    hostname: "127.0.0.1",
-    port,
-    signal: controller.signal,
-    log,
-  });
-  assertEquals([server.fault, lines], [fault, [["health not served", fault]]]);
+  await using server = keepServing(() => READY, { hostname: "127.0.0.1", port, signal: controller.signal });
+  const running = server.run(controller);
+  assertEquals(server.conditions, [{ code: "health-port-taken", sentence }]);
   await first[Symbol.asyncDispose]();
-  await until("see it served", () => server.fault === undefined || undefined);
+  await until("see it served", () => server.conditions.length === 0 || undefined);
   assertEquals(await body(port), "flanneld is running");
-  assertEquals(lines, [["health not served", fault], ["health served", undefined]]);
+  controller.abort();
+  await running;
 });
 
 Deno.test("keepServing() ends while it waits for its port", async () => {
-  const log: Log = { write: () => {}, with: () => log };
   await using first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
   const controller = new AbortController();
-  await using _server = keepServing(() => READY, {
+  await using server = keepServing(() => READY, {
     hostname: "127.0.0.1",
     port: first.port,
     signal: controller.signal,
-    log,
   });
+  const running = server.run(controller);
   controller.abort();
+  await running;
 });
 
 Deno.test("keepServing() refuses what is no address at once", () => {
-  const log: Log = { write: () => {}, with: () => log };
   const { signal } = new AbortController();
   assertThrows(
-    () => keepServing(() => READY, { hostname: "no address", port: 18081, signal, log }),
+    () => keepServing(() => READY, { hostname: "no address", port: 18081, signal }),
     Error,
     "Cannot serve health on no address:18081: ",
   );

@@ -43,14 +43,14 @@ export function reserveTaken(count: u32): i32 {
 }
 
 /** The first address of a prefix: `address` without the bits behind the first `length`. */
-export function firstAddress(addressHigh: u64, addressLow: u64, length: u32, width: u32): void {
+function firstAddress(addressHigh: u64, addressLow: u64, length: u32, width: u32): void {
   const hostBits = width - length;
   high = addressHigh & ~maskHigh(hostBits);
   low = addressLow & ~maskLow(hostBits);
 }
 
 /** The last address of a prefix. */
-export function lastAddress(addressHigh: u64, addressLow: u64, length: u32, width: u32): void {
+function lastAddress(addressHigh: u64, addressLow: u64, length: u32, width: u32): void {
   const hostBits = width - length;
   high = addressHigh | maskHigh(hostBits);
   low = addressLow | maskLow(hostBits);
@@ -74,7 +74,7 @@ export function nthSubnet(addressHigh: u64, addressLow: u64, length: u32, width:
 }
 
 /** How many subnets of `length` lie between two addresses, the first not after the second; at most `LAST_NUMBER`. */
-export function subnetsBetween(
+function subnetsBetween(
   fromHigh: u64,
   fromLow: u64,
   toHigh: u64,

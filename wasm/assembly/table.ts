@@ -10,7 +10,7 @@
 //   scratch        max(d, o) u32      the other half of the merge sort
 //   additions      d u32 indices into desired: keys that observed lacks; of several rows with one key the first
 //   replacements   d u32 indices into desired: keys that observed has with another value
-//   deletions      o u32 indices into observed: keys that desired lacks, and rows too many for one key
+//   deletions      o u32 indices into observed: keys that desired lacks, and rows of one key that are otherwise
 //
 // There is no allocator: `reserve()` draws this map anew and grows the memory where it must.
 
@@ -121,12 +121,15 @@ function match(wanted: u32, first: u32): u32 {
     if (kept == u32.MAX_VALUE && compare(rowAt, otherAt, rowWords) == 0) kept = next;
     next++;
   }
-  if (kept == u32.MAX_VALUE) {
+  const isThere = kept != u32.MAX_VALUE;
+  if (!isThere) {
     store<u32>(replacementsAt + 4 * replacementCount++, wanted);
     kept = first;
   }
   for (let o = first; o < next; o++) {
-    if (o != kept) drop(ordered(observedOrderAt, o));
+    const at = ordered(observedOrderAt, o);
+    // No kernel table has a row twice, but a dump that was made amid changes may: to delete one were to delete both.
+    if (o != kept && !(isThere && compare(rowAt, row(observedAt, at), rowWords) == 0)) drop(at);
   }
   return next;
 }

@@ -40,7 +40,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $keys = dict "ListenPort" "backendPort" "ListenPortV6" "backendPortv6" "MTU" "mtu" "PSK" "psk" "Mode" "tunnelMode" "PersistentKeepaliveInterval" "keepaliveInterval" -}}
 {{- else if eq .backend "udp" -}}
 {{- $keys = dict "Port" "backendPort" -}}
-{{- else if or (eq .backend "host-gw") (eq .backend "alloc") -}}
+{{- else if or (eq .backend "host-gw") (eq .backend "alloc") (eq .backend "aws-vpc") -}}
 {{- $keys = dict "MTU" "mtu" -}}
 {{- end -}}
 {{- $backend := dict "Type" .backend -}}
@@ -48,6 +48,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with get $ $name -}}
 {{- $_ := set $backend $key (ternary (toString .) . (eq $key "PSK")) -}}
 {{- end -}}
+{{- end -}}
+{{- if eq .backend "aws-vpc" -}}
+{{- $backend = merge $backend .aws -}}
 {{- end -}}
 {{- toJson $backend -}}
 {{- end }}

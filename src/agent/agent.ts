@@ -1,0 +1,191 @@
+import { basename, dirname } from "node:path";
+import { isAgentLockHeld } from "../pods/agent_lock.ts";
+import { checkSubnetFile } from "../pods/subnet_file.ts";
+import type { Options } from "../config/options.ts";
+import { inTurns, type Worker, Workers } from "../loop/worker.ts";
+import { severityOf } from "../model/condition.ts";
+import { NetlinkClient } from "../netlink/client.ts";
+import { Libc } from "../linux/libc.ts";
+import { legacyTableNames } from "../linux/legacy_tables.ts";
+import { AF_INET, AF_INET6 } from "../model/address.ts";
+import { FolderWatch } from "../linux/folder_watch.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+import type { AgentFacts } from "../status/facts.ts";
+import { keepServing } from "../status/server.ts";
+import { AgentClaims } from "./agent_claim.ts";
+import { AgentStart, openConfigWatch, openNetworkGuard } from "./agent_start.ts";
+import { AgentStateFile } from "./agent_state_file.ts";
+import { orWarn } from "./best_effort.ts";
+import { errorText } from "../log/error_text.ts";
+import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
+import { MemoryKeeper } from "./memory_keeper.ts";
+import { type ReadConfig, readConfigFile, readRegistryConfig } from "./network_config.ts";
+import { PassTotals } from "./pass_totals.ts";
+import { requirePrivilege } from "./preflight.ts";
+import { registryPlace } from "./registry_place.ts";
+import type { ConfigWatch } from "./config_watch.ts";
+import { dropStaleConflist } from "./stale_conflist.ts";
+import { SelfReport } from "./self_report.ts";
+import { runMember } from "./member.ts";
+import type { AgentContext, AgentDeps } from "./context.ts";
+
+/** How often it is looked whether there is something new to say of this host. */
+const LOOK_MS = 1000;
+/** What the CNI plugin is told after the agent. */
+const ENDED = "the agent was ended";
+
+/**
+ * Runs the agent until `signal` aborts. Everything that it opens is opened here; at the end the descriptors are
+ * closed, and links, routes, lease and subnet file stay in place.
+ *
+ * @throws If it cannot start: one sentence that says what, where, why and what to do.
+ */
+export async function runAgent(
+  options: Options,
+  deps: AgentDeps,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const { log } = deps;
+  const { subnetFilePath } = options;
+  const stateFile = new AgentStateFile(subnetFilePath, { now: () => new Date() });
+  using libc = new Libc();
+  using claims = new AgentClaims({ libc, log, subnetFilePath });
+  // What is said beside the subnet file of another agent is the other's.
+  const last = (sentence: string) => {
+    if (claims.hasSubnetFile || !isAgentLockHeld(subnetFilePath)) {
+      stateFile.keep([{ code: "agent-ended", sentence }]);
+      // There is no board any more.
+      for (const { sentence } of stateFile.conditions) {
+        log.write("warn", "end not told", { reason: sentence });
+      }
+    }
+  };
+  try {
+    await run(options, deps, { libc, claims, stateFile, signal });
+    last(ENDED);
+  } catch (error) {
+    last(signal.aborted ? ENDED : errorText(error));
+    throw error;
+  }
+}
+
+/** What an agent is run with. */
+interface Run {
+  readonly libc: Libc;
+  readonly claims: AgentClaims;
+  readonly stateFile: AgentStateFile;
+  readonly signal: AbortSignal;
+}
+
+async function run(
+  options: Options,
+  deps: AgentDeps,
+  { libc, claims, stateFile, signal }: Run,
+): Promise<void> {
+  const { log } = deps;
+  await using stack = new AsyncDisposableStack();
+  const workers = new Workers({ log });
+  const beside = (name: string, run: Worker["run"]) => stack.use(workers.start({ name, run }, { signal }));
+
+  // First all that can be wrong, before anything is made.
+  const file = options.registry.kind === "etcd" ? undefined : readConfigFile(options, log);
+  checkSubnetFile(options.subnetFilePath);
+  giveUpPrograms(libc);
+  const transport = stack.use(NetlinkSocket.open(libc));
+  const client = new NetlinkClient(transport);
+  requirePrivilege(client);
+  const folders = stack.use(orWarn("files not watched", log, () => FolderWatch.open(libc)));
+  const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
+    folders && orWarn("file not watched", log, () => folders.add(dirname(path), basename(path), changed));
+  const place = stack.use(await registryPlace(options.registry, { ...deps, watchFiles }));
+  if (folders !== undefined) beside("file watch", (options) => folders.run(options));
+
+  const totals = new PassTotals();
+  const report = new SelfReport({ registryName: place.name, totals, log });
+  /** Runs what has something to say, too. */
+  const keep = (name: string, part: Pick<ConfigWatch, "conditions" | "run"> | undefined) => {
+    if (part === undefined) return;
+    report.addSource(() => part.conditions);
+    beside(name, (options) => part.run(options));
+  };
+  report.addSource(() => [...workers.conditions, ...stateFile.conditions]);
+  keep("claims", claims);
+  const { health } = options;
+  keep("health server", health && stack.use(keepServing(() => report.current, { ...health, signal })));
+  const start = new AgentStart({ claims, dropStale: () => dropStaleConflist(options, { client, log }) });
+  start.takeSubnetFile();
+  const tell = () => {
+    const conditions = report.look();
+    if (claims.hasSubnetFile) stateFile.keep(conditions.filter((one) => severityOf(one) === "blocking"));
+  };
+  beside("conditions", inTurns(tell, { periodMs: LOOK_MS }));
+
+  const memory = new MemoryKeeper(() => libc.call.malloc_trim(0n));
+  const cacheKeeper = stack.use(openLeaseCache(options, { place, memory, log }));
+  keep("lease cache", cacheKeeper);
+  const { waiting } = report;
+  const first = file ?? await firstOfRegistry(options, { place, cacheKeeper, waiting, log }, { signal });
+  const held = () => report.facts.ownLease()?.parts.map(({ subnet }) => subnet) ?? [];
+  const watch = openConfigWatch(first, { options, place, watchFiles, held, log });
+  keep("configuration watch", watch);
+  const system = { libc, transport, client, watchFiles };
+  const process = { ...system, place, memory, totals, cacheKeeper, claims, workers };
+  for (let isEnded = false; !isEnded;) {
+    report.speakFor();
+    const { config, text } = await start.begin(watch, waiting, { signal });
+    const cache = cacheKeeper?.read(place.name);
+    const guard = openNetworkGuard(config, { options, place, watch, cache, waiting });
+    const show = (facts: AgentFacts) => {
+      watch.isApplied = true;
+      report.speakFor(facts);
+    };
+    isEnded = await runMember(
+      {
+        ...deps,
+        ...process,
+        options,
+        guard,
+        waiting,
+        show,
+        conditions: report.ofProcess,
+        elapsedMs: () => performance.now(),
+      },
+      // Of another network the cache says nothing.
+      { config, text: file === undefined ? text : undefined, cache: guard.isKnown ? cache : undefined },
+      { signal },
+    );
+  }
+  log.write("info", "agent ended, the data path stays", {});
+}
+
+/** What keeps the lease cache; `undefined` where none is wanted. */
+function openLeaseCache(
+  { leaseCachePath }: Options,
+  { place, memory, log }: Pick<AgentContext, "place" | "memory" | "log">,
+): LeaseCacheKeeper | undefined {
+  if (leaseCachePath === undefined || place.isOnDisk) return undefined;
+  return new LeaseCacheKeeper(leaseCachePath, { log, wrote: (leases) => memory.wrote(leases) });
+}
+
+/** The configuration that the registry keeps, once it is there. */
+async function firstOfRegistry(
+  options: Options,
+  { place, cacheKeeper, waiting, log }: Pick<AgentContext, "place" | "cacheKeeper" | "waiting" | "log">,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<ReadConfig> {
+  const remembered = cacheKeeper?.read(place.name)?.networkConfig;
+  const deps = {
+    read: (options: { readonly signal: AbortSignal }) => place.readNetworkConfig!(options),
+    source: place.name,
+    remembered,
+    waiting,
+    log,
+  };
+  return await readRegistryConfig(options, deps, { signal });
+}
+
+/** An agent can start no program, also if an attacker controls it; but legacy iptables can't be changed otherwise. */
+function giveUpPrograms(libc: Libc): void {
+  const isLegacy = ([AF_INET, AF_INET6] as const).some((family) => legacyTableNames(libc, family).length > 0);
+  if (!isLegacy) Deno.permissions.revokeSync({ name: "run" });
+}

@@ -1,0 +1,118 @@
+import { isFile } from "../file/read_file.ts";
+import { dirname } from "node:path";
+import { replaceFile } from "../file/replace_file.ts";
+import { readText } from "../file/read_text.ts";
+import {
+  formatLeaseCache,
+  type LeaseCache,
+  MAX_CACHE_BYTES,
+  parseLeaseCache,
+} from "../registry/lease_cache.ts";
+import type { LeaseSet } from "../registry/lease_set.ts";
+import { fileReason } from "../file/file_reason.ts";
+import type { Log } from "../log/log.ts";
+import { LONGEST_TIMER_MS, pause } from "../loop/pause.ts";
+import { Trigger } from "../loop/trigger.ts";
+import { inTurns } from "../loop/worker.ts";
+import type { Condition } from "../model/condition.ts";
+import type { Lease } from "../model/lease.ts";
+import { KeptFile } from "./kept_file.ts";
+
+/** A change is written this long after it came, with all that came since. */
+const WRITE_DELAY_MS = 5000;
+/** The longest time until it is tried again where it could not be written. */
+const LAST_RETRY_MS = 60_000;
+/** It names the hosts of the cluster: no other user reads it. */
+const MODE = 0o600;
+
+/** Keeps on disk what the registry said last, so that a start needs no registry. */
+export class LeaseCacheKeeper implements Disposable {
+  readonly #path: string;
+  readonly #log: Log;
+  readonly #wrote: (leases: number) => void;
+  readonly #trigger = new Trigger();
+  #version: unknown;
+  /** What is to be written; absent while the file says all. */
+  #waiting: (() => LeaseCache | undefined) | undefined;
+  readonly #file: KeptFile;
+
+  /** @param deps.wrote Called with the number of leases after each time that they were written. */
+  constructor(path: string, deps: { readonly log: Log; readonly wrote?: (leases: number) => void }) {
+    this.#path = path;
+    this.#file = new KeptFile(`the lease cache ${path}`);
+    this.#log = deps.log;
+    this.#wrote = deps.wrote ?? (() => {});
+  }
+
+  /** What was written last of `registry`; nothing if there is nothing of use, which the log says. */
+  read(registry: string): LeaseCache | undefined {
+    let reason: string;
+    try {
+      const cache = parseLeaseCache(readText(this.#path, MAX_CACHE_BYTES));
+      if (cache.registry === registry) return cache;
+      reason = `it is of ${cache.registry}, and leases are in ${registry} now`;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      reason = error instanceof SyntaxError ? error.message : fileReason(error);
+    }
+    this.#log.write("warn", "lease cache not used", { path: this.#path, reason });
+    return undefined;
+  }
+
+  /** That the file can't be written, if so. */
+  get conditions(): readonly Condition[] {
+    return this.#file.conditions;
+  }
+
+  /**
+   * Sees to it that the file says soon what `cache` returns then; `version` tells whether that has changed. A file that is
+   * gone is written again.
+   */
+  keep(version: unknown, cache: () => LeaseCache | undefined): void {
+    if (version === this.#version && (this.#waiting !== undefined || isFile(this.#path))) return;
+    this.#version = version;
+    if (this.#waiting === undefined) this.#trigger.nudge();
+    this.#waiting = cache;
+  }
+
+  /** Writes what has changed, until `signal` aborts. */
+  async run(options: { readonly signal: AbortSignal }): Promise<void> {
+    const write = async () => {
+      if (this.#waiting === undefined) return true;
+      await pause(WRITE_DELAY_MS, options);
+      return options.signal.aborted || this.#write();
+    };
+    const periodMs = () => this.#waiting === undefined ? LONGEST_TIMER_MS : LAST_RETRY_MS;
+    await inTurns(write, { trigger: this.#trigger, periodMs })(options);
+  }
+
+  /** Sees to it that the file says soon what `leases` and the own lease are then, if they have changed. */
+  keepLeases(
+    leases: LeaseSet,
+    own: () => Lease | undefined,
+    origin: Pick<LeaseCache, "registry" | "networkConfig">,
+  ): void {
+    const published = own()?.parts.map(({ backendData }) => backendData);
+    this.keep(`${leases.version} ${JSON.stringify(published)}`, () => {
+      const [ownNow, all] = [own(), leases.all];
+      return ownNow && all && { ...origin, own: ownNow, leases: all };
+    });
+  }
+
+  /** Writes at once what waits to be written. */
+  [Symbol.dispose](): void {
+    this.#write();
+  }
+
+  /** Writes what waits to be written. Reports whether nothing waits any more. */
+  #write(): boolean {
+    const cache = this.#waiting?.();
+    const isWritten = cache === undefined || this.#file.write(() => {
+      Deno.mkdirSync(dirname(this.#path), { recursive: true });
+      replaceFile(this.#path, formatLeaseCache(cache), MODE);
+      this.#wrote(cache.leases.length);
+    });
+    if (isWritten) this.#waiting = undefined;
+    return isWritten;
+  }
+}

@@ -1,0 +1,210 @@
+import { announced, factsOf } from "./agent_status.ts";
+import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
+import type { Condition } from "../model/condition.ts";
+import { Trigger } from "../loop/trigger.ts";
+import type { Worker } from "../loop/worker.ts";
+import { ForeignFaults } from "../reconcile/foreign_faults.ts";
+import type { PassReport } from "../reconcile/report.ts";
+import { StateFights } from "../reconcile/state_fights.ts";
+import { reconcileOnce } from "../reconcile/reconciler.ts";
+import type { Observer } from "../reconcile/observe.ts";
+import { wantedState } from "../reconcile/wanted.ts";
+import { ContestWatch } from "../registry/contest_watch.ts";
+import { queryLink } from "../rtnetlink/link.ts";
+import { cutOff } from "../status/cut_off.ts";
+import type { AgentContext, KnownConfig } from "./context.ts";
+import { EniPathKeeper } from "./eni_path_keeper.ts";
+import { type LeaseParts, openLeaseParts } from "./lease_parts.ts";
+import { type MacAnnouncer, openMacAnnouncer } from "./mac_announcer.ts";
+import { type OpenCloud, openCloud } from "./open_cloud.ts";
+import { openPods } from "./open_pods.ts";
+import { type OpenRules, openRules } from "./open_rules.ts";
+import { Pass } from "./pass.ts";
+import { rivalsIn } from "./rivals.ts";
+import { passStages } from "./stages.ts";
+import { type LateParts, openUnderlayParts, type UnderlayParts } from "./underlay_parts.ts";
+import { workersOf } from "./workers.ts";
+
+/** Parts of a member that know each other: what one has to say, another hears when it is there. */
+interface Member {
+  readonly context: AgentContext;
+  readonly known: KnownConfig;
+  readonly underlayParts: UnderlayParts;
+  readonly leaseParts: LeaseParts;
+  readonly trigger: Trigger;
+  readonly announcer: MacAnnouncer | undefined;
+  readonly cloud: OpenCloud | undefined;
+  readonly eniPath: EniPathKeeper;
+}
+
+/**
+ * Is a member of the overlay until `signal` aborts.
+ *
+ * @returns Whether it was; else the network was not to be applied, nothing was touched, and the configuration has
+ * changed.
+ */
+export async function runMember(
+  context: AgentContext,
+  known: KnownConfig,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<boolean> {
+  const { client, libc, guard, watchFiles, log } = context;
+  await using stack = new AsyncDisposableStack();
+  const trigger = new Trigger();
+  const late: LateParts = {};
+  const underlayParts = await openUnderlayParts(context, known, { late, trigger }, { signal });
+  const nudges = { pass: () => trigger.nudge(), rules: () => late.rules?.nudge() };
+  const leaseParts = openLeaseParts(context, known, underlayParts, { late, nudges, stack });
+  const { underlay, podFiles } = underlayParts;
+  const { backend, host, former, registry, request, openFor, usable } = leaseParts;
+  const cloud = await openCloud(known.config.backend, {
+    ...context,
+    underlay,
+    pathChanged: nudges.pass,
+    isLinkMissing: () => eniPath.isLinkMissing,
+  });
+  // Others on the segment remember where this host was.
+  const announcer = !usesSegment(backend.carriage) && !usesTunnel(backend.carriage)
+    ? undefined
+    : late.announcer = openMacAnnouncer({ libc, client, underlay: () => underlay.current, log });
+
+  // Up to here nothing was touched.
+  if (!await guard.admit(registry, { request, openFor }, { signal })) return false;
+  host.keepManagersAway();
+  for (const path of podFiles.paths) watchFiles(path, nudges.pass);
+  const filter = openRules(stack, { ...context, config: known.config, own: usable, former });
+  late.rules = filter.keeper;
+  const networks = [...known.config.families.map(({ network }) => network), ...former.former];
+  const eniPath = new EniPathKeeper({ ...context, networks, linkLost: () => cloud?.nudge() });
+  const member: Member = { context, known, underlayParts, leaseParts, trigger, announcer, cloud, eniPath };
+  const workers = openWorkers(member, filter, stack);
+  former.start();
+  log.write("info", "agent started", {
+    backend: backend.type,
+    registry: context.place.name,
+    ...underlay.facts(),
+  });
+  await context.workers.runAll(workers, { signal });
+  return true;
+}
+
+/** Makes the passes of a member, shows how it is, and puts its workers together. */
+function openWorkers(
+  member: Member,
+  filter: OpenRules,
+  stack: AsyncDisposableStack,
+): readonly (Worker | undefined)[] {
+  const { context, known, underlayParts, leaseParts, trigger } = member;
+  const { membership, former, registry: { registry }, leases } = leaseParts;
+  const { pods, leftovers } = openPods({
+    ...context,
+    podFiles: underlayParts.podFiles,
+    networks: known.config.families.map(({ network }) => network),
+    held: underlayParts.held,
+    leases,
+    own: () => membership.own,
+    changed: () => trigger.nudge(),
+  });
+  const observer = former.observer();
+  const fights = new StateFights(context.elapsedMs);
+  const fightMs = () => {
+    const waits = [fights, leaseParts.host, pods, underlayParts.podFiles].flatMap(({ waitMs }) =>
+      waitMs ?? []
+    );
+    return waits.length === 0 ? undefined : Math.min(...waits);
+  };
+  const rivals = () => pass.last === undefined ? [] : rivalsIn(pass.last);
+  const contests = new ContestWatch({ registry, rivals, log: context.log });
+  const stages = passStages({
+    context,
+    known,
+    underlayParts,
+    leaseParts,
+    pods,
+    cloud: member.cloud,
+    eniPath: member.eniPath,
+    reconcile: reconciler(member, observer, fights),
+    contestsChanged: () => contests.nudge(),
+  });
+  const pass = new Pass(stages);
+  const facts = factsOf({
+    ...underlayParts,
+    ...leaseParts,
+    lastPass: () => pass.last,
+    // What was found, by each part that looks for it.
+    conditions: () =>
+      [
+        context.conditions(),
+        pass.conditions,
+        reachConditions(member, pass.last),
+        leaseParts.ways.conditions,
+        member.cloud?.cloud.conditions ?? [],
+        member.eniPath.conditions,
+        former.conditions,
+        underlayParts.ground.conditions(membership.own),
+        underlayParts.bootKeeper.conditions,
+        leaseParts.registry.conditions?.() ?? [],
+        pods.conditions,
+        underlayParts.podFiles.conditions,
+        leftovers.conditions,
+      ].flat(),
+    registryName: context.place.name,
+    registry,
+    contests,
+    rules: filter.keeper,
+    leftovers,
+    totals: context.totals,
+    cloud: member.cloud?.cloud,
+  });
+  context.show(facts);
+  return workersOf({
+    ...member,
+    pass,
+    fightMs,
+    observer,
+    filter,
+    leftovers,
+    contests,
+    announced: () => announced(facts.conditions()),
+  }, stack);
+}
+
+/** That no other host is reached, and that others' routes take this host's own packets, as the last pass found. */
+function reachConditions({ leaseParts }: Member, last: PassReport | undefined): readonly Condition[] {
+  if (last === undefined) return [];
+  return [...cutOff({ ...last, leaseType: leaseParts.backend.leaseType }), ...last.ownTaken];
+}
+
+/** Compares links and tables with what is wanted, and brings them there. */
+function reconciler(
+  { context, known, underlayParts, leaseParts }: Member,
+  observer: Observer,
+  fights: StateFights,
+): () => PassReport | undefined {
+  const { client, options, elapsedMs, log } = context;
+  const { underlay, ground } = underlayParts;
+  const { backend, ways, leases, registry: { registry }, host, usable } = leaseParts;
+  const networks = known.config.families.map(({ network }) => network);
+  const desire = wantedState({
+    backend,
+    underlay: () => ways.segment?.look(underlay.usable) ?? underlay.usable,
+    own: usable,
+    remote: (own) => leases.remote(own, networks),
+    unreadable: () => registry.faults,
+    ground: () => ground.facts,
+    networks,
+  });
+  const deps = {
+    desire,
+    client,
+    observer,
+    takesForeign: options.takesForeignRoutes,
+    foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
+    fights,
+    linkCreated: (name: string) => host.linkCreated(name),
+    now: () => new Date(),
+    elapsedMs,
+    log,
+  };
+  return () => reconcileOnce(deps);
+}

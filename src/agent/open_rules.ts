@@ -1,0 +1,121 @@
+import type { FamilyNetwork } from "../config/subnets.ts";
+import type { Options } from "../config/options.ts";
+import type { Log } from "../log/log.ts";
+import { LegacyIptables } from "../firewall/legacy_iptables.ts";
+import { watchRules } from "../firewall/rule_watch.ts";
+import type { RuleWishes } from "../firewall/rules.ts";
+import { TrafficRules } from "../firewall/traffic_rules.ts";
+import { familyOf, formatPrefix, type Prefix } from "../model/address.ts";
+import type { Lease } from "../model/lease.ts";
+import { NetlinkClient } from "../netlink/client.ts";
+import type { Libc } from "../linux/libc.ts";
+import { legacyTableNames, readLegacyFilter } from "../linux/legacy_tables.ts";
+import { NFNLGRP_NFTABLES } from "../nftables/objects.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
+import { NotificationSocket } from "../netlink/notifications.ts";
+import { errorText } from "../log/error_text.ts";
+import { findProgram, runProgram } from "../linux/program.ts";
+import { RulesKeeper } from "./rules_keeper.ts";
+
+/** What the rules are made of. */
+export interface RuleSources {
+  readonly options: Options;
+  readonly config: {
+    readonly families: readonly FamilyNetwork[];
+    readonly masqueradeExclude: readonly Prefix[];
+  };
+  /** Networks that this agent had before: their rules go when the new ones stand. */
+  readonly former?: {
+    readonly former: readonly Prefix[];
+    /** Told once they have gone, and later. */
+    readonly rulesKept: () => void;
+  };
+  readonly own: () => Lease | undefined;
+  readonly libc: Libc;
+  readonly log: Log;
+}
+
+/** The rules' keeper, and the loops that it lives by. */
+export interface OpenRules {
+  readonly keeper: RulesKeeper;
+  readonly keep: (options: { signal: AbortSignal }) => Promise<void>;
+  /** Hears of others' changes; absent where the kernel has no nf_tables. */
+  readonly watch: ((options: { signal: AbortSignal }) => Promise<void>) | undefined;
+}
+
+/** Opens what the rules of the packet filter are kept with. A kernel without nf_tables is told in the report. */
+export function openRules(stack: AsyncDisposableStack, sources: RuleSources): OpenRules {
+  const { options, libc, log } = sources;
+  const elapsedMs = () => performance.now();
+  const legacy = legacyIptables(libc, log);
+  const socket = openOrReason(() => stack.use(NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER })));
+  const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log });
+  const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
+  const keeper = new RulesKeeper({
+    keep: (wishes, spared) => rules?.keep(wishes, spared) ?? refused,
+    keepLegacy: (wishes) => legacy.keep(wishes),
+    wishes: wishesOf(sources),
+    kept: () => sources.former?.rulesKept(),
+    elapsedMs,
+  });
+  const { opened: notifications } = openOrReason(() =>
+    stack.use(NotificationSocket.open(libc, { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_NFTABLES] }))
+  );
+  const nudge = () => keeper.nudge();
+  return {
+    keeper,
+    keep: ({ signal }) => keeper.run({ resyncMs: options.rulesResyncMs, signal }),
+    watch: notifications && socket.opened &&
+      (({ signal }) => watchRules({ notifications, ownPortId: socket.opened!.portId, nudge }, { signal })),
+  };
+}
+
+/** Legacy iptables of this host. */
+export function legacyIptables(libc: Libc, log: Log): LegacyIptables {
+  return new LegacyIptables({
+    tables: (family) => legacyTableNames(libc, family),
+    filter: (family) => readLegacyFilter(libc, family),
+    find: findProgram,
+    run: runProgram,
+    elapsedMs: () => performance.now(),
+    log,
+  });
+}
+
+function openOrReason<T>(open: () => T): { opened?: T; reason?: string } {
+  try {
+    return { opened: open() };
+  } catch (error) {
+    return { reason: errorText(error) };
+  }
+}
+
+/** What is wished now: the same object while the own subnets are the same. */
+export function wishesOf(
+  { options, config, own, former }: Pick<RuleSources, "options" | "config" | "own" | "former">,
+): () => RuleWishes | undefined {
+  let last: { readonly subnets: string; readonly wishes: RuleWishes } | undefined;
+  return () => {
+    const lease = own();
+    if (lease === undefined) return undefined;
+    const subnets = lease.parts.map(({ subnet }) => formatPrefix(subnet)).join(" ");
+    if (last?.subnets === subnets) return last.wishes;
+    const families = config.families.flatMap(({ network, family }) => {
+      const part = lease.parts.find(({ subnet }) => familyOf(subnet.address) === family);
+      return part === undefined ? [] : [{ network, subnet: part.subnet }];
+    });
+    // A family without a subnet has no rules: its network is like one of before.
+    const unused = config.families.map(({ network }) => network)
+      .filter((network) => !families.some((half) => half.network === network));
+    const wishes = {
+      families,
+      isMasquerading: options.masquerade,
+      isFullyRandom: options.isFullyRandom,
+      isForwarding: options.forwardRules,
+      excluded: config.masqueradeExclude,
+      former: [...former?.former ?? [], ...unused],
+    };
+    last = { subnets, wishes };
+    return wishes;
+  };
+}

@@ -1,0 +1,9 @@
+import { readText } from "../file/read_text.ts";
+
+/** A larger file is no kubeconfig, token, key, certificate or list of authorities. */
+const MAX_BYTES = 1024 * 1024;
+
+/** Reads a file that registries are reached by; rejects with what it is where that is no regular file. */
+export function readCredential(path: string): Promise<string> {
+  return Promise.try(() => readText(path, MAX_BYTES));
+}

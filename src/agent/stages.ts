@@ -1,0 +1,109 @@
+import { formatSubnetEnv } from "../pods/subnet_env.ts";
+import type { Lease } from "../model/lease.ts";
+import type { PassReport } from "../reconcile/report.ts";
+import type { EniPathKeeper } from "./eni_path_keeper.ts";
+import type { AgentContext, KnownConfig } from "./context.ts";
+import type { LeaseParts } from "./lease_parts.ts";
+import { subnetsOf } from "./open_pods.ts";
+import type { Stage } from "./pass.ts";
+import { logPeersLeftOut } from "./peers_left_out.ts";
+import type { PodKeeper } from "./pod_keeper.ts";
+import { followRivals } from "./rivals.ts";
+import type { OpenCloud } from "./open_cloud.ts";
+import { notifyReady } from "./sd_notify.ts";
+import type { UnderlayParts } from "./underlay_parts.ts";
+
+/** What a pass works with. */
+export interface StageParts {
+  readonly context: AgentContext;
+  readonly known: KnownConfig;
+  readonly underlayParts: UnderlayParts;
+  readonly leaseParts: LeaseParts;
+  readonly pods: PodKeeper;
+  /** Compares links and tables with what is wanted, and brings them there. */
+  readonly reconcile: () => PassReport | undefined;
+  readonly cloud: OpenCloud | undefined;
+  readonly eniPath: EniPathKeeper;
+  /** Called when it is other peers that are left out. */
+  readonly contestsChanged: () => void;
+}
+
+/** What happens in a pass, in this order. */
+export function passStages(parts: StageParts): readonly Stage[] {
+  const { context, known, underlayParts, leaseParts, pods } = parts;
+  const { memory, totals, cacheKeeper, place, elapsedMs, libc, environment, log } = context;
+  const { underlay, ground, podFiles } = underlayParts;
+  const { host, former, ways, membership, leases } = leaseParts;
+  const logLeftOut = logPeersLeftOut(log, elapsedMs);
+  const followRival = followRivals({ changed: parts.contestsChanged, met: () => membership.refresh() });
+  const origin = { registry: place.name, networkConfig: known.text };
+  let isManagerTold = false;
+  const after = (name: string, run: (report: PassReport) => void): Stage => ({
+    name,
+    needs: "report",
+    run: (report) => run(report!),
+  });
+  // What pods are started with is written for the own lease.
+  const forwarding = (name: string, run: (own: Lease, report: PassReport) => void): Stage => ({
+    name,
+    needs: "forwarding",
+    run: (report) => {
+      if (membership.own !== undefined) run(membership.own, report!);
+    },
+  });
+  return [
+    { name: "underlay", needs: "nothing", run: () => underlay.follow() },
+    { name: "host settings", needs: "nothing", run: () => host.check() },
+    { name: "links and tables", needs: "nothing", run: () => parts.reconcile() },
+    { name: "way out of pods", needs: "nothing", run: () => lookAtEniPath(parts) },
+    after("cloud", (report) => parts.cloud?.passed(report)),
+    after("memory", (report) => memory.passed(report)),
+    after("totals", (report) => totals.count(report)),
+    after("peers left out", (report) => logLeftOut(report)),
+    after("checksum offload and boot", (report) => host.passed(report)),
+    after("former state", (report) => former.passed(report)),
+    after("ways to peers", () => ways.passed()),
+    after("rivals", (report) => followRival(report)),
+    forwarding("lease cache", (_, { isRemembered }) => {
+      if (!isRemembered) cacheKeeper?.keepLeases(leases, () => membership.own, origin);
+    }),
+    forwarding("ground", () => ground.leaseUsed()),
+    forwarding("pods' bridge and files", (own) => {
+      const files = podFiles.prepare(subnetFileFor(own, parts));
+      try {
+        // The bridge is right before a pod is started by the new files.
+        pods.keep(subnetsOf(own));
+      } finally {
+        podFiles.write(files);
+      }
+    }),
+    forwarding("service manager", () => {
+      if (!isManagerTold) isManagerTold = notifyReady(libc, environment["NOTIFY_SOCKET"]);
+    }),
+  ];
+}
+
+/** Sees to the way out by the network interface of a cloud; what is not known yet is no reason to remove it. */
+function lookAtEniPath({ cloud, eniPath, known, underlayParts, leaseParts }: StageParts): void {
+  if (cloud === undefined) return eniPath.look(undefined);
+  const { path } = cloud.cloud;
+  const own = leaseParts.usable();
+  if (path === undefined || own === undefined) return;
+  eniPath.look(
+    path === "none" ? undefined : {
+      ...path,
+      mtuBytes: leaseParts.backend.overlayMtuBytes(underlayParts.underlay.current),
+      own: subnetsOf(own),
+      networks: known.config.families.map(({ network }) => network),
+    },
+  );
+}
+
+function subnetFileFor(lease: Lease, { context, known, underlayParts, leaseParts }: StageParts): string {
+  return formatSubnetEnv({
+    networks: known.config.families.map(({ network }) => network),
+    lease,
+    mtuBytes: leaseParts.backend.overlayMtuBytes(underlayParts.underlay.current),
+    masquerade: context.options.masquerade,
+  });
+}

@@ -1,0 +1,132 @@
+import { aborted } from "../loop/pause.ts";
+import { inTurns, type Worker } from "../loop/worker.ts";
+import type { Trigger } from "../loop/trigger.ts";
+import { NotificationSocket } from "../netlink/notifications.ts";
+import { watchKernel } from "../reconcile/kernel_watch.ts";
+import type { Observer } from "../reconcile/observe.ts";
+import type { ContestWatch } from "../registry/contest_watch.ts";
+import type { Announced } from "../registry/kube/kube_announcer.ts";
+import type { EniPathKeeper } from "./eni_path_keeper.ts";
+import { watchEniPath } from "./eni_path_watch.ts";
+import type { AgentContext, KnownConfig } from "./context.ts";
+import type { LeaseParts } from "./lease_parts.ts";
+import type { LeftoverKeeper } from "./leftover_keeper.ts";
+import type { MacAnnouncer } from "./mac_announcer.ts";
+import type { OpenCloud } from "./open_cloud.ts";
+import type { OpenRules } from "./open_rules.ts";
+import type { Pass } from "./pass.ts";
+import type { UnderlayParts } from "./underlay_parts.ts";
+
+/** What the workers of a member work with. */
+export interface WorkerParts {
+  readonly context: AgentContext;
+  readonly known: KnownConfig;
+  readonly underlayParts: UnderlayParts;
+  readonly leaseParts: LeaseParts;
+  /** Asks for a pass. */
+  readonly trigger: Trigger;
+  readonly pass: Pass;
+  /** Milliseconds until a look is due as a fight with another program goes on, or is over; `undefined` for none. */
+  readonly fightMs: () => number | undefined;
+  readonly observer: Observer;
+  readonly filter: OpenRules;
+  readonly leftovers: LeftoverKeeper;
+  readonly contests: ContestWatch;
+  readonly announcer: MacAnnouncer | undefined;
+  readonly cloud: OpenCloud | undefined;
+  readonly eniPath: EniPathKeeper;
+  /** What is told to the cluster. */
+  readonly announced: () => Announced;
+}
+
+/** All that runs on a host while it is in the overlay, beside what `agent.ts` runs from its start. */
+export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): readonly (Worker | undefined)[] {
+  const {
+    context,
+    underlayParts,
+    leaseParts,
+    trigger,
+    pass,
+    fightMs,
+    filter,
+    leftovers,
+    contests,
+    announcer,
+    cloud,
+    eniPath,
+  } = parts;
+  const { options, elapsedMs } = context;
+  const { underlay, ground, podFiles } = underlayParts;
+  const { host, ways, membership, registry: { announce } } = leaseParts;
+  const { segment } = ways;
+  // A file that could not be written is tried again soon: pods wait for it.
+  const runPass = () => pass.run() && podFiles.fault === undefined;
+  const periodMs = () => Math.min(options.resyncMs, fightMs() ?? Infinity, eniPath.waitMs ?? Infinity);
+  return [
+    { name: "lease", run: (options) => membership.hold(options) },
+    { name: "registry watch", run: (options) => membership.follow(options) },
+    { name: "contest watch", run: (options) => contests.run(options) },
+    announce && { name: "announcer", run: (options) => announce(parts.announced, options) },
+    { name: "kernel watch", run: kernelWatch(parts, stack) },
+    { name: "underlay", run: (options) => underlay.run(options) },
+    { name: "registry look-up", run: (options) => ground.run(options) },
+    segment && { name: "segment", run: (options) => segment.run(options) },
+    { name: "data path", run: once((options) => host.prove(options)) },
+    announcer && { name: "MAC announcer", run: (options) => announcer.run(options) },
+    cloud && { name: "cloud", run: cloud.run },
+    cloud && { name: "way out watch", run: eniPathWatch(parts) },
+    { name: "rules", run: filter.keep },
+    filter.watch && { name: "rule watch", run: filter.watch },
+    { name: "leftovers", run: (options) => leftovers.watch(options) },
+    {
+      name: "pass",
+      run: inTurns(runPass, { trigger, periodMs, restMs: asLong, elapsedMs }),
+    },
+  ];
+}
+
+/** Hears what others do to links, addresses, routes and neighbours. */
+function kernelWatch(parts: WorkerParts, stack: AsyncDisposableStack): Worker["run"] {
+  const { context, known, underlayParts: { underlay }, leaseParts: { host, ways }, trigger, observer } =
+    parts;
+  const notifications = stack.use(NotificationSocket.open(context.libc));
+  return async (options) =>
+    await watchKernel({
+      notifications,
+      trigger,
+      ownPortId: context.transport.portId,
+      linkIndexes: () => observer.linkIndexes,
+      networks: known.config.families.map(({ network }) => network),
+      underlayLinkIndex: () => underlay.linkIndex,
+      underlayNudged: () => {
+        ways.segment?.nudge();
+        underlay.nudge();
+      },
+      wayChanged: ways.changed,
+      isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
+      concerns: (linkIndex) => host.concerns(linkIndex),
+    }, options);
+}
+
+/** Hears what others do to rules, to the table of pods' answers and to the link that they leave by. */
+function eniPathWatch({ context, eniPath, trigger }: WorkerParts): Worker["run"] {
+  const { libc, transport } = context;
+  return async (options) =>
+    await watchEniPath({
+      keeper: eniPath,
+      open: (groups) => NotificationSocket.open(libc, { groups }),
+      ownPortId: transport.portId,
+      nudge: () => trigger.nudge(),
+    }, options);
+}
+
+/** A flood of nudges takes at most half a core. */
+const asLong = (tookMs: number): number => tookMs;
+
+/** A run that is not begun again once it has ended well. */
+function once(run: Worker["run"]): Worker["run"] {
+  return async (options) => {
+    await run(options);
+    await aborted(options.signal);
+  };
+}

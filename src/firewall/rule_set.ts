@@ -1,0 +1,101 @@
+import { type Prefix, prefixEquals } from "../model/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import type { NftChain, NftRule, NftRuleText, NftTable } from "../nftables/objects.ts";
+import { dumpChains, dumpRules, dumpTables } from "../nftables/dump.ts";
+import { expressionsText } from "../nftables/expression.ts";
+
+/** The rules of a host, as far as they are asked for. */
+export interface RuleSet {
+  readonly tables: readonly NftTable[];
+  readonly chains: readonly NftChain[];
+  /** The rules of a chain, in their order. */
+  rulesOf(chain: Omit<NftChain, "base">): readonly NftRule[];
+}
+
+/**
+ * Reads tables and chains, and rules when they are asked for.
+ *
+ * @throws {NetlinkError} If the kernel refuses.
+ */
+export function observeRules(client: NetlinkClient): RuleSet {
+  const known = new Map<string, readonly NftRule[]>();
+  return {
+    tables: dumpTables(client),
+    chains: dumpChains(client),
+    rulesOf(chain) {
+      const key = `${chain.family} ${chain.table} ${chain.chain}`;
+      let rules = known.get(key);
+      if (rules === undefined) known.set(key, rules = dumpRules(client, chain));
+      return rules;
+    },
+  };
+}
+
+/** The chain of that name; `undefined` where there is none. */
+export function findChain(
+  { chains }: RuleSet,
+  wanted: { readonly family: number; readonly table: string; readonly chain: string },
+): NftChain | undefined {
+  return chains.find(({ family, table, chain }) =>
+    family === wanted.family && table === wanted.table && chain === wanted.chain
+  );
+}
+
+/** Reports whether two lists of rules say the same in the same order. */
+export function isSameRules(a: readonly NftRuleText[], b: readonly NftRuleText[]): boolean {
+  const text = ({ expressions, comment = "" }: NftRuleText) => `${expressionsText(expressions)} ${comment}`;
+  return a.length === b.length && a.every((rule, at) => text(rule) === text(b[at]!));
+}
+
+/** The chain that a rule leads to; `undefined` where it leads nowhere. */
+export function jumpOf({ expressions }: NftRuleText): string | undefined {
+  const last = expressions.at(-1);
+  return last?.kind === "verdict" ? last.chain : undefined;
+}
+
+/** Whether a rule names one of these networks, or all but it. */
+export function isAbout(
+  { expressions }: NftRuleText,
+  networks: readonly Prefix[],
+  ways: readonly ("source" | "destination")[] = ["source", "destination"],
+): boolean {
+  return expressions.some((expression) =>
+    (expression.kind === "source" || expression.kind === "destination") && ways.includes(expression.kind) &&
+    networks.some((network) => prefixEquals(network, expression.prefix))
+  );
+}
+
+/** How deep chains are followed; the kernel allows 16 jumps. */
+export const MAX_CHAIN_DEPTH = 16;
+/** What is said and asks for nothing, in a rule that is not Loden's. */
+const ASIDES: ReadonlySet<string> = new Set(["log", "target LOG", "target NFLOG", "match comment"]);
+/** The last word of rules that refuse. */
+const REFUSALS: ReadonlySet<string> = new Set(["reject", "target REJECT", "target DROP"]);
+
+/** Reports whether no packet comes behind the end of a chain. */
+export function isDeadEnd(set: RuleSet, chain: Omit<NftChain, "base">, depth = 0): boolean {
+  for (const rule of set.rulesOf(chain)) {
+    if (isRefusal(set, rule, depth)) return true;
+    const [last] = isUnconditional(rule) ? rule.expressions.slice(-1) : [];
+    if (last?.kind === "verdict" && (last.verdict === "accept" || last.verdict === "return")) return false;
+  }
+  return false;
+}
+
+/** Reports whether a rule drops or rejects every packet that comes to it. */
+export function isRefusal(set: RuleSet, rule: NftRule, depth = 0): boolean {
+  if (!isUnconditional(rule)) return false;
+  const last = rule.expressions.at(-1)!;
+  if (last.kind === "other") return REFUSALS.has(last.name);
+  if (last.kind !== "verdict") return false;
+  if (last.chain === undefined) return last.verdict === "drop";
+  return depth < MAX_CHAIN_DEPTH && isDeadEnd(set, { ...rule, chain: last.chain }, depth + 1);
+}
+
+function isUnconditional({ expressions }: NftRuleText): boolean {
+  return expressions.length > 0 &&
+    expressions.every((expression, at) =>
+      expression.kind === "counter" || expression.kind === "comment" || at === expressions.length - 1 ||
+      expression.kind === "other" && ASIDES.has(expression.name)
+    );
+}

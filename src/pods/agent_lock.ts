@@ -1,0 +1,34 @@
+import { dirname } from "node:path";
+import { besideSubnetFile } from "../config/beside_subnet_file.ts";
+
+/** Where an agent shows that it runs: beside the subnet file, which pods of a DaemonSet share with their host. */
+export function agentLockPath(subnetFilePath: string): string {
+  return besideSubnetFile(subnetFilePath, "agent.lock");
+}
+
+/**
+ * Shows that an agent runs on this host, until it is disposed of or the process ends however it ends: a lock of
+ * flock(2), not the file, says so.
+ *
+ * @returns `undefined` if another process shows it already.
+ * @throws What the file system says.
+ */
+export function holdAgentLock(subnetFilePath: string): Disposable | undefined {
+  const path = agentLockPath(subnetFilePath);
+  Deno.mkdirSync(dirname(path), { recursive: true });
+  const file = Deno.openSync(path, { read: true, write: true, create: true });
+  if (file.tryLockSync(true)) return file;
+  file.close();
+  return undefined;
+}
+
+/** Reports whether an agent shows that it runs on this host; what can't be read does not say so. */
+export function isAgentLockHeld(subnetFilePath: string): boolean {
+  try {
+    // For both, as a FIFO in its place is then not waited for.
+    using file = Deno.openSync(agentLockPath(subnetFilePath), { read: true, write: true });
+    return !file.tryLockSync(true);
+  } catch {
+    return false;
+  }
+}

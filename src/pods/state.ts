@@ -1,0 +1,124 @@
+import { join } from "node:path";
+import { OddFileError, readText } from "../file/read_text.ts";
+import { replaceFile } from "../file/replace_file.ts";
+import { removeIfThere, statIfThere } from "../file/read_file.ts";
+
+/** What the plugin remembers of one attachment: the configuration that its delegate was given. */
+export interface AttachmentState {
+  readonly containerId: string;
+  /** The link in the pod; absent in a file that flannel's plugin wrote, which does not say. */
+  readonly ifname: string | undefined;
+  /** The delegate's configuration, as JSON text. */
+  readonly text: string;
+}
+
+/** Where an attachment's state is looked for. */
+export interface Attachment {
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** A larger file is none of ours. */
+const MAX_STATE_BYTES = 1 << 20;
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/**
+ * The state files of one data folder, which DEL finds its way back with.
+ *
+ * `CONTAINER@IFNAME` holds the delegate's configuration. `CONTAINER` is the name under which flannel's plugin keeps
+ * it, for one attachment alone: here a symbolic link to the first attachment's file, so that either plugin can
+ * detach what the other attached. A file of that name that is no link was written by flannel's.
+ */
+export class StateFolder {
+  constructor(readonly path: string) {}
+
+  /** Reports whether there is a state file of exactly this attachment. */
+  has(attachment: Attachment): boolean {
+    return statIfThere(this.#own(attachment))?.isFile === true;
+  }
+
+  /**
+   * Writes the state of an attachment. When this returns it is on the disk.
+   *
+   * @throws What the file system says.
+   */
+  write(attachment: Attachment, text: string): void {
+    Deno.mkdirSync(this.path, { recursive: true, mode: FOLDER_MODE });
+    const own = this.#own(attachment);
+    // A fixed name: what a killed process leaves behind is taken over, or removed with the attachment.
+    replaceFile(own, [text], FILE_MODE, this.#unfinished(attachment));
+    const alias = join(this.path, attachment.containerId);
+    if (statIfThere(alias) !== undefined) return;
+    try {
+      Deno.symlinkSync(nameOf(attachment), alias);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
+  }
+
+  /**
+   * The state of an attachment, or what flannel's plugin kept for its container.
+   *
+   * @throws What the file system says, unless there is no such file.
+   */
+  read(attachment: Attachment): AttachmentState | undefined {
+    const { containerId, ifname } = attachment;
+    const own = this.#readFile(nameOf(attachment));
+    if (own !== undefined) return { containerId, ifname, text: own };
+    const alias = statIfThere(join(this.path, containerId));
+    if (alias?.isFile !== true) return undefined;
+    const text = this.#readFile(containerId);
+    return text === undefined ? undefined : { containerId, ifname: undefined, text };
+  }
+
+  /** Forgets what {@linkcode StateFolder.read} has returned. */
+  remove({ containerId, ifname }: Pick<AttachmentState, "containerId" | "ifname">): void {
+    const alias = join(this.path, containerId);
+    if (ifname === undefined) return removeIfThere(alias);
+    const name = nameOf({ containerId, ifname });
+    if (statIfThere(alias)?.isSymlink && Deno.readLinkSync(alias) === name) removeIfThere(alias);
+    removeIfThere(this.#unfinished({ containerId, ifname }));
+    removeIfThere(join(this.path, name));
+  }
+
+  /** All attachments that there is state of, in no order; none if there is no folder. */
+  list(): { readonly containerId: string; readonly ifname: string | undefined }[] {
+    let entries: Deno.DirEntry[];
+    try {
+      entries = [...Deno.readDirSync(this.path)];
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return [];
+      throw error;
+    }
+    return entries.filter(({ name, isFile }) => isFile && !name.startsWith(".")).map(({ name }) => {
+      const at = name.indexOf("@");
+      return at === -1
+        ? { containerId: name, ifname: undefined }
+        : { containerId: name.slice(0, at), ifname: name.slice(at + 1) };
+    });
+  }
+
+  #own(attachment: Attachment): string {
+    return join(this.path, nameOf(attachment));
+  }
+
+  #unfinished(attachment: Attachment): string {
+    return join(this.path, `.${nameOf(attachment)}`);
+  }
+
+  #readFile(name: string): string | undefined {
+    const path = join(this.path, name);
+    try {
+      return readText(path, MAX_STATE_BYTES);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      if (error instanceof OddFileError) throw new Error(`${path} is no state: ${error.what}; remove it`);
+      throw error;
+    }
+  }
+}
+
+function nameOf({ containerId, ifname }: Attachment): string {
+  return `${containerId}@${ifname}`;
+}

@@ -1,0 +1,279 @@
+import type { Log } from "../../log/log.ts";
+import type { Prefix } from "../../model/address.ts";
+import type { Lease, LeaseUpdate } from "../../model/lease.ts";
+import { BackOff } from "../../loop/back_off.ts";
+import type { FamilySubnets } from "../choose_subnet.ts";
+import { Contact } from "../contact.ts";
+import { takeEtcdLease } from "./etcd_acquire.ts";
+import type { EtcdClient } from "./etcd_client.ts";
+import { EtcdFeed } from "./etcd_feed.ts";
+import { readEntry } from "./etcd_format.ts";
+import { type EtcdClaimant, findOwn } from "./etcd_own.ts";
+import { LeftConnectionError } from "../http/http_door.ts";
+import { explained, isAway, reasonOf, TurnedAwayError } from "./etcd_reason.ts";
+import { LinkedAbort } from "../../loop/linked_abort.ts";
+import type { LeaseFault } from "../remote_leases.ts";
+import { pause } from "../../loop/pause.ts";
+import { isHeldBy } from "../own_lease.ts";
+import type { HeldLease, LeaseRegistry, LeaseRequest, LeavingHost, RegistryContact } from "../registry.ts";
+import { NO_LEASE, removeUnchanged } from "./etcd_write.ts";
+import { RegistryError } from "../registry_error.ts";
+import { BEAT_MS, silenceMs } from "../silence.ts";
+
+/** How long a lease lives without being renewed, as flannel's: a day. */
+const TTL_MS = 24 * 60 * 60 * 1000;
+/** All leases are read again this often, even if the watch tells of no change. */
+const RELIST_MS = 60 * 60 * 1000;
+/** Why a watch is ended that has lasted so long. */
+const RELIST = new Error("all leases are read again");
+
+/** What the registry needs of the world. */
+export interface EtcdRegistryDeps {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Milliseconds of a monotonic clock. */
+  readonly elapsedMs: () => number;
+  /** 64 random bits. */
+  readonly random: () => bigint;
+  readonly log: Log;
+  /** Called when etcd is heard again after it could not be followed. */
+  readonly back?: () => void;
+}
+
+/** Whose registry it is, and which subnets it gives. */
+export interface EtcdRegistryOptions {
+  /** What all keys begin with, without a slash at the end. */
+  readonly prefix: string;
+  readonly families: readonly FamilySubnets[];
+  /** What the subnet file says that this host held; taken again where no other host holds it. */
+  readonly previousSubnets: readonly Prefix[];
+  /** The etcd lease that the process before this one lived by on this very host; absent where it is not known. */
+  readonly token?: string | undefined;
+  /** How long a lease lives; a day unless told. */
+  readonly ttlMs?: number;
+  /**
+   * How often etcd is asked whether it is there, as a watch that is cut off on the way says nothing; every 10 s unless
+   * told. The question is whether the own lease begins anew, so that it tells others that this host lives.
+   */
+  readonly beatMs?: number;
+  /** How often all leases are read again beside the watch; every hour, and up to half of one more, unless told. */
+  readonly relistMs?: number;
+}
+
+/**
+ * Reads the network configuration that etcd keeps.
+ *
+ * @throws {RegistryError} If there is none, and how it is written.
+ */
+export async function readNetworkConfigText(
+  client: EtcdClient,
+  prefix: string,
+  options: { readonly signal: AbortSignal },
+): Promise<string> {
+  const key = `${prefix}/config`;
+  const { entries } = await explained(
+    `read the network configuration ${key}`,
+    client,
+    options.signal,
+    () => client.range(key, { ...options, isOneKey: true }),
+  );
+  if (entries[0] !== undefined) return entries[0].value;
+  throw new RegistryError(
+    `read the network configuration ${key}`,
+    `etcd at ${client.endpoint} has no such key (one that was written with etcd's v2 API is not seen); write it: ` +
+      `ETCDCTL_API=3 etcdctl put ${key} '{"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan"}}'`,
+  );
+}
+
+/** Leases as keys of etcd v3, as flannel keeps them. */
+export class EtcdRegistry implements LeaseRegistry {
+  readonly #client: EtcdClient;
+  readonly #deps: EtcdRegistryDeps;
+  readonly #options: EtcdRegistryOptions;
+  readonly #contact: Contact;
+  readonly #folder: string;
+  readonly #feed: EtcdFeed;
+  #previousSubnets: readonly Prefix[];
+  readonly #tokens = new Set<string>();
+  readonly #living = new Set<string>();
+  #host: string | undefined;
+  #token: string | undefined;
+  /** The member that watches. */
+  #watched: string | undefined;
+
+  constructor(client: EtcdClient, deps: EtcdRegistryDeps, options: EtcdRegistryOptions) {
+    this.#client = client;
+    this.#deps = deps;
+    this.#options = options;
+    this.#contact = new Contact(deps);
+    this.#folder = `${options.prefix}/subnets/`;
+    this.#feed = new EtcdFeed(this.#folder);
+    this.#previousSubnets = options.previousSubnets;
+  }
+
+  get host(): string | undefined {
+    return this.#host;
+  }
+
+  get token(): string | undefined {
+    return this.#token;
+  }
+
+  get faults(): readonly LeaseFault[] {
+    return this.#feed.faults;
+  }
+
+  get contact(): RegistryContact {
+    return this.#contact;
+  }
+
+  async previous(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease | undefined> {
+    return await explained("read the own lease", this.#client, signal, async () => {
+      return (await findOwn(this.#client, request, this.#claimant(), { signal }))?.lease;
+    });
+  }
+
+  get #silentMs(): number {
+    return silenceMs(this.#options.beatMs ?? BEAT_MS);
+  }
+
+  /** Who looks for its lease. */
+  #claimant(): EtcdClaimant {
+    const { now, random, log } = this.#deps;
+    const { families, ttlMs = TTL_MS } = this.#options;
+    return {
+      folder: this.#folder,
+      families,
+      previousSubnets: this.#previousSubnets,
+      tokens: this.#tokens,
+      rememberedToken: this.#options.token,
+      living: this.#living,
+      ttlMs,
+      silentMs: this.#silentMs,
+      now,
+      random,
+      log,
+    };
+  }
+
+  /**
+   * Takes subnets that are free, or renews the own lease. Another host's key is never written.
+   *
+   * @throws {RegistryError} If that can't be, and what to do.
+   */
+  async acquire(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease> {
+    return await explained("take a lease", this.#client, signal, async () => {
+      const taken = await takeEtcdLease(this.#client, request, this.#claimant(), { signal });
+      const { lease, revision, token } = taken;
+      // What the watch says of the time before is old.
+      if (revision !== undefined) this.#feed.ignoreBefore(lease.host, revision);
+      this.#host = lease.host;
+      this.#token = token;
+      this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
+      return lease;
+    });
+  }
+
+  async isSilent(host: string, { signal }: { signal: AbortSignal }): Promise<boolean> {
+    const { entries } = await this.#client.range(this.#folder + host, { signal, isOneKey: true });
+    const [entry] = entries;
+    if (entry === undefined) return true;
+    const reading = readEntry(host, entry.value);
+    // Only Loden shows signs of life.
+    if ("reason" in reading || reading.lease.origin === undefined || entry.lease === NO_LEASE) return false;
+    const seconds = await this.#client.ageOf(entry.lease, { signal });
+    return seconds === undefined || seconds * 1000 >= this.#silentMs;
+  }
+
+  async held(host: LeavingHost, { signal }: { signal: AbortSignal }): Promise<readonly HeldLease[]> {
+    const folder = this.#folder;
+    const read = () => this.#client.range(folder, { signal });
+    const { entries } = await explained(`read the leases under ${folder}`, this.#client, signal, read);
+    return entries.filter(({ key, value }) => {
+      const reading = readEntry(key.slice(folder.length), value);
+      return "lease" in reading && isHeldBy(reading.lease, host);
+    }).map((entry) => ({
+      object: `lease ${entry.key}`,
+      release: (options) => removeUnchanged(this.#client, entry, options),
+    }));
+  }
+
+  moved(): void {
+    this.#client.leaveConnections();
+  }
+
+  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
+    const { elapsedMs } = this.#deps;
+    const random = () => Number(this.#deps.random() % 1_000_000n) / 1_000_000;
+    const backOff = new BackOff({ random });
+    let reached: number | undefined;
+    let relistAtMs = 0;
+    while (!signal.aborted) {
+      using ended = new LinkedAbort(signal);
+      const beat = this.#beat(ended);
+      try {
+        if (reached === undefined) {
+          const { revision, entries } = await this.#client.range(this.#folder, { signal });
+          yield { kind: "snapshot", leases: this.#feed.readAll(entries) };
+          reached = revision;
+          relistAtMs = elapsedMs() + (this.#options.relistMs ?? RELIST_MS) * (1 + random() / 2);
+        }
+        ended.limit(relistAtMs - elapsedMs(), RELIST);
+        this.#watched = this.#client.endpoint;
+        try {
+          const pieces = this.#client.watch(this.#folder, reached + 1, ended);
+          for (;;) {
+            const { done, value } = await pieces.next();
+            if (done) break;
+            this.#contact.heard();
+            backOff.reset();
+            reached = Math.max(reached, value.revision);
+            for (const change of value.changes) {
+              const update = this.#feed.read(change);
+              if (update !== undefined) yield update;
+            }
+          }
+          // What was to be resumed is no longer known there.
+          reached = undefined;
+        } finally {
+          this.#watched = undefined;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        const cause = ended.signal.aborted ? ended.signal.reason : error;
+        if (cause === RELIST) reached = undefined;
+        else if (error instanceof LeftConnectionError) backOff.reset();
+        else {
+          this.#contact.lost(reasonOf(cause, this.#client.endpoint));
+          if (isAway(cause) && !(cause instanceof TurnedAwayError)) this.#client.turnAway();
+        }
+      } finally {
+        ended.abort();
+        await beat;
+      }
+      await backOff.pause({ signal });
+    }
+  }
+
+  /** Asks etcd at intervals whether it is there, and ends the watch when it is not. */
+  async #beat(ended: LinkedAbort): Promise<void> {
+    const { signal } = ended;
+    for (;;) {
+      await pause(this.#options.beatMs ?? BEAT_MS, { signal });
+      if (signal.aborted) return;
+      try {
+        const watched = this.#watched;
+        // No watch hears of it; a host that asks for the age of the lease does.
+        if (this.#token !== undefined) await this.#client.keepAlive(this.#token, { signal });
+        else await this.#client.range(this.#folder, { signal, isCount: true });
+        const { endpoint } = this.#client;
+        // The one that answers may not be the one that watches.
+        if (watched !== undefined && watched !== endpoint) throw new TurnedAwayError(watched, endpoint);
+        this.#contact.heard();
+      } catch (error) {
+        ended.abort(error);
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import { errorText } from "../../log/error_text.ts";
+import type { EtcdClient } from "./etcd_client.ts";
+import { EtcdError } from "./etcd_refusal.ts";
+import { ConnectionError } from "../http/http_door.ts";
+import { RegistryError } from "../registry_error.ts";
+
+/** The member that watches did not answer, and another one was asked instead. */
+export class TurnedAwayError extends ConnectionError {
+  constructor(from: string, to: string) {
+    super(`etcd at ${from} does not answer; ${to} does`);
+  }
+}
+
+/** Says what was asked when etcd refuses or does not answer. */
+export async function explained<T>(
+  action: string,
+  client: EtcdClient,
+  signal: AbortSignal,
+  ask: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof EtcdError) throw new RegistryError(action, reasonOf(error, client.endpoint));
+    if (error instanceof ConnectionError) {
+      throw new RegistryError(action, `${error.message}; look at -etcd-endpoints`);
+    }
+    throw error;
+  }
+}
+
+/** Whether another member may do better. */
+export function isAway(error: unknown): boolean {
+  return error instanceof ConnectionError || error instanceof EtcdError;
+}
+
+/** Why etcd can't be followed, as a sentence. */
+export function reasonOf(error: unknown, endpoint: string): string {
+  if (error instanceof EtcdError) return `etcd at ${endpoint} answers: ${error.message}`;
+  return errorText(error);
+}

@@ -1,0 +1,210 @@
+import { errorText } from "../../log/error_text.ts";
+import { catch as fallback, object, optional, string } from "zod/mini";
+import { fileReason } from "../../file/file_reason.ts";
+import { chunksOf } from "../http/chunks.ts";
+import {
+  askAgain,
+  ConnectionError,
+  HttpDoor,
+  type HttpDoorDeps,
+  LeftConnectionError,
+} from "../http/http_door.ts";
+import { JsonSieve, type Kept, type SieveSink } from "./json_sieve.ts";
+import { LinkedAbort } from "../../loop/linked_abort.ts";
+import type { KubeAccess } from "./kube_config.ts";
+
+/** An answer must have begun after this long. */
+const ANSWER_MS = 10_000;
+const SILENT = new DOMException("The server fell silent", "TimeoutError");
+/** A token is read again from its file after this long; Kubernetes replaces it hours before it ends. */
+const TOKEN_MS = 10_000;
+/** Of a refusal so much is read, and shown. */
+const MAX_STATUS_BYTES = 16 * 1024;
+const MAX_SHOWN_LENGTH = 400;
+
+export const STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json";
+const JSON_CONTENT = "application/json";
+
+/** The API server answered, and refused. */
+export class KubeError extends Error {
+  override readonly name = "KubeError";
+
+  /**
+   * @param status HTTP status, or the `code` of an ERROR event.
+   * @param message The server's own sentence.
+   */
+  constructor(readonly status: number, message: string) {
+    super(message);
+  }
+}
+
+/** Reports whether the API server refused with `status`. */
+export function isKubeStatus(error: unknown, status: number): error is KubeError {
+  return error instanceof KubeError && error.status === status;
+}
+
+const statusSchema = object({ message: fallback(optional(string()), undefined) });
+
+/** One request. */
+export interface KubeRequest {
+  readonly method?: "GET" | "PATCH" | "POST";
+  readonly body?: unknown;
+  readonly contentType?: string;
+  /** Media types that the answer may have; JSON unless told. */
+  readonly accept?: string;
+  readonly signal: AbortSignal;
+}
+
+/** What the client needs of the world. */
+export interface KubeClientDeps extends HttpDoorDeps {
+  readonly elapsedMs: () => number;
+}
+
+/** A thin client of the API server: requests as they are, and answers through a sieve. */
+export class KubeClient implements Disposable {
+  readonly #access: KubeAccess;
+  readonly #deps: KubeClientDeps;
+  readonly #door: HttpDoor;
+  #token: { readonly text: string; readonly readMs: number } | undefined;
+
+  constructor(access: KubeAccess, deps: KubeClientDeps) {
+    this.#access = access;
+    this.#deps = deps;
+    this.#door = new HttpDoor(deps, access.tls);
+  }
+
+  /** Where the API server is. */
+  get url(): string {
+    return this.#access.url;
+  }
+
+  /** Leaves all connections: this host has another address. What is asked meanwhile is asked again. */
+  leaveConnections(): void {
+    this.#door.leave();
+  }
+
+  /**
+   * Asks for one object and keeps `kept` of the answer.
+   *
+   * @throws {KubeError} If the server refuses.
+   * @throws {ConnectionError} If it does not answer.
+   */
+  async request(path: string, kept: Kept, request: KubeRequest): Promise<unknown> {
+    return await askAgain(async () => {
+      let answer: unknown;
+      const sink = { document: (value: unknown) => answer = value };
+      for await (const _ of this.stream(path, kept, sink, { ...request, idleMs: ANSWER_MS }));
+      return answer;
+    });
+  }
+
+  /**
+   * Asks, and hands what is kept of the answer to `sink` as it comes, until the server or the signal ends it. Yields
+   * once the server has agreed, and after each piece that was handed over: a caller that is slow to come back slows the
+   * server down.
+   */
+  async *stream(
+    path: string,
+    kept: Kept,
+    sink: SieveSink,
+    request: KubeRequest & { readonly idleMs: number },
+  ): AsyncGenerator<void, void, undefined> {
+    const sieve = new JsonSieve(kept, sink);
+    using abort = new LinkedAbort(request.signal);
+    const { signal } = abort;
+    using _left = this.#door.abortOnLeave(abort);
+    let limitMs = ANSWER_MS;
+    const heard = () => abort.limit(limitMs, SILENT);
+    heard();
+    try {
+      const response = await this.#fetch(path, { ...request, signal });
+      limitMs = request.idleMs;
+      yield;
+      heard();
+      for await (const chunk of chunksOf(response, signal)) {
+        sieve.write(chunk);
+        yield;
+        heard();
+      }
+      if (!sieve.isAtRest) throw new ConnectionError(`${this.#host} ended its answer in the middle`);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      if (signal.reason instanceof LeftConnectionError) throw signal.reason;
+      if (signal.reason === SILENT) {
+        throw new ConnectionError(`${this.#host} said nothing for ${limitMs / 1000} s; ${this.#access.hint}`);
+      }
+      if (error instanceof ConnectionError || error instanceof KubeError) throw error;
+      const reason = errorText(error);
+      throw new ConnectionError(`${this.#host} broke off its answer: ${reason}`, { cause: error });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#door[Symbol.dispose]();
+  }
+
+  get #host(): string {
+    return `the API server ${this.#access.url}`;
+  }
+
+  async #fetch(path: string, request: KubeRequest): Promise<Response> {
+    const { method = "GET", body, contentType = JSON_CONTENT, accept = JSON_CONTENT, signal } = request;
+    const token = await this.#readToken();
+    const headers = {
+      accept,
+      "user-agent": "loden",
+      ...token !== undefined && { authorization: `Bearer ${token}` },
+      ...body !== undefined && { "content-type": contentType },
+    };
+    let response: Response;
+    try {
+      response = await this.#door.fetch(this.#access.url + path, {
+        method,
+        headers,
+        ...body !== undefined && { body: JSON.stringify(body) },
+        signal,
+      });
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error;
+      throw new ConnectionError(`the API server at ${error.message}; ${this.#access.hint}`, { cause: error });
+    }
+    if (response.ok) return response;
+    if (response.status === 401) this.#token = undefined;
+    throw new KubeError(response.status, await refusalText(response, signal));
+  }
+
+  async #readToken(): Promise<string | undefined> {
+    const { token, tokenFile } = this.#access;
+    if (token !== undefined || tokenFile === undefined) return token;
+    const nowMs = this.#deps.elapsedMs();
+    if (this.#token !== undefined && nowMs - this.#token.readMs < TOKEN_MS) return this.#token.text;
+    try {
+      const text = (await this.#deps.readTextFile(tokenFile)).trim();
+      this.#token = { text, readMs: nowMs };
+      return text;
+    } catch (error) {
+      if (this.#token !== undefined) return this.#token.text;
+      throw new ConnectionError(
+        `the token ${tokenFile} can't be read: ${fileReason(error)}`,
+      );
+    }
+  }
+}
+
+/** The server's own sentence about a refusal, cut to a length that can be shown. */
+async function refusalText(response: Response, signal: AbortSignal): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of chunksOf(response, signal)) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length > MAX_STATUS_BYTES) break;
+  }
+  let message: string | undefined;
+  try {
+    message = statusSchema.safeParse(JSON.parse(text)).data?.message;
+  } catch {
+    // Not a Status; perhaps a proxy stands between.
+  }
+  const line = (message ?? text).replaceAll(/\p{Cc}+/gu, " ").trim().slice(0, MAX_SHOWN_LENGTH);
+  return line || `HTTP status ${response.status}`;
+}

@@ -1,0 +1,208 @@
+import { dirname, isAbsolute, join } from "node:path";
+import { array, boolean, type infer as Infer, nullish, object, string, unknown } from "zod/mini";
+import { OddFileError } from "../../file/read_text.ts";
+import { fileReason } from "../../file/file_reason.ts";
+import { errorText } from "../../log/error_text.ts";
+import type { TlsFiles, TlsTexts } from "../http/http_door.ts";
+import { RegistryError } from "../registry_error.ts";
+
+/** Where Kubernetes puts what a pod needs to reach the API server. */
+const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** A larger file is no kubeconfig; one with certificates inside has some 6 KB. */
+const MAX_KUBECONFIG_BYTES = 1024 * 1024;
+/** What is wrong with a YAML file may quote it, and a word of it may be as long as the file. */
+const MAX_REASON_CHARACTERS = 200;
+
+/** How the API server is reached. */
+export interface KubeAccess {
+  /** Without a slash at its end: `https://10.96.0.1:443`. */
+  readonly url: string;
+  readonly tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts };
+  /** A file with the bearer token, which may be replaced at any time. */
+  readonly tokenFile?: string;
+  readonly token?: string;
+  /** What to look at when the server does not answer. */
+  readonly hint: string;
+}
+
+/** What finds the API server. */
+export interface KubeConfigDeps {
+  readonly readTextFile: (path: string) => Promise<string>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+// As Go reads it, null is absence.
+const schema = object({
+  "current-context": nullish(string()),
+  clusters: nullish(array(object({
+    name: string(),
+    cluster: nullish(object({
+      server: nullish(string()),
+      "certificate-authority": nullish(string()),
+      "certificate-authority-data": nullish(string()),
+      "insecure-skip-tls-verify": nullish(boolean()),
+    })),
+  }))),
+  contexts: nullish(array(object({
+    name: string(),
+    context: object({ cluster: string(), user: nullish(string()) }),
+  }))),
+  users: nullish(array(object({
+    name: string(),
+    user: nullish(object({
+      "client-certificate": nullish(string()),
+      "client-certificate-data": nullish(string()),
+      "client-key": nullish(string()),
+      "client-key-data": nullish(string()),
+      token: nullish(string()),
+      tokenFile: nullish(string()),
+      username: nullish(string()),
+      exec: nullish(unknown()),
+      "auth-provider": nullish(unknown()),
+    })),
+  }))),
+});
+
+/**
+ * Finds out how the API server is reached: `-kube-api-url` and `-kubeconfig-file` as given, else as a pod is told,
+ * else by `KUBECONFIG`.
+ *
+ * @throws {RegistryError} If that can't be found out, and what to do.
+ */
+export async function findApiServer(
+  options: { readonly url: string; readonly kubeconfigFile: string },
+  deps: KubeConfigDeps,
+): Promise<KubeAccess> {
+  const { environment } = deps;
+  const url = options.url.replace(/\/+$/, "");
+  if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
+    throw new RegistryError(
+      "find the API server",
+      `-kube-api-url must begin with https:// or http://, is "${url}"`,
+    );
+  }
+  if (options.kubeconfigFile !== "") return await readKubeconfig(options.kubeconfigFile, url, deps);
+  if (url !== "") return { url, tls: {}, hint: "look at -kube-api-url" };
+  const host = environment["KUBERNETES_SERVICE_HOST"];
+  const port = environment["KUBERNETES_SERVICE_PORT"] || "443";
+  if (host) {
+    return {
+      url: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
+      tls: { files: { caFile: `${SERVICE_ACCOUNT}/ca.crt` } },
+      tokenFile: `${SERVICE_ACCOUNT}/token`,
+      hint: "is the API server up, and kube-proxy at work on this host? KUBERNETES_SERVICE_HOST and " +
+        "KUBERNETES_SERVICE_PORT can name the API server itself",
+    };
+  }
+  if (environment["KUBECONFIG"]) return await readKubeconfig(environment["KUBECONFIG"], url, deps);
+  throw new RegistryError(
+    "find the API server",
+    "this is no pod of Kubernetes (KUBERNETES_SERVICE_HOST is not set); name it with -kubeconfig-file or -kube-api-url",
+  );
+}
+
+async function readKubeconfig(path: string, url: string, deps: KubeConfigDeps): Promise<KubeAccess> {
+  const refuse = (reason: string) => new RegistryError(`use the kubeconfig ${path}`, reason);
+  const config = await parseKubeconfig(path, deps, refuse);
+  const contextName = config["current-context"] ?? "";
+  const context = config.contexts?.find(({ name }) => name === contextName)?.context;
+  if (contextName !== "" && context === undefined) throw refuse(`it has no context "${contextName}"`);
+  if (context === undefined && url === "") {
+    throw refuse("it has no current-context; name the server with -kube-api-url");
+  }
+  const cluster = config.clusters?.find(({ name }) => name === context?.cluster)?.cluster;
+  if (context !== undefined && cluster === undefined) throw refuse(`it has no cluster "${context.cluster}"`);
+  const user = config.users?.find(({ name }) => name === context?.user)?.user ?? {};
+  if (context?.user && !config.users?.some(({ name }) => name === context.user)) {
+    throw refuse(`it has no user "${context.user}"`);
+  }
+  if (cluster?.["insecure-skip-tls-verify"]) {
+    throw refuse("insecure-skip-tls-verify is not supported; name the authority of the server's certificate");
+  }
+  if ((user.exec ?? user["auth-provider"] ?? null) !== null) {
+    throw refuse(
+      "a user that is known by a program (exec, auth-provider) is not supported; use a token or certificate",
+    );
+  }
+  if (user.username) {
+    throw refuse("user name and password are not supported; use a token or certificate");
+  }
+  const server = url || cluster?.server?.replace(/\/+$/, "");
+  if (!server) throw refuse(`its cluster "${context?.cluster}" has no server`);
+  const file = (name: string | null | undefined) =>
+    name && (isAbsolute(name) ? name : join(dirname(path), name));
+  const text = (key: string, base64: string | null | undefined) => base64 && fromBase64(key, base64, refuse);
+  // Texts in the file are stronger than files that it names, as with kubectl.
+  const ca = text("certificate-authority-data", cluster?.["certificate-authority-data"]);
+  const cert = text("client-certificate-data", user["client-certificate-data"]);
+  const key = text("client-key-data", user["client-key-data"]);
+  const caFile = ca ? undefined : file(cluster?.["certificate-authority"]);
+  const certFile = cert ? undefined : file(user["client-certificate"]);
+  const keyFile = key ? undefined : file(user["client-key"]);
+  const tokenFile = file(user.tokenFile);
+  return {
+    url: server,
+    tls: {
+      files: { ...caFile && { caFile }, ...certFile && { certFile }, ...keyFile && { keyFile } },
+      texts: { ...ca && { ca }, ...cert && { cert }, ...key && { key } },
+    },
+    ...user.token ? { token: user.token } : tokenFile ? { tokenFile } : {},
+    hint: `look at ${path}`,
+  };
+}
+
+async function parseKubeconfig(
+  path: string,
+  deps: KubeConfigDeps,
+  refuse: (reason: string) => RegistryError,
+): Promise<Infer<typeof schema>> {
+  let text: string;
+  try {
+    text = await deps.readTextFile(path);
+  } catch (error) {
+    const reason = `${fileReason(error)}${error instanceof OddFileError ? "" : "; write it"}`;
+    throw refuse(`${reason}, or name another with -kubeconfig-file`);
+  }
+  if (text.length > MAX_KUBECONFIG_BYTES) throw refuse(`it has more than ${MAX_KUBECONFIG_BYTES} bytes`);
+  // Only hosts that are no pods need YAML.
+  const { readGoYaml } = await import("./go_yaml.ts");
+  let value: unknown;
+  try {
+    value = readGoYaml(text);
+  } catch (error) {
+    throw refuse(`it is not YAML: ${errorText(error).slice(0, MAX_REASON_CHARACTERS)}`);
+  }
+  const { data, error } = schema.safeParse(value ?? {});
+  if (error !== undefined) {
+    const { path: where, message } = error.issues[0]!;
+    throw refuse(`${where.join(".") || "it"}: ${message}`);
+  }
+  return data;
+}
+
+function fromBase64(key: string, base64: string, refuse: (reason: string) => RegistryError): string {
+  try {
+    return new TextDecoder().decode(Uint8Array.fromBase64(base64));
+  } catch {
+    throw refuse(`${key} is not base64`);
+  }
+}
+
+/** The name of the own node, or the pod that runs there. */
+export type NodeIdentity = { readonly nodeName: string } | {
+  readonly podNamespace: string;
+  readonly podName: string;
+};
+
+/** The name of the own node, from `NODE_NAME`, or `POD_NAME` and `POD_NAMESPACE` as flannel reads them. */
+export function identityOf(
+  environment: Readonly<Record<string, string | undefined>>,
+): NodeIdentity {
+  const { NODE_NAME: nodeName, POD_NAME: podName, POD_NAMESPACE: podNamespace } = environment;
+  if (nodeName) return { nodeName };
+  if (podName && podNamespace) return { podName, podNamespace };
+  throw new RegistryError(
+    "use the Kubernetes registry",
+    "NODE_NAME, or POD_NAME and POD_NAMESPACE, must say which node this host is; set NODE_NAME",
+  );
+}

@@ -1,0 +1,180 @@
+import type { Prefix } from "../model/address.ts";
+import type { Lease, LeasePart, LeaseUpdate } from "../model/lease.ts";
+import { type RemoteLeases, remoteLeases } from "./remote_leases.ts";
+
+/** Leases with the same parts are the same to this host; their end times are not its concern. */
+interface Cached {
+  readonly version: number;
+  readonly own: Lease;
+  readonly networks: readonly Prefix[];
+  readonly remote: RemoteLeases;
+}
+
+/** The versions in which a host began to say what it says of itself, each by itself: a new address is no new claim. */
+interface Claimed {
+  readonly subnets: number;
+  readonly data: number;
+}
+
+/**
+ * Who holds which subnet, as the registry last said. Updates that are lost, repeated or late leave no trace once
+ * the next snapshot has come.
+ */
+export class LeaseSet {
+  #leases: Map<string, Lease> | undefined;
+  readonly #claimedAt = new Map<string, Claimed>();
+  #isRemembered = false;
+  #version = 0;
+  #cached: Cached | undefined;
+
+  /**
+   * Folds an update in. Until the first snapshot nothing is known, and a change to the unknown is nothing.
+   *
+   * @returns Whether it changed anything but end times.
+   */
+  apply(update: LeaseUpdate): boolean {
+    const before = this.#version;
+    if (update.kind === "snapshot") {
+      const leases = new Map(update.leases.map((lease) => [lease.host, lease]));
+      if (this.#leases === undefined || this.#isRemembered || !isSameSet(this.#leases, leases)) {
+        this.#version++;
+      }
+      for (const [host, lease] of leases) this.#noteClaim(host, lease);
+      for (const host of this.#claimedAt.keys()) if (!leases.has(host)) this.#claimedAt.delete(host);
+      this.#leases = leases;
+      this.#isRemembered = false;
+    } else if (this.#leases === undefined || this.#isRemembered) {
+      return false;
+    } else if (update.kind === "held") {
+      const { host } = update.lease;
+      if (!isSameLease(this.#leases.get(host), update.lease)) this.#version++;
+      this.#noteClaim(host, update.lease);
+      this.#leases.set(host, update.lease);
+    } else if (this.#leases.delete(update.host)) {
+      this.#claimedAt.delete(update.host);
+      this.#version++;
+    }
+    return this.#version !== before;
+  }
+
+  /** A host that says something new stands behind those that have said the same for longer. */
+  #noteClaim(host: string, lease: Lease): void {
+    const [before, claimed] = [this.#leases?.get(host), this.#claimedAt.get(host)];
+    if (before !== undefined && claimed !== undefined && isSameLease(before, lease)) return;
+    const subnets = isSameParts(before, lease, isSameSubnet) ? claimed?.subnets : undefined;
+    const data = isSameParts(before, lease, isSameData) ? claimed?.data : undefined;
+    this.#claimedAt.set(host, { subnets: subnets ?? this.#version, data: data ?? this.#version });
+  }
+
+  /** Begins with what an earlier process knew last, until the first snapshot. */
+  remember(leases: readonly Lease[]): void {
+    if (this.#leases !== undefined) return;
+    this.apply({ kind: "snapshot", leases });
+    // They were written down in their order.
+    for (const [index, { host }] of leases.entries()) {
+      const at = index - leases.length;
+      this.#claimedAt.set(host, { subnets: at, data: at });
+    }
+    this.#isRemembered = true;
+  }
+
+  /** Another number after each change that is more than an end time. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Whether it is known who is in the overlay, from the registry or from an earlier process. */
+  get isKnown(): boolean {
+    return this.#leases !== undefined;
+  }
+
+  /** Every lease, the own one too, as the registry said last; `undefined` before the first snapshot. */
+  get all(): readonly Lease[] | undefined {
+    return this.#leases && this.#inOrder();
+  }
+
+  /** The longest claims on their data first: of two hosts that claim one MAC, the newcomer is the liar. */
+  #inOrder(): readonly Lease[] {
+    return [...this.#leases?.values() ?? []].sort((a, b) => this.#compareClaims(a, b, "data"));
+  }
+
+  /** Negative if `a` was there first: as far as this process has seen it, then as the registry counts, then by host. */
+  #compareClaims(a: Lease, b: Lease, what: keyof Claimed): number {
+    const claimedAt = (host: string) => this.#claimedAt.get(host)?.[what] ?? 0;
+    return claimedAt(a.host) - claimedAt(b.host) || (a.since ?? 0) - (b.since ?? 0) ||
+      (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
+  }
+
+  /** The leases of hosts that have said the same for longer than `own`; all where that is not known yet. */
+  olderThan(own: Lease | undefined): readonly Lease[] {
+    const all = this.#inOrder();
+    const at = all.findIndex(({ host }) => host === own?.host);
+    return at < 0 ? all : all.slice(0, at);
+  }
+
+  /** The lease of `host` as the registry knows it. */
+  of(host: string): Lease | undefined {
+    return this.#leases?.get(host);
+  }
+
+  /**
+   * All leases but `own`, checked against each other and against `own`; `undefined` before the first snapshot. The
+   * same object for as long as nothing but end times has changed.
+   *
+   * @param networks The cluster networks; parts of leases in another family are of no use here.
+   */
+  remote(own: Lease, networks: readonly Prefix[]): RemoteLeases | undefined {
+    if (this.#leases === undefined) return undefined;
+    const cached = this.#cached;
+    if (
+      cached?.version === this.#version && isSameLease(cached.own, own) &&
+      isSamePrefixes(cached.networks, networks)
+    ) return cached.remote;
+    const wasFirst = (a: Lease, b: Lease) => this.#compareClaims(a, b, "subnets");
+    const remote = {
+      ...remoteLeases(this.#inOrder(), own, networks, wasFirst),
+      isRemembered: this.#isRemembered,
+    };
+    this.#cached = { version: this.#version, own, networks, remote };
+    return remote;
+  }
+}
+
+function isSameSet(a: ReadonlyMap<string, Lease>, b: ReadonlyMap<string, Lease>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [host, lease] of b) if (!isSameLease(a.get(host), lease)) return false;
+  return true;
+}
+
+/** Compares all but the end time. */
+export function isSameLease(a: Lease | undefined, b: Lease): boolean {
+  if (a === b) return true;
+  return a !== undefined && a.host === b.host && a.backendType === b.backendType &&
+    a.parts.length === b.parts.length && a.parts.every((part, at) => isSamePart(part, b.parts[at]!));
+}
+
+function isSamePart(a: LeasePart, b: LeasePart): boolean {
+  return isSameSubnet(a, b) && a.underlayAddress === b.underlayAddress && isSameData(a, b);
+}
+
+function isSameSubnet(a: LeasePart, b: LeasePart): boolean {
+  return a.subnet.address === b.subnet.address && a.subnet.length === b.subnet.length;
+}
+
+function isSameData(a: LeasePart, b: LeasePart): boolean {
+  return a.backendData === b.backendData || JSON.stringify(a.backendData) === JSON.stringify(b.backendData);
+}
+
+function isSameParts(
+  a: Lease | undefined,
+  b: Lease,
+  isSame: (a: LeasePart, b: LeasePart) => boolean,
+): boolean {
+  return a !== undefined && a.parts.length === b.parts.length &&
+    a.parts.every((part, at) => isSame(part, b.parts[at]!));
+}
+
+function isSamePrefixes(a: readonly Prefix[], b: readonly Prefix[]): boolean {
+  return a === b || a.length === b.length &&
+      a.every(({ address, length }, at) => b[at]!.address === address && b[at]!.length === length);
+}

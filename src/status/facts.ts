@@ -1,0 +1,108 @@
+import type { CloudReport } from "../cloud/cloud.ts";
+import type { StandingCondition } from "../loop/conditions.ts";
+import type { Condition } from "../model/condition.ts";
+import type { Lease } from "../model/lease.ts";
+import type { Underlay } from "../model/underlay.ts";
+import type { PassReport } from "../reconcile/report.ts";
+
+/** What the endpoints answer from, asked anew for each request. */
+export interface StatusDeps extends Omit<AgentFacts, "conditions"> {
+  readonly conditions: () => readonly StandingCondition[];
+}
+
+/** What the agent knows of itself and its host. */
+export interface AgentFacts {
+  /** What is to be known of this host, the cause of others first. It is ready if none is blocking. */
+  readonly conditions: () => readonly Condition[];
+  /** The last pass; `undefined` before the first. */
+  readonly lastPass: () => PassReport | undefined;
+  readonly underlay: () => Underlay | undefined;
+  readonly ownLease: () => Lease | undefined;
+  /** Where leases are agreed on, and whether it answers. */
+  readonly registry: () => RegistryFacts;
+  /** What has happened since the start. */
+  readonly totals: () => Totals;
+  /** How much of the own subnets is in use. */
+  readonly pools: () => readonly Pool[];
+  /** The packet filter at the last look; `undefined` before the first. */
+  readonly rules: () => RuleFacts | undefined;
+  /** The cloud's route tables at the last look; `undefined` before the first, and where there is none. */
+  readonly cloud?: () => CloudReport | undefined;
+  /** The host beside links, routes and rules; `undefined` before it was looked at. */
+  readonly host: () => HostReport | undefined;
+}
+
+/** Where leases are agreed on, and whether it answers. */
+export interface RegistryFacts {
+  readonly name: string;
+  /** When it was last heard, in milliseconds since 1970; `undefined` if never. */
+  readonly heardAtMs: number | undefined;
+  /** Why it can't be followed now; `undefined` while it can. */
+  readonly reason: string | undefined;
+}
+
+/** What has happened since the agent was started. */
+export interface Totals {
+  /** Comparisons of what is wanted with what is there. */
+  readonly passes: number;
+  /** Changes that were planned. */
+  readonly planned: number;
+  /** Those of them that failed. */
+  readonly failed: number;
+}
+
+/** The host beside links, routes and rules. */
+export interface HostReport {
+  /** What has happened since the agent ran last: `same boot`, `rebooted`. */
+  readonly boot: string;
+  /** What the overlay needs of the kernel. */
+  readonly prerequisites: readonly {
+    readonly name: string;
+    readonly verdict: "ok" | "fixed" | "degraded" | "fatal";
+    readonly detail: string;
+    readonly isFought?: true;
+  }[];
+  /** Checksum offload of each VTEP. */
+  readonly checksums: readonly {
+    readonly linkName: string;
+    readonly observed: boolean | undefined;
+    readonly reason: string;
+    readonly fault?: string;
+    readonly fight?: string;
+  }[];
+  /** Whether packets have come back from a peer. */
+  readonly dataPath: {
+    readonly state: "waiting" | "proved" | "unanswered";
+    /** Whether a host with this state is not ready for it. */
+    readonly isAwaited: boolean;
+    /** Who was asked, and what came of it. */
+    readonly peers: readonly string[];
+    /** What a person is told, if there is something to tell. */
+    readonly note: string | undefined;
+  };
+}
+
+/** The rules of the packet filter, as far as they are ours to keep. */
+export interface RuleFacts {
+  /** Transactions that changed something, since the start. */
+  readonly changes: number;
+  readonly isMasquerading: boolean;
+  /** What holds, in words. */
+  readonly effective: readonly string[];
+  /** What could not be made, one sentence each. */
+  readonly failures: readonly string[];
+  /** What else may swallow packets of pods, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** How much of a subnet is in use. */
+export interface Pool {
+  readonly network: string;
+  readonly subnet: string;
+  /** Addresses that pods hold. */
+  readonly used: number;
+  /** Addresses that there are for pods. */
+  readonly size: number;
+  /** Of those in use, how many are a vanished pod's; absent where this was not looked for. */
+  readonly leftovers: number | undefined;
+}

@@ -1,0 +1,300 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { CniError } from "../../src/pods/cni_error.ts";
+import { CNI_VERSIONS } from "../../src/pods/versions.ts";
+import { PluginWorld, resultOf } from "./plugin_world.ts";
+
+const BUSY = new CniError(11, "device or resource busy", "try again");
+const DOES_NOT_EXIST =
+  "failed to load flannel 'subnet.env' file: open /run/flannel/subnet.env: no such file or directory";
+
+function plugin(name: string, body: (world: PluginWorld) => Promise<void>): void {
+  Deno.test(name, async () => {
+    await using world = await PluginWorld.create();
+    await body(world);
+  });
+}
+
+function fail(error: Error): never {
+  throw error;
+}
+
+plugin(
+  "ADD writes its state before the delegate runs, and prints what the delegate prints",
+  async (world) => {
+    let stateThen: string[] = [];
+    const { answer } = world;
+    world.answer = (call) => {
+      stateThen = world.state;
+      return answer(call);
+    };
+    const { exitCode, stdout } = await world.run("ADD");
+    assertEquals([exitCode, stdout], [0, resultOf("1.0.0")]);
+    assertEquals(stateThen, ["c1", "c1@eth0"]);
+    assertEquals(await Deno.readTextFile(`${world.dataDir}/c1`), world.calls[0]!.config);
+  },
+);
+
+plugin(
+  "DEL calls the delegate with what ADD has saved, also when there is no subnet file any more",
+  async (world) => {
+    await world.run("ADD", { delegate: { type: "ptp" } });
+    world.subnetEnv = undefined;
+    assertEquals(await world.run("DEL").then(({ exitCode, stdout }) => [exitCode, stdout]), [0, ""]);
+    assertEquals(world.verbs, ["ADD", "DEL"]);
+    assertEquals(world.calls.map(({ type }) => type), ["ptp", "ptp"]);
+    assertEquals(world.calls[1]!.config, world.calls[0]!.config);
+    assertEquals(world.state, []);
+  },
+);
+
+plugin("DEL without state succeeds and calls nobody, however often it comes", async (world) => {
+  for (let times = 0; times < 3; times++) assertEquals((await world.run("DEL")).exitCode, 0);
+  assertEquals(world.verbs, []);
+});
+
+plugin(
+  "DEL keeps its state until the delegate has succeeded: a retry releases the address",
+  async (world) => {
+    await world.run("ADD");
+    world.answer = () => fail(BUSY);
+    const { error } = await world.run("DEL");
+    assertEquals(
+      error,
+      { cniVersion: "1.0.0", code: 11, msg: BUSY.message, details: BUSY.details } as typeof error,
+    );
+    assertEquals(world.state, ["c1", "c1@eth0"]);
+    world.answer = () => "";
+    assertEquals((await world.run("DEL")).exitCode, 0);
+    assertEquals([world.verbs, world.state], [["ADD", "DEL", "DEL"], []]);
+  },
+);
+
+plugin("two attachments of one container have a state each, and each is released", async (world) => {
+  await world.run("ADD");
+  await world.run("ADD", { name: "other", delegate: { bridge: "br1" } }, { CNI_IFNAME: "net1" });
+  assertEquals(world.state, ["c1", "c1@eth0", "c1@net1"]);
+  await world.run("DEL", { name: "other" }, { CNI_IFNAME: "net1" });
+  assertEquals(world.lastConfig.bridge, "br1");
+  await world.run("DEL", { name: "other" }, { CNI_IFNAME: "net1" });
+  await world.run("DEL");
+  assertEquals(world.lastConfig.name, "cbr0");
+  assertEquals([world.verbs, world.state], [["ADD", "ADD", "DEL", "DEL"], []]);
+});
+
+plugin("DEL releases what flannel's own plugin has attached", async (world) => {
+  await Deno.mkdir(world.dataDir);
+  await Deno.writeTextFile(`${world.dataDir}/c1`, '{"name":"cbr0","type":"bridge","mtu":1}');
+  assertEquals((await world.run("DEL")).exitCode, 0);
+  assertEquals([world.verbs, world.lastConfig.mtu, world.state], [["DEL"], 1, []]);
+});
+
+plugin("DEL leaves what flannel's own plugin has attached to another network", async (world) => {
+  await Deno.mkdir(world.dataDir);
+  await Deno.writeTextFile(`${world.dataDir}/c1`, '{"name":"other","type":"bridge"}');
+  assertEquals((await world.run("DEL")).exitCode, 0);
+  assertEquals([world.verbs, world.state], [[], ["c1"]]);
+});
+
+for (const text of ["{", "[]", "{}", '{"type":7}']) {
+  plugin(`DEL with the state ${text} succeeds, says so in the log, and leaves the file`, async (world) => {
+    await Deno.mkdir(world.dataDir);
+    await Deno.writeTextFile(`${world.dataDir}/c1`, text);
+    assertEquals((await world.run("DEL")).exitCode, 0);
+    assertEquals([world.verbs, world.state], [[], ["c1"]]);
+    assertEquals(world.logLines, ["error state not readable, left alone"]);
+  });
+}
+
+plugin("an ADD that fails is undone by the delegate, and its state stays for DEL", async (world) => {
+  world.answer = ({ verb }) => verb === "ADD" ? fail(BUSY) : "";
+  assertEquals((await world.run("ADD")).error.code, 11);
+  assertEquals([world.verbs, world.state], [["ADD", "DEL"], ["c1", "c1@eth0"]]);
+});
+
+plugin("an ADD that fails says why, also when undoing it fails too", async (world) => {
+  world.answer = ({ verb }) => fail(verb === "ADD" ? BUSY : new CniError(999, "no"));
+  assertEquals((await world.run("ADD")).error.msg, BUSY.message);
+});
+
+plugin("a repeated ADD that fails does not take down what the first has attached", async (world) => {
+  await world.run("ADD");
+  world.answer = () => fail(new CniError(999, "eth0 already exists"));
+  await world.run("ADD");
+  assertEquals([world.verbs, world.state], [["ADD", "ADD"], ["c1", "c1@eth0"]]);
+});
+
+plugin("ADD without a subnet file is to be tried again, in the words that users look for", async (world) => {
+  world.subnetEnv = undefined;
+  const { error } = await world.run("ADD");
+  assertEquals([error.code, error.msg], [11, DOES_NOT_EXIST]);
+  assertStringIncludes(error.details!, "no agent has run on this host");
+  assertEquals([world.verbs, world.state], [[], []]);
+});
+
+plugin("ADD without a subnet file tells what the agent waits for", async (world) => {
+  world.subnetEnv = undefined;
+  world.agentState = {
+    reasons: [{ code: "lease-missing", sentence: "this host has no lease: the node n1 has no podCIDR" }],
+    at: new Date(0),
+  };
+  assertEquals(
+    (await world.run("ADD")).error.details,
+    "the agent on this host said at 1970-01-01T00:00:00.000Z: this host has no lease: the node n1 has no podCIDR " +
+      "(lease-missing)",
+  );
+});
+
+const unusable: [subnetEnv: string | Error, code: number, msg: RegExp][] = [
+  ["foo=bar\n", 100, /subnet\.env is missing FLANNEL_NETWORK, /],
+  ["FLANNEL_MTU\n", 100, /has no "="/],
+  [new Deno.errors.IsADirectory("x"), 5, /open \/run\/flannel\/subnet\.env: it is a folder$/],
+  [new Deno.errors.PermissionDenied("x"), 5, /: this user may not$/],
+];
+for (const [subnetEnv, code, msg] of unusable) {
+  plugin(
+    `ADD fails with code ${code} where the subnet file is ${JSON.stringify(String(subnetEnv))}`,
+    async (world) => {
+      world.subnetEnv = subnetEnv;
+      const { error } = await world.run("ADD");
+      assertEquals(error.code, code);
+      assertMatch(error.msg, msg);
+      assertEquals(world.state, []);
+    },
+  );
+}
+
+for (const version of CNI_VERSIONS) {
+  plugin(`ADD in version ${version} is answered in it, by delegates that stop at 1.0.0`, async (world) => {
+    const { stdout } = await world.run("ADD", { cniVersion: version });
+    assertEquals(world.lastConfig.cniVersion, version === "1.1.0" ? "1.0.0" : version);
+    assertEquals(JSON.parse(stdout), JSON.parse(resultOf(version)));
+  });
+}
+
+plugin(
+  "ADD without a version is answered in the delegate's oldest, with nothing added to what it is sent",
+  async (world) => {
+    await world.run("ADD", JSON.stringify({ name: "cbr0", dataDir: world.dataDir }));
+    assertEquals("cniVersion" in world.lastConfig, false);
+  },
+);
+
+plugin("a delegate that speaks 0.4.0 alone is understood by a runtime that speaks 1.1.0", async (world) => {
+  world.versions = ["0.4.0"];
+  const { stdout } = await world.run("ADD", { cniVersion: "1.1.0" });
+  assertEquals(world.lastConfig.cniVersion, "0.4.0");
+  assertEquals(JSON.parse(stdout), JSON.parse(resultOf("1.1.0")));
+});
+
+plugin("delegates whose results can't be converted are refused, both by name", async (world) => {
+  world.versions = ["0.2.0"];
+  const { error } = await world.run("ADD", { cniVersion: "1.1.0" });
+  assertEquals(error.code, 1);
+  assertEquals(error.details, "config is 1.1.0; plugins bridge and host-local are too old for it");
+});
+
+for (const printed of ["", "null", "[]", "{"]) {
+  plugin(
+    `a delegate that prints ${JSON.stringify(printed)} has not attached anything, and is undone`,
+    async (world) => {
+      world.answer = ({ verb }) => verb === "ADD" ? printed : "";
+      const { error } = await world.run("ADD");
+      assertEquals([error.code, error.msg], [999, "plugin bridge printed no result"]);
+      assertEquals(world.verbs, ["ADD", "DEL"]);
+    },
+  );
+}
+
+for (const verb of ["ADD", "CHECK"]) {
+  plugin(
+    `${verb} in the plugin's own network namespace is refused with code 8 before anything is done`,
+    async (world) => {
+      world.ownNetns = "/run/netns/pod";
+      const { error } = await world.run(verb, { prevResult: {} });
+      assertEquals([error.code, world.verbs, world.state], [8, [], []]);
+      const allowed = await world.run(verb, { prevResult: {} }, { CNI_NETNS_OVERRIDE: "1" });
+      assertEquals([allowed.exitCode, world.verbs], [0, [verb]]);
+    },
+  );
+}
+
+plugin("CHECK gives the delegate what ADD gave it, with the result", async (world) => {
+  await world.run("ADD");
+  const prevResult = JSON.parse(resultOf("1.0.0"));
+  assertEquals(await world.run("CHECK", { prevResult }).then(({ exitCode, stdout }) => [exitCode, stdout]), [
+    0,
+    "",
+  ]);
+  const { prevResult: sent, ...config } = world.lastConfig;
+  assertEquals([sent, JSON.stringify(config)], [prevResult, world.calls[0]!.config]);
+});
+
+plugin("CHECK says the gateway of each route, which bridge looks for", async (world) => {
+  await world.run("ADD");
+  const ips = [{ address: "10.244.1.2/24", gateway: "10.244.1.1" }, {
+    address: "fc00::2/64",
+    gateway: "fc00::1",
+  }];
+  const routes = [{ dst: "10.244.0.0/16" }, { dst: "fc00::/48" }, { dst: "0.0.0.0/0", gw: "10.244.1.9" }];
+  await world.run("CHECK", { prevResult: { ips, routes } });
+  assertEquals((world.lastConfig.prevResult as { routes: unknown }).routes, [
+    { dst: "10.244.0.0/16", gw: "10.244.1.1" },
+    { dst: "fc00::/48", gw: "fc00::1" },
+    { dst: "0.0.0.0/0", gw: "10.244.1.9" },
+  ]);
+});
+
+plugin("CHECK of what flannel's plugin has attached to another network goes by its own", async (world) => {
+  await Deno.mkdir(world.dataDir);
+  await Deno.writeTextFile(`${world.dataDir}/c1`, '{"name":"other","type":"ptp"}');
+  await world.run("CHECK", { prevResult: {} });
+  assertEquals([world.calls[0]!.type, world.lastConfig.name], ["bridge", "cbr0"]);
+});
+
+plugin(
+  "CHECK fails where the delegate finds a fault, and where there is nothing to compare with",
+  async (world) => {
+    await world.run("ADD");
+    assertEquals((await world.run("CHECK")).error.msg, "required prevResult missing");
+    world.answer = () => fail(new CniError(999, "eth0 is gone"));
+    assertEquals((await world.run("CHECK", { prevResult: {} })).error.msg, "eth0 is gone");
+  },
+);
+
+plugin("CHECK without state compares with what would be made now", async (world) => {
+  await world.run("CHECK", { prevResult: {} });
+  assertEquals([world.verbs, world.lastConfig.mtu], [["CHECK"], 1450]);
+});
+
+plugin("DEL passes the result on from 0.4.0 on, where a delegate may need it", async (world) => {
+  for (const [cniVersion, isPassed] of [["0.3.1", false], ["0.4.0", true], ["1.1.0", true]] as const) {
+    await world.run("ADD", { cniVersion });
+    await world.run("DEL", { cniVersion, prevResult: { cniVersion, ips: [] } });
+    assertEquals("prevResult" in world.lastConfig, isPassed, cniVersion);
+  }
+  assertEquals((world.lastConfig.prevResult as { cniVersion: string }).cniVersion, "1.0.0");
+});
+
+const unavailable: [change: (world: PluginWorld) => void, msg: string][] = [
+  [(world) => world.subnetEnv = undefined, DOES_NOT_EXIST],
+  [(world) => world.installed = ["host-local"], 'failed to find plugin "bridge" in path [/opt/cni/bin]'],
+  [(world) => world.installed = ["bridge"], 'failed to find plugin "host-local" in path [/opt/cni/bin]'],
+];
+for (const [change, msg] of unavailable) {
+  plugin(`STATUS is 50 where ADD would say: ${msg}`, async (world) => {
+    assertEquals((await world.run("STATUS", { cniVersion: "1.1.0" })).exitCode, 0);
+    change(world);
+    const { error } = await world.run("STATUS", { cniVersion: "1.1.0" });
+    assertEquals([error.code, error.msg], [50, msg]);
+  });
+}
+
+plugin("STATUS and GC are passed on to a delegate that knows them, and to no other", async (world) => {
+  const conf = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [] };
+  for (const verb of ["STATUS", "GC"]) await world.run(verb, conf);
+  assertEquals(world.verbs, []);
+  world.versions = ["1.0.0", "1.1.0"];
+  for (const verb of ["STATUS", "GC"]) assertEquals((await world.run(verb, conf)).exitCode, 0);
+  assertEquals(world.verbs, ["STATUS", "GC"]);
+  assertEquals(world.lastConfig["cni.dev/valid-attachments"], []);
+});

@@ -1,0 +1,179 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  bridgeIn,
+  ConflistError,
+  expectedPluginTypes,
+  filesBefore,
+  isOurConflist,
+  parseConflist,
+  pluginTypes,
+  podAttachment,
+  renderConflist,
+  USUAL_CONFLIST,
+  withMtu,
+} from "../../src/pods/conflist.ts";
+import { readSettings } from "../../src/pods/settings.ts";
+import { readSubnetEnv } from "../../src/pods/subnet_env.ts";
+import { SUBNET_ENV } from "../plugin/plugin_world.ts";
+
+function render(source: string, variables = {}, env = SUBNET_ENV) {
+  return JSON.parse(renderConflist(source, readSettings(variables), readSubnetEnv(env, "/s")));
+}
+
+Deno.test("renderConflist() resolves flannel in kubeadm's conflist, and leaves the rest of the chain", () => {
+  assertEquals(render(USUAL_CONFLIST), {
+    name: "cbr0",
+    cniVersion: "0.3.1",
+    renderedBy: "loden",
+    plugins: [
+      {
+        type: "bridge",
+        hairpinMode: true,
+        ipMasq: false,
+        ipam: {
+          ranges: [[{ subnet: "10.244.1.0/24" }]],
+          routes: [{ dst: "10.244.0.0/16" }],
+          type: "host-local",
+        },
+        isDefaultGateway: true,
+        isGateway: true,
+        mtu: 1450,
+      },
+      { type: "portmap", capabilities: { portMappings: true } },
+    ],
+  });
+});
+
+Deno.test("renderConflist() keeps what the runtime must know of flannel's capabilities, and the list's own keys", () => {
+  const source = {
+    name: "n",
+    cniVersions: ["1.0.0"],
+    plugins: [{ type: "flannel", capabilities: { mac: true } }],
+  };
+  const { plugins: [plugin], cniVersions } = render(JSON.stringify(source));
+  assertEquals([plugin.type, plugin.capabilities, cniVersions], ["bridge", { mac: true }, ["1.0.0"]]);
+  assertEquals(
+    Object.keys(plugin).filter((key) => ["name", "cniVersion", "runtimeConfig"].includes(key)),
+    [],
+  );
+});
+
+Deno.test("renderConflist() heeds the plugin's variables, and changes with the subnet", () => {
+  assertEquals(render(USUAL_CONFLIST, { FLANNEL_CNI_MTU: "1400" }).plugins[0].mtu, 1400);
+  const moved = SUBNET_ENV.replace("10.244.1.1/24", "10.244.9.1/24");
+  assertEquals(render(USUAL_CONFLIST, {}, moved).plugins[0].ipam.ranges, [[{ subnet: "10.244.9.0/24" }]]);
+});
+
+Deno.test("renderConflist() leaves a chain without flannel as it is", () => {
+  const source = { name: "n", plugins: [{ type: "ptp" }] };
+  assertEquals(render(JSON.stringify(source)), { ...source, renderedBy: "loden" });
+});
+
+const refused: [source: string, reason: string][] = [
+  ["", "line 1 column 1: expected a value, but the text ends"],
+  ["[]", "must be an object"],
+  ['{"plugins":[{"type":"flannel"}]}', "name: must name the network"],
+  ['{"name":"n"}', "plugins: must be a list of objects, and not empty"],
+  ['{"name":"n","plugins":[]}', "plugins: must be a list of objects, and not empty"],
+  ['{"name":"n","plugins":["x"]}', "plugins: must be a list of objects, and not empty"],
+  ['{"name":"a b","plugins":[{"type":"flannel"}]}', 'invalid characters found in network name: "a b"'],
+  [
+    '{"name":"n","plugins":[{"type":"flannel","delegate":{"ipam":{}}}]}',
+    "'delegate' dictionary must not have 'ipam' field, it'll be set by flannel",
+  ],
+];
+for (const [source, reason] of refused) {
+  Deno.test(`renderConflist() refuses ${source || "nothing"}: ${reason}`, () => {
+    assertEquals(assertThrows(() => render(source), ConflistError).message, reason);
+  });
+}
+
+const ours: [text: string, expected: boolean, why: string][] = [
+  [USUAL_CONFLIST, true, "it calls flannel"],
+  [renderConflist(USUAL_CONFLIST, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s")), true, "it is rendered"],
+  ['{"name":"n","plugins":[{"type":"bridge"}]}', false, "an administrator's"],
+  ["{", false, "unreadable"],
+];
+for (const [text, expected, why] of ours) {
+  Deno.test(`isOurConflist() is ${expected}: ${why}`, () => assertEquals(isOurConflist(text), expected));
+}
+
+const bridges: [source: string, bridge: string | undefined, why: string][] = [
+  [USUAL_CONFLIST, "cni0", "flannel's delegate is the plugin bridge, with its own default"],
+  ['{"name":"n","plugins":[{"type":"flannel","delegate":{"bridge":"br0"}}]}', "br0", "the delegate says"],
+  ['{"name":"n","plugins":[{"type":"bridge","bridge":"br1"},{"type":"portmap"}]}', "br1", "it was rendered"],
+  [
+    '{"name":"n","plugins":[{"type":"flannel","delegate":{"type":"ipvlan"}}]}',
+    undefined,
+    "pods are on no bridge",
+  ],
+];
+
+for (const [source, bridge, why] of bridges) {
+  Deno.test(`bridgeIn() is ${bridge}: ${why}`, () => assertEquals(bridgeIn(source), bridge));
+}
+
+Deno.test("withMtu() puts the MTU where each flannel passes it on", () => {
+  const list = parseConflist(withMtu(USUAL_CONFLIST, 1400));
+  assertEquals(
+    JSON.stringify(list.plugins),
+    JSON.stringify([
+      { type: "flannel", delegate: { hairpinMode: true, isDefaultGateway: true, mtu: 1400 } },
+      { type: "portmap", capabilities: { portMappings: true } },
+    ]),
+  );
+});
+
+Deno.test("filesBefore() finds what a runtime would use instead", () => {
+  const names = [
+    "05-x.conf",
+    "10-a.conflist",
+    "00-z.json",
+    "00-z.txt",
+    "87-podman.conflist",
+    ".hidden",
+    "10-flannel.conflist",
+  ];
+  assertEquals(filesBefore("10-flannel.conflist", names), ["00-z.json", "05-x.conf", "10-a.conflist"]);
+});
+
+const attachments: [why: string, plugin: object, expected: object][] = [
+  ["flannel's usual conflist", {}, { bridge: "cni0", isForced: false, mtuBytes: 1450 }],
+  ["a bridge of another name, and an MTU", { delegate: { bridge: "br0", mtu: 1300 } }, {
+    bridge: "br0",
+    mtuBytes: 1300,
+  }],
+  ["a bridge without a gateway", { delegate: { isGateway: false } }, { bridge: undefined }],
+  ["a bridge with the default gateway alone", { delegate: { isGateway: false, isDefaultGateway: true } }, {
+    bridge: "cni0",
+  }],
+  ["a VLAN, whose own link has the gateway", { delegate: { vlan: 100 } }, { bridge: undefined }],
+  ["no VLAN", { delegate: { vlan: 0 } }, { bridge: "cni0" }],
+  ["another delegate", { delegate: { type: "ptp" } }, { bridge: undefined }],
+  ["addresses from elsewhere", { ipam: { type: "dhcp" } }, { bridge: undefined, networksDir: undefined }],
+  ["a plugin that takes other addresses away", { delegate: { forceAddress: true } }, { isForced: true }],
+  ["a store elsewhere", { ipam: { dataDir: "/x" } }, { networksDir: "/x" }],
+];
+for (const [why, plugin, expected] of attachments) {
+  Deno.test(`podAttachment() knows how pods are attached by ${why}`, () => {
+    const source = JSON.stringify({ name: "n1", plugins: [{ type: "flannel", ...plugin }] });
+    const found = podAttachment(source, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s"))!;
+    assertEquals({ ...found, ...expected }, found);
+    assertEquals(found.network, "n1");
+  });
+}
+
+Deno.test("podAttachment() knows nothing of a conflist without the plugin flannel", () => {
+  const source = '{"name":"n","plugins":[{"type":"bridge"}]}';
+  assertEquals(podAttachment(source, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s")), undefined);
+});
+
+Deno.test("pluginTypes() names each plugin once, and those that give addresses", () => {
+  const rendered = renderConflist(USUAL_CONFLIST, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s"));
+  assertEquals(pluginTypes(rendered), ["bridge", "host-local", "portmap"]);
+  assertEquals(expectedPluginTypes(USUAL_CONFLIST), ["bridge", "host-local", "portmap"]);
+  assertEquals(expectedPluginTypes('{"name":"n","plugins":[{"type":"flannel","delegate":{"type":"ptp"}}]}'), [
+    "ptp",
+    "host-local",
+  ]);
+});
