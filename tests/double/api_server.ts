@@ -341,6 +341,8 @@ export class ApiServerDouble implements TestApiServer {
     const from = Number(text);
     const controller = new AbortController();
     this.#watches.add(controller);
+    // A watch that begins while the server stops would keep it from stopping.
+    if (this.#server === undefined) controller.abort();
     const timeoutMs = Number(query.get("timeoutSeconds") ?? 1800) * 1000;
     const signal = AbortSignal.any([controller.signal, gone, AbortSignal.timeout(timeoutMs)]);
     const show = (object: Json) =>
@@ -370,9 +372,10 @@ export class ApiServerDouble implements TestApiServer {
       }
     }
     let bookmarkAtMs = performance.now() + this.bookmarkMs;
-    const ended = new Promise<void>((resolve) =>
-      signal.addEventListener("abort", () => resolve(), { once: true })
-    );
+    const ended = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
     while (!signal.aborted) {
       // The changes are in the order of revisions; the last ones are of interest.
       let first = this.#changes.length;

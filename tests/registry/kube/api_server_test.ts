@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Json } from "../../double/api_objects.ts";
 import type { TestApiServer } from "../../double/api_server.ts";
-import { bareNode, onBothServers, useRealServer } from "./servers.ts";
+import { bareNode, onBothServers, onTheDouble, useRealServer } from "./servers.ts";
 
 useRealServer();
 
@@ -377,4 +377,19 @@ bothAnswer("has the same nodes on the same port after a restart", async (caller,
   await assertRejects(() => caller.fetch("GET", NODES), TypeError);
   await server.start();
   assertEquals([server.url, await server.node("n1")], [url, before]);
+});
+
+onTheDouble("an API server stops also when a watch begins meanwhile", async (server) => {
+  using caller = await Caller.open(server);
+  let stopped: Promise<void> | undefined;
+  // The request is there, and its watch has not begun.
+  server.requests.push = () => {
+    stopped ??= server.stop();
+    return 0;
+  };
+  const answer = await caller.fetch("GET", `${NODES}?watch=true&resourceVersion=0`, {
+    signal: AbortSignal.timeout(10_000),
+  });
+  await answer.text();
+  await stopped;
 });
