@@ -35,10 +35,17 @@ export class BackOff {
     this.#nextMs = this.#firstMs;
   }
 
-  /** Waits before the next attempt, as `pause()` does: a share of the limit, which doubles. */
-  async pause(end: PauseEnd): Promise<void> {
+  /**
+   * Waits before the next attempt, as `pause()` does: a share of the limit, which doubles.
+   *
+   * @param end.leastMs How long the other side asked to be left alone, if it did. Those whom it asked alike come back
+   * spread all the same.
+   */
+  async pause({ leastMs = 0, ...end }: PauseEnd & { readonly leastMs?: number | undefined }): Promise<void> {
     const limitMs = this.#nextMs;
     this.#nextMs = Math.min(limitMs * 2, this.#lastMs);
-    await pause(limitMs * (this.#leastShare + this.#random() * (1 - this.#leastShare)), end);
+    const random = this.#random();
+    const ownMs = limitMs * (this.#leastShare + random * (1 - this.#leastShare));
+    await pause(leastMs > 0 ? Math.max(ownMs, leastMs + random * limitMs) : ownMs, end);
   }
 }

@@ -25,8 +25,10 @@ export interface Pace {
   readonly periodMs: number | (() => number);
   /** The pause after a turn, however many nudges come; by how long the turn took, if it is a function. None if absent. */
   readonly restMs?: number | ((tookMs: number) => number);
-  /** After a turn that did not do all, doubled each time up to the period. */
+  /** After a turn that did not do all, doubled each time up to the period; it is half of that at least, at random. */
   readonly retryMs?: number;
+  /** A number from 0 to less than 1. */
+  readonly random?: () => number;
   /** A clock that nobody sets. */
   readonly elapsedMs?: () => number;
 }
@@ -43,6 +45,7 @@ export function inTurns(
     periodMs,
     restMs = 0,
     retryMs = FIRST_RETRY_MS,
+    random = Math.random,
     elapsedMs = () => performance.now(),
   }: Pace,
 ): Worker["run"] {
@@ -51,8 +54,10 @@ export function inTurns(
       const startedMs = elapsedMs();
       const isDone = await turn({ signal }) !== false;
       const longestMs = typeof periodMs === "function" ? periodMs() : periodMs;
-      const waitMs = isDone ? longestMs : Math.min(nextRetryMs, longestMs);
-      nextRetryMs = isDone ? retryMs : waitMs * 2;
+      const limitMs = isDone ? longestMs : Math.min(nextRetryMs, longestMs);
+      nextRetryMs = isDone ? retryMs : limitMs * 2;
+      // A thousand hosts that a server has failed don't come back as one.
+      const waitMs = isDone ? limitMs : limitMs * (1 + random()) / 2;
       await pause(typeof restMs === "function" ? restMs(elapsedMs() - startedMs) : restMs, { signal });
       if (signal.aborted) return;
       try {

@@ -3,12 +3,12 @@ import { FakeTime } from "@std/testing/time";
 import { BackOff } from "../../src/loop/back_off.ts";
 
 /** How long each of so many pauses takes, in time that goes by at once. */
-async function pauses(backOff: BackOff, count: number): Promise<number[]> {
+async function pauses(backOff: BackOff, count: number, leastMs?: number): Promise<number[]> {
   using time = new FakeTime(0);
   const took: number[] = [];
   for (let n = 0; n < count; n++) {
     const startedMs = time.now;
-    const paused = backOff.pause({ signal: new AbortController().signal });
+    const paused = backOff.pause({ signal: new AbortController().signal, leastMs });
     await time.nextAsync();
     await paused;
     took.push(time.now - startedMs);
@@ -32,4 +32,12 @@ Deno.test("BackOff ends a pause when it is woken, or its signal aborts", async (
   const backOff = new BackOff({ firstMs: 60_000, lastMs: 60_000 });
   await backOff.pause({ woken: Promise.resolve() });
   await backOff.pause({ signal: AbortSignal.abort() });
+});
+
+Deno.test("BackOff leaves a server alone as long as it asks, and those whom it asked alike come back spread", async () => {
+  for (const [random, expected] of [[0, [7000, 7000]], [0.5, [7050, 7100]]] as const) {
+    assertEquals(await pauses(new BackOff({ random: () => random }), 2, 7000), [...expected]);
+  }
+  const late = new BackOff({ firstMs: 5000, random: () => 0 });
+  assertEquals(await pauses(late, 1, 1000), [2500], "its own pause may be the longer one");
 });

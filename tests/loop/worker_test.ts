@@ -49,7 +49,8 @@ for (const [turns, periodMs, waits, why] of retries) {
   Deno.test(`inTurns() waits ${waits.join(", ")} ms at most: ${why}`, async () => {
     const trigger = new HastyTrigger(turns.length);
     const answers = [...turns];
-    await inTurns(() => answers.shift(), { trigger, periodMs, elapsedMs: still })({ signal: trigger.signal });
+    const pace = { trigger, periodMs, elapsedMs: still, random: () => 1 };
+    await inTurns(() => answers.shift(), pace)({ signal: trigger.signal });
     assertEquals(trigger.waits, waits);
   });
 }
@@ -63,9 +64,8 @@ Deno.test("inTurns(): the waits double after each turn that fell short, and star
       async (turns, periodMs) => {
         const trigger = new HastyTrigger(turns.length);
         const answers = [...turns];
-        await inTurns(() => answers.shift(), { trigger, periodMs, elapsedMs: still })({
-          signal: trigger.signal,
-        });
+        const pace = { trigger, periodMs, elapsedMs: still, random: () => 1 };
+        await inTurns(() => answers.shift(), pace)({ signal: trigger.signal });
         const expected = turns.map((isDone, at) => {
           const lastDone = turns.slice(0, at + 1).lastIndexOf(true);
           return isDone ? periodMs : Math.min(100 * 2 ** (at - lastDone - 1), periodMs);
@@ -75,6 +75,14 @@ Deno.test("inTurns(): the waits double after each turn that fell short, and star
     ),
     { seed },
   );
+});
+
+Deno.test("inTurns() spreads what is taken again, and never what is taken once a period", async () => {
+  const trigger = new HastyTrigger(3);
+  const answers = [false, false, true];
+  const pace = { trigger, periodMs: 30_000, elapsedMs: still, random: () => 0.5 };
+  await inTurns(() => answers.shift(), pace)({ signal: trigger.signal });
+  assertEquals(trigger.waits, [75, 150, 30_000]);
 });
 
 Deno.test("inTurns() asks for the period anew after each turn", async () => {

@@ -4,7 +4,8 @@ import { SignatureV4 } from "@smithy/signature-v4";
 import { errorText } from "../../log/error_text.ts";
 import { BackOff } from "../../loop/back_off.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
-import { aborted, pause } from "../../loop/pause.ts";
+import { aborted } from "../../loop/pause.ts";
+import { retryAfterMs } from "../../loop/retry_after.ts";
 import { Ec2Error, ec2ErrorOf } from "./ec2_error.ts";
 import { readCapped } from "./read_capped.ts";
 import { ec2Form, type FormValue } from "./ec2_form.ts";
@@ -18,7 +19,7 @@ const MAX_ATTEMPTS = 20;
 const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 20_000;
 /** No longer is EC2 left alone, whatever it asks for: a host without its route is cut off. */
-const MAX_RETRY_AFTER_SECONDS = 300;
+const LONGEST_REST_MS = 300_000;
 /** What a signature's time may be off by, as AWS documents it. */
 const MAX_SKEW_MS = 5 * 60_000;
 
@@ -80,10 +81,7 @@ export class Ec2Client {
         isFresh = error.isExpired && !wasRefreshed;
         if (isFresh) wasRefreshed = true;
         else if (!error.isThrottle || attempt >= maxAttempts) throw error;
-        else {
-          if (error.retryAfterMs !== undefined) await pause(error.retryAfterMs, { signal });
-          await backOff.pause({ signal });
-        }
+        else await backOff.pause({ signal, leastMs: error.retryAfterMs });
         signal.throwIfAborted();
       }
     }
@@ -112,8 +110,9 @@ export class Ec2Client {
       const text = await readCapped(response, MAX_ANSWER_BYTES);
       if (response.status !== 200) {
         const { status, headers } = response;
-        const [retryAfterMs, skewMs] = [retryAfterOf(headers), skewOf(headers)];
-        throw ec2ErrorOf(action, { status, body: withoutKeys(text, keys), retryAfterMs, skewMs });
+        const askedMs = retryAfterMs(headers, { longestMs: LONGEST_REST_MS });
+        const body = withoutKeys(text, keys);
+        throw ec2ErrorOf(action, { status, body, retryAfterMs: askedMs, skewMs: skewOf(headers) });
       }
       return parseXML(text);
     } catch (error) {
@@ -170,12 +169,6 @@ function withoutKeys(text: string, keys: Credentials | undefined): string {
 /** This host has no credentials that could be used. */
 export class CredentialsError extends Error {
   override readonly name = "CredentialsError";
-}
-
-/** RFC 9110, section 10.2.3; a date is not heeded. */
-function retryAfterOf(headers: Headers): number | undefined {
-  const seconds = Number(headers.get("retry-after") ?? "");
-  return seconds > 0 ? Math.min(seconds, MAX_RETRY_AFTER_SECONDS) * 1000 : undefined;
 }
 
 /** How far this host's clock is behind that of the answer; `undefined` where a signature bears it. */

@@ -143,8 +143,9 @@ export class EtcdClient implements Disposable {
     };
     using abort = new LinkedAbort(signal);
     using _left = this.#door.abortOnLeave(abort);
-    abort.limit(ANSWER_MS, LATE);
     try {
+      await this.#door.rest(this.endpoint, abort);
+      abort.limit(ANSWER_MS, LATE);
       const response = await this.#fetch("watch", body, abort.signal);
       for await (const line of linesOf(response, abort.signal)) {
         const { data } = watchSchema.safeParse(JSON.parse(line));
@@ -184,7 +185,10 @@ export class EtcdClient implements Disposable {
   /** Asks one member after the other until one answers. */
   async #ask(method: string, body: unknown, { signal }: { readonly signal: AbortSignal }): Promise<unknown> {
     let last: unknown;
-    for (let attempt = 0; attempt < this.#access.endpoints.length; attempt++) {
+    const { length } = this.#access.endpoints;
+    // One that wants to be left alone is not waited for where another one may be asked.
+    for (let tries = 1; tries < length && this.#door.restMs(this.endpoint) > 0; tries++) this.turnAway();
+    for (let attempt = 0; attempt < length; attempt++) {
       try {
         return await askAgain(() => this.#askOne(method, body, signal));
       } catch (error) {
@@ -202,8 +206,9 @@ export class EtcdClient implements Disposable {
   async #askOne(method: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     using abort = new LinkedAbort(signal);
     using _left = this.#door.abortOnLeave(abort);
-    abort.limit(ANSWER_MS, LATE);
     try {
+      await this.#door.rest(this.endpoint, abort);
+      abort.limit(ANSWER_MS, LATE);
       const response = await this.#fetch(method, body, abort.signal);
       const line = await firstLine(response, abort.signal);
       if (line !== "") return JSON.parse(line);

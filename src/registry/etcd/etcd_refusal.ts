@@ -1,4 +1,5 @@
 import { refusalSchema } from "./etcd_wire.ts";
+import { retryAfterMs } from "../../loop/retry_after.ts";
 import { linesOf } from "../http/lines.ts";
 
 const MAX_SHOWN_LENGTH = 300;
@@ -10,8 +11,11 @@ export const UNAVAILABLE = 14;
 export class EtcdError extends Error {
   override readonly name = "EtcdError";
 
-  /** @param code gRPC's. */
-  constructor(readonly code: number, message: string) {
+  /**
+   * @param code gRPC's.
+   * @param retryAfterMs How long it asks to be left alone; nobody asks it before that is over.
+   */
+  constructor(readonly code: number, message: string, readonly retryAfterMs?: number) {
     super(message);
   }
 }
@@ -25,10 +29,11 @@ export async function refusalOf(response: Response, signal: AbortSignal): Promis
   } catch {
     // No answer of etcd's gateway, but of something before it.
   }
-  const { status } = response;
+  const { status, headers } = response;
   const isAway = status > 500 || status === 500 && refusal === undefined;
   const message = refusal?.message ?? `HTTP status ${status} ${text.trim()}`.trimEnd();
-  return new EtcdError(isAway ? UNAVAILABLE : refusal?.code ?? UNKNOWN, shown(message));
+  const code = isAway ? UNAVAILABLE : refusal?.code ?? UNKNOWN;
+  return new EtcdError(code, shown(message), retryAfterMs(headers));
 }
 
 /** The first line of an answer; empty where there is none. */

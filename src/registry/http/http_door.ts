@@ -1,9 +1,15 @@
 import { errorText } from "../../log/error_text.ts";
 import { fileReason } from "../../file/file_reason.ts";
 import type { LinkedAbort } from "../../loop/linked_abort.ts";
+import { pause } from "../../loop/pause.ts";
+import { retryAfterMs } from "../../loop/retry_after.ts";
 
 /** A question is asked again this often because its connection was left. */
 const MAX_LEFTS = 3;
+/** Of a rest that a server asks for, up to so much more is taken: the hosts that it asked alike come back spread. */
+const REST_SPREAD = 1 / 2;
+/** What a server answers that has too much to do. */
+const BUSY: ReadonlySet<number> = new Set([429, 503]);
 
 /** Files that a TLS connection needs; each may be replaced at any time, as certificates are. */
 export interface TlsFiles {
@@ -47,6 +53,8 @@ export async function askAgain<T>(ask: () => Promise<T>): Promise<T> {
 /** What the door needs of the world. */
 export interface HttpDoorDeps {
   readonly readTextFile: (path: string) => Promise<string>;
+  /** Milliseconds of a monotonic clock; the process's if absent. */
+  readonly elapsedMs?: () => number;
 }
 
 /**
@@ -60,6 +68,8 @@ export class HttpDoor implements Disposable {
   #opened: { readonly texts: TlsTexts; readonly client: Deno.HttpClient } | undefined;
   #isStale = false;
   readonly #leaving = new Set<LinkedAbort>();
+  /** Until when a server wants to be left alone, by its origin. */
+  readonly #rests = new Map<string, number>();
 
   constructor(deps: HttpDoorDeps, tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts }) {
     this.#deps = deps;
@@ -83,6 +93,23 @@ export class HttpDoor implements Disposable {
     return { [Symbol.dispose]: () => void this.#leaving.delete(abort) };
   }
 
+  /** How long the server of `url` still wants to be left alone, in milliseconds. */
+  restMs(url: string): number {
+    return Math.max((this.#rests.get(new URL(url).origin) ?? 0) - this.#elapsedMs(), 0);
+  }
+
+  /**
+   * Waits as long as the server of `url` wants to be left alone.
+   *
+   * @throws What `signal` was aborted with.
+   */
+  async rest(url: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    for (let leftMs = this.restMs(url); leftMs > 0 && !signal.aborted; leftMs = this.restMs(url)) {
+      await pause(leftMs, { signal });
+    }
+    signal.throwIfAborted();
+  }
+
   /**
    * Asks, and returns the answer as soon as its head is there, with any status.
    *
@@ -92,7 +119,9 @@ export class HttpDoor implements Disposable {
   async fetch(url: string, init: RequestInit & { readonly signal: AbortSignal }): Promise<Response> {
     const client = await this.#client();
     try {
-      return await fetch(url, { ...init, redirect: "error", client });
+      const response = await fetch(url, { ...init, redirect: "error", client });
+      this.#heed(url, response);
+      return response;
     } catch (error) {
       init.signal.throwIfAborted();
       // Perhaps a certificate was replaced.
@@ -110,6 +139,18 @@ export class HttpDoor implements Disposable {
   [Symbol.dispose](): void {
     this.#opened?.client.close();
     this.#opened = undefined;
+  }
+
+  get #elapsedMs(): () => number {
+    return this.#deps.elapsedMs ?? (() => performance.now());
+  }
+
+  /** Keeps how long a server that has too much to do asks to be left alone. */
+  #heed(url: string, { status, headers }: Response): void {
+    const askedMs = BUSY.has(status) ? retryAfterMs(headers) : undefined;
+    if (askedMs === undefined) return;
+    const spreadMs = askedMs * Math.random() * REST_SPREAD;
+    this.#rests.set(new URL(url).origin, this.#elapsedMs() + askedMs + spreadMs);
   }
 
   async #client(): Promise<Deno.HttpClient> {

@@ -11,6 +11,7 @@ import {
 } from "../http/http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "./json_sieve.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
+import { retryAfterMs } from "../../loop/retry_after.ts";
 import type { KubeAccess } from "./kube_config.ts";
 
 /** An answer must have begun after this long. */
@@ -32,8 +33,9 @@ export class KubeError extends Error {
   /**
    * @param status HTTP status, or the `code` of an ERROR event.
    * @param message The server's own sentence.
+   * @param retryAfterMs How long it asks to be left alone; nobody asks it before that is over.
    */
-  constructor(readonly status: number, message: string) {
+  constructor(readonly status: number, message: string, readonly retryAfterMs?: number) {
     super(message);
   }
 }
@@ -115,8 +117,9 @@ export class KubeClient implements Disposable {
     using _left = this.#door.abortOnLeave(abort);
     let limitMs = ANSWER_MS;
     const heard = () => abort.limit(limitMs, SILENT);
-    heard();
     try {
+      await this.#door.rest(this.url, { signal });
+      heard();
       const response = await this.#fetch(path, { ...request, signal });
       limitMs = request.idleMs;
       yield;
@@ -170,7 +173,8 @@ export class KubeClient implements Disposable {
     }
     if (response.ok) return response;
     if (response.status === 401) this.#token = undefined;
-    throw new KubeError(response.status, await refusalText(response, signal));
+    const text = await refusalText(response, signal);
+    throw new KubeError(response.status, text, retryAfterMs(response.headers));
   }
 
   async #readToken(): Promise<string | undefined> {
