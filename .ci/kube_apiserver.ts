@@ -13,9 +13,10 @@ const COMPILER = "/usr/lib/go-1.19/bin";
 /** The vendored version of this library crashes with a compiler as new as Debian's; Debian has a newer one. */
 const REFLECT2 = "github.com/modern-go/reflect2";
 
-function cachedPath(): string {
+/** Where a version is kept. */
+export function placeOf(version: string): string {
   const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") ?? "/root"}/.cache`;
-  return `${cache}/loden/kube-apiserver-${VERSION}/kube-apiserver`;
+  return `${cache}/loden/kube-apiserver-${version}/kube-apiserver`;
 }
 
 /**
@@ -25,7 +26,7 @@ function cachedPath(): string {
  */
 export async function kubeApiServerPath(): Promise<string> {
   const assets = Deno.env.get("KUBEBUILDER_ASSETS");
-  const path = assets ? `${assets}/kube-apiserver` : cachedPath();
+  const path = assets ? `${assets}/kube-apiserver` : placeOf(VERSION);
   if (await isFile(path)) return path;
   throw new Error(
     assets
@@ -34,7 +35,8 @@ export async function kubeApiServerPath(): Promise<string> {
   );
 }
 
-async function isFile(path: string): Promise<boolean> {
+/** Reports whether there is a file. */
+export async function isFile(path: string): Promise<boolean> {
   try {
     return (await Deno.stat(path)).isFile;
   } catch {
@@ -45,7 +47,7 @@ async function isFile(path: string): Promise<boolean> {
 /** Builds kube-apiserver, unless there is one. */
 async function build(): Promise<void> {
   if (Deno.env.get("KUBEBUILDER_ASSETS")) return void await kubeApiServerPath();
-  const target = cachedPath();
+  const target = placeOf(VERSION);
   if (await isFile(target)) return;
   // deno-lint-ignore no-console
   console.log(`building kube-apiserver ${VERSION} from Debian's sources, once: this takes some minutes`);
@@ -73,15 +75,19 @@ async function build(): Promise<void> {
     };
     await run("make", ["--silent", "WHAT=cmd/kube-apiserver", "GOLDFLAGS=-s -w"], { cwd: root, env });
     const [goos, goarch] = ["linux", Deno.build.arch === "x86_64" ? "amd64" : "arm64"];
-    await Deno.mkdir(target.replace(/\/[^/]*$/, ""), { recursive: true });
-    // Two steps, so that nobody finds half of it.
-    await Deno.copyFile(`${root}/_output/local/bin/${goos}/${goarch}/kube-apiserver`, `${target}.new`);
-    await Deno.rename(`${target}.new`, target);
+    await keep(`${root}/_output/local/bin/${goos}/${goarch}/kube-apiserver`, target);
   } finally {
     // The compiler's own files are read-only.
     await run("chmod", ["-R", "u+w", folder]);
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Keeps what was built. Two steps, so that nobody finds half of it. */
+export async function keep(program: string, target: string): Promise<void> {
+  await Deno.mkdir(target.slice(0, target.lastIndexOf("/")), { recursive: true });
+  await Deno.copyFile(program, `${target}.new`);
+  await Deno.rename(`${target}.new`, target);
 }
 
 /** Fetches the sources through apt, which checks their signatures, and returns the folder to build in. */

@@ -1,10 +1,12 @@
 /**
  * Runs all tests that the README promises, in several processes side by side, and ends with a plain line
  * `N passed, N failed`. A test that was skipped counts as failed. `LODEN_TEST_JOBS` says how many processes there are.
+ * `pure` leaves out those that need the kernel; `kube` runs those of a real API server against a current one.
  *
  * @module
  */
 import { compiledBinary } from "./binary.ts";
+import { currentKubeAssets } from "./kube_current.ts";
 import { LOCKED, run } from "./run.ts";
 import { type Job, makeJobs, runQueue, workersOf } from "./test_queue.ts";
 
@@ -19,6 +21,8 @@ const NO_TESTS: readonly string[] = ["tests/bench", "tests/double", "tests/moto"
 const ON_KERNEL: readonly string[] = ["tests/faults", "tests/image", "tests/netns"];
 /** Folders that are too much for one process: each entry has its own. All others are run as a whole. */
 const SPLIT: readonly string[] = ["tests/faults", "tests/netns", "tests/registry"];
+/** What a current API server is asked, and what is written for one. */
+const ON_KUBE: readonly string[] = ["tests/registry/kube", "tests/manifests"];
 /** What no process of tests takes, on the slowest machine: one that hangs fails, and shows what it printed. */
 const JOB_DEADLINE_MS = 20 * 60_000;
 /** Types were checked once for all. */
@@ -96,6 +100,13 @@ function sumOf(outcomes: readonly Outcome[]): Count {
   return { passed: sum("passed"), failed: sum("failed") };
 }
 
+/** What the words of the command line choose, in the order in which it starts. */
+async function chosenJobs({ isPure, isKube }: { isPure: boolean; isKube: boolean }): Promise<Job[]> {
+  if (!isKube) return await allJobs(isPure);
+  Deno.env.set("KUBEBUILDER_ASSETS", await currentKubeAssets());
+  return makeJobs(ON_KUBE);
+}
+
 /** All jobs in the order in which they start; `isPure` leaves out those that need the kernel. */
 export async function allJobs(isPure: boolean): Promise<Job[]> {
   const paths = (await testsIn("tests"))
@@ -138,7 +149,7 @@ function summarize(outcomes: readonly Outcome[]): Count {
 }
 
 async function main(): Promise<number> {
-  const isPure = Deno.args.includes("pure");
+  const [isPure, isKube] = ["pure", "kube"].map((word) => Deno.args.includes(word)) as [boolean, boolean];
   if (Deno.uid() !== 0 && !isPure) {
     print(
       "Cannot run the kernel's tests: they make network namespaces, which only root may; run this as root",
@@ -148,8 +159,9 @@ async function main(): Promise<number> {
   const startedAtMs = performance.now();
   try {
     const workers = workersOf(Deno.env.get("LODEN_TEST_JOBS"));
+    const jobs = await chosenJobs({ isPure, isKube });
     await prepare(isPure);
-    const outcomes = await runAll(await allJobs(isPure), workers);
+    const outcomes = await runAll(jobs, workers);
     const { passed, failed } = summarize(outcomes);
     const oneByOne = outcomes.reduce((total, { seconds }) => total + seconds, 0);
     const seconds = (performance.now() - startedAtMs) / 1000;

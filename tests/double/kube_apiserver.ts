@@ -8,6 +8,23 @@ import { freePort, ServerProcess } from "./server_process.ts";
 /** The user that the agent's rules are for. */
 const AGENT = "agent";
 
+/** The minor version of Kubernetes 1 from which nodes have podCIDRs of both families unasked; later the gate is gone. */
+const DUAL_STACK_MINOR = 21;
+
+/** The flags that a version of the program needs besides those that all know. */
+async function gatesOf(program: string): Promise<string[]> {
+  const { stdout } = await new Deno.Command(program, {
+    args: ["--version"],
+    stdin: "null",
+    stderr: "inherit",
+  })
+    .output();
+  const text = new TextDecoder().decode(stdout).trim();
+  const minor = /^Kubernetes v1\.(\d+)/.exec(text)?.[1];
+  if (minor === undefined) throw new Error(`Cannot tell the version of ${program}: it says "${text}"`);
+  return Number(minor) < DUAL_STACK_MINOR ? ["--feature-gates", "IPv6DualStack=true"] : [];
+}
+
 /** A real kube-apiserver with an etcd of its own, both on the loopback. */
 export class KubeApiServer implements TestApiServer {
   readonly tokens = TOKENS;
@@ -92,14 +109,8 @@ export class KubeApiServer implements TestApiServer {
           server.keyFile,
         ],
         ...["--client-ca-file", authority.caFile, "--token-auth-file", `${folder}/tokens.csv`],
-        ...[
-          "--authorization-mode",
-          "RBAC",
-          "--feature-gates",
-          "IPv6DualStack=true",
-          "--disable-admission-plugins",
-          "ServiceAccount",
-        ],
+        ...["--authorization-mode", "RBAC", "--disable-admission-plugins", "ServiceAccount"],
+        ...await gatesOf(program),
         ...[
           "--service-account-issuer",
           "https://kubernetes.default.svc",
