@@ -34,8 +34,15 @@ export interface Lease {
   readonly expiresAtMs?: number;
   /** Who says so; absent where the host does not tell. */
   readonly origin?: Origin;
-  /** When the claim began, by the registry's own count: the host with the smaller number was there first. */
+  /**
+   * When the claim on the subnets began, by the registry's own count: of two hosts that claim one, the one with the
+   * smaller number was there first. Such numbers are comparable within one registry, and the same to all hosts.
+   */
   readonly since?: number;
+  /** When the host began to publish this backend data, likewise: another address is no new claim on a MAC. */
+  readonly dataSince?: number;
+  /** When it began to be at these underlay addresses, likewise. */
+  readonly addressSince?: number;
 }
 
 /** Everything a watch says: the whole set first, then one change at a time. */

@@ -56,10 +56,17 @@ const leaseSchema = pipe(
       backendData: unknown(),
     })).check(maxLength(2)),
     expiresAtMs: optional(number().check(nonnegative())),
+    since: optional(number()),
+    dataSince: optional(number()),
+    addressSince: optional(number()),
   }),
-  transform(({ expiresAtMs, ...lease }): Lease =>
-    expiresAtMs === undefined ? lease : { ...lease, expiresAtMs }
-  ),
+  transform(({ expiresAtMs, since, dataSince, addressSince, ...lease }): Lease => ({
+    ...lease,
+    ...expiresAtMs !== undefined && { expiresAtMs },
+    ...since !== undefined && { since },
+    ...dataSince !== undefined && { dataSince },
+    ...addressSince !== undefined && { addressSince },
+  })),
 );
 
 const headSchema = object({

@@ -1,5 +1,6 @@
 import type { Prefix } from "../model/address.ts";
 import type { Lease, LeasePart, LeaseUpdate } from "../model/lease.ts";
+import { compareByData, compareBySubnets, isSameAge, isSameData } from "./claim_age.ts";
 import { type RemoteLeases, remoteLeases } from "./remote_leases.ts";
 
 /** Leases with the same parts are the same to this host; their end times are not its concern. */
@@ -10,19 +11,14 @@ interface Cached {
   readonly remote: RemoteLeases;
 }
 
-/** The versions in which a host began to say what it says of itself, each by itself: a new address is no new claim. */
-interface Claimed {
-  readonly subnets: number;
-  readonly data: number;
-}
-
 /**
  * Who holds which subnet, as the registry last said. Updates that are lost, repeated or late leave no trace once
  * the next snapshot has come.
  */
 export class LeaseSet {
   #leases: Map<string, Lease> | undefined;
-  readonly #claimedAt = new Map<string, Claimed>();
+  /** The versions in which hosts began to publish what they do, for where the registry does not tell. */
+  readonly #seenAt = new Map<string, number>();
   #isRemembered = false;
   #version = 0;
   #cached: Cached | undefined;
@@ -40,30 +36,28 @@ export class LeaseSet {
         this.#version++;
       }
       for (const [host, lease] of leases) this.#noteClaim(host, lease);
-      for (const host of this.#claimedAt.keys()) if (!leases.has(host)) this.#claimedAt.delete(host);
+      for (const host of this.#seenAt.keys()) if (!leases.has(host)) this.#seenAt.delete(host);
       this.#leases = leases;
       this.#isRemembered = false;
     } else if (this.#leases === undefined || this.#isRemembered) {
       return false;
     } else if (update.kind === "held") {
       const { host } = update.lease;
-      if (!isSameLease(this.#leases.get(host), update.lease)) this.#version++;
+      if (!isSameClaim(this.#leases.get(host), update.lease)) this.#version++;
       this.#noteClaim(host, update.lease);
       this.#leases.set(host, update.lease);
     } else if (this.#leases.delete(update.host)) {
-      this.#claimedAt.delete(update.host);
+      this.#seenAt.delete(update.host);
       this.#version++;
     }
     return this.#version !== before;
   }
 
-  /** A host that says something new stands behind those that have said the same for longer. */
+  /** A host that publishes something new stands behind those that have published the same for longer. */
   #noteClaim(host: string, lease: Lease): void {
-    const [before, claimed] = [this.#leases?.get(host), this.#claimedAt.get(host)];
-    if (before !== undefined && claimed !== undefined && isSameLease(before, lease)) return;
-    const subnets = isSameParts(before, lease, isSameSubnet) ? claimed?.subnets : undefined;
-    const data = isSameParts(before, lease, isSameData) ? claimed?.data : undefined;
-    this.#claimedAt.set(host, { subnets: subnets ?? this.#version, data: data ?? this.#version });
+    const before = this.#leases?.get(host);
+    if (this.#seenAt.has(host) && isSameParts(before, lease, isSameData)) return;
+    this.#seenAt.set(host, this.#version);
   }
 
   /** Begins with what an earlier process knew last, until the first snapshot. */
@@ -71,10 +65,7 @@ export class LeaseSet {
     if (this.#leases !== undefined) return;
     this.apply({ kind: "snapshot", leases });
     // They were written down in their order.
-    for (const [index, { host }] of leases.entries()) {
-      const at = index - leases.length;
-      this.#claimedAt.set(host, { subnets: at, data: at });
-    }
+    for (const [index, { host }] of leases.entries()) this.#seenAt.set(host, index - leases.length);
     this.#isRemembered = true;
   }
 
@@ -95,14 +86,8 @@ export class LeaseSet {
 
   /** The longest claims on their data first: of two hosts that claim one MAC, the newcomer is the liar. */
   #inOrder(): readonly Lease[] {
-    return [...this.#leases?.values() ?? []].sort((a, b) => this.#compareClaims(a, b, "data"));
-  }
-
-  /** Negative if `a` was there first: as far as this process has seen it, then as the registry counts, then by host. */
-  #compareClaims(a: Lease, b: Lease, what: keyof Claimed): number {
-    const claimedAt = (host: string) => this.#claimedAt.get(host)?.[what] ?? 0;
-    return claimedAt(a.host) - claimedAt(b.host) || (a.since ?? 0) - (b.since ?? 0) ||
-      (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
+    const seenAt = (host: string) => this.#seenAt.get(host) ?? 0;
+    return [...this.#leases?.values() ?? []].sort((a, b) => compareByData(a, b, seenAt));
   }
 
   /** The leases of hosts that have said the same for longer than `own`; all where that is not known yet. */
@@ -130,9 +115,8 @@ export class LeaseSet {
       cached?.version === this.#version && isSameLease(cached.own, own) &&
       isSamePrefixes(cached.networks, networks)
     ) return cached.remote;
-    const wasFirst = (a: Lease, b: Lease) => this.#compareClaims(a, b, "subnets");
     const remote = {
-      ...remoteLeases(this.#inOrder(), own, networks, wasFirst),
+      ...remoteLeases(this.#inOrder(), own, networks, compareBySubnets),
       isRemembered: this.#isRemembered,
     };
     this.#cached = { version: this.#version, own, networks, remote };
@@ -142,11 +126,16 @@ export class LeaseSet {
 
 function isSameSet(a: ReadonlyMap<string, Lease>, b: ReadonlyMap<string, Lease>): boolean {
   if (a.size !== b.size) return false;
-  for (const [host, lease] of b) if (!isSameLease(a.get(host), lease)) return false;
+  for (const [host, lease] of b) if (!isSameClaim(a.get(host), lease)) return false;
   return true;
 }
 
-/** Compares all but the end time. */
+/** Compares all but the end time, and who was there first. */
+function isSameClaim(a: Lease | undefined, b: Lease): boolean {
+  return a !== undefined && isSameLease(a, b) && isSameAge(a, b);
+}
+
+/** Compares what two leases say, and not for how long. */
 export function isSameLease(a: Lease | undefined, b: Lease): boolean {
   if (a === b) return true;
   return a !== undefined && a.host === b.host && a.backendType === b.backendType &&
@@ -159,10 +148,6 @@ function isSamePart(a: LeasePart, b: LeasePart): boolean {
 
 function isSameSubnet(a: LeasePart, b: LeasePart): boolean {
   return a.subnet.address === b.subnet.address && a.subnet.length === b.subnet.length;
-}
-
-function isSameData(a: LeasePart, b: LeasePart): boolean {
-  return a.backendData === b.backendData || JSON.stringify(a.backendData) === JSON.stringify(b.backendData);
 }
 
 function isSameParts(

@@ -1,5 +1,6 @@
 import { formatAddress, formatPrefix, type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
+import { isAddressNewer } from "./claim_age.ts";
 import { addressFact, coveredBy, coverReason, type GroundFact, GroundIndex } from "./ground.ts";
 import type { LeaseFault } from "./remote_leases.ts";
 
@@ -10,7 +11,7 @@ export interface LeaveOutContext {
   readonly ground: readonly GroundFact[];
   /** The cluster networks. */
   readonly networks: readonly Prefix[];
-  /** Who was built upon when this was asked last: who stood there first stays. */
+  /** Who was built upon when this was asked last: where the registry does not tell, who stood there first stays. */
   readonly before: readonly Lease[];
 }
 
@@ -86,9 +87,10 @@ function weighAddresses(
         const other = inside.get(fact)!;
         if (other.lease === lease || reasons.has(part) || reasons.has(other.part)) continue;
         const { underlayAddress } = other.part;
-        const isNewcomer = other.lease !== own &&
+        const isSeenLater = () =>
           stood(lease, ({ subnet }) => prefixEquals(subnet, part.subnet)) &&
           !stood(other.lease, (then) => then.underlayAddress === underlayAddress);
+        const isNewcomer = other.lease !== own && (isAddressNewer(other.lease, lease) ?? isSeenLater());
         if (lease === own || isNewcomer) {
           const whose = lease === own ? "this host" : lease.host;
           reasons.set(

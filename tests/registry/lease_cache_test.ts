@@ -17,7 +17,14 @@ const OWN: Lease = {
   ],
   expiresAtMs: 1_700_000_000_000,
 };
-const OTHER: Lease = { host: "n2", backendType: "", parts: [{ ...OWN.parts[0]!, backendData: "`id`\n" }] };
+const OTHER: Lease = {
+  host: "n2",
+  backendType: "",
+  parts: [{ ...OWN.parts[0]!, backendData: "`id`\n" }],
+  since: 7,
+  dataSince: 9,
+  addressSince: 8,
+};
 const CACHE: LeaseCache = {
   registry: "etcd /net",
   networkConfig: '{"Network":"10.0.0.0/8"}',
@@ -41,7 +48,7 @@ Deno.test("formatLeaseCache() writes lines that a person can read", () => {
     '"backendType":"vxlan","expiresAtMs":1700000000000,"parts":[{"subnet":"10.244.1.0/24",' +
     '"underlayAddress":"192.0.2.1","backendData":{"VNI":1}},{"subnet":"fd00:1::/64",' +
     '"underlayAddress":"2001:db8::1","backendData":null}]}}',
-    '{"host":"n2","backendType":"","parts":[{"subnet":"10.244.1.0/24","underlayAddress":"192.0.2.1",' +
+    '{"host":"n2","backendType":"","since":7,"dataSince":9,"addressSince":8,"parts":[{"subnet":"10.244.1.0/24","underlayAddress":"192.0.2.1",' +
     '"backendData":"`id`\\n"}]}',
     "",
   ]);

@@ -289,19 +289,33 @@ Deno.test("LeaseSet takes what is remembered for all there is, until the first s
 });
 
 Deno.test("LeaseSet.remote() lets the older claim on a subnet stand, whatever the hosts are called", () => {
-  const first = lease("z", "10.244.2.0/24", "192.0.2.26");
-  const newcomer = lease("a", "10.244.2.0/24", "192.0.2.2");
+  const first = lease("z", "10.244.2.0/24", "192.0.2.26", { since: 1 });
+  const newcomer = lease("a", "10.244.2.0/24", "192.0.2.2", { since: 2 });
   const reason = "subnet 10.244.2.0/24 overlaps 10.244.2.0/24 of z";
   const seen = setOf(OWN, first);
   seen.apply({ kind: "held", lease: newcomer });
-  const listed = setOf(OWN, { ...newcomer, since: 2 }, { ...first, since: 1 });
+  const listed = setOf(OWN, newcomer, first);
   for (const set of [seen, listed]) {
     assertEquals(hosts(set), ["z"]);
     assertEquals(set.remote(OWN, NETWORKS)!.faults, [{ host: "a", reason }]);
   }
   // Another address, or another MAC, does not make the first one a newcomer.
-  seen.apply({ kind: "held", lease: lease("z", "10.244.2.0/24", "192.0.2.99") });
+  seen.apply({ kind: "held", lease: lease("z", "10.244.2.0/24", "192.0.2.99", { since: 1 }) });
   assertEquals(hosts(seen), ["z"]);
+});
+
+Deno.test("LeaseSet has who began to publish its data first stand before all others, as the registry tells it", () => {
+  const mac = (host: string, since: number, dataSince: number) =>
+    lease(host, `10.244.${since}.0/24`, `192.0.2.${since}`, { since, dataSince });
+  // The key of `a` is older than that of `b`; what stands in it now came later.
+  const [a, b] = [mac("a", 2, 9), mac("b", 3, 3)];
+  const order = (set: LeaseSet) => set.all!.map(({ host }) => host);
+  assertEquals(order(setOf(a, b)), ["b", "a"]);
+  const follower = setOf(mac("a", 2, 2), b);
+  assertEquals(order(follower), ["a", "b"]);
+  assertEquals(follower.apply({ kind: "held", lease: a }), true);
+  assertEquals(order(follower), ["b", "a"]);
+  assertEquals(follower.olderThan(a).map(({ host }) => host), ["b"]);
 });
 
 Deno.test("LeaseSet.remote() says by whom the own place is contested, as far as that host says who it is", () => {

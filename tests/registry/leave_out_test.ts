@@ -60,6 +60,15 @@ Deno.test("leaveOut() leaves out a host that moves its address into the subnet o
   assertEquals(left([PEER, NODE], [], leases).leases, leases, "it stays so");
 });
 
+Deno.test("leaveOut() goes by what the registry tells of who came first, and not by who was built upon", () => {
+  const peer = { ...PEER, since: 5 };
+  const [early, late] = [4, 6].map((addressSince) => ({ ...NODE, addressSince }));
+  assertEquals(left([peer, late!], []).hosts, ["node"]);
+  assertEquals(left([peer, late!], [], [NODE]).hosts, ["node"]);
+  const moved = lease("node", "10.244.9.0/24", "192.0.2.9");
+  assertEquals(left([peer, early!], [], [peer, moved]).hosts, ["peer"]);
+});
+
 Deno.test("leaveOut() leaves out a host that says to be in the own subnet", () => {
   const liar = lease("liar", "10.244.9.0/24", "10.244.1.7");
   assertEquals(left([PEER, liar], [], [liar]).hosts, ["liar"]);

@@ -178,7 +178,7 @@ export class EtcdRegistry implements LeaseRegistry {
     const { entries } = await this.#client.range(this.#folder + host, { signal, isOneKey: true });
     const [entry] = entries;
     if (entry === undefined) return true;
-    const reading = readEntry(host, entry.value);
+    const reading = readEntry(host, entry);
     // Only Loden shows signs of life.
     if ("reason" in reading || reading.lease.origin === undefined || entry.lease === NO_LEASE) return false;
     const seconds = await this.#client.ageOf(entry.lease, { signal });
@@ -189,8 +189,8 @@ export class EtcdRegistry implements LeaseRegistry {
     const folder = this.#folder;
     const read = () => this.#client.range(folder, { signal });
     const { entries } = await explained(`read the leases under ${folder}`, this.#client, signal, read);
-    return entries.filter(({ key, value }) => {
-      const reading = readEntry(key.slice(folder.length), value);
+    return entries.filter((entry) => {
+      const reading = readEntry(entry.key.slice(folder.length), entry);
       return "lease" in reading && isHeldBy(reading.lease, host);
     }).map((entry) => ({
       object: `lease ${entry.key}`,

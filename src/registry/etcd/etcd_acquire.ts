@@ -10,6 +10,8 @@ import { RegistryError } from "../registry_error.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { formatLeaseValue, formatSubnetKey, parseSubnetKey } from "./etcd_format.ts";
 import { type EtcdCandidate, type EtcdClaimant, isKept, provenClaims } from "./etcd_own.ts";
+import { keptAges } from "../claim_age.ts";
+import { formatAges, writtenAges } from "./etcd_ages.ts";
 import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
 import { absent, EtcdWriter, NO_LEASE, noneSince, removeUnchanged, unchanged } from "./etcd_write.ts";
 
@@ -141,28 +143,39 @@ async function renew(
     subnet,
   }));
   const { backendType, origin } = request;
-  const renewed = { host: lease.host, backendType, parts, ...saidBy(origin), since: entry.createRevision };
-  const value = formatLeaseValue(renewed);
+  const said = { host: lease.host, backendType, parts, ...saidBy(origin) };
+  const isSame = formatLeaseValue(said, writtenAges(entry.value)) === entry.value;
+  // Each writing makes the key younger: what is as old as it was has to be said.
+  const kept = keptAges(lease, parts);
+  const value = formatLeaseValue(said, formatAges(kept));
+  const renewed = (revision: number): Lease => ({
+    ...said,
+    ...{ dataSince: revision, addressSince: revision, ...kept, since: entry.createRevision },
+  });
   if (entry.lease === NO_LEASE) {
     // An operator's reservation, which stays one.
-    if (value === entry.value) return { lease: renewed, revision: undefined, token: undefined };
+    if (isSame) return { lease: renewed(entry.modRevision), revision: undefined, token: undefined };
     const revision = await writer.putLasting(entry.key, value, [unchanged(entry)], options);
-    return revision === undefined ? undefined : { lease: renewed, revision, token: undefined };
+    return revision === undefined ? undefined : { lease: renewed(revision), revision, token: undefined };
   }
   const { lease: token } = entry;
-  const isSame = value === entry.value;
   // Where it is this host's own, what is new is written under the etcd lease that is there.
   const expiresAtMs = isSame || claimant.tokens.has(token)
     ? await writer.keepAlive(token, options)
     : undefined;
   if (expiresAtMs !== undefined) {
     claimant.tokens.add(token);
-    if (isSame) return { lease: { ...renewed, expiresAtMs }, revision: undefined, token };
+    if (isSame) {
+      return { lease: { ...renewed(entry.modRevision), expiresAtMs }, revision: undefined, token };
+    }
     const revision = await writer.putUnder(token, entry.key, value, [unchanged(entry)], options);
-    return revision === undefined ? undefined : { lease: { ...renewed, expiresAtMs }, revision, token };
+    return revision === undefined
+      ? undefined
+      : { lease: { ...renewed(revision), expiresAtMs }, revision, token };
   }
   const written = await writer.putLiving(entry.key, value, [unchanged(entry)], options);
-  return written && { ...written, lease: { ...renewed, expiresAtMs: written.expiresAtMs } };
+  return written &&
+    { ...written, lease: { ...renewed(written.revision), expiresAtMs: written.expiresAtMs } };
 }
 
 /** Takes free subnets. */
@@ -201,7 +214,10 @@ async function create(
   const written = await writer.putLiving(key, formatLeaseValue(lease), [absent(key), isAlone], options);
   if (written === undefined) return undefined;
   const { revision, expiresAtMs } = written;
-  return { ...written, lease: { ...lease, expiresAtMs, since: revision } };
+  return {
+    ...written,
+    lease: { ...lease, expiresAtMs, since: revision, dataSince: revision, addressSince: revision },
+  };
 }
 
 /** What is held in one family, in the order of addresses. A key counts even if its value can't be read. */

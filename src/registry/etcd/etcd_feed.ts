@@ -32,8 +32,8 @@ export class EtcdFeed {
     this.#revisions.reset(entries.map(({ key, modRevision }) => [this.#hostOf(key), modRevision]));
     const leases = entries.flatMap((entry): Lease[] => {
       const host = this.#hostOf(entry.key);
-      const reading = readEntry(host, entry.value);
-      if ("lease" in reading) return [{ ...reading.lease, since: entry.createRevision }];
+      const reading = readEntry(host, entry);
+      if ("lease" in reading) return [reading.lease];
       this.#faultOf.set(host, reading.reason);
       return [];
     });
@@ -51,10 +51,10 @@ export class EtcdFeed {
       return { kind: "released", host };
     }
     if (!this.#revisions.isNews(host, modRevision)) return undefined;
-    const reading = readEntry(host, entry.value);
+    const reading = readEntry(host, entry);
     this.#setFault(host, "reason" in reading ? reading.reason : undefined);
     if ("reason" in reading) return { kind: "released", host };
-    return { kind: "held", lease: { ...reading.lease, since: entry.createRevision } };
+    return { kind: "held", lease: reading.lease };
   }
 
   #hostOf(key: string): string {

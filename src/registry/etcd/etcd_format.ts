@@ -12,6 +12,8 @@ import {
 } from "../../model/address.ts";
 import type { Lease, LeasePart } from "../../model/lease.ts";
 import { formatOrigin, originSchema } from "../origin_text.ts";
+import { agesOf, agesSchema } from "./etcd_ages.ts";
+import type { EtcdEntry } from "./etcd_wire.ts";
 
 /** A larger value is no lease; flannel's have some 150 bytes. */
 const MAX_VALUE_LENGTH = 64 * 1024;
@@ -36,7 +38,11 @@ const valueSchema = object({
   BackendData: optional(unknown()),
   BackendV6Data: optional(unknown()),
   LodenOrigin: originSchema,
+  LodenSince: agesSchema,
 });
+
+/** What stands under a key, and the revisions that made it. */
+export type EtcdRecord = Pick<EtcdEntry, "value" | "createRevision" | "modRevision">;
 
 /** What a key holds: a lease, or why it is none. */
 export type EntryReading =
@@ -68,11 +74,15 @@ export function parseSubnetKey(key: string): readonly Prefix[] | undefined {
   return isShort && subnets.length > 0 ? subnets : undefined;
 }
 
-/** The value of a lease, with flannel's members in flannel's order; who the host is stands behind them. */
+/**
+ * The value of a lease, with flannel's members in flannel's order; who the host is stands behind them, and since when
+ * it says what it says.
+ */
 export function formatLeaseValue(
   { backendType, parts, origin }: Pick<Lease, "backendType" | "origin"> & {
     parts: readonly Omit<LeasePart, "subnet">[];
   },
+  ages?: unknown,
 ): string {
   const said = formatOrigin(origin);
   const [ipv4, ipv6] = [AF_INET, AF_INET6].map((family) =>
@@ -87,11 +97,12 @@ export function formatLeaseValue(
     ...isData(ipv4) && { BackendData: ipv4!.backendData },
     ...isData(ipv6) && { BackendV6Data: ipv6!.backendData },
     ...said !== undefined && { LodenOrigin: said },
+    ...ages !== undefined && { LodenSince: ages },
   });
 }
 
 /** Reads what stands under the key that ends in `host`. What is wrong with it concerns this entry alone. */
-export function readEntry(host: string, value: string): EntryReading {
+export function readEntry(host: string, { value, ...revisions }: EtcdRecord): EntryReading {
   const subnets = parseSubnetKey(host);
   if (subnets === undefined) return { reason: "its key is not that of a lease, as 10.5.1.0-24" };
   if (value.length > MAX_VALUE_LENGTH) {
@@ -123,10 +134,10 @@ export function readEntry(host: string, value: string): EntryReading {
     const backendData = (isIpv4 ? data.BackendData : data.BackendV6Data) ?? null;
     parts.push({ subnet, underlayAddress, backendData });
   }
-  const { LodenOrigin: origin } = data;
-  return {
-    lease: { host, backendType: data.BackendType ?? "", parts, ...origin !== undefined && { origin } },
-  };
+  const { LodenOrigin: origin, LodenSince: ages } = data;
+  const backendType = data.BackendType ?? "";
+  const said = origin !== undefined && { origin };
+  return { lease: { host, backendType, parts, ...said, ...agesOf(revisions, ages) } };
 }
 
 function addressOf(text: string | null | undefined, isIpv4: boolean): Address | undefined {

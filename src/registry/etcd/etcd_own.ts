@@ -59,7 +59,7 @@ export async function provenClaims(
 ): Promise<Claim<EtcdCandidate>[]> {
   const held = entries.flatMap((entry): EtcdCandidate[] => {
     const host = entry.key.slice(claimant.folder.length);
-    const reading = readEntry(host, entry.value);
+    const reading = readEntry(host, entry);
     const token = entry.lease === NO_LEASE ? {} : { token: entry.lease };
     if ("lease" in reading) return [{ entry, lease: reading.lease, ...token }];
     // Another program has spoilt the value under the own etcd lease.

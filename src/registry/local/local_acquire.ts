@@ -11,6 +11,7 @@ import {
   readLeases,
   ROW_FAULT,
 } from "./local_row.ts";
+import { keptAges } from "../claim_age.ts";
 import { formatOrigin, isSameOrigin, saidBy } from "../origin_text.ts";
 import { type Candidate, type Claim, ownClaims } from "../own_lease.ts";
 import { chooseSubnet, exhausted, type FamilySubnets, isAllowed, limits } from "../choose_subnet.ts";
@@ -120,13 +121,12 @@ export function takeLease(
     // A lease without an end is a reservation that an operator made by hand, and stays one.
     const isReserved = own !== undefined && own.expiresAtMs === undefined;
     const { backendType, origin } = request;
-    const lease = {
-      host,
-      backendType,
-      parts,
-      ...saidBy(origin),
-      since: (isCertain ? own?.since : undefined) ?? newSince(file, claimant.nowMs),
+    const now = newSince(file, claimant.nowMs);
+    const ages = {
+      ...{ since: now, dataSince: now, addressSince: now },
+      ...keptAges(isCertain ? own : undefined, parts),
     };
+    const lease = { host, backendType, parts, ...saidBy(origin), ...ages };
     return writeLease(
       file,
       isReserved ? lease : { ...lease, expiresAtMs: claimant.nowMs + claimant.ttlMs },
@@ -152,7 +152,7 @@ export function releaseLease(file: LocalFile, lease: Lease): boolean {
 
 /** A number that no other lease has, larger than those of all leases that are there; of another file neither. */
 function newSince(file: LocalFile, nowMs: number): number {
-  const sql = "SELECT max(?, coalesce(max(since), 0) + 1) FROM lease";
+  const sql = "SELECT max(?, coalesce(max(max(since, data_since, address_since)), 0) + 1) FROM lease";
   return Number(file.rows(`count leases in ${file.path}`, sql, nowMs)[0]?.[0]);
 }
 
@@ -168,7 +168,7 @@ function freeName(file: LocalFile, name: string): string {
 /** Writes all rows of a lease in place of those that its host has, and returns it. Belongs into a transaction. */
 export function writeLease(file: LocalFile, lease: Lease, action: string): Lease {
   const revision = nextRevision(file);
-  const since = lease.since ?? revision;
+  const { since = revision, dataSince = since, addressSince = since } = lease;
   const said = formatOrigin(lease.origin);
   file.rows(action, "DELETE FROM lease WHERE host = ?", lease.host);
   file.rows(action, "DELETE FROM released WHERE host = ?", lease.host);
@@ -181,7 +181,7 @@ export function writeLease(file: LocalFile, lease: Lease, action: string): Lease
     }
     file.rows(
       action,
-      `INSERT INTO lease (${LEASE_COLUMNS}, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO lease (${LEASE_COLUMNS}, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       lease.host,
       familyOf(subnet.address),
       encodeAddress(subnet.address),
@@ -190,12 +190,14 @@ export function writeLease(file: LocalFile, lease: Lease, action: string): Lease
       lease.backendType,
       data,
       lease.expiresAtMs ?? null,
-      since,
       said === undefined ? "" : JSON.stringify(said),
+      since,
+      dataSince,
+      addressSince,
       revision,
     );
   }
-  return { ...lease, since };
+  return { ...lease, since, dataSince, addressSince };
 }
 
 /** The subnet of `family` that the host holds already, if the configuration still allows it. */

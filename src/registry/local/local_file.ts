@@ -2,7 +2,13 @@ import { errorText } from "../../log/error_text.ts";
 import { dirname } from "node:path";
 import { fileReason } from "../../file/file_reason.ts";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
-import { LEASE_TABLE, ORIGIN_COLUMN, SINCE_COLUMN } from "./local_row.ts";
+import {
+  ADDRESS_SINCE_COLUMN,
+  DATA_SINCE_COLUMN,
+  LEASE_TABLE,
+  ORIGIN_COLUMN,
+  SINCE_COLUMN,
+} from "./local_row.ts";
 import { isBusy, RegistryError } from "../registry_error.ts";
 
 /** Pages that SQLite keeps in memory: a read of everything is rare, and this runs on every host. */
@@ -161,7 +167,7 @@ export class LocalFile implements Disposable {
   /** Adds what files of early releases lack, and what those releases don't look at. */
   #addColumns(action: string): void {
     const names = this.rows(action, "SELECT name FROM pragma_table_info('lease')").flat();
-    for (const column of [ORIGIN_COLUMN, SINCE_COLUMN]) {
+    for (const column of [ORIGIN_COLUMN, SINCE_COLUMN, DATA_SINCE_COLUMN, ADDRESS_SINCE_COLUMN]) {
       if (!names.includes(column.split(" ", 1)[0]!)) {
         this.rows(action, `ALTER TABLE lease ADD COLUMN ${column}`);
       }

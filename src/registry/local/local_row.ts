@@ -10,6 +10,7 @@ import {
   type Prefix,
 } from "../../model/address.ts";
 import type { Lease, LeasePart } from "../../model/lease.ts";
+import type { ClaimAges } from "../claim_age.ts";
 import { originSchema } from "../origin_text.ts";
 
 /** A larger value is not backend data; flannel's is under 100 bytes. */
@@ -22,6 +23,9 @@ const MAX_BACKEND_TYPE_BYTES = 64;
 export const ORIGIN_COLUMN = "origin TEXT NOT NULL DEFAULT ''";
 /** When the lease was made, in milliseconds since 1970, and later than all before it; likewise. */
 export const SINCE_COLUMN = "since INTEGER NOT NULL DEFAULT 0";
+/** When its host began to publish its backend data, and to be at its underlay address, likewise. */
+export const DATA_SINCE_COLUMN = "data_since INTEGER NOT NULL DEFAULT 0";
+export const ADDRESS_SINCE_COLUMN = "address_since INTEGER NOT NULL DEFAULT 0";
 
 /**
  * One row a host and family. An IPv4 address is an integer, an IPv6 address 32 hexadecimal digits: both sort as
@@ -40,6 +44,8 @@ CREATE TABLE lease (
   revision INTEGER NOT NULL,
   ${ORIGIN_COLUMN},
   ${SINCE_COLUMN},
+  ${DATA_SINCE_COLUMN},
+  ${ADDRESS_SINCE_COLUMN},
   PRIMARY KEY (host, family)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX lease_subnet ON lease (family, subnet);
@@ -49,7 +55,8 @@ CREATE INDEX lease_expiry ON lease (expires_at_ms);
 
 /** What `readRow()` takes, in its order. */
 export const LEASE_COLUMNS =
-  "host, family, subnet, length, underlay_address, backend_type, backend_data, expires_at_ms, since, origin";
+  "host, family, subnet, length, underlay_address, backend_type, backend_data, expires_at_ms, origin, " +
+  "since, data_since, address_since";
 
 /** What is wrong with a row, looked at inside SQLite: what is too large never becomes a JavaScript value. */
 export const ROW_FAULT = `CASE
@@ -75,7 +82,7 @@ type Row = { readonly reason: string } | {
   readonly part: LeasePart;
   readonly backendType: string;
   readonly expiresAtMs: number | undefined;
-  readonly who: Pick<Lease, "origin" | "since">;
+  readonly who: Pick<Lease, "origin"> & ClaimAges;
 };
 
 const HEXADECIMAL = /^[0-9a-f]{32}$/;
@@ -107,7 +114,7 @@ export function decodeSubnet(
 
 /** Checks and decodes the values of `LEASE_COLUMNS`. What other programs wrote may be hostile. */
 function readRow(row: readonly SQLOutputValue[]): Row {
-  const [, family, address, length, underlay, backendType, backendData, expiresAtMs, since, origin] = row;
+  const [, family, address, length, underlay, backendType, backendData, expiresAtMs, origin, ...ages] = row;
   const subnet = decodeSubnet(family, address, length);
   if (subnet === undefined) return { reason: "its subnet is not a prefix" };
   if (maskAddress(subnet.address, subnet.length) !== subnet.address) {
@@ -130,24 +137,30 @@ function readRow(row: readonly SQLOutputValue[]): Row {
     part: { subnet, underlayAddress, backendData: data },
     backendType,
     expiresAtMs: expiresAtMs as number | null ?? undefined,
-    who: whoHolds(origin, since),
+    who: whoHolds(origin, ages),
   };
 }
 
 /** Who holds a lease and since when; what can't be read is not told. */
 function whoHolds(
   text: SQLOutputValue | undefined,
-  since: SQLOutputValue | undefined,
-): Pick<Lease, "origin" | "since"> {
+  ages: readonly SQLOutputValue[],
+): Pick<Lease, "origin"> & ClaimAges {
   let origin: Lease["origin"];
   try {
     origin = typeof text === "string" && text !== "" ? originSchema.parse(JSON.parse(text)) : undefined;
   } catch {
     // Another program has written it.
   }
+  const [since, dataSince = since, addressSince = since] = ages.map((age) =>
+    typeof age === "number" && age > 0 ? age : undefined
+  );
   return {
     ...origin !== undefined && { origin },
-    ...typeof since === "number" && since > 0 && { since },
+    ...since !== undefined && { since },
+    // Early releases know one age only.
+    ...dataSince !== undefined && { dataSince },
+    ...addressSince !== undefined && { addressSince },
   };
 }
 

@@ -126,7 +126,9 @@ Deno.test("a reservation stays one: it is taken, and does not end", async () => 
   for (let time = 1; time <= 2; time++) {
     const lease = await host.registry.acquire(request("192.0.2.1"), { signal });
     assertEquals([subnetsOf(lease), lease.expiresAtMs], [["10.5.42.0/24"], undefined]);
-    assertEquals(await server.list(prefix), { [key]: flannelValue("192.0.2.1", "aa:bb:cc:dd:ee:ff") });
+    const { LodenSince, ...value } = JSON.parse((await server.list(prefix))[key]!);
+    assertEquals(JSON.stringify(value), flannelValue("192.0.2.1", "aa:bb:cc:dd:ee:ff"));
+    assertEquals(LodenSince, { Address: lease.since }, "where it is was said already");
     assertEquals(await ttlOf(key), 0);
   }
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import {
+  type EtcdRecord,
   formatLeaseValue,
   formatSubnetKey,
   parseSubnetKey,
@@ -7,6 +8,7 @@ import {
   shownHost,
 } from "../../../src/registry/etcd/etcd_format.ts";
 import { formatAddress, formatPrefix, parseAddress, parsePrefix } from "../../../src/model/address.ts";
+import type { Lease } from "../../../src/model/lease.ts";
 import { pick, SEED, seededRandom } from "../../double/random.ts";
 
 const keys: [subnets: string[], key: string][] = [
@@ -76,7 +78,7 @@ const values: [name: string, key: string, value: string, backendType: string, pa
 
 for (const [name, key, value, backendType, parts] of values) {
   Deno.test(`readEntry() reads flanneld's value with ${name}, and formatLeaseValue() writes the same`, () => {
-    const reading = readEntry(key, value);
+    const reading = readEntry(key, entry(value));
     assert("lease" in reading);
     assertEquals(
       [
@@ -101,11 +103,31 @@ Deno.test("formatLeaseValue() writes 0.0.0.0 where there is no IPv4, as flannel 
 Deno.test("readEntry() reads the values of flannel v0.8.0", () => {
   const reading = readEntry(
     "10.5.1.0-24",
-    '{"PublicIP":"10.200.7.2","BackendType":"vxlan","BackendData":{"VtepMAC":"9a:77:00:00:00:01"}}',
+    entry('{"PublicIP":"10.200.7.2","BackendType":"vxlan","BackendData":{"VtepMAC":"9a:77:00:00:00:01"}}'),
   );
   assert("lease" in reading);
   assertEquals(formatAddress(reading.lease.parts[0]!.underlayAddress), "10.200.7.2");
 });
+
+const written: [value: string, ages: Pick<Lease, "since" | "dataSince" | "addressSince">, why: string][] = [
+  ["{}", { since: 5, dataSince: 9, addressSince: 9 }, "flanneld says nothing: it was last written then"],
+  ['{"Data":5,"Address":8}', { since: 5, dataSince: 5, addressSince: 8 }, "the host says it"],
+  ['{"Data":6}', { since: 5, dataSince: 6, addressSince: 9 }, "one of both is said"],
+  ['{"Data":4,"Address":1}', { since: 5, dataSince: 9, addressSince: 9 }, "the key was not there yet"],
+  ['{"Data":10}', { since: 5, dataSince: 9, addressSince: 9 }, "it was last written before"],
+  ['{"Data":"5","Address":5.5}', { since: 5, dataSince: 9, addressSince: 9 }, "it is no number"],
+  ['"5"', { since: 5, dataSince: 9, addressSince: 9 }, "it is nothing of the kind"],
+];
+
+for (const [said, ages, why] of written) {
+  Deno.test(`readEntry() reads how old the claims of an entry are from ${said}, since ${why}`, () => {
+    const value = `{"PublicIP":"1.2.3.4","BackendType":"vxlan","LodenSince":${said}}`;
+    const reading = readEntry("10.5.1.0-24", { value, createRevision: 5, modRevision: 9 });
+    assert("lease" in reading);
+    const { since, dataSince, addressSince } = reading.lease;
+    assertEquals([since, dataSince, addressSince], [ages.since, ages.dataSince, ages.addressSince]);
+  });
+}
 
 const faults: [name: string, key: string, value: string, reason: string][] = [
   ["a key of something else", "notes", "{}", "its key is not that of a lease, as 10.5.1.0-24"],
@@ -147,8 +169,13 @@ const faults: [name: string, key: string, value: string, reason: string][] = [
 
 for (const [name, key, value, reason] of faults) {
   Deno.test(`readEntry() finds the fault of an entry with ${name}`, () => {
-    assertEquals(readEntry(key, value), { reason });
+    assertEquals(readEntry(key, entry(value)), { reason });
   });
+}
+
+/** What stands under a key that was written once. */
+function entry(value: string): EtcdRecord {
+  return { value, createRevision: 7, modRevision: 7 };
 }
 
 const hosts: [host: string, shown: string][] = [
@@ -185,7 +212,7 @@ Deno.test(`readEntry() makes a lease or names a short fault of anything in etcd,
   for (let round = 0; round < 5000; round++) {
     const value = Array.from({ length: Math.floor(random() * 9) }, () => pick(random, pieces)).join("");
     const key = pick(random, ["10.5.1.0-24", "10.5.1.0-24&fd00::-64", "&fd00::-64", value]);
-    const reading = readEntry(key, value);
+    const reading = readEntry(key, entry(value));
     const isFine = "lease" in reading || /^[\x20-\x7e…]{1,200}$/.test(reading.reason);
     assert(isFine, `round ${round} of seed ${SEED}: ${value}`);
   }

@@ -40,6 +40,29 @@ Deno.test("acquire() renews: the subnet stays, the end time moves, what the host
   assertEquals(second.parts[0]!.underlayAddress, changed.parts[0]!.underlayAddress);
 });
 
+Deno.test("acquire() keeps since when a host says what it says, and begins anew with what is new", async () => {
+  await using world = new LocalWorld();
+  const registry = world.open("192.0.2.1");
+  const first = await registry.acquire(request("192.0.2.1"), { signal });
+  const { since } = first;
+  assertEquals([first.dataSince, first.addressSince], [since, since]);
+  world.pass(HOUR_MS);
+  const at = request("192.0.2.9");
+  const { backendData } = request("192.0.2.1").parts[0]!;
+  const moved = await registry.acquire({ ...at, parts: [{ ...at.parts[0]!, backendData }] }, { signal });
+  assertEquals([moved.since, moved.dataSince], [since, since]);
+  assertEquals(moved.addressSince, world.nowMs);
+  world.pass(HOUR_MS);
+  const renamed = await registry.acquire(at, { signal });
+  assertEquals([renamed.since, renamed.dataSince, renamed.addressSince], [
+    since,
+    world.nowMs,
+    moved.addressSince,
+  ]);
+  // As another process reads it.
+  assertEquals(await world.open("192.0.2.1").previous(at, { signal }), renamed);
+});
+
 Deno.test("acquire() finds the own lease again after the process has ended", async () => {
   await using world = new LocalWorld();
   const first = world.open("192.0.2.1");

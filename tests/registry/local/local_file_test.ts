@@ -156,7 +156,7 @@ function seedNamed(world: LocalWorld): void {
     lease("b", "10.0.2.0/24", "192.0.2.2"),
     lease("c", "10.0.3.0/24", "192.0.2.3"),
   ];
-  const insert = `INSERT INTO lease VALUES (?, 2, ?, 24, ?, 'vxlan', '{}', NULL, 1, '', 0)`;
+  const insert = `INSERT INTO lease VALUES (?, 2, ?, 24, ?, 'vxlan', '{}', NULL, 1, '', 0, 0, 0)`;
   for (const { host, parts: [part] } of rows) {
     file.rows("seed", insert, host, Number(part!.subnet.address), Number(part!.underlayAddress));
   }
