@@ -96,12 +96,14 @@ function kernelWatch(parts: WorkerParts, stack: AsyncDisposableStack): Worker["r
       trigger,
       ownPortId: context.transport.portId,
       linkIndexes: () => observer.linkIndexes,
+      vtepIndexes: () => observer.vtepIndexes,
       networks: known.config.families.map(({ network }) => network),
       underlayLinkIndex: () => underlay.linkIndex,
       underlayNudged: () => {
         ways.segment?.nudge();
         underlay.nudge();
       },
+      choiceNudged: () => underlay.nudge(),
       wayChanged: ways.changed,
       isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
       concerns: (linkIndex) => host.concerns(linkIndex),

@@ -131,11 +131,14 @@ export async function hearNotifications(
       if (signal.aborted) return;
       throw error;
     }
+    let hasLost = false;
     for (let count = 0; count < TURN_DATAGRAMS; count++) {
       const length = notifications.receive(buffer);
       if (length === 0) break;
       if (length < 0) {
-        lost();
+        // The look that answers the first comes behind this turn, and answers them all.
+        if (!hasLost) lost();
+        hasLost = true;
         continue;
       }
       reader.reset(length);

@@ -8,8 +8,8 @@ import { RTM_DELADDR, RTM_NEWADDR } from "../rtnetlink/address.ts";
 import { NEIGHBOUR_HEADER_BYTES, RTM_DELNEIGH, RTM_NEWNEIGH } from "../rtnetlink/neighbour.ts";
 import {
   ROUTE_HEADER_BYTES,
+  RT_TABLE_MAIN,
   RTA_DST,
-  RTA_OIF,
   RTM_DELROUTE,
   RTM_NEWROUTE,
 } from "../rtnetlink/route_header.ts";
@@ -33,12 +33,16 @@ export interface KernelWatchDeps extends NotificationSource {
   readonly trigger: Trigger;
   /** Kernel link indexes of our links and of the underlay's. */
   readonly linkIndexes: () => readonly number[];
+  /** Those of them that are VTEPs: neighbours of other links are nobody's doing of ours, and come and go all the time. */
+  readonly vtepIndexes: () => readonly number[];
   /** The cluster networks: a route to one of these is news over whichever link. */
   readonly networks: readonly Prefix[];
   /** Kernel link index of the underlay; 0 while it is lost, and then every link is news. */
   readonly underlayLinkIndex: () => number;
-  /** Called when the underlay's link or addresses may have changed, or another link may be the better one now. */
+  /** Called when the underlay's link or addresses may have changed, or by which ways others are reached. */
   readonly underlayNudged: () => void;
+  /** Called when another link may be the better one now. What changes with its addresses is told of route by route. */
+  readonly choiceNudged: () => void;
   /** Called when the way to a prefix outside of the cluster networks has changed; reports whether that is news. */
   readonly wayChanged?: (prefix: Prefix) => boolean;
   /** Whether a link has carried an address that could be the underlay's: changes of others say nothing. */
@@ -76,7 +80,9 @@ function classify(
       if (isUnderlay) deps.underlayNudged();
       if (isUnderlay || linkIndexes.includes(linkIndex)) deps.trigger.nudge();
       else if (isOfInterest(message, attributes, linkIndex, deps)) {
-        deps.underlayNudged();
+        // With a link its routes change, without a word.
+        const isOfLink = message.type === RTM_NEWLINK || message.type === RTM_DELLINK;
+        (isOfLink ? deps.underlayNudged : deps.choiceNudged)();
         if (deps.concerns?.(linkIndex)) deps.trigger.nudge();
       } else if (isSetDown(message) && deps.concerns?.(linkIndex)) deps.trigger.nudge();
       return;
@@ -84,7 +90,9 @@ function classify(
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
       message.requireHeader(NEIGHBOUR_HEADER_BYTES);
-      if (linkIndexes.includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN))) deps.trigger.nudge();
+      if (deps.vtepIndexes().includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN))) {
+        deps.trigger.nudge();
+      }
       return;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
@@ -94,10 +102,11 @@ function classify(
         deps.underlayNudged();
         deps.trigger.nudge();
       } else {
+        // Whose destination is none of ours may leave by whichever links: a router has 200,000 of them.
         const destination = destinationOf(message, attributes);
         const isOurs = deps.networks.some((network) => prefixContains(network, destination.address));
-        const isNews = !isOurs && deps.wayChanged?.(destination);
-        if (isNews || isOurs || isOver(message, attributes, linkIndexes)) deps.trigger.nudge();
+        const isOfMain = message.view.getUint8(message.start + 4) === RT_TABLE_MAIN;
+        if (isOurs ? isOfMain : deps.wayChanged?.(destination)) deps.trigger.nudge();
       }
       return;
     case RTM_NEWNETCONF: {
@@ -151,17 +160,4 @@ function destinationOf(message: MessageReader, attributes: AttributeReader): Pre
   attributes.reset(message.start + ROUTE_HEADER_BYTES, message.end);
   while (attributes.next()) if (attributes.type === RTA_DST) attributes.addressWords(words, 0);
   return { address: readAddress(words, 0, family), length };
-}
-
-/** Reports whether a route leaves by one of the links, or does not say by which. */
-function isOver(
-  message: MessageReader,
-  attributes: AttributeReader,
-  linkIndexes: readonly number[],
-): boolean {
-  attributes.reset(message.start + ROUTE_HEADER_BYTES, message.end);
-  while (attributes.next()) {
-    if (attributes.type === RTA_OIF) return linkIndexes.includes(attributes.u32());
-  }
-  return true;
 }

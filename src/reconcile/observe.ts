@@ -65,11 +65,15 @@ export class Observer {
 
   /** The kernel's index of each link that the last look found. */
   linkIndexes: readonly number[] = [];
+  /** Of those the VTEPs. */
+  vtepIndexes: readonly number[] = [];
 
   /** The link of each slot by name; `undefined` where there is none. */
   links(wanted: readonly DesiredLink[]): (ObservedLink | undefined)[] {
     const links = wanted.map(({ name }) => withMasterName(this.#client, queryLink(this.#client, name)));
-    this.linkIndexes = links.flatMap((link) => link?.linkIndex ?? []);
+    const indexesOf = (slots: typeof links) => slots.flatMap((link) => link?.linkIndex ?? []);
+    this.linkIndexes = indexesOf(links);
+    this.vtepIndexes = indexesOf(links.filter((_, slot) => wanted[slot]!.kind === "vxlan"));
     return links;
   }
 

@@ -37,6 +37,12 @@ Deno.test("hearNotifications() tells of every message of others, and where some 
   assertEquals(said, [16, 24, LOST, 20]);
 });
 
+Deno.test("hearNotifications() tells once of what was lost while it reads, however often the kernel says so", async () => {
+  const { said, run } = listen([LOST, datagram([16]), LOST, LOST, datagram([20])]);
+  await run();
+  assertEquals(said, [LOST, 16, 20]);
+});
+
 Deno.test("hearNotifications() lets others have their turn while notifications come faster than they are read", async () => {
   const endless = datagram([24]);
   let turns = 0;

@@ -56,10 +56,12 @@ async function withWatch(
     notifications,
     trigger,
     linkIndexes: () => [vtep],
-    networks: [],
+    vtepIndexes: () => [vtep],
+    networks: host.networks,
     ownPortId,
     underlayLinkIndex: () => host.underlay.linkIndex,
     isCarrier: () => false,
+    choiceNudged: () => {},
     underlayNudged: () => {
       underlayNudges++;
       heard.resolve();

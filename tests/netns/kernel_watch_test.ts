@@ -4,7 +4,7 @@ import { Libc } from "../../src/linux/libc.ts";
 import { watchKernel } from "../../src/reconcile/kernel_watch.ts";
 import { Trigger } from "../../src/loop/trigger.ts";
 import { randomMac, requirePrivilege } from "../../src/agent/preflight.ts";
-import { formatAddress, isUnicastMac } from "../../src/model/address.ts";
+import { formatAddress, isUnicastMac, parsePrefix } from "../../src/model/address.ts";
 import { observeHostNetwork } from "../../src/overlay/underlay/host_network.ts";
 import { createUnderlayLink, linkIndexOf, TestNetns } from "../double/netns.ts";
 
@@ -53,17 +53,20 @@ Deno.test("watchKernel() nudges for what others change on our links, and for not
   const transport = stack.use(netns.openTransport(libc));
   const trigger = new CountingTrigger();
   let underlayNudges = 0;
+  let choiceNudges = 0;
   const ways: string[] = [];
   const controller = new AbortController();
   const notifications = stack.use(netns.openNotifications(libc));
   const watching = watchKernel({
     notifications,
     trigger,
-    linkIndexes: () => [ours],
-    networks: [],
+    linkIndexes: () => [ours, underlay],
+    vtepIndexes: () => [ours],
+    networks: [parsePrefix("10.244.0.0/16"), parsePrefix("fd00::/48")],
     underlayLinkIndex: () => underlay,
     ownPortId: transport.portId,
     underlayNudged: () => underlayNudges++,
+    choiceNudged: () => choiceNudges++,
     wayChanged: ({ address, length }) => {
       const way = `${formatAddress(address)}/${length}`;
       ways.push(way);
@@ -72,15 +75,23 @@ Deno.test("watchKernel() nudges for what others change on our links, and for not
     isCarrier: () => false,
   }, { signal: controller.signal });
   try {
-    await t.step("another program's link, and our own request", async () => {
+    await t.step("another program's link, neighbours of the underlay, and routes to elsewhere", async () => {
       await netns.ip("route", "add", "203.0.113.0/24", "dev", "theirs");
+      for (const action of ["add", "delete"]) {
+        const hops = ["192.0.2.2", "192.0.2.3"].flatMap((via) => ["nexthop", "via", via, "dev", "eth0"]);
+        await netns.ip("route", action, "203.0.113.128/25", ...hops);
+        await netns.ip("route", action, "10.9.0.0/16", "dev", "ours");
+        await netns.ip("route", action, "10.244.9.0/24", "dev", "theirs", "table", "7");
+        const lladdr = action === "add" ? ["lladdr", "0e:2a:00:00:00:0a", "nud", "reachable"] : [];
+        await netns.ip("neigh", action, "192.0.2.77", "dev", "eth0", ...lladdr);
+      }
       await netns.ip("address", "add", "203.0.113.9/32", "dev", "theirs");
       const before = trigger.count;
       // A change that is heard of behind them: so they have been heard of, too.
       await netns.ip("address", "add", "192.0.2.99/32", "dev", "eth0");
       await trigger.until(before + 1);
       // An address of another link is news for the underlay, and for nothing else.
-      assertEquals(underlayNudges, trigger.count + 1);
+      assertEquals([choiceNudges, trigger.count], [1, underlayNudges]);
     });
     await t.step("a way to peers, which is asked about whatever link it leads over", async () => {
       for (const action of ["add", "delete"]) {

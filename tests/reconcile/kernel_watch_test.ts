@@ -3,7 +3,7 @@ import { MESSAGE_HEADER_BYTES, MessageWriter } from "../../src/netlink/message.t
 import type { NotificationSource } from "../../src/netlink/notifications.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../../src/rtnetlink/address.ts";
 import { RTM_DELNEIGH, RTM_NEWNEIGH } from "../../src/rtnetlink/neighbour.ts";
-import { RTM_DELROUTE, RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
+import { RT_TABLE_MAIN, RTM_DELROUTE, RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
 import { RTM_DELLINK, RTM_NEWLINK } from "../../src/rtnetlink/link_header.ts";
 import { type Datagram, LOST, scripted } from "../double/scripted_notifications.ts";
 import { routeTable } from "../netlink/golden.ts";
@@ -27,18 +27,18 @@ const RTA_MULTIPATH = 9;
 const RTM_NEWRULE = 32;
 const RTM_NEWNETCONF = 80;
 const NETCONFA_IFINDEX = 1;
-/** A notification: the fixed header with the link index in its second word, then attributes. */
+/** A notification: the fixed header with the link index in its second word, or a route's table, then attributes. */
 function notification(
   type: number,
   headerBytes: number,
-  linkIndex: number,
+  second: number,
   attributes: (writer: MessageWriter) => void = () => {},
   portId = 0,
 ): Uint8Array {
   const writer = new MessageWriter();
   writer.begin(type, 0, 0);
   // The first word of a route's header has its prefix length.
-  for (let at = 0; at < headerBytes; at += 4) writer.u32([24 << 8, linkIndex][at / 4] ?? 0);
+  for (let at = 0; at < headerBytes; at += 4) writer.u32([24 << 8, second][at / 4] ?? 0);
   attributes(writer);
   writer.end();
   const bytes = writer.bytes.slice();
@@ -64,15 +64,21 @@ const linkSet = (state: "up" | "down", linkIndex: number) => {
 };
 const neighbour = (type: number, linkIndex: number) => notification(type, 12, linkIndex);
 const route = (type: number, linkIndex: number) =>
-  notification(type, 12, 0, (writer) => writer.attributeU32(RTA_OIF, linkIndex));
-const routeTo = (address: string, linkIndex: number) => {
-  const table = routeTable([{ to: address }]);
-  const isIpv4 = table.words[0] === 2;
-  const bytes = notification(RTM_NEWROUTE, 12, 0, (writer) => {
-    writer.attributeAddress(RTA_DST, table.words, ROUTE.destination, isIpv4 ? 4 : 16);
-    writer.attributeU32(RTA_OIF, linkIndex);
+  notification(type, 12, RT_TABLE_MAIN, (writer) => writer.attributeU32(RTA_OIF, linkIndex));
+/** By one next hop over a link; by two, which are told of in another way, without one. */
+const routeTo = (
+  address: string,
+  linkIndex?: number,
+  { type = RTM_NEWROUTE, table = RT_TABLE_MAIN } = {},
+) => {
+  const rows = routeTable([{ to: address }]);
+  const isIpv4 = rows.words[0] === 2;
+  const bytes = notification(type, 12, table, (writer) => {
+    writer.attributeAddress(RTA_DST, rows.words, ROUTE.destination, isIpv4 ? 4 : 16);
+    if (linkIndex !== undefined) writer.attributeU32(RTA_OIF, linkIndex);
+    else writer.attributeBytes(RTA_MULTIPATH, new Uint8Array(16));
   });
-  bytes[MESSAGE_HEADER_BYTES] = table.words[0]!;
+  bytes[MESSAGE_HEADER_BYTES] = rows.words[0]!;
   return bytes;
 };
 const defaultRoute = (type: number, linkIndex: number) => {
@@ -86,10 +92,11 @@ const setting = (linkIndex: number) =>
 interface Heard {
   nudges: number;
   underlayNudges: number;
+  choiceNudges: number;
 }
 
 function watch(datagrams: Datagram[], overrides: Partial<KernelWatchDeps> = {}) {
-  const heard: Heard = { nudges: 0, underlayNudges: 0 };
+  const heard: Heard = { nudges: 0, underlayNudges: 0, choiceNudges: 0 };
   const controller = new AbortController();
   const trigger = new Trigger();
   trigger.nudge = () => void heard.nudges++;
@@ -98,17 +105,25 @@ function watch(datagrams: Datagram[], overrides: Partial<KernelWatchDeps> = {}) 
       notifications: scripted(datagrams, controller),
       trigger,
       linkIndexes: () => [OURS, UNDERLAY],
+      vtepIndexes: () => [OURS],
       networks: [parsePrefix("10.244.0.0/16"), parsePrefix("fd00:10:244::/48")],
       ownPortId: OWN_PORT_ID,
       underlayLinkIndex: () => UNDERLAY,
       underlayNudged: () => void heard.underlayNudges++,
+      choiceNudged: () => void heard.choiceNudges++,
       isCarrier: (linkIndex) => linkIndex === CARRIER,
       ...overrides,
     }, { signal: controller.signal });
   return { heard, run };
 }
 
-const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: number][] = [
+const cases: [
+  what: string,
+  datagram: Datagram,
+  nudges: number,
+  underlayNudges: number,
+  choiceNudges?: number,
+][] = [
   ["our link changed", link(RTM_NEWLINK, OURS), 1, 0],
   ["our link is gone", link(RTM_DELLINK, OURS), 1, 0],
   ["the underlay changed", link(RTM_NEWLINK, UNDERLAY), 1, 1],
@@ -122,8 +137,8 @@ const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: 
   ["our link lost an address", address(RTM_DELADDR, OURS), 1, 0],
   ["the underlay got an address", address(RTM_NEWADDR, UNDERLAY), 1, 1],
   ["the underlay lost an address", address(RTM_DELADDR, UNDERLAY), 1, 1],
-  ["a foreign link got an address", address(RTM_NEWADDR, THEIRS), 0, 1],
-  ["a foreign link lost an address", address(RTM_DELADDR, THEIRS), 0, 1],
+  ["a foreign link got an address", address(RTM_NEWADDR, THEIRS), 0, 0, 1],
+  ["a foreign link lost an address", address(RTM_DELADDR, THEIRS), 0, 0, 1],
   ["a pod's link got a link-local address", address(RTM_NEWADDR, THEIRS, RT_SCOPE_LINK), 0, 0],
   ["a foreign link with an address changed", link(RTM_NEWLINK, CARRIER), 0, 1],
   ["a foreign link with an address is gone", link(RTM_DELLINK, CARRIER), 0, 1],
@@ -131,23 +146,31 @@ const cases: [what: string, datagram: Datagram, nudges: number, underlayNudges: 
   ["a neighbour on our link is new", neighbour(RTM_NEWNEIGH, OURS), 1, 0],
   ["a neighbour on our link is gone", neighbour(RTM_DELNEIGH, OURS), 1, 0],
   ["a neighbour on a foreign link is new", neighbour(RTM_NEWNEIGH, THEIRS), 0, 0],
-  ["a route over our link is new", route(RTM_NEWROUTE, OURS), 1, 0],
-  ["a route over our link is gone", route(RTM_DELROUTE, OURS), 1, 0],
-  ["a route over a foreign link is gone", route(RTM_DELROUTE, THEIRS), 0, 0],
+  ["a neighbour of the underlay was asked for", neighbour(RTM_NEWNEIGH, UNDERLAY), 0, 0],
+  ["a neighbour of the underlay is gone", neighbour(RTM_DELNEIGH, UNDERLAY), 0, 0],
+  ["a route to a peer's subnet is gone", routeTo("10.244.2.0/24", OURS, { type: RTM_DELROUTE }), 1, 0],
   [
-    "a route is gone that does not say by which link it left, as one with two of them",
-    notification(RTM_DELROUTE, 12, 0, (writer) => writer.attributeBytes(RTA_MULTIPATH, new Uint8Array(16))),
-    1,
+    "a route to a peer's subnet is in a table of others",
+    routeTo("10.244.2.0/24", THEIRS, { table: 7 }),
+    0,
     0,
   ],
+  ["a route to elsewhere goes over our link", routeTo("203.0.113.0/24", OURS), 0, 0],
+  ["a route to elsewhere goes over the underlay", routeTo("203.0.113.0/24", UNDERLAY), 0, 0],
+  ["a route over a foreign link is gone", route(RTM_DELROUTE, THEIRS), 0, 0],
+  ["a route to elsewhere leaves by two links", routeTo("203.0.113.0/24"), 0, 0],
+  ["such a route in IPv6", routeTo("2001:db8:7::/64"), 0, 0],
+  ["a route to a peer's subnet leaves by two links", routeTo("10.244.2.0/24"), 1, 0],
   ["there is another default route, by any link", defaultRoute(RTM_NEWROUTE, THEIRS), 1, 1],
   ["a default route is gone", defaultRoute(RTM_DELROUTE, THEIRS), 1, 1],
   ["something happened that nobody asked for", notification(RTM_NEWRULE, 12, OURS), 0, 0],
   ["notifications were lost", LOST, 1, 1],
 ];
 
-for (const [what, datagram, nudges, underlayNudges] of cases) {
-  const verdict = nudges === 0
+for (const [what, datagram, nudges, underlayNudges, choiceNudges = 0] of cases) {
+  const verdict = choiceNudges > 0
+    ? "asks for another look at the choice of the underlay alone"
+    : nudges === 0
     ? underlayNudges === 0 ? "does not nudge" : "nudges the underlay alone"
     : underlayNudges === 0
     ? "nudges"
@@ -155,11 +178,11 @@ for (const [what, datagram, nudges, underlayNudges] of cases) {
   Deno.test(`watchKernel() ${verdict} when ${what}`, async () => {
     const { heard, run } = watch([datagram]);
     await run();
-    assertEquals(heard, { nudges, underlayNudges });
+    assertEquals(heard, { nudges, underlayNudges, choiceNudges });
   });
 }
 
-const concerns: [what: string, datagram: Datagram, nudges: number, underlayNudges: number][] = [
+const concerns: [what: string, datagram: Datagram, nudges: number, choiceNudges: number][] = [
   ["a setting of it has changed", setting(THEIRS), 1, 0],
   ["a setting of another link has changed", setting(CARRIER), 0, 0],
   ["it has lost an address", address(RTM_DELADDR, THEIRS), 1, 1],
@@ -171,11 +194,11 @@ const concerns: [what: string, datagram: Datagram, nudges: number, underlayNudge
   ["another link was set down", linkSet("down", 11), 0, 0],
 ];
 
-for (const [what, datagram, nudges, underlayNudges] of concerns) {
+for (const [what, datagram, nudges, choiceNudges] of concerns) {
   Deno.test(`watchKernel() nudges ${nudges} times for a link that concerns us, such as the pods' bridge, when ${what}`, async () => {
     const { heard, run } = watch([datagram], { concerns: (linkIndex) => linkIndex === THEIRS });
     await run();
-    assertEquals(heard, { nudges, underlayNudges });
+    assertEquals(heard, { nudges, underlayNudges: 0, choiceNudges });
   });
 }
 
@@ -187,7 +210,7 @@ Deno.test("watchKernel() takes every link for the underlay while that is lost", 
   ];
   const { heard, run } = watch(datagrams, { underlayLinkIndex: () => 0 });
   await run();
-  assertEquals(heard, { nudges: 2, underlayNudges: 2 });
+  assertEquals(heard, { nudges: 2, underlayNudges: 2, choiceNudges: 0 });
 });
 
 Deno.test("watchKernel() does not nudge for what Loden changed itself, but for others in the same datagram", async () => {
@@ -224,10 +247,12 @@ Deno.test("watchKernel() asks anew which links are ours, since a link that was m
     notifications: inBursts,
     trigger,
     linkIndexes: () => [linkIndex],
+    vtepIndexes: () => [],
     networks: [],
     ownPortId: OWN_PORT_ID,
     underlayLinkIndex: () => UNDERLAY,
     underlayNudged: () => {},
+    choiceNudged: () => {},
     isCarrier: () => false,
   }, { signal: controller.signal });
   assertEquals(heard, [OURS, THEIRS]);
@@ -249,6 +274,6 @@ for (const [what, datagram] of malformed) {
     const { heard, run } = watch([datagram, link(RTM_NEWLINK, OURS)]);
     await assertRejects(run, SyntaxError);
     await run();
-    assertEquals(heard, { nudges: 1, underlayNudges: 0 });
+    assertEquals(heard, { nudges: 1, underlayNudges: 0, choiceNudges: 0 });
   });
 }
