@@ -4,7 +4,12 @@ import type { Mac } from "../model/address.ts";
 import { readMac } from "../model/rows.ts";
 import type { AttributeReader } from "../netlink/attribute.ts";
 import type { MessageReader } from "../netlink/message.ts";
-import { hearNotifications, NOTIFICATION_GROUPS, NotificationSocket } from "../netlink/notifications.ts";
+import {
+  hearNotifications,
+  NOTIFICATION_GROUPS,
+  NotificationSocket,
+  othersOnly,
+} from "../netlink/notifications.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../rtnetlink/address.ts";
 import { IFLA_ADDRESS, LINK_HEADER_BYTES, RTM_DELLINK, RTM_NEWLINK } from "../rtnetlink/link_header.ts";
 import { ROUTE_HEADER_BYTES, RTM_DELROUTE, RTM_NEWROUTE } from "../rtnetlink/route_header.ts";
@@ -42,12 +47,13 @@ export async function watchEniPath(
   await using notifications = open([link, ipv4Address, ipv4Route, ipv6Address, ipv6Route, ...RULE_GROUPS]);
   // What has changed since the look that found something to keep.
   nudge();
-  await hearNotifications({ notifications, ownPortId }, {
+  const reader = othersOnly({ notifications, ownPortId }, {
     heard: (message, attributes) => {
       if (isNews(message, attributes, keeper)) nudge();
     },
     lost: nudge,
-  }, { signal });
+  });
+  await hearNotifications(reader, { signal });
 }
 
 function isNews(

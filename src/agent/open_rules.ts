@@ -2,7 +2,8 @@ import type { FamilyNetwork } from "../config/subnets.ts";
 import type { Options } from "../config/options.ts";
 import type { Log } from "../log/log.ts";
 import { LegacyIptables } from "../firewall/legacy_iptables.ts";
-import { watchRules } from "../firewall/rule_watch.ts";
+import { RuleNews } from "../firewall/rule_news.ts";
+import { openRuleWatch } from "../firewall/rule_watch.ts";
 import type { RuleWishes } from "../firewall/rules.ts";
 import { TrafficRules } from "../firewall/traffic_rules.ts";
 import { familyOf, formatPrefix, type Prefix } from "../model/address.ts";
@@ -49,7 +50,11 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
   const elapsedMs = () => performance.now();
   const legacy = legacyIptables(libc, log);
   const socket = openOrReason(() => stack.use(NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER })));
-  const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log });
+  const { opened: notifications } = openOrReason(() =>
+    stack.use(NotificationSocket.open(libc, { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_NFTABLES] }))
+  );
+  const news = notifications && new RuleNews(elapsedMs);
+  const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log, news });
   const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
   const keeper = new RulesKeeper({
     keep: (wishes, spared) => rules?.keep(wishes, spared) ?? refused,
@@ -58,15 +63,12 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     kept: () => sources.former?.rulesKept(),
     elapsedMs,
   });
-  const { opened: notifications } = openOrReason(() =>
-    stack.use(NotificationSocket.open(libc, { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_NFTABLES] }))
-  );
   const nudge = () => keeper.nudge();
   return {
     keeper,
     keep: ({ signal }) => keeper.run({ resyncMs: options.rulesResyncMs, signal }),
-    watch: notifications && socket.opened &&
-      (({ signal }) => watchRules({ notifications, ownPortId: socket.opened!.portId, nudge }, { signal })),
+    watch: notifications && news && socket.opened &&
+      openRuleWatch({ notifications, ownPortId: socket.opened.portId, news, nudge }),
   };
 }
 

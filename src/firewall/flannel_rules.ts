@@ -1,12 +1,14 @@
 import { AF_INET, AF_INET6, type Family, formatPrefix, parsePrefix, type Prefix } from "../model/address.ts";
 import { deleteChain, deleteRule, deleteTable, type NftRule } from "../nftables/objects.ts";
-import { familyWishes, IP_NAME, type RuleStep, type RuleWishes } from "./rules.ts";
+import {
+  familyWishes,
+  FLANNEL_NAT_CHAIN,
+  FLANNEL_TABLES,
+  IP_NAME,
+  type RuleStep,
+  type RuleWishes,
+} from "./rules.ts";
 import { findChain, isAbout, jumpOf, type RuleSet } from "./rule_set.ts";
-
-/** What flannel's nftables mode calls its tables. */
-const FLANNEL_TABLES: Readonly<Record<Family, string>> = { 2: "flannel-ipv4", 10: "flannel-ipv6" };
-/** Where flannel's iptables mode has its rules. */
-export const FLANNEL_NAT_CHAIN = "FLANNEL-POSTRTG";
 
 /**
  * What flanneld has for masquerading our network and must go. A second flanneld of another network may have its rules

@@ -1,6 +1,5 @@
 import { AF_INET, type Family, formatPrefix, type Prefix } from "../model/address.ts";
-import { familyWishes, FORWARD_CHAIN, type RuleWishes } from "./rules.ts";
-import { FLANNEL_NAT_CHAIN } from "./flannel_rules.ts";
+import { familyWishes, FLANNEL_NAT_CHAIN, FORWARD_CHAIN, type RuleWishes } from "./rules.ts";
 import { MAX_CHAIN_DEPTH } from "./rule_set.ts";
 
 /** What legacy iptables says of one table, as `iptables-legacy-save` prints it. */

@@ -3,6 +3,7 @@ import type { NetlinkClient } from "../netlink/client.ts";
 import type { NftChain, NftRule, NftRuleText, NftTable } from "../nftables/objects.ts";
 import { dumpChains, dumpRules, dumpTables } from "../nftables/dump.ts";
 import { expressionsText } from "../nftables/expression.ts";
+import { chainKey, isChainOfInterest, type RuleNews } from "./rule_news.ts";
 
 /** The rules of a host, as far as they are asked for. */
 export interface RuleSet {
@@ -13,20 +14,33 @@ export interface RuleSet {
 }
 
 /**
- * Reads tables and chains, and rules when they are asked for.
+ * Reads tables and the chains of interest, and rules when they are asked for.
  *
+ * @param heard What is known of the chains already, as of a generation that was read before.
  * @throws {NetlinkError} If the kernel refuses.
  */
-export function observeRules(client: NetlinkClient): RuleSet {
-  const known = new Map<string, readonly NftRule[]>();
+export function observeRules(
+  client: NetlinkClient,
+  heard?: { readonly news: RuleNews; readonly generation: number },
+): RuleSet {
+  const rules = new Map<string, readonly NftRule[]>();
+  let chains = heard?.news.chainsAt(heard.generation);
+  if (chains === undefined) {
+    const all = dumpChains(client, isChainOfInterest);
+    heard?.news.readAll(heard.generation, all);
+    chains = [...all.values()];
+  }
   return {
     tables: dumpTables(client),
-    chains: dumpChains(client),
+    chains,
     rulesOf(chain) {
-      const key = `${chain.family} ${chain.table} ${chain.chain}`;
-      let rules = known.get(key);
-      if (rules === undefined) known.set(key, rules = dumpRules(client, chain));
-      return rules;
+      const key = chainKey(chain);
+      let known = rules.get(key);
+      if (known === undefined) {
+        rules.set(key, known = dumpRules(client, chain));
+        heard?.news.read(key);
+      }
+      return known;
     },
   };
 }

@@ -93,6 +93,10 @@ export function isOwnTable(family: Family, table: string): boolean {
   }
 }
 
+/** What flannel's nftables mode calls its tables. */
+export const FLANNEL_TABLES: Readonly<Record<Family, string>> = { 2: "flannel-ipv4", 10: "flannel-ipv6" };
+/** Where flannel's iptables mode has its rules. */
+export const FLANNEL_NAT_CHAIN = "FLANNEL-POSTRTG";
 /** flannel's chain of accepted packets, and the comment of its rules. */
 export const FORWARD_CHAIN = "FLANNEL-FWD";
 const FORWARD_COMMENT = "flanneld forward";

@@ -7,6 +7,7 @@ import { changeRules } from "../nftables/objects.ts";
 import { readGeneration } from "../nftables/dump.ts";
 import { forwardWarnings, plansOf } from "./plan.ts";
 import { observeRules } from "./rule_set.ts";
+import type { RuleNews } from "./rule_news.ts";
 import { nothingWished, type RuleKind, type RuleWishes } from "./rules.ts";
 
 /** Looks at rules that change while they are looked at, before it is left to the next time. */
@@ -34,6 +35,7 @@ const NOTHING_SPARED: ReadonlySet<RuleKind> = new Set();
 export class TrafficRules {
   readonly #client: NetlinkClient;
   readonly #log: Log;
+  readonly #news: RuleNews | undefined;
   #settled:
     | {
       readonly wishes: RuleWishes;
@@ -45,10 +47,14 @@ export class TrafficRules {
   /** Former networks whose rules are gone: what comes back of them is another program's. */
   #gone: ReadonlySet<string> = new Set();
 
-  /** @param client Over a socket of `NETLINK_NETFILTER`. */
-  constructor(client: NetlinkClient, deps: { readonly log: Log }) {
+  /**
+   * @param client Over a socket of `NETLINK_NETFILTER`.
+   * @param deps.news What is heard of others' transactions; all is read at each look if absent.
+   */
+  constructor(client: NetlinkClient, deps: { readonly log: Log; readonly news?: RuleNews | undefined }) {
     this.#client = client;
     this.#log = deps.log;
+    this.#news = deps.news;
   }
 
   /**
@@ -79,7 +85,9 @@ export class TrafficRules {
     let generation = first;
     let changed = 0;
     for (let attempt = 1;; attempt++) {
-      const set = observeRules(this.#client);
+      const news = this.#news;
+      news?.look();
+      const set = observeRules(this.#client, news && { news, generation });
       const failures: string[] = [];
       let isOvertaken = false;
       for (const plan of plansOf(present, set, spared)) {

@@ -101,7 +101,7 @@ export interface NotificationSource {
 /** What becomes of notifications. */
 export interface Hearing {
   /**
-   * Called with each message about a change that is not our own.
+   * Called with each message.
    *
    * @param attributes A reader over the message's buffer, to be reused between messages.
    */
@@ -110,39 +110,70 @@ export interface Hearing {
   readonly lost: () => void;
 }
 
-/**
- * Reads notifications until `signal` aborts.
- *
- * @throws {SyntaxError} If one is malformed; the next call goes on behind it.
- */
-export async function hearNotifications(
-  { notifications, ownPortId }: NotificationSource,
-  { heard, lost }: Hearing,
-  options: { signal: AbortSignal },
-): Promise<void> {
-  const { signal } = options;
-  const buffer = new Uint8Array(RECEIVE_BYTES);
-  const reader = new MessageReader(buffer);
-  const attributes = new AttributeReader(reader.view);
-  while (!signal.aborted) {
-    try {
-      await notifications.wait({ signal });
-    } catch (error) {
-      if (signal.aborted) return;
-      throw error;
-    }
+/** Reads notifications, some at a time. */
+export class NotificationReader {
+  readonly #hearing: Hearing;
+  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  readonly #reader = new MessageReader(this.#buffer);
+  readonly #attributes = new AttributeReader(this.#reader.view);
+
+  constructor(readonly notifications: NotificationSource["notifications"], hearing: Hearing) {
+    this.#hearing = hearing;
+  }
+
+  /**
+   * Hears what waits now, as far as it is not too much for one turn.
+   *
+   * @throws {SyntaxError} If one is malformed; the next turn goes on behind it.
+   */
+  turn(): void {
+    const { heard, lost } = this.#hearing;
     let hasLost = false;
     for (let count = 0; count < TURN_DATAGRAMS; count++) {
-      const length = notifications.receive(buffer);
-      if (length === 0) break;
+      const length = this.notifications.receive(this.#buffer);
+      if (length === 0) return;
       if (length < 0) {
         // The look that answers the first comes behind this turn, and answers them all.
         if (!hasLost) lost();
         hasLost = true;
         continue;
       }
-      reader.reset(length);
-      while (reader.next()) if (reader.portId !== ownPortId) heard(reader, attributes);
+      this.#reader.reset(length);
+      while (this.#reader.next()) heard(this.#reader, this.#attributes);
     }
   }
+}
+
+/**
+ * Reads notifications until `signal` aborts.
+ *
+ * @throws {SyntaxError} If one is malformed; the next call goes on behind it.
+ */
+export async function hearNotifications(
+  reader: NotificationReader,
+  options: { signal: AbortSignal },
+): Promise<void> {
+  const { signal } = options;
+  while (!signal.aborted) {
+    try {
+      await reader.notifications.wait({ signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
+    reader.turn();
+  }
+}
+
+/** Hears of changes that are not our own. */
+export function othersOnly(
+  { notifications, ownPortId }: NotificationSource,
+  { heard, lost }: Hearing,
+): NotificationReader {
+  return new NotificationReader(notifications, {
+    heard: (message, attributes) => {
+      if (message.portId !== ownPortId) heard(message, attributes);
+    },
+    lost,
+  });
 }

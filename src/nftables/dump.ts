@@ -5,6 +5,9 @@ import { type MessageReader, NLM_F_DUMP } from "../netlink/message.ts";
 import {
   encodeHeader,
   HEADER_BYTES,
+  NFT_MSG_DELCHAIN,
+  NFT_MSG_DELRULE,
+  NFT_MSG_DELTABLE,
   NFT_MSG_GETCHAIN,
   NFT_MSG_GETGEN,
   NFT_MSG_GETRULE,
@@ -13,12 +16,15 @@ import {
   NFT_MSG_NEWGEN,
   NFT_MSG_NEWRULE,
   NFT_MSG_NEWTABLE,
+  NFTA_CHAIN_HANDLE,
   NFTA_CHAIN_HOOK,
   NFTA_CHAIN_NAME,
   NFTA_CHAIN_POLICY,
   NFTA_CHAIN_TABLE,
   NFTA_CHAIN_TYPE,
   NFTA_GEN_ID,
+  NFTA_GEN_PROC_NAME,
+  NFTA_GEN_PROC_PID,
   NFTA_HOOK_HOOKNUM,
   NFTA_HOOK_PRIORITY,
   NFTA_RULE_CHAIN,
@@ -49,8 +55,7 @@ export function readGeneration(client: NetlinkClient): number {
       encodeHeader(writer, 0);
       writer.end();
     }, (reply) => {
-      const attributes = attributesOf(reply, NFT_MSG_NEWGEN);
-      while (attributes?.next()) if (attributes.type === NFTA_GEN_ID) generation = attributes.u32be();
+      if (reply.type === NFT_MSG_NEWGEN) ({ generation } = decodeGeneration(reply));
     });
   } catch (error) {
     // What nfnetlink answers for a subsystem that nobody has registered.
@@ -58,6 +63,56 @@ export function readGeneration(client: NetlinkClient): number {
     throw new NetlinkError(action, EINVAL, "this kernel has no nf_tables; load the module nf_tables");
   }
   return generation;
+}
+
+/** The rules' state after a transaction, and who has made it. */
+export interface Generation {
+  readonly generation: number;
+  /** Of the process, as the host numbers it; 0 where that is not said. */
+  readonly pid: number;
+  /** The first 15 letters of its program. */
+  readonly program: string;
+}
+
+/** Decodes what a message of the type `NFT_MSG_NEWGEN` says. */
+export function decodeGeneration(message: MessageReader): Generation {
+  const attributes = attributesOf(message, NFT_MSG_NEWGEN)!;
+  let [generation, pid, program] = [0, 0, ""];
+  while (attributes.next()) {
+    if (attributes.type === NFTA_GEN_ID) generation = attributes.u32be();
+    else if (attributes.type === NFTA_GEN_PROC_PID) pid = attributes.u32be();
+    else if (attributes.type === NFTA_GEN_PROC_NAME) program = attributes.text();
+  }
+  return { generation, pid, program };
+}
+
+/** What a notification is about, as far as it names tables, chains or rules. */
+const SUBJECTS: Readonly<Record<number, { readonly chain: number; readonly handle: number }>> = {
+  [NFT_MSG_NEWTABLE]: { chain: 0, handle: 0 },
+  [NFT_MSG_DELTABLE]: { chain: 0, handle: 0 },
+  [NFT_MSG_NEWCHAIN]: { chain: NFTA_CHAIN_NAME, handle: NFTA_CHAIN_HANDLE },
+  [NFT_MSG_DELCHAIN]: { chain: NFTA_CHAIN_NAME, handle: NFTA_CHAIN_HANDLE },
+  [NFT_MSG_NEWRULE]: { chain: NFTA_RULE_CHAIN, handle: 0 },
+  [NFT_MSG_DELRULE]: { chain: NFTA_RULE_CHAIN, handle: 0 },
+};
+
+/** The table, and the chain in it, that a message about a table, a chain or a rule names; `undefined` for any other. */
+export function decodeSubject(
+  message: MessageReader,
+): NftTable & { readonly chain: string | undefined; readonly handle: string } | undefined {
+  const places = SUBJECTS[message.type];
+  if (places === undefined) return undefined;
+  const attributes = attributesOf(message, message.type)!;
+  let [table, chain, handle] = ["", undefined as string | undefined, ""];
+  while (attributes.next()) {
+    // The same in a table's message, a chain's and a rule's.
+    if (attributes.type === NFTA_TABLE_NAME) table = attributes.text();
+    else if (attributes.type === places.chain) chain = attributes.text();
+    else if (attributes.type === places.handle) handle = String(attributes.u64be());
+    // What a rule says stands behind its names.
+    if (table !== "" && chain !== undefined && (handle !== "" || places.handle === 0)) break;
+  }
+  return { family: message.view.getUint8(message.start), table, chain, handle };
 }
 
 /** Reads all tables. */
@@ -80,9 +135,12 @@ export function dumpTables(client: NetlinkClient): NftTable[] {
   return tables;
 }
 
-/** Reads all chains. */
-export function dumpChains(client: NetlinkClient): NftChain[] {
-  const chains: NftChain[] = [];
+/** Reads those chains that are of interest, by family, table and handle. */
+export function dumpChains(
+  client: NetlinkClient,
+  isOfInterest: (chain: NftChain) => boolean,
+): Map<string, NftChain> {
+  const chains = new Map<string, NftChain>();
   client.dump(
     "read chains of rules",
     (writer, sequence) => {
@@ -90,10 +148,11 @@ export function dumpChains(client: NetlinkClient): NftChain[] {
       encodeHeader(writer, 0);
       writer.end();
     },
-    () => void (chains.length = 0),
+    () => chains.clear(),
     (reply) => {
       const chain = decodeChain(reply);
-      if (chain !== undefined) chains.push(chain);
+      if (chain === undefined || !isOfInterest(chain)) return;
+      chains.set(`${chain.family} ${chain.table} ${decodeSubject(reply)?.handle}`, chain);
     },
   );
   return chains;

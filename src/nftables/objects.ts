@@ -18,20 +18,23 @@ export const HEADER_BYTES = 4;
 const message = (type: number) => NFNL_SUBSYS_NFTABLES << 8 | type;
 export const NFT_MSG_NEWTABLE = message(0);
 export const NFT_MSG_GETTABLE = message(1);
-const NFT_MSG_DELTABLE = message(2);
+export const NFT_MSG_DELTABLE = message(2);
 export const NFT_MSG_NEWCHAIN = message(3);
 export const NFT_MSG_GETCHAIN = message(4);
-const NFT_MSG_DELCHAIN = message(5);
+export const NFT_MSG_DELCHAIN = message(5);
 export const NFT_MSG_NEWRULE = message(6);
 export const NFT_MSG_GETRULE = message(7);
-const NFT_MSG_DELRULE = message(8);
+export const NFT_MSG_DELRULE = message(8);
 /** A transaction is over; the kernel says it once for each, after all that was in it. */
 export const NFT_MSG_NEWGEN = message(15);
 export const NFT_MSG_GETGEN = message(16);
 
 export const NFTA_GEN_ID = 1;
+export const NFTA_GEN_PROC_PID = 2;
+export const NFTA_GEN_PROC_NAME = 3;
 export const NFTA_TABLE_NAME = 1;
 export const NFTA_CHAIN_TABLE = 1;
+export const NFTA_CHAIN_HANDLE = 2;
 export const NFTA_CHAIN_NAME = 3;
 export const NFTA_CHAIN_HOOK = 4;
 export const NFTA_CHAIN_POLICY = 5;

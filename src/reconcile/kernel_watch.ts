@@ -2,7 +2,7 @@ import { type Family, type Prefix, prefixContains } from "../model/address.ts";
 import { readAddress } from "../model/rows.ts";
 import type { AttributeReader } from "../netlink/attribute.ts";
 import type { MessageReader } from "../netlink/message.ts";
-import { hearNotifications, type NotificationSource } from "../netlink/notifications.ts";
+import { hearNotifications, type NotificationSource, othersOnly } from "../netlink/notifications.ts";
 import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../rtnetlink/address.ts";
 import { NEIGHBOUR_HEADER_BYTES, RTM_DELNEIGH, RTM_NEWNEIGH } from "../rtnetlink/neighbour.ts";
@@ -53,13 +53,14 @@ export interface KernelWatchDeps extends NotificationSource {
 
 /** Turns notifications about our links into nudges, until `signal` aborts. */
 export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSignal }): Promise<void> {
-  return hearNotifications(deps, {
+  const reader = othersOnly(deps, {
     heard: (message, attributes) => classify(message, attributes, deps.linkIndexes(), deps),
     lost: () => {
       deps.underlayNudged();
       deps.trigger.nudge();
     },
-  }, options);
+  });
+  return hearNotifications(reader, options);
 }
 
 function classify(

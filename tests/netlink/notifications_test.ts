@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { MessageWriter } from "../../src/netlink/message.ts";
-import { hearNotifications, type NotificationSource } from "../../src/netlink/notifications.ts";
+import { hearNotifications, type NotificationSource, othersOnly } from "../../src/netlink/notifications.ts";
 import { type Datagram, LOST, scripted } from "../double/scripted_notifications.ts";
 
 const OWN_PORT_ID = 4711;
@@ -24,10 +24,13 @@ function listen(datagrams: Datagram[], overrides: Partial<NotificationSource["no
   const said: (number | typeof LOST)[] = [];
   const notifications = { ...scripted(datagrams, controller), ...overrides };
   const run = () =>
-    hearNotifications({ notifications, ownPortId: OWN_PORT_ID }, {
-      heard: ({ type }) => said.push(type),
-      lost: () => said.push(LOST),
-    }, { signal: controller.signal });
+    hearNotifications(
+      othersOnly({ notifications, ownPortId: OWN_PORT_ID }, {
+        heard: ({ type }) => said.push(type),
+        lost: () => said.push(LOST),
+      }),
+      { signal: controller.signal },
+    );
   return { said, run };
 }
 

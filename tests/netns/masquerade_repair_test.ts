@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { watchRules } from "../../src/firewall/rule_watch.ts";
+import { RuleNews } from "../../src/firewall/rule_news.ts";
+import { openRuleWatch } from "../../src/firewall/rule_watch.ts";
 import { TrafficRules } from "../../src/firewall/traffic_rules.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { EINTR, EINVAL, ENOBUFS, EPERM } from "../../src/linux/errno.ts";
@@ -181,7 +182,7 @@ Deno.test("a kernel without nf_tables is named", async () => {
   assertEquals(effective, []);
 });
 
-Deno.test("watchRules() nudges for what others do, and not for what we do", async () => {
+Deno.test("a watch of rules nudges for what others do, and not for what we do", async () => {
   await using host = await NftHost.open();
   const groups = { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_NFTABLES] };
   await using notifications = host.netns.openNotifications(host.libc, groups);
@@ -193,7 +194,10 @@ Deno.test("watchRules() nudges for what others do, and not for what we do", asyn
     nudges++;
     heard.resolve();
   };
-  const watching = watchRules({ notifications, ownPortId: host.transport.portId, nudge }, { signal });
+  const news = new RuleNews(() => 0);
+  const watching = openRuleWatch({ notifications, ownPortId: host.transport.portId, news, nudge })({
+    signal,
+  });
   host.keep();
   await host.exec("nft", "add", "table", "ip", "other");
   await heard.promise;
@@ -205,7 +209,7 @@ Deno.test("watchRules() nudges for what others do, and not for what we do", asyn
   await watching;
 });
 
-Deno.test("watchRules() nudges when notifications were lost", async () => {
+Deno.test("a watch of rules nudges when notifications were lost", async () => {
   await using host = await NftHost.open();
   await using notifications = host.netns.openNotifications(host.libc, {
     protocol: NETLINK_NETFILTER,
@@ -219,8 +223,8 @@ Deno.test("watchRules() nudges when notifications were lost", async () => {
   }
   const controller = new AbortController();
   const { signal } = controller;
-  await watchRules({ notifications, ownPortId: host.transport.portId, nudge: () => controller.abort() }, {
-    signal,
-  });
+  const { portId: ownPortId } = host.transport;
+  const news = new RuleNews(() => 0);
+  await openRuleWatch({ notifications, ownPortId, news, nudge: () => controller.abort() })({ signal });
   assertEquals(signal.aborted, true);
 });
