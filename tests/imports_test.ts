@@ -40,7 +40,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "config/registry_flags_test.ts": ["config/annotation_prefix.ts"],
   "config/options_test.ts": ["config/flags.ts", "config/host_flags.ts", "config/later_flags.ts"],
   "config/parse_flags_test.ts": ["config/flag.ts", "config/usage_error.ts"],
-  "registry/kube/json_sieve_test.ts": ["registry/http/byte_buffer.ts", "registry/kube/json_value_end.ts"],
+  "registry/http/json_sieve_test.ts": ["registry/http/byte_buffer.ts", "registry/http/json_value_end.ts"],
   "registry/kube/registry_test.ts": [
     "registry/kube/kube.ts",
     "registry/kube/kube_announcer.ts",

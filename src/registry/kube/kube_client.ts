@@ -9,7 +9,7 @@ import {
   type HttpDoorDeps,
   LeftConnectionError,
 } from "../http/http_door.ts";
-import { JsonSieve, type Kept, type SieveSink } from "./json_sieve.ts";
+import { JsonSieve, type Kept, type SieveSink } from "../http/json_sieve.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
 import type { KubeAccess } from "./kube_config.ts";

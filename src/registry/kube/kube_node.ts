@@ -12,7 +12,7 @@ import {
 import { parseAnyAddress, parseAnyPrefix, parseIpv4Text, parseIpv6Text } from "../../config/address_text.ts";
 import { type Address, AF_INET, type Family, familyOf, type Prefix } from "../../model/address.ts";
 import type { Lease, LeasePart, Origin } from "../../model/lease.ts";
-import { type Kept, MAX_KEPT_BYTES } from "./json_sieve.ts";
+import { type Kept, MAX_KEPT_BYTES } from "../http/json_sieve.ts";
 import { formatOrigin, originSchema } from "../origin_text.ts";
 
 /** The annotations of flannel, without their prefix. */

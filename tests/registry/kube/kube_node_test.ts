@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { JsonSieve, MAX_KEPT_BYTES } from "../../../src/registry/kube/json_sieve.ts";
+import { JsonSieve, MAX_KEPT_BYTES } from "../../../src/registry/http/json_sieve.ts";
 import {
   annotationKeys,
   keptOfNode,

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { JsonSieve, type Kept, MAX_KEPT_BYTES } from "../../../src/registry/kube/json_sieve.ts";
+import { JsonSieve, type Kept, MAX_KEPT_BYTES } from "../../../src/registry/http/json_sieve.ts";
 import { pick, SEED, seededRandom } from "../../double/random.ts";
 
 /** What a sieve hands over for `text`, cut into chunks of at most `chunkBytes`. */
@@ -197,3 +197,26 @@ Deno.test(`JsonSieve refuses damaged documents or reads them, and never fails ot
     }
   }
 });
+
+const cuts: [text: string, head: string, why: string][] = [
+  ["x".repeat(40), "x".repeat(15), "it is plain"],
+  [`${"x".repeat(13)}\\n${"x".repeat(9)}`, "x".repeat(13) + "\n", "an escape ends where the cut is"],
+  [`${"x".repeat(14)}\\n${"x".repeat(9)}`, "x".repeat(14), "the cut falls into an escape"],
+  [`${"x".repeat(11)}\\u00e4${"x".repeat(9)}`, "x".repeat(11), "the cut falls into a long escape"],
+  [`${"x".repeat(13)}\\\\${"x".repeat(9)}`, "x".repeat(13) + "\\", "a backslash ends where the cut is"],
+  [`${"x".repeat(14)}ä${"x".repeat(9)}`, "x".repeat(14), "the cut falls into a character"],
+];
+
+for (const [text, head, why] of cuts) {
+  Deno.test(`JsonSieve keeps the head of a long text where it is told to: ${why}`, () => {
+    for (const chunkBytes of [1, 3, 1000]) {
+      const elements: unknown[] = [];
+      const sink = { document: () => {}, element: (value: unknown) => elements.push(value) };
+      const sieve = new JsonSieve([{ a: true, b: true }], sink, { maxKeptBytes: 16, cuts: true });
+      const bytes = new TextEncoder().encode(`[{"a":"${text}","b":[${"1,".repeat(20)}1]},{"a":"short"}]`);
+      for (let at = 0; at < bytes.length; at += chunkBytes) sieve.write(bytes.subarray(at, at + chunkBytes));
+      const length = new TextEncoder().encode(`"${text}"`).length;
+      assertEquals(elements, [{ a: { length, head }, b: 43 }, { a: "short" }]);
+    }
+  });
+}

@@ -1,4 +1,4 @@
-import { ByteBuffer } from "../http/byte_buffer.ts";
+import { ByteBuffer } from "./byte_buffer.ts";
 import {
   CLOSE_ARRAY,
   CLOSE_OBJECT,
@@ -23,6 +23,19 @@ export interface SieveSink {
   readonly element?: (value: unknown) => void;
 }
 
+/** A text that was longer than what is kept of one: its length in bytes, quotes included, and how it begins. */
+export interface CutText {
+  readonly length: number;
+  readonly head: string;
+}
+
+/** How much of a value is kept. */
+export interface SieveOptions {
+  readonly maxKeptBytes?: number;
+  /** Whether the head of a longer text is kept, as `CutText`. The cut may fall anywhere but into a character. */
+  readonly cuts?: boolean;
+}
+
 /** A kept value that is longer is replaced by its length in bytes, a number: hosts write into these texts. */
 export const MAX_KEPT_BYTES = 16 * 1024;
 /** What is kept of one document, or of one element, at most. */
@@ -30,6 +43,8 @@ const MAX_DOCUMENT_BYTES = 512 * 1024;
 const MAX_KEY_BYTES = 256;
 
 const COLON = 0x3a;
+/** As much of a text, as JSON writes it, as is no piece of an escape. */
+const WHOLE_TEXT = /^(?:[^\\]|\\u[0-9a-f]{4}|\\[^u])*/i;
 
 /** One object or array that is open, and kept in part. */
 interface Frame {
@@ -63,6 +78,8 @@ const enum Mode {
 export class JsonSieve {
   readonly #kept: Kept;
   readonly #sink: SieveSink;
+  readonly #maxKeptBytes: number;
+  readonly #cuts: boolean;
   readonly #decoder = new TextDecoder();
   readonly #frames: Frame[] = [];
   #mode = Mode.Value;
@@ -78,9 +95,15 @@ export class JsonSieve {
   #keyText: string | undefined;
   readonly #output = new ByteBuffer(MAX_DOCUMENT_BYTES);
 
-  constructor(kept: Kept, sink: SieveSink) {
+  constructor(
+    kept: Kept,
+    sink: SieveSink,
+    { maxKeptBytes = MAX_KEPT_BYTES, cuts = false }: SieveOptions = {},
+  ) {
     this.#kept = kept;
     this.#sink = sink;
+    this.#maxKeptBytes = maxKeptBytes;
+    this.#cuts = cuts;
   }
 
   /** Whether everything that was written was whole documents. */
@@ -187,20 +210,26 @@ export class JsonSieve {
     const to = this.#end.pass(chunk, from);
     this.#passed(chunk, from, to);
     if (!this.#end.isFound) return to;
-    if (this.#isCopied && this.#length > MAX_KEPT_BYTES) {
-      this.#output.length = this.#valueStartsAt;
-      this.#output.putText(String(this.#length));
-    }
+    if (this.#isCopied && this.#length > this.#maxKeptBytes) this.#shorten();
     this.#valueEnded(this.#valueStartsAt);
     return to;
   }
 
   /** A piece of the value under way; it is kept up to the limit, and its length counted. */
   #passed(chunk: Uint8Array, from: number, to: number): void {
-    const before = this.#length;
+    const room = this.#isCopied ? this.#maxKeptBytes - this.#length : 0;
     this.#length += to - from;
-    if (!this.#isCopied || before > MAX_KEPT_BYTES) return;
-    if (this.#length <= MAX_KEPT_BYTES) this.#output.putBytes(chunk.subarray(from, to));
+    if (room > 0) this.#output.putBytes(chunk.subarray(from, Math.min(to, from + room)));
+  }
+
+  /** Puts in place of a value that is too long what is said of it. */
+  #shorten(): void {
+    const text = this.#decoder.decode(this.#output.from(this.#valueStartsAt));
+    this.#output.length = this.#valueStartsAt;
+    if (!this.#cuts || !text.startsWith('"')) return this.#output.putText(String(this.#length));
+    // A character or an escape that the cut has hurt is left out.
+    const head = WHOLE_TEXT.exec(text.slice(1))![0].replace(/\ufffd$/, "");
+    this.#output.putText(`{"length":${this.#length},"head":"${head}"}`);
   }
 
   #passKey(chunk: Uint8Array, from: number): number {
