@@ -77,6 +77,12 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "registry/local/shared_file.ts",
   ],
   "linux/folder_watch_test.ts": ["linux/poll.ts"],
+  "status/http_server_test.ts": [
+    "linux/poll_many.ts",
+    "linux/socket_address.ts",
+    "linux/tcp_listener.ts",
+    "status/http_connection.ts",
+  ],
   "registry/etcd/etcd_client_test.ts": ["registry/etcd/etcd_refusal.ts"],
   "registry/etcd/etcd_silence_test.ts": ["registry/prove_claims.ts"],
   "netlink/fuzz_test.ts": [

@@ -8,6 +8,7 @@ import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../linux/libc.ts";
 import { legacyTableNames } from "../linux/legacy_tables.ts";
 import { AF_INET, AF_INET6 } from "../model/address.ts";
+import { raiseDescriptorLimit } from "../linux/descriptor_limit.ts";
 import { FolderWatch } from "../linux/folder_watch.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import type { AgentFacts } from "../status/facts.ts";
@@ -49,6 +50,7 @@ export async function runAgent(
   const { subnetFilePath } = options;
   const stateFile = new AgentStateFile(subnetFilePath, { now: () => new Date() });
   using libc = new Libc();
+  orWarn("limit of descriptors not raised", log, () => raiseDescriptorLimit(libc));
   using claims = new AgentClaims({ libc, log, subnetFilePath });
   // What is said beside the subnet file of another agent is the other's.
   const last = (sentence: string) => {
@@ -111,7 +113,7 @@ async function run(
   report.addSource(() => [...workers.conditions, ...stateFile.conditions]);
   keep("claims", claims);
   const { health } = options;
-  keep("health server", health && stack.use(keepServing(() => report.current, { ...health, signal })));
+  keep("health server", health && stack.use(keepServing(() => report.current, { ...health, libc, signal })));
   const start = new AgentStart({ claims, dropStale: () => dropStaleConflist(options, { client, log }) });
   start.takeSubnetFile();
   const tell = () => {

@@ -11,6 +11,8 @@ const SYMBOLS = {
   listen: { parameters: ["i32", "i32"], result: "i32" },
   // int accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
   accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" },
+  // int shutdown(int fd, int how)
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
   // int ioctl(int fd, unsigned long request, void *argument)
   ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   // int getsockname(int fd, struct sockaddr *addr, socklen_t *addrlen)
@@ -43,6 +45,8 @@ const SYMBOLS = {
   setns: { parameters: ["i32", "i32"], result: "i32" },
   // uid_t geteuid(void)
   geteuid: { parameters: [], result: "u32" },
+  // int prlimit(pid_t pid, int resource, const struct rlimit *new, struct rlimit *old)
+  prlimit: { parameters: ["i32", "i32", "buffer", "buffer"], result: "i32" },
   // int kill(pid_t pid, int signal)
   kill: { parameters: ["i32", "i32"], result: "i32" },
   // int close(int fd)

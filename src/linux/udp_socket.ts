@@ -1,8 +1,7 @@
 import { type Address, AF_INET, familyOf } from "../model/address.ts";
-import { addressBytes } from "../model/rows.ts";
 import { EINTR } from "./errno.ts";
 import type { Libc } from "./libc.ts";
-import { LITTLE_ENDIAN } from "./byte_order.ts";
+import { encodeSocketAddress } from "./socket_address.ts";
 
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const MSG_DONTWAIT = 0x40;
@@ -80,25 +79,4 @@ export class UdpSocket implements Disposable {
   [Symbol.dispose](): void {
     this.#resources.dispose();
   }
-}
-
-/**
- * | offset | bytes | C field of IPv4, of IPv6     | here             |
- * | -----: | ----: | ---------------------------- | ---------------- |
- * |      0 |     2 | `sin_family`, `sin6_family`  | that of `address` |
- * |      2 |     2 | `sin_port`, `sin6_port`      | `port`           |
- * |      4 |     4 | `sin_addr`, `sin6_flowinfo`  | `address`, 0     |
- * |      8 |    16 | (8 of padding), `sin6_addr`  | `address`        |
- * |     24 |     4 | `sin6_scope_id`              | 0                |
- *
- * Source: `struct sockaddr_in`, ip(7); `struct sockaddr_in6`, ipv6(7).
- */
-function encodeSocketAddress(address: Address, port: number): Uint8Array<ArrayBuffer> {
-  const family = familyOf(address);
-  const bytes = new Uint8Array(family === AF_INET ? 16 : 28);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, family, LITTLE_ENDIAN);
-  view.setUint16(2, port);
-  bytes.set(addressBytes(address), family === AF_INET ? 4 : 8);
-  return bytes;
 }

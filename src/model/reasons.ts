@@ -233,6 +233,11 @@ const DEGRADED = {
     cause: "The health server can't listen where it is told to.",
     remedy: "End what listens there, or give -healthz-ip and -healthz-port another place.",
   },
+  "health-not-served": {
+    cause: "The health server listens, and the system lets it take no connection.",
+    remedy:
+      "Mend what the sentence gives as the reason; where files are too many, allow the process more of them.",
+  },
   "state-not-written": {
     cause: "A file that the agent writes for its next start, or for the CNI plugin, can't be written.",
     remedy:

@@ -1,19 +1,32 @@
+import { EACCES, EADDRINUSE, EADDRNOTAVAIL, isErrno } from "../linux/errno.ts";
+import type { Libc } from "../linux/libc.ts";
 import { errorText } from "../log/error_text.ts";
-import { LONGEST_TIMER_MS, within } from "../loop/pause.ts";
+import { LONGEST_TIMER_MS } from "../loop/pause.ts";
 import { inTurns, type Worker } from "../loop/worker.ts";
+import { parseAddress } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import type { StatusDeps } from "./facts.ts";
+import type { Answer } from "./http_connection.ts";
+import { HttpServer } from "./http_server.ts";
 
 /** The longest pause between attempts to serve where another program has the port, or the address is not there yet. */
 const LAST_RETRY_MS = 2000;
 
-/** Requests under way at the end get this long. */
-const SHUTDOWN_MS = 3000;
+const LOOPBACK = "127.0.0.1";
 
-/** Where the endpoints are served; closing it ends the server. */
+/** Where the endpoints are to be served. */
+export interface StatusPlace {
+  /** An IP address, or `localhost`. */
+  readonly hostname: string;
+  readonly port: number;
+}
+
+/** The endpoints as they are served; closing it ends the server. */
 export interface StatusServer extends AsyncDisposable {
   /** The port in use, where 0 was asked for. */
   readonly port: number;
+  /** Why no connection can be taken now; `undefined` if they can. */
+  readonly fault: string | undefined;
 }
 
 /**
@@ -23,22 +36,25 @@ export interface StatusServer extends AsyncDisposable {
  */
 export function serveStatus(
   current: () => StatusDeps,
-  options: { readonly hostname: string; readonly port: number; readonly signal?: AbortSignal },
+  options: StatusPlace & { readonly libc: Libc; readonly signal?: AbortSignal },
 ): StatusServer {
-  const { hostname, port, signal } = options;
+  const { signal } = options;
   signal?.throwIfAborted();
   // There may be no request ever: the router is loaded for the first one.
   let app: Promise<{ fetch(request: Request): Response | Promise<Response> }> | undefined;
-  const server = bind(hostname, port, async (request) => {
+  const server = bind(options.libc, options, async (request) => {
     app ??= import("./app.ts").then(({ statusApp }) => statusApp(current));
     return await (await app).fetch(request);
   });
   let closing: Promise<void> | undefined;
-  const close = () => closing ??= shutDown(server);
+  const close = () => closing ??= server[Symbol.asyncDispose]();
   const closeUnasked = () => void close();
   signal?.addEventListener("abort", closeUnasked, { once: true });
   return {
-    port: server.addr.port,
+    port: server.port,
+    get fault() {
+      return server.fault;
+    },
     async [Symbol.asyncDispose]() {
       signal?.removeEventListener("abort", closeUnasked);
       await close();
@@ -62,7 +78,7 @@ export interface KeptStatusServer extends AsyncDisposable {
  */
 export function keepServing(
   current: () => StatusDeps,
-  options: { readonly hostname: string; readonly port: number; readonly signal: AbortSignal },
+  options: StatusPlace & { readonly libc: Libc; readonly signal: AbortSignal },
 ): KeptStatusServer {
   let server: StatusServer | undefined;
   let conditions: readonly Condition[] = [];
@@ -73,7 +89,7 @@ export function keepServing(
       conditions = [];
       return true;
     } catch (error) {
-      if (!canPass(error)) throw error;
+      if (!(error instanceof Error && canPass(error))) throw error;
       conditions = [{ code: "health-port-taken", sentence: errorText(error) }];
       return false;
     }
@@ -81,8 +97,13 @@ export function keepServing(
   attempt();
   const periodMs = () => server === undefined ? LAST_RETRY_MS : LONGEST_TIMER_MS;
   return {
-    get conditions() {
-      return conditions;
+    get conditions(): readonly Condition[] {
+      const fault = server?.fault;
+      if (fault === undefined) return conditions;
+      const sentence = `the health server on ${
+        where(options)
+      } takes no connections: ${fault}; it tries again by itself`;
+      return [{ code: "health-not-served", sentence }];
     },
     run: inTurns(attempt, { periodMs }),
     async [Symbol.asyncDispose]() {
@@ -92,45 +113,31 @@ export function keepServing(
 }
 
 /** Whether an address may be had later, or is refused to this process only: not so what is no address. */
-function canPass(error: unknown): boolean {
-  const { AddrInUse, AddrNotAvailable, PermissionDenied } = Deno.errors;
-  const cause = error instanceof Error ? error.cause : undefined;
-  return [AddrInUse, AddrNotAvailable, PermissionDenied].some((kind) => cause instanceof kind);
+function canPass({ cause }: Error): boolean {
+  return [EADDRINUSE, EADDRNOTAVAIL, EACCES].some((errno) => isErrno(cause, errno));
 }
 
-type NetServer = Deno.HttpServer<Deno.NetAddr> & { readonly abort: () => void };
-
-function bind(
-  hostname: string,
-  port: number,
-  answer: (request: Request) => Response | Promise<Response>,
-): NetServer {
-  const controller = new AbortController();
+/** @throws {Error} If the address can't be had: with the kernel's error as its cause, if there is one. */
+function bind(libc: Libc, place: StatusPlace, answer: Answer): HttpServer {
+  const { hostname, port } = place;
   try {
-    const server = Deno.serve({ hostname, port, signal: controller.signal, onListen: () => {} }, answer);
-    return Object.assign(server, { abort: () => controller.abort() });
+    const address = parseAddress(hostname === "localhost" ? LOOPBACK : hostname);
+    return HttpServer.listen({ address, port }, { libc, answer });
   } catch (error) {
-    const at = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-    throw new Error(`Cannot serve health on ${at}: ${bindReason(error)}`, { cause: error });
+    throw new Error(`Cannot serve health on ${where(place)}: ${bindReason(error)}`, { cause: error });
   }
 }
 
-/** Lets requests under way end, and cuts off what takes too long. */
-async function shutDown(server: NetServer): Promise<void> {
-  const ended = server.shutdown();
-  if (await within(ended.then(() => true), SHUTDOWN_MS) === undefined) server.abort();
-  await ended;
+function where({ hostname, port }: StatusPlace): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
 function bindReason(error: unknown): string {
-  if (error instanceof Deno.errors.AddrInUse) {
+  if (isErrno(error, EADDRINUSE)) {
     return "address in use; end the other program, or choose another port with -healthz-port";
   }
-  if (error instanceof Deno.errors.AddrNotAvailable) {
-    return "this host has no such address; choose another with -healthz-ip";
-  }
-  if (error instanceof Deno.errors.PermissionDenied) {
-    return "permission denied; choose a port above 1023 with -healthz-port";
-  }
+  if (isErrno(error, EADDRNOTAVAIL)) return "this host has no such address; choose another with -healthz-ip";
+  if (isErrno(error, EACCES)) return "permission denied; choose a port above 1023 with -healthz-port";
+  if (error instanceof SyntaxError) return "it is no IP address; choose one with -healthz-ip";
   return errorText(error);
 }

@@ -31,7 +31,8 @@ export const ECONNREFUSED = 111;
 export class NetnsSocket implements Disposable {
   readonly #libc: Libc;
   readonly #fd: number;
-  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
+  /** Made when it is first needed: a test may have ten thousand of these. */
+  #buffer: Uint8Array<ArrayBuffer> | undefined;
 
   private constructor(libc: Libc, fd: number) {
     this.#libc = libc;
@@ -99,8 +100,9 @@ export class NetnsSocket implements Disposable {
   /** What waits: a packet, or bytes of a stream, none at its end; `undefined` if nothing waits. */
   receive(): Uint8Array<ArrayBuffer> | undefined {
     const { call } = this.#libc;
-    const length = call.recv(this.#fd, this.#buffer, BigInt(this.#buffer.length), MSG_DONTWAIT);
-    if (length >= 0) return this.#buffer.slice(0, length);
+    const buffer = this.#buffer ??= new Uint8Array(RECEIVE_BYTES);
+    const length = call.recv(this.#fd, buffer, BigInt(buffer.length), MSG_DONTWAIT);
+    if (length >= 0) return buffer.slice(0, length);
     const { errno } = this.#libc;
     if (errno === EAGAIN) return undefined;
     throw new NetlinkError("receive", errno);

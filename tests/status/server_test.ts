@@ -1,7 +1,11 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { keepServing, serveStatus } from "../../src/status/server.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { FullProcess } from "../double/full_process.ts";
 import { until } from "../double/overlay_rig.ts";
 import { READY } from "./facts.ts";
+
+const libc = new Libc();
 
 async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
   // A connection that is kept would outlive the test.
@@ -10,10 +14,15 @@ async function body(port: number, hostname = "127.0.0.1"): Promise<string> {
   return await response.text();
 }
 
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
 Deno.test("serveStatus() answers until it is disposed", async () => {
   let port: number;
   {
-    await using server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
+    await using server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc });
     port = server.port;
     assertEquals(await body(port), "flanneld is running");
     assertEquals(await body(port), "flanneld is running");
@@ -23,7 +32,12 @@ Deno.test("serveStatus() answers until it is disposed", async () => {
 
 Deno.test("serveStatus() ends when its signal aborts", async () => {
   const controller = new AbortController();
-  const server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, signal: controller.signal });
+  const server = serveStatus(() => READY, {
+    hostname: "127.0.0.1",
+    port: 0,
+    libc,
+    signal: controller.signal,
+  });
   assertEquals(await body(server.port), "flanneld is running");
   controller.abort();
   await server[Symbol.asyncDispose]();
@@ -31,14 +45,14 @@ Deno.test("serveStatus() ends when its signal aborts", async () => {
 });
 
 Deno.test("serveStatus() serves an IPv6 address", async () => {
-  await using server = serveStatus(() => READY, { hostname: "::1", port: 0 });
+  await using server = serveStatus(() => READY, { hostname: "::1", port: 0, libc });
   assertEquals(await body(server.port, "[::1]"), "flanneld is running");
 });
 
 Deno.test("serveStatus() says what to do when the port is taken", async () => {
-  await using first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
+  await using first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc });
   const error = assertThrows(
-    () => serveStatus(() => READY, { hostname: "127.0.0.1", port: first.port }),
+    () => serveStatus(() => READY, { hostname: "127.0.0.1", port: first.port, libc }),
     Error,
   );
   assertEquals(
@@ -55,18 +69,23 @@ const refused: [hostname: string, message: string][] = [
 
 for (const [hostname, message] of refused) {
   Deno.test(`serveStatus() refuses ${hostname}, which is not an address of this host`, () => {
-    const error = assertThrows(() => serveStatus(() => READY, { hostname, port: 18081 }), Error);
+    const error = assertThrows(() => serveStatus(() => READY, { hostname, port: 18081, libc }), Error);
     assertEquals(error.message, `${message}choose another with -healthz-ip`);
   });
 }
 
 Deno.test("keepServing() serves once another program has gone from the port, and says why not until then", async () => {
-  const first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
+  const first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc });
   const { port } = first;
   const sentence = `Cannot serve health on 127.0.0.1:${port}: address in use; ` +
     "end the other program, or choose another port with -healthz-port";
   const controller = new AbortController();
-  await using server = keepServing(() => READY, { hostname: "127.0.0.1", port, signal: controller.signal });
+  await using server = keepServing(() => READY, {
+    hostname: "127.0.0.1",
+    port,
+    libc,
+    signal: controller.signal,
+  });
   const running = server.run(controller);
   assertEquals(server.conditions, [{ code: "health-port-taken", sentence }]);
   await first[Symbol.asyncDispose]();
@@ -77,11 +96,12 @@ Deno.test("keepServing() serves once another program has gone from the port, and
 });
 
 Deno.test("keepServing() ends while it waits for its port", async () => {
-  await using first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0 });
+  await using first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc });
   const controller = new AbortController();
   await using server = keepServing(() => READY, {
     hostname: "127.0.0.1",
     port: first.port,
+    libc,
     signal: controller.signal,
   });
   const running = server.run(controller);
@@ -89,11 +109,26 @@ Deno.test("keepServing() ends while it waits for its port", async () => {
   await running;
 });
 
+Deno.test("keepServing() says that no connection can be taken, until one can", async () => {
+  const full = new FullProcess(libc);
+  const { signal } = new AbortController();
+  const port = freePort();
+  await using server = keepServing(() => READY, { hostname: "127.0.0.1", port, libc: full.libc, signal });
+  const answer = body(port);
+  const sentence =
+    `the health server on 127.0.0.1:${port} takes no connections: EMFILE; it tries again by itself`;
+  await until("hear of it", () => server.conditions.length > 0 || undefined);
+  assertEquals(server.conditions, [{ code: "health-not-served", sentence }]);
+  full.isFull = false;
+  assertEquals(await answer, "flanneld is running");
+  assertEquals(server.conditions, []);
+});
+
 Deno.test("keepServing() refuses what is no address at once", () => {
   const { signal } = new AbortController();
   assertThrows(
-    () => keepServing(() => READY, { hostname: "no address", port: 18081, signal }),
+    () => keepServing(() => READY, { hostname: "no address", port: 18081, libc, signal }),
     Error,
-    "Cannot serve health on no address:18081: ",
+    "Cannot serve health on no address:18081: it is no IP address; choose one with -healthz-ip",
   );
 });

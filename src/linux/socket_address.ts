@@ -1,0 +1,31 @@
+import { type Address, AF_INET, familyOf } from "../model/address.ts";
+import { addressBytes } from "../model/rows.ts";
+import { LITTLE_ENDIAN } from "./byte_order.ts";
+
+/**
+ * Where a socket is, or is to go.
+ *
+ * | offset | bytes | C field of IPv4, of IPv6     | here             |
+ * | -----: | ----: | ---------------------------- | ---------------- |
+ * |      0 |     2 | `sin_family`, `sin6_family`  | that of `address` |
+ * |      2 |     2 | `sin_port`, `sin6_port`      | `port`           |
+ * |      4 |     4 | `sin_addr`, `sin6_flowinfo`  | `address`, 0     |
+ * |      8 |    16 | (8 of padding), `sin6_addr`  | `address`        |
+ * |     24 |     4 | `sin6_scope_id`              | 0                |
+ *
+ * Source: `struct sockaddr_in`, ip(7); `struct sockaddr_in6`, ipv6(7).
+ */
+export function encodeSocketAddress(address: Address, port: number): Uint8Array<ArrayBuffer> {
+  const family = familyOf(address);
+  const bytes = new Uint8Array(family === AF_INET ? 16 : 28);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, family, LITTLE_ENDIAN);
+  view.setUint16(2, port);
+  bytes.set(addressBytes(address), family === AF_INET ? 4 : 8);
+  return bytes;
+}
+
+/** The port of a socket's address, as getsockname(2) gives it. */
+export function portOf(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint16(2);
+}

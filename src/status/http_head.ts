@@ -1,0 +1,68 @@
+/** The line that a request begins with. */
+export interface RequestLine {
+  readonly method: string;
+  /** Path and query, or a whole URL, as it was sent. */
+  readonly target: string;
+}
+
+/** A head that can't be served, and the status that says so. */
+export interface RefusedHead {
+  readonly refused: 400 | 431 | 505;
+}
+
+/** Longer heads are refused: browsers send some hundred bytes. */
+export const MAX_HEAD_BYTES = 8192;
+
+const LF = 10;
+const CR = 13;
+/** Method, target and version of RFC 9112, section 3. */
+const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (\S+) HTTP\/(\d)\.\d$/;
+
+/**
+ * Reads the head of an HTTP/1 request from what has arrived so far. Of its fields none is of use here, so that they are
+ * bounded and passed over.
+ *
+ * @returns `undefined` while the head is not whole.
+ */
+export function readHead(bytes: Uint8Array): RequestLine | RefusedHead | undefined {
+  // A client may send an empty line first.
+  let start = 0;
+  while (bytes[start] === CR || bytes[start] === LF) start++;
+  const end = headEnd(bytes, start);
+  if (end === undefined) return bytes.length < MAX_HEAD_BYTES ? undefined : { refused: 431 };
+  if (end > MAX_HEAD_BYTES) return { refused: 431 };
+  const lineEnd = bytes.indexOf(LF, start);
+  const line = new TextDecoder("latin1").decode(bytes.subarray(start, lineEnd)).replace(/\r$/, "");
+  const [, method, target, version] = REQUEST_LINE.exec(line) ?? [];
+  if (method === undefined || target === undefined) return { refused: 400 };
+  return version === "1" ? { method, target } : { refused: 505 };
+}
+
+/** Where the empty line that ends a head ends. */
+function headEnd(bytes: Uint8Array, start: number): number | undefined {
+  for (let at = bytes.indexOf(LF, start); at !== -1; at = bytes.indexOf(LF, at + 1)) {
+    const next = bytes[at + 1] === CR ? at + 2 : at + 1;
+    if (bytes[next] === LF) return next + 1;
+  }
+  return undefined;
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  200: "OK",
+  400: "Bad Request",
+  404: "Not Found",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+  505: "HTTP Version Not Supported",
+};
+
+/** An answer's head, after which the connection ends. */
+export function formatHead(status: number, headers: Headers, bodyBytes: number): string {
+  const fields = [...headers].filter(([name]) => name !== "content-length" && name !== "connection");
+  const lines = [...fields, ["content-length", bodyBytes], ["date", new Date().toUTCString()], [
+    "connection",
+    "close",
+  ]].map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n${lines.join("")}\r\n`;
+}

@@ -1,0 +1,238 @@
+import { errnoName, NetlinkError } from "../linux/errno.ts";
+import type { Libc } from "../linux/libc.ts";
+import { type PollEntry, POLLIN, PollMany } from "../linux/poll_many.ts";
+import { TcpListener } from "../linux/tcp_listener.ts";
+import { errorText } from "../log/error_text.ts";
+import { pause, within } from "../loop/pause.ts";
+import type { Address } from "../model/address.ts";
+import { type Answer, HttpConnection, type Patience } from "./http_connection.ts";
+
+/** How much a server takes on. */
+export interface ServerLimits extends Patience {
+  /** Connections at a time: far fewer than a process may have descriptors. */
+  readonly connections: number;
+  /** Bytes of all answers that clients have not taken. */
+  readonly heldBytes: number;
+}
+
+const LIMITS: ServerLimits = {
+  connections: 256,
+  heldBytes: 8 << 20,
+  // Probes ask at once; a person who types is given some time.
+  headMs: 10_000,
+  answerMs: 10_000,
+  closeMs: 5000,
+};
+/** Requests under way at the end get this long. */
+const SHUTDOWN_MS = 500;
+/** Connections that are taken before the others have their turn. */
+const MAX_ACCEPTED = 64;
+/** Between attempts where the system refuses. */
+const RETRY_MS = 100;
+
+/** What a server listens with. */
+export interface ServerDeps {
+  readonly libc: Libc;
+  readonly answer: Answer;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+/**
+ * An HTTP/1 server for a few short answers, which whoever connects can neither end nor fill: one request for each
+ * connection, a bounded number of these, a time limit for each step. The newest connection is always taken: where there is
+ * no room, the oldest that has not asked for anything gives way, else the oldest of all. So a probe is answered beside
+ * thousands of idle connections.
+ *
+ * `Deno.serve()` has none of these limits, and ends for good when there are no descriptors left; a write that a client of
+ * `Deno.listen()` does not take can't be given up.
+ */
+export class HttpServer implements AsyncDisposable {
+  readonly #listener: TcpListener;
+  readonly #poll: PollMany;
+  readonly #answer: Answer;
+  readonly #limits: ServerLimits;
+  readonly #resources: DisposableStack;
+  /** Oldest first. */
+  readonly #connections = new Set<HttpConnection>();
+  readonly #serving: Promise<void>;
+  /** When to listen again, after the system has refused a connection. */
+  #acceptAtMs = -Infinity;
+  #endsAtMs = Infinity;
+  #fault: string | undefined;
+
+  private constructor(
+    listener: TcpListener,
+    poll: PollMany,
+    { answer, limits }: ServerDeps,
+    resources: DisposableStack,
+  ) {
+    this.#listener = listener;
+    this.#poll = poll;
+    this.#answer = answer;
+    this.#limits = { ...LIMITS, ...limits };
+    this.#resources = resources;
+    this.#serving = this.#serve();
+  }
+
+  /**
+   * Listens, and serves until it is disposed of.
+   *
+   * @throws {NetlinkError} If the address can't be had.
+   */
+  static listen(at: { readonly address: Address; readonly port: number }, deps: ServerDeps): HttpServer {
+    using stack = new DisposableStack();
+    const listener = stack.use(TcpListener.open(deps.libc, at.address, at.port));
+    return new HttpServer(listener, stack.use(new PollMany(deps.libc)), deps, stack.move());
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** Why no connection can be taken now; `undefined` if they can. */
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  /** How many connections there are. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Serves until the server ends; nothing that goes wrong meanwhile ends it. */
+  async #serve(): Promise<void> {
+    while (!this.#isEnded) {
+      try {
+        if (await this.#turns()) continue;
+      } catch (error) {
+        this.#fault = errorText(error);
+      }
+      await pause(RETRY_MS);
+    }
+  }
+
+  /** Waits until some can go on, and has these take their turns. Answers `false` if the kernel could not wait. */
+  async #turns(): Promise<boolean> {
+    this.#cutOffLate();
+    const isEnding = this.#endsAtMs !== Infinity;
+    if (isEnding) this.#letGo();
+    if (this.#isEnded) return true;
+    const isListening = !isEnding && performance.now() >= this.#acceptAtMs;
+    const waiting = [...this.#connections].filter(({ events }) => events !== 0);
+    const entries: PollEntry[] = waiting.map(({ fd, events }) => ({ fd, events }));
+    if (isListening) entries.push({ fd: this.#listener.fd, events: POLLIN });
+    const ready = await this.#poll.wait(entries, this.#waitMs());
+    if (ready === undefined) return false;
+    for (const [at, connection] of waiting.entries()) if (ready[at]) this.#turn(connection);
+    if (isListening && ready[waiting.length]) this.#accept();
+    await this.#answerOne();
+    return true;
+  }
+
+  get #isEnded(): boolean {
+    return this.#endsAtMs !== Infinity &&
+      (this.#connections.size === 0 || performance.now() >= this.#endsAtMs);
+  }
+
+  /** How long there is nothing to do if nobody does anything. */
+  #waitMs(): number {
+    if ([...this.#connections].some(({ isWaiting }) => isWaiting)) return 0;
+    const nextMs = Math.min(
+      this.#endsAtMs,
+      this.#acceptAtMs > performance.now() ? this.#acceptAtMs : Infinity,
+      ...[...this.#connections].map(({ dueMs }) => dueMs),
+    );
+    return nextMs === Infinity ? -1 : Math.max(0, Math.ceil(nextMs - performance.now()));
+  }
+
+  #turn(connection: HttpConnection): void {
+    connection.turn();
+    if (connection.isOver) this.#connections.delete(connection);
+  }
+
+  /** Makes one answer, of the oldest that waits for one: a hundred at once would be a hundred times the memory. */
+  async #answerOne(): Promise<void> {
+    const next = [...this.#connections].find(({ isWaiting }) => isWaiting);
+    if (next === undefined) return;
+    if (await within(next.answer(this.#answer), this.#limits.answerMs) === undefined) this.#cutOff(next);
+    else this.#turn(next);
+  }
+
+  #accept(): void {
+    const { connections } = this.#limits;
+    try {
+      for (let accepted = 0; accepted < MAX_ACCEPTED; accepted++) {
+        const stream = this.#listener.accept();
+        this.#fault = undefined;
+        if (stream === undefined) return;
+        while (this.#connections.size >= connections) this.#cutOff(this.#oldest());
+        const changed = () => this.#poll.wake();
+        const deps = {
+          answer: this.#answer,
+          patience: this.#limits,
+          changed,
+          elapsedMs: () => performance.now(),
+        };
+        const connection = new HttpConnection(stream, deps);
+        this.#connections.add(connection);
+        this.#turn(connection);
+      }
+    } catch (error) {
+      this.#fault = reasonOf(error);
+      this.#acceptAtMs = performance.now() + RETRY_MS;
+      // It may be for want of descriptors, which these have.
+      this.#cutOffIdle();
+    }
+  }
+
+  /** The one that gives way to another. */
+  #oldest(): HttpConnection {
+    const all = [...this.#connections];
+    return all.find(({ isIdle }) => isIdle) ?? all[0]!;
+  }
+
+  #cutOff(connection: HttpConnection): void {
+    connection.cutOff();
+    this.#connections.delete(connection);
+  }
+
+  #cutOffIdle(): void {
+    for (const connection of this.#connections) if (connection.isIdle) this.#cutOff(connection);
+  }
+
+  /** Keeps only those that still need something of this process. */
+  #letGo(): void {
+    this.#cutOffIdle();
+    for (const connection of this.#connections) {
+      connection.letGo();
+      if (connection.isOver) this.#connections.delete(connection);
+    }
+  }
+
+  /** Cuts off who has taken too long, and the oldest answers that are too much for all. */
+  #cutOffLate(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#connections) if (connection.dueMs <= nowMs) this.#cutOff(connection);
+    const held = [...this.#connections].filter(({ heldBytes }) => heldBytes > 0);
+    let total = held.reduce((sum, { heldBytes }) => sum + heldBytes, 0);
+    // The last one may be as long as it likes: it is an answer of ours.
+    for (const connection of held.slice(0, -1)) {
+      if (total <= this.#limits.heldBytes) return;
+      total -= connection.heldBytes;
+      this.#cutOff(connection);
+    }
+  }
+
+  /** Lets requests under way end, and cuts off what takes too long. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#endsAtMs === Infinity) this.#endsAtMs = performance.now() + SHUTDOWN_MS;
+    this.#poll.wake();
+    await this.#serving;
+    for (const connection of this.#connections) this.#cutOff(connection);
+    this.#resources.dispose();
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof NetlinkError ? errnoName(error.errno) : errorText(error);
+}
