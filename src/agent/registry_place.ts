@@ -3,6 +3,8 @@ import type { FamilyNetwork } from "../config/subnets.ts";
 import type { RegistryOptions } from "../config/registry_flags.ts";
 import type { FamilySubnets } from "../registry/choose_subnet.ts";
 import { LinkedAbort } from "../loop/linked_abort.ts";
+import { inTurns } from "../loop/worker.ts";
+import type { TlsClient } from "../registry/http/tls_client.ts";
 import type { LeaseRegistry } from "../registry/registry.ts";
 import type { Log } from "../log/log.ts";
 import type { Condition } from "../model/condition.ts";
@@ -52,6 +54,8 @@ export interface OpenRegistry extends Disposable {
   readonly nodeAddresses?: () => readonly Address[];
   /** What was found about this host's object there, and what could not be said of it. */
   readonly conditions?: () => readonly Condition[];
+  /** Looks again and again at the certificates that it is asked with, until `signal` aborts. */
+  readonly watchCertificates?: (options: { signal: AbortSignal }) => Promise<void>;
   /** Keeps telling others there how this host is, until `signal` aborts. */
   readonly announce?: (health: () => Announced, options: { signal: AbortSignal }) => Promise<void>;
 }
@@ -176,7 +180,9 @@ async function kubePlace(
         },
         givenSubnets: () => givenSubnets(registry.ownNode),
         nodeAddresses: () => registry.nodeAddresses,
-        conditions: () => [...registry.conditions, ...announcer.conditions],
+        conditions:
+          () => [...registry.conditions, ...announcer.conditions, ...registry.client.tls.conditions],
+        watchCertificates: (options) => watchTls(registry.client.tls, options),
         announce: (health, options) => announcer.run(health, options),
         [Symbol.dispose]: () => registry[Symbol.dispose](),
       };
@@ -205,8 +211,21 @@ async function etcdPlace(
         previousSubnets,
         token,
       });
-      return { registry, [Symbol.dispose]: () => {} };
+      return {
+        registry,
+        conditions: () => client.tls.conditions,
+        watchCertificates: (options) => watchTls(client.tls, options),
+        [Symbol.dispose]: () => {},
+      };
     },
     [Symbol.dispose]: () => client[Symbol.dispose](),
   };
+}
+
+/** Looks at certificates as often as they ask for: what is wrong with them is told before they are needed. */
+async function watchTls(
+  tls: Pick<TlsClient, "look" | "lookMs">,
+  options: { readonly signal: AbortSignal },
+): Promise<void> {
+  await inTurns(() => tls.look(), { periodMs: () => tls.lookMs })(options);
 }

@@ -57,7 +57,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
   } = parts;
   const { options, elapsedMs } = context;
   const { underlay, ground, podFiles } = underlayParts;
-  const { host, ways, membership, registry: { announce } } = leaseParts;
+  const { host, ways, membership, registry: { announce, watchCertificates } } = leaseParts;
   const { segment } = ways;
   // A file that could not be written is tried again soon: pods wait for it.
   const runPass = () => pass.run() && podFiles.fault === undefined;
@@ -67,6 +67,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
     { name: "registry watch", run: (options) => membership.follow(options) },
     { name: "contest watch", run: (options) => contests.run(options) },
     announce && { name: "announcer", run: (options) => announce(parts.announced, options) },
+    watchCertificates && { name: "certificates", run: (options) => watchCertificates(options) },
     { name: "kernel watch", run: kernelWatch(parts, stack) },
     { name: "underlay", run: (options) => underlay.run(options) },
     { name: "registry look-up", run: (options) => ground.run(options) },

@@ -170,6 +170,12 @@ const DEGRADED = {
     remedy:
       "Check that the registry runs and that this host reaches it; hosts that join meanwhile are not seen.",
   },
+  "certificate-unusable": {
+    cause:
+      "The files of the certificates that the registry is asked with were replaced by what can't be used, or have a part that can't.",
+    remedy:
+      "Mend the file that the sentence names; it is read again by itself. Until then what was read before stays in use, as long as the registry takes it.",
+  },
   "prerequisite-degraded": {
     cause: "A setting of the kernel, or a module that it lacks, keeps a part of the overlay from working.",
     remedy:

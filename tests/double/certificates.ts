@@ -81,7 +81,8 @@ export async function makeRsaKey(path: string): Promise<void> {
   await openssl("genrsa", "-traditional", "-out", path, "2048");
 }
 
-async function openssl(...args: readonly string[]): Promise<void> {
+/** Runs openssl, which has to succeed. */
+export async function openssl(...args: readonly string[]): Promise<void> {
   const command = new Deno.Command("openssl", {
     args: [...args],
     stdin: "null",

@@ -1,6 +1,6 @@
 import { type EtcdAccess, EtcdClient } from "../../src/registry/etcd/etcd_client.ts";
 import { toBase64 } from "../../src/registry/etcd/etcd_wire.ts";
-import type { TlsFiles } from "../../src/registry/http/http_door.ts";
+import type { TlsFiles } from "../../src/registry/http/tls_client.ts";
 import { type Authority, makeAuthority } from "./certificates.ts";
 import { freePort, ServerProcess } from "./server_process.ts";
 

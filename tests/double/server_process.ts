@@ -9,6 +9,8 @@ export class ServerProcess implements AsyncDisposable {
   readonly #logPath: string;
   readonly #isUp: () => Promise<boolean>;
   #child: Deno.ChildProcess | undefined;
+  /** Settled once all that it has said is written. */
+  #logged = Promise.resolve();
 
   /** @param isUp Asked until it says yes, after each start. */
   constructor(command: readonly string[], logPath: string, isUp: () => Promise<boolean>) {
@@ -24,7 +26,7 @@ export class ServerProcess implements AsyncDisposable {
     const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
     this.#child = child;
     const log = await Deno.open(this.#logPath, { append: true, create: true });
-    child.stderr.pipeTo(log.writable).catch(() => {});
+    this.#logged = child.stderr.pipeTo(log.writable).catch(() => {});
     let hasEnded = false;
     child.status.then(() => hasEnded = true);
     try {
@@ -49,6 +51,7 @@ export class ServerProcess implements AsyncDisposable {
       // It has ended by itself.
     }
     await child.status;
+    await this.#logged;
     clearTimeout(timer);
   }
 

@@ -15,14 +15,9 @@ import {
   watchSchema,
 } from "./etcd_wire.ts";
 import { EtcdError, firstLine, refusalOf, shown, UNAVAILABLE } from "./etcd_refusal.ts";
-import {
-  askAgain,
-  ConnectionError,
-  HttpDoor,
-  type HttpDoorDeps,
-  LeftConnectionError,
-  type TlsFiles,
-} from "../http/http_door.ts";
+import { ConnectionError } from "../http/connection_error.ts";
+import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
+import type { TlsClientDeps, TlsFiles } from "../http/tls_client.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { linesOf } from "../http/lines.ts";
 
@@ -48,7 +43,7 @@ export class EtcdClient implements Disposable {
   #current = 0;
   #token: string | undefined;
 
-  constructor(access: EtcdAccess, deps: HttpDoorDeps) {
+  constructor(access: EtcdAccess, deps: TlsClientDeps) {
     this.#access = access;
     this.#door = new HttpDoor(deps, { files: access.tls });
   }
@@ -61,6 +56,11 @@ export class EtcdClient implements Disposable {
   /** Leaves the member that is asked now for the next one. */
   turnAway(): void {
     this.#current = (this.#current + 1) % this.#access.endpoints.length;
+  }
+
+  /** The certificates that it is asked with. */
+  get tls(): HttpDoor["tls"] {
+    return this.#door.tls;
   }
 
   /** Leaves all connections: this host has another address. What is asked meanwhile is asked again. */

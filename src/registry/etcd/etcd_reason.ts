@@ -1,7 +1,7 @@
 import { errorText } from "../../log/error_text.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { EtcdError } from "./etcd_refusal.ts";
-import { ConnectionError } from "../http/http_door.ts";
+import { ConnectionError } from "../http/connection_error.ts";
 import { RegistryError } from "../registry_error.ts";
 
 /** The member that watches did not answer, and another one was asked instead. */

@@ -1,5 +1,5 @@
 import { chunksOf } from "./chunks.ts";
-import { ConnectionError } from "./http_door.ts";
+import { ConnectionError } from "./connection_error.ts";
 
 /** A longer line is not read: 100,000 leases have some 40 MB. */
 const MAX_LINE_LENGTH = 64 * 1024 * 1024;

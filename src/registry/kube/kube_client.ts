@@ -2,14 +2,10 @@ import { errorText } from "../../log/error_text.ts";
 import { catch as fallback, object, optional, string } from "zod/mini";
 import { fileReason } from "../../file/file_reason.ts";
 import { chunksOf } from "../http/chunks.ts";
-import {
-  askAgain,
-  ConnectionError,
-  HttpDoor,
-  type HttpDoorDeps,
-  LeftConnectionError,
-} from "../http/http_door.ts";
+import { ConnectionError } from "../http/connection_error.ts";
+import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "../http/json_sieve.ts";
+import type { TlsClientDeps } from "../http/tls_client.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
 import type { KubeAccess } from "./kube_config.ts";
@@ -58,7 +54,7 @@ export interface KubeRequest {
 }
 
 /** What the client needs of the world. */
-export interface KubeClientDeps extends HttpDoorDeps {
+export interface KubeClientDeps extends TlsClientDeps {
   readonly elapsedMs: () => number;
 }
 
@@ -78,6 +74,11 @@ export class KubeClient implements Disposable {
   /** Where the API server is. */
   get url(): string {
     return this.#access.url;
+  }
+
+  /** The certificates that it is asked with. */
+  get tls(): HttpDoor["tls"] {
+    return this.#door.tls;
   }
 
   /** Leaves all connections: this host has another address. What is asked meanwhile is asked again. */

@@ -3,7 +3,7 @@ import { array, boolean, type infer as Infer, nullish, object, string, unknown }
 import { OddFileError } from "../../file/read_text.ts";
 import { fileReason } from "../../file/file_reason.ts";
 import { errorText } from "../../log/error_text.ts";
-import type { TlsFiles, TlsTexts } from "../http/http_door.ts";
+import type { TlsFiles, TlsTexts } from "../http/tls_client.ts";
 import { RegistryError } from "../registry_error.ts";
 
 /** Where Kubernetes puts what a pod needs to reach the API server. */

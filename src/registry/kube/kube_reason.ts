@@ -1,5 +1,5 @@
 import { errorText } from "../../log/error_text.ts";
-import { ConnectionError } from "../http/http_door.ts";
+import { ConnectionError } from "../http/connection_error.ts";
 import { RegistryError } from "../registry_error.ts";
 import { KubeError } from "./kube_client.ts";
 

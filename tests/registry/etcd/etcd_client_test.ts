@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { EtcdClient } from "../../../src/registry/etcd/etcd_client.ts";
 import { EtcdError } from "../../../src/registry/etcd/etcd_refusal.ts";
 import { toBase64 } from "../../../src/registry/etcd/etcd_wire.ts";
-import { ConnectionError } from "../../../src/registry/http/http_door.ts";
+import { ConnectionError } from "../../../src/registry/http/connection_error.ts";
 import { makeAuthority } from "../../double/certificates.ts";
 import { EtcdServer } from "../../double/etcd.ts";
 import { signal } from "./etcd_world.ts";

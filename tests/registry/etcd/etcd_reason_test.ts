@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { EtcdClient } from "../../../src/registry/etcd/etcd_client.ts";
 import { EtcdError } from "../../../src/registry/etcd/etcd_refusal.ts";
 import { explained, isAway, reasonOf, TurnedAwayError } from "../../../src/registry/etcd/etcd_reason.ts";
-import { ConnectionError } from "../../../src/registry/http/http_door.ts";
+import { ConnectionError } from "../../../src/registry/http/connection_error.ts";
 import { RegistryError } from "../../../src/registry/registry_error.ts";
 import { signal } from "./etcd_world.ts";
 
