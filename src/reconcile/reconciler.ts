@@ -265,8 +265,10 @@ function reconcileTables(
     const failedBefore = failures.count;
     applier.table(step, state.links, linkIndexes, failures);
     const { table, operation, indices } = step;
-    if (failures.count > failedBefore) fights?.tableFailed(table);
-    deps.log.write("info", "table changed", { table, operation, rows: indices.length });
+    const refused = failures.count - failedBefore;
+    if (refused > 0) fights?.tableFailed(table);
+    const rows = indices.length - refused;
+    if (rows > 0) deps.log.write("info", "table changed", { table, operation, rows });
   }
   const { foreignRoutes } = scene.observed;
   const joined = foreignFaults.join(desire, foreignRoutes, staying, left);

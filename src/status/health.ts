@@ -82,19 +82,27 @@ function placeConditions({ underlay, lease }: HealthFacts, contests: PassReport[
   ];
 }
 
-/** What the last pass could not make. */
-function passConditions({ isForwarding, failureCount, planned, failures, fights }: PassReport): Condition[] {
+/** Refusals of the kernel that are named: of more they are of one kind, as a rule. */
+const NAMED_FAILURES = 3;
+
+/**
+ * What the last pass could not make. How many changes failed is said elsewhere: it is another number in each pass, and
+ * would make a new sentence of it.
+ */
+function passConditions({ isForwarding, failureCount, failures, fights }: PassReport): Condition[] {
   // While a link is fought over, it is as it must be now and then: who fights is what counts.
   const isMissing = !isForwarding && !fights.some(({ code }) => code === "link-fought");
   return [
     ...fights,
     ...some("links-missing", isMissing ? "the links of the overlay are not as they must be" : undefined),
-    ...failureCount === 0
-      ? []
-      : [`${failureCount} of ${planned} changes failed in the last pass`, ...failures].flatMap((sentence) =>
-        some("changes-failed", sentence)
-      ),
+    ...some("changes-failed", failureCount === 0 ? undefined : failureText(failures)),
   ];
+}
+
+function failureText(failures: readonly string[]): string {
+  const named = failures.slice(0, NAMED_FAILURES).join("; ");
+  const others = failures.length > NAMED_FAILURES ? "; and others, which /status lists" : "";
+  return `changes of the last pass failed: ${named}${others}`;
 }
 
 /** What the host lacks beside links and tables. */

@@ -45,10 +45,11 @@ const cases: [name: string, facts: Partial<HealthFacts>, expected: string[]][] =
   ["the last pass failed", {
     lastPass: pass({ planned: 9, failureCount: 2, failures: ["no route", "no link"] }),
   }, [
-    "changes-failed: 2 of 9 changes failed in the last pass",
-    "changes-failed: no route",
-    "changes-failed: no link",
+    "changes-failed: changes of the last pass failed: no route; no link",
   ]],
+  ["the last pass failed in much", {
+    lastPass: pass({ planned: 900, failureCount: 800, failures: ["a", "b", "c", "d"] }),
+  }, ["changes-failed: changes of the last pass failed: a; b; c; and others, which /status lists"]],
   ["the underlay is gone", { underlay: { reason: "no link fits" } }, ["underlay-missing: no link fits"]],
   ["nothing can work", {
     host: { ...HOST, prerequisites: [{ name: "vxlan", verdict: "fatal", detail: "no VXLAN" }] },
