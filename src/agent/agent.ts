@@ -32,6 +32,8 @@ import type { AgentContext, AgentDeps } from "./context.ts";
 
 /** How often it is looked whether there is something new to say of this host. */
 const LOOK_MS = 1000;
+/** How often it is looked whether watched folders are the same: of what is mounted over one nothing is heard. */
+const FOLDER_LOOK_MS = 5000;
 /** What the CNI plugin is told after the agent. */
 const ENDED = "the agent was ended";
 
@@ -100,7 +102,10 @@ async function run(
   const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
     folders && orWarn("file not watched", log, () => folders.add(dirname(path), basename(path), changed));
   const place = stack.use(await registryPlace(options.registry, { ...deps, watchFiles }));
-  if (folders !== undefined) beside("file watch", (options) => folders.run(options));
+  if (folders !== undefined) {
+    beside("file watch", (options) => folders.run(options));
+    beside("folder look", inTurns(() => folders.recheck(), { periodMs: FOLDER_LOOK_MS }));
+  }
 
   const totals = new PassTotals();
   const report = new SelfReport({ registryName: place.name, totals, log });

@@ -1,5 +1,4 @@
 import { STARTING } from "./self_report.ts";
-import { basename, dirname, join } from "node:path";
 import { previousSubnets } from "../pods/subnet_file.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
@@ -19,8 +18,6 @@ const CLAIM_RETRY_MS = 400;
 /** A file is read again this often, though its changes are heard of. */
 const FILE_POLL_MS = { waiting: 2000, used: 5000 };
 const REGISTRY_POLL_MS = { waiting: 3000, used: 30_000 };
-/** In this link of a folder a cluster puts other files in the place of all at once. */
-const CLUSTER_LINK = "..data";
 
 /** What an agent is started with. */
 export interface AgentStartDeps {
@@ -99,11 +96,7 @@ export function openConfigWatch(
     held,
     refusal: (misfit) => refusal(misfit, undefined, where),
   });
-  if (path !== undefined) {
-    for (const name of [basename(path), CLUSTER_LINK]) {
-      watchFiles(join(dirname(path), name), () => watch.nudge());
-    }
-  }
+  if (path !== undefined) watchFiles(path, () => watch.nudge());
   return watch;
 }
 

@@ -15,6 +15,7 @@ const NAMES: Readonly<Record<number, string>> = {
   16: "EBUSY",
   17: "EEXIST",
   19: "ENODEV",
+  20: "ENOTDIR",
   22: "EINVAL",
   24: "EMFILE",
   28: "ENOSPC",
@@ -42,6 +43,7 @@ export const EAGAIN = 11;
 export const EACCES = 13;
 export const EEXIST = 17;
 export const ENODEV = 19;
+export const ENOTDIR = 20;
 export const EINVAL = 22;
 export const ERESTART = 85;
 export const EOPNOTSUPP = 95;

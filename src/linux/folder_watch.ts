@@ -1,4 +1,5 @@
-import { EAGAIN, NetlinkError } from "./errno.ts";
+import { dirname, join, resolve } from "node:path";
+import { EACCES, EAGAIN, ENOENT, ENOTDIR, NetlinkError } from "./errno.ts";
 import type { Libc } from "./libc.ts";
 import { LITTLE_ENDIAN } from "./byte_order.ts";
 import { ReadableWait } from "./poll.ts";
@@ -9,17 +10,51 @@ const IN_MOVED_FROM = 0x40;
 const IN_MOVED_TO = 0x80;
 const IN_CREATE = 0x100;
 const IN_DELETE = 0x200;
+const IN_DELETE_SELF = 0x400;
+const IN_MOVE_SELF = 0x800;
+const IN_UNMOUNT = 0x2000;
 const IN_Q_OVERFLOW = 0x4000;
-const CHANGES = IN_MODIFY | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE;
+const IN_IGNORED = 0x8000;
+const IN_ONLYDIR = 0x0100_0000;
+const IN_DONT_FOLLOW = 0x0200_0000;
+const IN_MASK_ADD = 0x2000_0000;
+const NAMES = IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE;
+const CHANGES = IN_MODIFY | NAMES;
+const SELF = IN_DELETE_SELF | IN_MOVE_SELF;
+const GONE = SELF | IN_UNMOUNT | IN_IGNORED;
 
 /** `sizeof(struct inotify_event)` without its name. */
 const EVENT_HEADER_BYTES = 16;
 const RECEIVE_BYTES = 16 * 1024;
+/** As many symbolic links as the kernel follows in one path. */
+const MOST_LINKS = 40;
+const MOST_WALKS = 10;
+/** What a cluster swaps when the files that it has mounted change: they are links through this one. */
+const CLUSTER_LINK = "..data";
+
+/** A folder that is to be watched, wherever its path leads. */
+interface Watch {
+  readonly folder: string;
+  readonly prefix: string;
+  readonly changed: () => void;
+  /** What the path led to when it was armed; `undefined` for nothing. */
+  place: string | undefined;
+}
+
+/** What an inotify watch is there for. */
+interface Sight {
+  readonly watch: Watch;
+  /** Of the files in the folder itself; of one name on the way there; of nothing but that it stays. */
+  readonly of: "files" | "self" | { readonly name: string };
+}
 
 /**
  * Hears of changes to files, and opens none of them. That is why `Deno.watchFs` will not do: it opens and closes the
  * files that change, and closing any descriptor of a file drops the locks that this process holds on it, such as
  * SQLite's on a database (fcntl(2)).
+ *
+ * A folder may come later, be removed and made again, be moved, or be another one behind a symbolic link: each folder on
+ * the way is watched for that it stays, and the last one that is there for the name that is missing.
  *
  * Source: inotify(7).
  */
@@ -28,9 +63,9 @@ export class FolderWatch implements AsyncDisposable {
   readonly #fd: number;
   readonly #readable: ReadableWait;
   readonly #resources: AsyncDisposableStack;
-  readonly #watches = new Set<
-    { readonly id: number; readonly prefix: string; readonly changed: () => void }
-  >();
+  readonly #watches = new Set<Watch>();
+  /** By the number of the inotify watch. */
+  readonly #sights = new Map<number, Sight[]>();
 
   private constructor(libc: Libc, fd: number, readable: ReadableWait, resources: AsyncDisposableStack) {
     this.#libc = libc;
@@ -52,16 +87,28 @@ export class FolderWatch implements AsyncDisposable {
   }
 
   /**
-   * Calls `changed` when a file in `folder` whose name begins with `prefix` is written, made, moved or removed.
+   * Calls `changed` when a file in `folder` whose name begins with `prefix` is written, made, moved or removed, or may
+   * have been, as the folder is another one.
    *
-   * @throws {NetlinkError} If the folder is not there, or there are too many watches (`max_user_watches`).
+   * @throws {NetlinkError} If there are too many watches (`max_user_watches`), or the folder may not be read.
    */
   add(folder: string, prefix: string, changed: () => void): Disposable {
-    const path = new TextEncoder().encode(`${folder}\0`);
-    const added = this.#libc.call.inotify_add_watch(this.#fd, path, CHANGES);
-    const watch = { id: this.#libc.checked(`watch ${folder}`, added), prefix, changed };
+    const watch: Watch = { folder: resolve(folder), prefix, changed, place: undefined };
+    this.#arm(watch);
     this.#watches.add(watch);
-    return { [Symbol.dispose]: () => void this.#watches.delete(watch) };
+    return {
+      [Symbol.dispose]: () => {
+        this.#watches.delete(watch);
+        this.#disarm(watch);
+      },
+    };
+  }
+
+  /** Looks whether each path leads where it did: the kernel does not tell of what is mounted over a folder. */
+  recheck(): void {
+    for (const watch of [...this.#watches]) {
+      if (placeOf(watch.folder) !== watch.place) this.#arm(watch, { isToTell: true });
+    }
   }
 
   /** Tells of changes until `signal` aborts. */
@@ -79,31 +126,132 @@ export class FolderWatch implements AsyncDisposable {
       if (length < 0 && this.#libc.errno !== EAGAIN) {
         throw new NetlinkError("hear of changes to files", this.#libc.errno);
       }
-      for (const watch of this.#concerned(buffer, length)) watch.changed();
+      const { touched, moved } = this.#concerned(buffer, length);
+      for (const watch of moved) if (this.#watches.has(watch)) this.#arm(watch, { isToTell: true });
+      for (const watch of touched) if (!moved.has(watch)) watch.changed();
     }
   }
 
-  /** The watches that the events in a buffer are about. */
-  #concerned(buffer: Uint8Array<ArrayBuffer>, length: number) {
+  /** The watches whose files the events in a buffer are about, and those whose paths may lead elsewhere. */
+  #concerned(
+    buffer: Uint8Array<ArrayBuffer>,
+    length: number,
+  ): { readonly touched: ReadonlySet<Watch>; readonly moved: ReadonlySet<Watch> } {
     const view = new DataView(buffer.buffer);
-    const concerned = new Set<{ readonly changed: () => void }>();
+    const [touched, moved] = [new Set<Watch>(), new Set<Watch>()];
     for (let at = 0; at + EVENT_HEADER_BYTES <= length;) {
       const id = view.getInt32(at, LITTLE_ENDIAN);
-      const isOverflow = (view.getUint32(at + 4, LITTLE_ENDIAN) & IN_Q_OVERFLOW) !== 0;
+      const mask = view.getUint32(at + 4, LITTLE_ENDIAN);
       const end = at + EVENT_HEADER_BYTES + view.getUint32(at + 12, LITTLE_ENDIAN);
-      const name = new TextDecoder().decode(buffer.subarray(at + EVENT_HEADER_BYTES, end)).replace(
-        /\0+$/,
-        "",
-      );
-      for (const watch of this.#watches) {
-        if (isOverflow || (watch.id === id && name.startsWith(watch.prefix))) concerned.add(watch);
-      }
+      const bytes = buffer.subarray(at + EVENT_HEADER_BYTES, end);
+      const name = new TextDecoder().decode(bytes).replace(/\0+$/, "");
       at = end;
+      if (mask & IN_Q_OVERFLOW) { for (const watch of this.#watches) moved.add(watch); }
+      for (const { watch, of } of this.#sights.get(id) ?? []) {
+        if (mask & GONE) moved.add(watch);
+        else if (of === "files") {
+          if (name.startsWith(watch.prefix) || name === CLUSTER_LINK) touched.add(watch);
+        } else if (of !== "self" && of.name === name) moved.add(watch);
+      }
+      if (mask & IN_IGNORED) this.#sights.delete(id);
     }
-    return concerned;
+    return { touched, moved };
+  }
+
+  /** Watches what a path leads to now, and each step that may lead it elsewhere. */
+  #arm(watch: Watch, { isToTell = false } = {}): void {
+    const before = watch.place;
+    let end: "folder" | "lost" | undefined = "lost";
+    // Where folders come and go at this moment the way is walked again.
+    for (let walk = 0; walk < MOST_WALKS && end === "lost"; walk++) {
+      this.#disarm(watch);
+      end = this.#follow(watch);
+    }
+    watch.place = end === "folder" ? placeOf(watch.folder) : undefined;
+    if (isToTell && (before ?? watch.place) !== undefined) watch.changed();
+  }
+
+  /** Where a path leads; `undefined` where it breaks off, and "lost" if a folder went away on the way. */
+  #follow(watch: Watch): "folder" | "lost" | undefined {
+    let at = "/";
+    let names = namesIn(watch.folder);
+    for (let links = 0; names.length > 0 && links <= MOST_LINKS;) {
+      const name = names[0]!;
+      const path = join(at, name);
+      if (!this.#see(at, SELF, { watch, of: "self" })) return "lost";
+      let found = name === ".." ? "folder" as const : look(path);
+      if (found !== "folder") {
+        if (!this.#see(at, NAMES, { watch, of: { name } })) return "lost";
+        // It may have come meanwhile.
+        found = look(path);
+      }
+      if (found === undefined) return undefined;
+      names = names.slice(1);
+      if (found === "folder") at = name === ".." ? dirname(at) : path;
+      else {
+        if (found.target.startsWith("/")) at = "/";
+        names = [...namesIn(found.target), ...names];
+        links++;
+      }
+    }
+    if (names.length > 0) return undefined;
+    return this.#see(at, SELF | CHANGES, { watch, of: "files" }) ? "folder" : "lost";
+  }
+
+  /**
+   * Has the kernel tell of a folder. Reports whether it is there; one on the way that may not be read is left out.
+   *
+   * @throws {NetlinkError} If there are too many watches, or the files may not be looked at.
+   */
+  #see(folder: string, mask: number, sight: Sight): boolean {
+    const path = new TextEncoder().encode(`${folder}\0`);
+    const flags = mask | IN_ONLYDIR | IN_DONT_FOLLOW | IN_MASK_ADD;
+    const id = this.#libc.call.inotify_add_watch(this.#fd, path, flags);
+    if (id < 0 && (this.#libc.errno === ENOENT || this.#libc.errno === ENOTDIR)) return false;
+    if (id < 0 && this.#libc.errno === EACCES && (mask & IN_MODIFY) === 0) return true;
+    this.#libc.checked(`watch ${folder}`, id);
+    this.#sights.set(id, [...this.#sights.get(id) ?? [], sight]);
+    return true;
+  }
+
+  #disarm(watch: Watch): void {
+    for (const [id, sights] of [...this.#sights]) {
+      const others = sights.filter((sight) => sight.watch !== watch);
+      if (others.length === sights.length) continue;
+      if (others.length > 0) this.#sights.set(id, others);
+      else {
+        this.#sights.delete(id);
+        this.#libc.call.inotify_rm_watch(this.#fd, id);
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
+  }
+}
+
+function namesIn(path: string): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
+}
+
+/** What a path is: a folder, a symbolic link to somewhere, or nothing that leads on. */
+function look(path: string): "folder" | { readonly target: string } | undefined {
+  try {
+    const { isDirectory, isSymlink } = Deno.lstatSync(path);
+    if (isSymlink) return { target: Deno.readLinkSync(path) };
+    return isDirectory ? "folder" : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What makes a folder the same as another; `undefined` where there is none. */
+function placeOf(folder: string): string | undefined {
+  try {
+    const { dev, ino, isDirectory } = Deno.statSync(folder);
+    return isDirectory ? `${dev}:${ino}` : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -35,6 +35,8 @@ const SYMBOLS = {
   inotify_init1: { parameters: ["i32"], result: "i32" },
   // int inotify_add_watch(int fd, const char *path, uint32_t mask)
   inotify_add_watch: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int inotify_rm_watch(int fd, int wd)
+  inotify_rm_watch: { parameters: ["i32", "i32"], result: "i32" },
   // int open(const char *path, int flags)
   open: { parameters: ["buffer", "i32"], result: "i32" },
   // ssize_t read(int fd, void *buffer, size_t length)

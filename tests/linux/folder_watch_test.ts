@@ -1,6 +1,6 @@
-import { assertEquals, assertGreater, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { NetlinkError } from "../../src/linux/errno.ts";
 import { Libc } from "../../src/linux/libc.ts";
 import { FolderWatch } from "../../src/linux/folder_watch.ts";
 import { ReadableWait } from "../../src/linux/poll.ts";
@@ -22,11 +22,42 @@ class Watched implements AsyncDisposable {
     return new Watched(await Deno.makeTempDir({ prefix: "loden-watch-" }), FolderWatch.open(libc));
   }
 
-  add(prefix: string): Disposable {
-    return this.watch.add(this.folder, prefix, () => {
+  add(prefix: string, folder = this.folder): Disposable {
+    return this.watch.add(folder, prefix, () => {
       this.count++;
       this.#told.resolve();
     });
+  }
+
+  /** Waits until all is heard that has happened up to now. */
+  async quiet(): Promise<void> {
+    const bell = Promise.withResolvers<void>();
+    using _ = this.watch.add(this.folder, "bell", bell.resolve);
+    await Deno.writeTextFile(`${this.folder}/bell`, "", { append: true });
+    await Deno.writeTextFile(`${this.folder}/bell`, "rings", { append: true });
+    await bell.promise;
+  }
+
+  /** Makes a change, and waits until that is told of. */
+  async until(change: () => Promise<void>): Promise<void> {
+    await this.quiet();
+    this.#told = Promise.withResolvers<void>();
+    await change();
+    await this.told();
+  }
+
+  /** How many watches the kernel holds, as proc_pid_fdinfo(5) lists them. */
+  kernelWatches(): number {
+    for (const { name } of Deno.readDirSync("/proc/self/fd")) {
+      try {
+        const lines = Deno.readTextFileSync(`/proc/self/fdinfo/${name}`).split("\n");
+        const count = lines.filter((line) => line.startsWith("inotify")).length;
+        if (count > 0) return count;
+      } catch {
+        // It was closed meanwhile.
+      }
+    }
+    return 0;
   }
 
   async told(): Promise<void> {
@@ -118,14 +149,140 @@ Deno.test("FolderWatch drops no lock that this process holds on a file that chan
   }
 });
 
-Deno.test("FolderWatch.add() says what the kernel said of a folder that is not there", async () => {
+/** What happens to the folder of a watched file. */
+const fates: [what: string, happen: (path: string) => Promise<void>][] = [
+  ["is removed and made again", async (path) => {
+    await Deno.remove(path, { recursive: true });
+    await Deno.mkdir(path);
+  }],
+  ["goes with those above it, which are made again one by one", async (path) => {
+    await Deno.remove(dirname(dirname(path)), { recursive: true });
+    for (const each of [dirname(dirname(path)), dirname(path), path]) await Deno.mkdir(each);
+  }],
+  ["gives way to another, which is moved to its place", async (path) => {
+    await Deno.mkdir(`${path}.new`);
+    await Deno.rename(path, `${path}.old`);
+    await Deno.rename(`${path}.new`, path);
+  }],
+  ["is moved away and back", async (path) => {
+    await Deno.rename(path, `${path}.away`);
+    await Deno.rename(`${path}.away`, path);
+  }],
+  ["has one above it moved away and back", async (path) => {
+    const above = dirname(path);
+    await Deno.rename(above, `${above}.away`);
+    await Deno.rename(`${above}.away`, above);
+  }],
+  ["becomes a link to another", async (path) => {
+    await Deno.mkdir(`${path}.new`);
+    await Deno.remove(path, { recursive: true });
+    await Deno.symlink(`${path}.new`, path);
+  }],
+  ["becomes a link to one that comes later", async (path) => {
+    await Deno.remove(path, { recursive: true });
+    await Deno.symlink("later/on", path);
+    await Deno.mkdir(`${dirname(path)}/later/on`, { recursive: true });
+  }],
+  ["is behind a link that is swapped for another at once", async (path) => {
+    const above = dirname(path);
+    for (const name of ["first", "second"]) await Deno.mkdir(`${above}.${name}/c`, { recursive: true });
+    await Deno.remove(above, { recursive: true });
+    for (const name of ["first", "second"]) {
+      await Deno.symlink(`${above}.${name}`, `${above}.link`);
+      await Deno.rename(`${above}.link`, above);
+    }
+  }],
+];
+
+for (const [what, happen] of fates) {
+  Deno.test(`FolderWatch hears of a file whose folder ${what}`, async () => {
+    using libc = new Libc();
+    await using watched = await Watched.open(libc);
+    const path = `${watched.folder}/a/b/c`;
+    await Deno.mkdir(path, { recursive: true });
+    watched.add("watched", path);
+    await happen(path);
+    await watched.until(() => Deno.writeTextFile(`${path}/watched`, String(Math.random())));
+    // Of nothing else beside it.
+    await watched.quiet();
+    const before = watched.count;
+    await Deno.writeTextFile(`${path}/other`, "");
+    await watched.quiet();
+    assertEquals(watched.count, before);
+    await watched.until(() => Deno.writeTextFile(`${path}/watched`, "again"));
+  });
+}
+
+Deno.test("FolderWatch hears of a file whose folder comes after the watch, and tells nothing of what comes beside the way there", async () => {
   using libc = new Libc();
   await using watched = await Watched.open(libc);
-  assertThrows(
-    () => watched.watch.add(`${watched.folder}/nowhere`, "", () => {}),
-    NetlinkError,
-    `Cannot watch ${watched.folder}/nowhere: ENOENT`,
-  );
+  const path = `${watched.folder}/a/b/c`;
+  watched.add("watched", path);
+  await Deno.mkdir(`${watched.folder}/x/b/c`, { recursive: true });
+  await Deno.mkdir(`${watched.folder}/a`);
+  await Deno.writeTextFile(`${watched.folder}/a/watched`, "");
+  await watched.quiet();
+  assertEquals(watched.count, 0);
+  await watched.until(() => Deno.mkdir(path, { recursive: true }));
+  await watched.until(() => Deno.writeTextFile(`${path}/watched`, ""));
+});
+
+Deno.test("FolderWatch hears when a cluster swaps all files of a folder at once", async () => {
+  using libc = new Libc();
+  await using watched = await Watched.open(libc);
+  const { folder } = watched;
+  for (const version of ["..1", "..2"]) {
+    await Deno.mkdir(`${folder}/${version}`);
+    await Deno.writeTextFile(`${folder}/${version}/net-conf.json`, version);
+  }
+  await Deno.symlink("..1", `${folder}/..data`);
+  await Deno.symlink("..data/net-conf.json", `${folder}/net-conf.json`);
+  watched.add("net-conf.json");
+  await Deno.symlink("..2", `${folder}/..data_tmp`);
+  await watched.quiet();
+  assertEquals(watched.count, 0);
+  await Deno.rename(`${folder}/..data_tmp`, `${folder}/..data`);
+  await watched.told();
+});
+
+Deno.test("FolderWatch hears of a file in what was mounted over its folder, once it has looked, and again when that has gone", async () => {
+  using libc = new Libc();
+  await using watched = await Watched.open(libc);
+  const path = `${watched.folder}/a`;
+  await Deno.mkdir(path);
+  watched.add("watched", path);
+  const run = async (command: string, ...args: string[]) => {
+    assertEquals((await new Deno.Command(command, { args }).output()).code, 0);
+  };
+  await run("mount", "-t", "tmpfs", "loden-test", path);
+  try {
+    watched.watch.recheck();
+    await watched.told();
+    await watched.until(() => Deno.writeTextFile(`${path}/watched`, ""));
+  } finally {
+    await run("umount", path);
+  }
+  watched.watch.recheck();
+  await watched.until(() => Deno.writeTextFile(`${path}/watched`, String(Math.random())));
+});
+
+Deno.test("FolderWatch leaves no watch behind for what is watched no more, or is another folder now", async () => {
+  using libc = new Libc();
+  await using watched = await Watched.open(libc);
+  const path = `${watched.folder}/a/b`;
+  await Deno.mkdir(path, { recursive: true });
+  const kept = watched.add("watched", path);
+  const inUse = watched.kernelWatches();
+  for (let round = 0; round < 5; round++) {
+    await Deno.remove(path, { recursive: true });
+    await Deno.mkdir(path);
+    await watched.told();
+    watched.watch.recheck();
+  }
+  await watched.quiet();
+  assertEquals(watched.kernelWatches(), inUse);
+  kept[Symbol.dispose]();
+  assertEquals(watched.kernelWatches(), 0);
 });
 
 Deno.test("ReadableWait.wait() ends with the signal's reason, and can be called again", async () => {
