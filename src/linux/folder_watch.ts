@@ -18,7 +18,8 @@ const IN_IGNORED = 0x8000;
 const IN_ONLYDIR = 0x0100_0000;
 const IN_DONT_FOLLOW = 0x0200_0000;
 const IN_MASK_ADD = 0x2000_0000;
-const NAMES = IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE;
+const GOING = IN_MOVED_FROM | IN_DELETE;
+const NAMES = GOING | IN_MOVED_TO | IN_CREATE;
 const CHANGES = IN_MODIFY | NAMES;
 const SELF = IN_DELETE_SELF | IN_MOVE_SELF;
 const GONE = SELF | IN_UNMOUNT | IN_IGNORED;
@@ -179,6 +180,8 @@ export class FolderWatch implements AsyncDisposable {
       const name = names[0]!;
       const path = join(at, name);
       if (!this.#see(at, SELF, { watch, of: "self" })) return "lost";
+      // A folder does not say that it was removed while a file in it is open.
+      if (names.length === 1) this.#see(at, GOING, { watch, of: { name } });
       let found = name === ".." ? "folder" as const : look(path);
       if (found !== "folder") {
         if (!this.#see(at, NAMES, { watch, of: { name } })) return "lost";

@@ -155,6 +155,12 @@ const fates: [what: string, happen: (path: string) => Promise<void>][] = [
     await Deno.remove(path, { recursive: true });
     await Deno.mkdir(path);
   }],
+  ["is removed while a file in it is open, and made again", async (path) => {
+    await Deno.writeTextFile(`${path}/lock`, "");
+    using _ = await Deno.open(`${path}/lock`);
+    await Deno.remove(path, { recursive: true });
+    await Deno.mkdir(path);
+  }],
   ["goes with those above it, which are made again one by one", async (path) => {
     await Deno.remove(dirname(dirname(path)), { recursive: true });
     for (const each of [dirname(dirname(path)), dirname(path), path]) await Deno.mkdir(each);
