@@ -73,6 +73,15 @@ export async function runAgent(
   }
 }
 
+/** What hears of changes to files. */
+function folderWorkers(folders: FolderWatch | undefined): readonly Worker[] {
+  if (folders === undefined) return [];
+  return [
+    { name: "file watch", run: (options) => folders.run(options) },
+    { name: "folder look", run: inTurns(() => folders.recheck(), { periodMs: FOLDER_LOOK_MS }) },
+  ];
+}
+
 /** What an agent is run with. */
 interface Run {
   readonly libc: Libc;
@@ -102,10 +111,7 @@ async function run(
   const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
     folders && orWarn("file not watched", log, () => folders.add(dirname(path), basename(path), changed));
   const place = stack.use(await registryPlace(options.registry, { ...deps, watchFiles }));
-  if (folders !== undefined) {
-    beside("file watch", (options) => folders.run(options));
-    beside("folder look", inTurns(() => folders.recheck(), { periodMs: FOLDER_LOOK_MS }));
-  }
+  for (const { name, run } of folderWorkers(folders)) beside(name, run);
 
   const totals = new PassTotals();
   const report = new SelfReport({ registryName: place.name, totals, log });
