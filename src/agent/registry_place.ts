@@ -99,6 +99,8 @@ function hostOf(url: string): string {
   return new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
+/** How often it is looked whether certificates are to be read again. */
+const LOOK_MS = 1000;
 /** The agent does not wait longer for what only breaks ties. */
 const NODE_ADDRESSES_MS = 2000;
 
@@ -222,10 +224,10 @@ async function etcdPlace(
   };
 }
 
-/** Looks at certificates as often as they ask for: what is wrong with them is told before they are needed. */
+/** Looks after certificates: what is wrong with them is told before they are needed. */
 async function watchTls(
-  tls: Pick<TlsClient, "look" | "lookMs">,
+  tls: Pick<TlsClient, "look">,
   options: { readonly signal: AbortSignal },
 ): Promise<void> {
-  await inTurns(() => tls.look(), { periodMs: () => tls.lookMs })(options);
+  await inTurns(() => tls.look(), { periodMs: LOOK_MS })(options);
 }

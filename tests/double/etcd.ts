@@ -12,6 +12,8 @@ const ROOT = { name: "root", password: "correct horse" } as const;
 export interface EtcdServerOptions {
   readonly tls?: "server" | "both";
   readonly withUsers?: true;
+  /** Where hosts ask for it, besides the loopback: its certificate names these too. */
+  readonly addresses?: readonly string[];
 }
 
 /** A real etcd on the loopback, with its data in a folder of its own. */
@@ -58,7 +60,8 @@ export class EtcdServer implements AsyncDisposable {
     const scheme = options.tls === undefined ? "http" : "https";
     const url = `${scheme}://127.0.0.1:${port}`;
     const authority = options.tls && await makeAuthority(folder);
-    const server = await authority?.issue({ name: "server", commonName: "etcd", addresses: ["127.0.0.1"] });
+    const addresses = ["127.0.0.1", ...options.addresses ?? []];
+    const server = await authority?.issue({ name: "server", commonName: "etcd", addresses });
     const host = options.tls === "both"
       ? await authority?.issue({ name: "host", commonName: "host" })
       : undefined;

@@ -39,16 +39,22 @@ export interface ServedOptions {
   readonly nodeName?: (hostName: string) => string;
   /** What each agent chooses its underlay by; the link that the lab gives it if absent. */
   readonly underlayFlags?: readonly string[];
+  /** Whether etcd and hosts show each other certificates. */
+  readonly withTls?: true;
 }
 
 /** Opens a lab whose hosts keep their leases in a real etcd, and waits until every pod answers every other. */
 export async function withEtcdOverlay(
   run: (overlay: ServedOverlay<EtcdServer>) => Promise<void>,
-  { families = [AF_INET], underlayFlags }: ServedOptions = {},
+  { families = [AF_INET], underlayFlags, withTls }: ServedOptions = {},
 ): Promise<void> {
-  await using server = await EtcdServer.open();
+  await using server = await EtcdServer.open({ addresses: [SERVER_ADDRESS], ...withTls && { tls: "both" } });
   await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(defaultNetworkConfig(families)));
-  const flags = ["-local-registry=", `-etcd-endpoints=http://${SERVER_ADDRESS}:${ETCD_PORT}`];
+  const { caFile, certFile, keyFile } = server.access.tls;
+  const flags = [
+    ...["-local-registry=", `-etcd-endpoints=http${withTls ? "s" : ""}://${SERVER_ADDRESS}:${ETCD_PORT}`],
+    ...withTls ? [`-etcd-cafile=${caFile}`, `-etcd-certfile=${certFile}`, `-etcd-keyfile=${keyFile}`] : [],
+  ];
   const options = { withAgents: false, families, ...underlayFlags && { underlayFlags } };
   await withOverlay(options, (lab, libc) => serve(lab, libc, server, ETCD_PORT, flags, run));
 }

@@ -15,7 +15,7 @@ import {
   watchSchema,
 } from "./etcd_wire.ts";
 import { EtcdError, firstLine, refusalOf, shown, UNAVAILABLE } from "./etcd_refusal.ts";
-import { ConnectionError } from "../http/connection_error.ts";
+import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
 import type { TlsClientDeps, TlsFiles } from "../http/tls_client.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
@@ -275,7 +275,7 @@ export class EtcdClient implements Disposable {
     }
     if (error instanceof EtcdError) return error;
     if (error instanceof ConnectionError) {
-      return error.message.startsWith("etcd")
+      return error instanceof CertificateError || error.message.startsWith("etcd")
         ? error
         : new ConnectionError(`etcd at ${error.message}`, { cause: error });
     }

@@ -1,7 +1,7 @@
 import { errorText } from "../../log/error_text.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { EtcdError } from "./etcd_refusal.ts";
-import { ConnectionError } from "../http/connection_error.ts";
+import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { RegistryError } from "../registry_error.ts";
 
 /** The member that watches did not answer, and another one was asked instead. */
@@ -23,6 +23,7 @@ export async function explained<T>(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof EtcdError) throw new RegistryError(action, reasonOf(error, client.endpoint));
+    if (error instanceof CertificateError) throw new RegistryError(action, error.message);
     if (error instanceof ConnectionError) {
       throw new RegistryError(action, `${error.message}; look at -etcd-endpoints`);
     }

@@ -2,3 +2,6 @@
 export class ConnectionError extends Error {
   override readonly name = "ConnectionError";
 }
+
+/** What a server is to be asked with can't be used; it was not asked. */
+export class CertificateError extends ConnectionError {}

@@ -47,7 +47,7 @@ export class HttpDoor implements Disposable {
   }
 
   /** The certificates that it asks with. */
-  get tls(): Pick<TlsClient, "conditions" | "look" | "lookMs"> {
+  get tls(): Pick<TlsClient, "conditions" | "look"> {
     return this.#tls;
   }
 

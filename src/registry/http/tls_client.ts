@@ -1,6 +1,6 @@
 import { fileReason } from "../../file/file_reason.ts";
 import type { Condition } from "../../model/condition.ts";
-import { ConnectionError } from "./connection_error.ts";
+import { CertificateError } from "./connection_error.ts";
 import { otherThanPem, pemBlocks } from "./pem.ts";
 import { pairFault } from "./tls_pair.ts";
 
@@ -78,14 +78,8 @@ export class TlsClient implements Disposable {
     );
   }
 
-  /** When the files are to be looked at again, in milliseconds. */
-  get lookMs(): number {
-    return this.#fault === undefined ? LOOK_MS : DOUBT_MS;
-  }
-
-  /** Looks whether the files have changed, and can be used. */
+  /** Reads the files again if that is due, also while nobody asks. */
   async look(): Promise<void> {
-    this.#isStale = true;
     try {
       await this.client();
     } catch {
@@ -107,10 +101,10 @@ export class TlsClient implements Disposable {
   /**
    * The client to ask with.
    *
-   * @throws {ConnectionError} If none can be made of the files, and none could before.
+   * @throws {CertificateError} If none can be made of the files, and none could before.
    */
   async client(): Promise<Deno.HttpClient> {
-    const isYoung = this.#elapsedMs() - this.#lookedAtMs < this.lookMs;
+    const isYoung = this.#elapsedMs() - this.#lookedAtMs < (this.#fault === undefined ? LOOK_MS : DOUBT_MS);
     if (this.#client !== undefined && isYoung && !this.#isStale) return this.#client;
     return await (this.#opening ??= this.#open().finally(() => this.#opening = undefined));
   }
@@ -132,7 +126,7 @@ export class TlsClient implements Disposable {
       const texts = await this.#read();
       if (this.#client === undefined || !isSame(this.#used, texts)) this.#use(texts);
     } catch (error) {
-      if (!(error instanceof ConnectionError)) throw error;
+      if (!(error instanceof CertificateError)) throw error;
       reason = error.message;
       this.#fault = { reason, sinceMs: this.#fault?.sinceMs ?? this.#elapsedMs() };
       if (this.#used === undefined) throw error;
@@ -162,7 +156,7 @@ export class TlsClient implements Disposable {
       }
       this.#refused = { texts, reason: made.reason };
     } else this.#refused = { texts, reason };
-    throw new ConnectionError(this.#refused.reason);
+    throw new CertificateError(this.#refused.reason);
   }
 
   #pairFault({ cert, key }: TlsTexts): string | undefined {
@@ -186,7 +180,7 @@ export class TlsClient implements Disposable {
       try {
         return await this.#deps.readTextFile(path);
       } catch (error) {
-        throw new ConnectionError(`${path} can't be read: ${fileReason(error)}`, { cause: error });
+        throw new CertificateError(`${path} can't be read: ${fileReason(error)}`, { cause: error });
       }
     }));
     const texts = {

@@ -1,4 +1,4 @@
-import { ConnectionError } from "./connection_error.ts";
+import { CertificateError } from "./connection_error.ts";
 import { keyKind } from "./key_kind.ts";
 import { otherThanPem, pemBlocks } from "./pem.ts";
 
@@ -29,7 +29,7 @@ export const tryPair: TryPair = ({ cert, key }: TlsPair): void => {
  * can.
  *
  * @param names What the two are called.
- * @throws {ConnectionError} If it can't be told now, as the system lacks something.
+ * @throws {CertificateError} If it can't be told now, as the system lacks something.
  */
 export function pairFault(
   pair: TlsPair,
@@ -39,7 +39,7 @@ export function pairFault(
   const refusal = refusalOf(pair, attempt);
   if (refusal === undefined) return undefined;
   if (/os error \d/.test(refusal)) {
-    throw new ConnectionError(`the certificate ${names.cert} can't be tried: ${refusal}`);
+    throw new CertificateError(`the certificate ${names.cert} can't be tried: ${refusal}`);
   }
   const { cert, key } = pair;
   if (/No certificates|decode certificate/.test(refusal)) {

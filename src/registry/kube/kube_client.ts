@@ -2,7 +2,7 @@ import { errorText } from "../../log/error_text.ts";
 import { catch as fallback, object, optional, string } from "zod/mini";
 import { fileReason } from "../../file/file_reason.ts";
 import { chunksOf } from "../http/chunks.ts";
-import { ConnectionError } from "../http/connection_error.ts";
+import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "../http/json_sieve.ts";
 import type { TlsClientDeps } from "../http/tls_client.ts";
@@ -169,7 +169,7 @@ export class KubeClient implements Disposable {
         signal,
       });
     } catch (error) {
-      if (!(error instanceof ConnectionError)) throw error;
+      if (!(error instanceof ConnectionError) || error instanceof CertificateError) throw error;
       throw new ConnectionError(`the API server at ${error.message}; ${this.#access.hint}`, { cause: error });
     }
     if (response.ok) return response;

@@ -8,6 +8,7 @@ import { freePort, ServerProcess } from "../../double/server_process.ts";
 const signal = new AbortController().signal;
 /** What stays wrong for longer is told. */
 const PATIENCE_MS = 10_000;
+const MINUTE_MS = 60_000;
 
 let odd: OddCertificates;
 Deno.test.beforeAll(async () => {
@@ -72,6 +73,12 @@ class World implements AsyncDisposable {
     return /Client certificate[^]*?Subject: CN ?= ?(\S+)/.exec(await response.text())?.[1];
   }
 
+  /** Looks at the files, as after a failure. */
+  async look(): Promise<void> {
+    this.client.doubt();
+    await this.client.look();
+  }
+
   get said(): string[] {
     return this.client.conditions.map(({ sentence }) => sentence);
   }
@@ -90,7 +97,7 @@ Deno.test("TlsClient goes on with the pair that it has while only one of two fil
   world.client.doubt();
   assertEquals(await world.shown(), "p256");
   assertEquals(world.said, []);
-  world.nowMs += world.client.lookMs;
+  world.nowMs += MINUTE_MS;
   await world.put({ key: "p384.key" });
   assertEquals(await world.shown(), "p384");
   assertEquals(world.said, []);
@@ -100,11 +107,11 @@ Deno.test("TlsClient tells what stays wrong with new files, and no more once it 
   await using world = await World.open();
   await world.client.client();
   await world.put({ cert: "v1.crt" });
-  await world.client.look();
+  await world.look();
   world.nowMs += PATIENCE_MS - 1;
   assertEquals(world.said, []);
   await world.put({ cert: "rsa1024.crt", key: "rsa1024.key" });
-  await world.client.look();
+  await world.look();
   world.nowMs++;
   assertEquals(world.client.conditions.map(({ code }) => code), ["certificate-unusable"]);
   const [sentence] = world.said;
@@ -114,7 +121,7 @@ Deno.test("TlsClient tells what stays wrong with new files, and no more once it 
   );
   assertEquals(await world.shown(), "p256");
   await world.put({ cert: "ed25519.crt", key: "ed25519.key" });
-  await world.client.look();
+  await world.look();
   assertEquals(world.said, []);
   assertEquals(await world.shown(), "ed25519");
 });
@@ -132,7 +139,7 @@ Deno.test("TlsClient goes on while a file is gone, and says so if it stays away"
   await using world = await World.open();
   await world.client.client();
   world.files["/key"] = undefined;
-  await world.client.look();
+  await world.look();
   assertEquals(await world.shown(), "p256");
   world.nowMs += PATIENCE_MS;
   assertMatch(
@@ -160,7 +167,7 @@ Deno.test("TlsClient tries what it has refused no second time", async () => {
   await world.put({ cert: "v1.crt" });
   const { listenTls } = Deno;
   using listen = stub(Deno, "listenTls", (options: Parameters<typeof listenTls>[0]) => listenTls(options));
-  for (let times = 0; times < 5; times++) await world.client.look();
+  for (let times = 0; times < 5; times++) await world.look();
   assertEquals(listen.calls.length, 1);
 });
 
@@ -171,8 +178,23 @@ Deno.test("TlsClient reads its files once for many that ask, and again after a m
   await world.put({ cert: "p384.crt", key: "p384.key" });
   assertEquals(await world.shown(), "p256");
   assertEquals(world.reads, 3);
-  world.nowMs += world.client.lookMs;
+  world.nowMs += MINUTE_MS;
   assertEquals(await world.shown(), "p384");
+});
+
+Deno.test("TlsClient that nobody asks looks at its files once a minute, and each second while they can't be used", async () => {
+  await using world = await World.open();
+  const reads = async (ms: number) => {
+    const before = world.reads;
+    world.nowMs += ms;
+    await world.client.look();
+    return (world.reads - before) / 3;
+  };
+  assertEquals([await reads(0), await reads(MINUTE_MS - 1), await reads(1)], [1, 0, 1]);
+  await world.put({ cert: "v1.crt" });
+  assertEquals([await reads(MINUTE_MS), await reads(999), await reads(1)], [1, 0, 1]);
+  await world.put({ cert: "p256.crt" });
+  assertEquals([await reads(1000), await reads(1000)], [1, 0]);
 });
 
 Deno.test("TlsClient leaves damaged authorities out, and says so at once", async () => {
@@ -181,7 +203,7 @@ Deno.test("TlsClient leaves damaged authorities out, and says so at once", async
   assertEquals(await world.shown(), "p256");
   assertEquals(world.said, ["1 of 2 certificates in /ca are damaged, and left out; mend the file"]);
   await world.put({ ca: "ca.crt" });
-  await world.client.look();
+  await world.look();
   assertEquals(world.said, []);
 });
 
