@@ -7,6 +7,7 @@ import {
   statusObject,
   strategicMerge,
 } from "./api_objects.ts";
+import { Misdeeds, type RequestKind } from "./misdeeds.ts";
 import { checkPodCidrs, withPodCidrs } from "./node_rules.ts";
 import { freePort } from "./server_process.ts";
 
@@ -40,6 +41,13 @@ export const FLANNEL_RULES: Readonly<Record<string, readonly string[]>> = {
 };
 
 export const TOKENS = { admin: "admin-token", agent: "agent-token", nobody: "nobody-token" } as const;
+
+/** All nodes at a revision. */
+export interface Backup {
+  readonly revision: number;
+  readonly nodes: ReadonlyMap<string, Json>;
+  readonly changes: readonly Change[];
+}
 
 interface Change {
   readonly revision: number;
@@ -82,6 +90,10 @@ export class ApiServerDouble implements TestApiServer {
   readonly requests: string[] = [];
   /** What the next requests are refused with, before anything is looked at. */
   readonly refusals: Refusal[] = [];
+  /** What else it does wrong. */
+  readonly misdeeds = new Misdeeds();
+  /** Whether it has the streaming list, as servers do from 1.34 on. */
+  streamsLists = false;
 
   static async open(): Promise<ApiServerDouble> {
     const server = new ApiServerDouble();
@@ -107,11 +119,31 @@ export class ApiServerDouble implements TestApiServer {
     const server = this.#server;
     this.#server = undefined;
     this.dropWatches();
+    this.misdeeds.end();
     await server?.shutdown();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  /** What there is at the moment, to go back to. */
+  backUp(): Backup {
+    return { revision: this.#revision, nodes: new Map(this.#nodes), changes: [...this.#changes] };
+  }
+
+  /**
+   * Is again as it was at `backup`: its etcd was restored. Watches go on, deaf until the revision is past theirs; a
+   * server that is started anew knows none of them.
+   */
+  restore({ revision, nodes, changes }: Backup): void {
+    this.#revision = revision;
+    this.#nodes.clear();
+    for (const [name, node] of nodes) this.#nodes.set(name, node);
+    this.#changes.length = 0;
+    this.#changes.push(...changes);
+    this.#compacted = Math.min(this.#compacted, revision);
+    this.#cachedFrom = Math.min(this.#cachedFrom, revision);
   }
 
   /** Forgets what changed up to now: a watch that resumes from there has to list anew. */
@@ -218,8 +250,15 @@ export class ApiServerDouble implements TestApiServer {
   }
 
   async #answer(request: Request): Promise<Response> {
-    const { pathname, search, searchParams } = new URL(request.url);
+    const { pathname, search } = new URL(request.url);
     this.requests.push(`${request.method} ${pathname}${search}`);
+    const misdeed = this.misdeeds.take(...kindOf(request));
+    if (misdeed === undefined) return await this.#answerRight(request);
+    return await this.misdeeds.commit(misdeed, () => this.#answerRight(request));
+  }
+
+  async #answerRight(request: Request): Promise<Response> {
+    const { pathname, searchParams } = new URL(request.url);
     try {
       const next = this.refusals.shift();
       if (next !== undefined) throw next;
@@ -231,6 +270,7 @@ export class ApiServerDouble implements TestApiServer {
       this.#authorize(request, full, name);
       switch (`${request.method} ${full}`) {
         case "GET nodes":
+          this.#checkVersion(searchParams);
           if (name !== "") {
             return this.#json(this.#nodes.get(decodeURIComponent(name)) ?? notFoundThrow("nodes", name));
           }
@@ -238,7 +278,12 @@ export class ApiServerDouble implements TestApiServer {
             const isPartial = request.headers.get("accept")?.includes("as=PartialObjectMetadata;") ?? false;
             return this.#watch(searchParams, isPartial, request.signal);
           }
-          return this.#json(this.#list(searchParams));
+          return this.#json(
+            this.#list(
+              searchParams,
+              request.headers.get("accept")?.includes("as=PartialObjectMetadataList;"),
+            ),
+          );
         case "POST nodes":
           return this.#json(this.#create(body), 201);
         case "DELETE nodes":
@@ -292,7 +337,25 @@ export class ApiServerDouble implements TestApiServer {
     );
   }
 
-  #list(query: URLSearchParams): Json {
+  /** What has to be no older than the server is, can't be told. */
+  #checkVersion(query: URLSearchParams): void {
+    const [version, match] = [query.get("resourceVersion"), query.get("resourceVersionMatch")];
+    if (query.has("watch")) {
+      if (query.has("sendInitialEvents") ? !this.streamsLists : match !== null) {
+        const why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        throw refusal(
+          422,
+          "Invalid",
+          `ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: ${why}`,
+        );
+      }
+      if (!query.has("sendInitialEvents")) return;
+    }
+    if (Number(version ?? 0) <= this.#revision) return;
+    throw refusal(504, "Timeout", `Too large resource version: ${version}, current: ${this.#revision}`);
+  }
+
+  #list(query: URLSearchParams, isPartial = false): Json {
     const limit = Number(query.get("limit") ?? 0) || Infinity;
     const token = query.get("continue");
     const { revision, after } = token ? readContinue(token) : { revision: this.#revision, after: "" };
@@ -314,7 +377,9 @@ export class ApiServerDouble implements TestApiServer {
       apiVersion: "v1",
       metadata: { resourceVersion: String(revision), ...next },
       // Only the list says what its items are.
-      items: items.map(([, { kind: _, apiVersion: __, ...node }]) => node),
+      items: items.map(([, { kind: _, apiVersion: __, ...node }]) =>
+        isPartial ? { metadata: node.metadata } : node
+      ),
     };
   }
 
@@ -349,14 +414,19 @@ export class ApiServerDouble implements TestApiServer {
       isPartial
         ? { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata }
         : object;
-    return this.#chunked(this.#eventsFrom(from, query.get("allowWatchBookmarks") === "true", show, signal));
+    const isList = query.get("sendInitialEvents") === "true";
+    const withBookmarks = query.get("allowWatchBookmarks") === "true";
+    return this.#chunked(this.#eventsFrom(isList ? 0 : from, { withBookmarks, isList, show, signal }));
   }
 
   async *#eventsFrom(
     from: number,
-    withBookmarks: boolean,
-    show: (object: Json) => Json,
-    signal: AbortSignal,
+    { withBookmarks, isList, show, signal }: {
+      readonly withBookmarks: boolean;
+      readonly isList: boolean;
+      readonly show: (object: Json) => Json;
+      readonly signal: AbortSignal;
+    },
   ): AsyncGenerator<string> {
     // Zero is what is there at the moment, also after changes were forgotten.
     if (from !== 0 && from < this.#cachedFrom) {
@@ -369,6 +439,15 @@ export class ApiServerDouble implements TestApiServer {
       told = this.#revision;
       for (const [, object] of this.#nodesAt(told)) {
         yield `${JSON.stringify({ type: "ADDED", object: show(object) })}\n`;
+      }
+      if (isList) {
+        const annotations = { "k8s.io/initial-events-end": "true" };
+        const object = {
+          kind: "Node",
+          apiVersion: "v1",
+          metadata: { resourceVersion: String(told), annotations },
+        };
+        yield `${JSON.stringify({ type: "BOOKMARK", object })}\n`;
       }
     }
     let bookmarkAtMs = performance.now() + this.bookmarkMs;
@@ -385,7 +464,8 @@ export class ApiServerDouble implements TestApiServer {
         yield `${JSON.stringify({ type, object: show(object) })}\n`;
       }
       if (told < (this.#changes.at(-1)?.revision ?? 0)) continue;
-      if (withBookmarks && performance.now() >= bookmarkAtMs) {
+      // A watch from a version that is yet to come hears nothing.
+      if (withBookmarks && told <= this.#revision && performance.now() >= bookmarkAtMs) {
         bookmarkAtMs = performance.now() + this.bookmarkMs;
         const object = {
           kind: "Node",
@@ -426,6 +506,15 @@ function notFound(resource: string, name: string): Refusal {
 
 function notFoundThrow(resource: string, name: string): never {
   throw notFound(resource, name);
+}
+
+/** What is asked for, and of which object. */
+function kindOf({ method, url }: Request): [kind: RequestKind, name: string] {
+  const { pathname, searchParams } = new URL(url);
+  const [, name = ""] = /^\/api\/v1\/(?:namespaces\/[^/]+\/)?\w+\/([^/]+)/.exec(pathname) ?? [];
+  const kinds: Record<string, RequestKind> = { PATCH: "patch", POST: "create", DELETE: "delete" };
+  const reads = name !== "" ? "get" : searchParams.has("watch") ? "watch" : "list";
+  return [kinds[method] ?? reads, decodeURIComponent(name)];
 }
 
 /** Reads the token of a list's next page. */

@@ -142,6 +142,11 @@ export class UnreliableNodes implements AsyncDisposable {
         items: this.nodes,
       });
     }
+    if (searchParams.has("sendInitialEvents")) {
+      return Response.json({ kind: "Status", code: 422, message: "it does not stream lists" }, {
+        status: 422,
+      });
+    }
     const from = Number(searchParams.get("resourceVersion"));
     if (from < this.#horizon) {
       return Response.json({ kind: "Status", code: 410, message: "too old resource version" }, {

@@ -2,9 +2,7 @@ import type { Log } from "../../log/log.ts";
 import { type Address, FAMILIES, type Family, type Prefix } from "../../model/address.ts";
 import type { Condition } from "../../model/condition.ts";
 import type { Lease, LeaseUpdate } from "../../model/lease.ts";
-import { BackOff } from "../../loop/back_off.ts";
 import { Contact } from "../contact.ts";
-import { LeftConnectionError } from "../http/http_door.ts";
 import type { LeaseFault } from "../remote_leases.ts";
 import type { HeldLease, LeaseRegistry, LeaseRequest, LeavingHost, RegistryContact } from "../registry.ts";
 import { claimLease } from "./kube_claim.ts";
@@ -23,13 +21,9 @@ import {
   readNode,
 } from "./kube_node.ts";
 import { OwnNode } from "./kube_own_node.ts";
-import { explain, explained, reasonOf } from "./kube_reason.ts";
+import { explained, reasonOf } from "./kube_reason.ts";
 import { NodeTenant } from "./kube_tenant.ts";
-
-/** The longest pause between attempts to follow the API server. */
-const LAST_RETRY_MS = 30_000;
-/** A watch that the server ends sooner is begun again after a pause only. */
-const SHORT_WATCH_MS = 5000;
+import { watchNodes } from "./kube_watch.ts";
 
 /** What the registry needs of the world. */
 export interface KubeRegistryDeps {
@@ -88,8 +82,10 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
       keys: this.#keys,
       pageSize: options.pageSize ?? 500,
       random: deps.random,
+      elapsedMs: deps.elapsedMs,
       seen: (node) => this.#own.see(node),
       isOwn: (name) => name === this.#own.name,
+      ownVersion: () => this.#own.node?.metadata.resourceVersion,
     });
   }
 
@@ -211,39 +207,10 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     this.#client.leaveConnections();
   }
 
-  async *watch(options: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
-    const { signal } = options;
-    const { elapsedMs, random } = this.#deps;
-    const backOff = new BackOff({ lastMs: LAST_RETRY_MS, random });
-    let position: string | undefined;
-    while (!signal.aborted) {
-      const startedMs = elapsedMs();
-      try {
-        if (position === undefined) {
-          const snapshot = await this.#feed.list({ signal });
-          position = snapshot.position;
-          this.#contact.heard();
-          yield { kind: "snapshot", leases: snapshot.leases };
-        }
-        for await (const piece of this.#feed.follow(position, { signal })) {
-          position = piece.position;
-          this.#contact.heard();
-          yield* piece.updates;
-        }
-        if (elapsedMs() - startedMs > SHORT_WATCH_MS) {
-          backOff.reset();
-          continue;
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        // What was to be resumed is forgotten there: the whole list is read anew.
-        if (isKubeStatus(error, 410)) position = undefined;
-        else if (error instanceof LeftConnectionError) backOff.reset();
-        else this.#contact.lost(explain("follow the nodes", error).message);
-        if (elapsedMs() - startedMs > SHORT_WATCH_MS) backOff.reset();
-      }
-      await backOff.pause({ signal });
-    }
+  watch(options: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
+    const { elapsedMs, random, log } = this.#deps;
+    const wentBack = (reason: string) => log.write("warn", "registry went back", { reason });
+    return watchNodes({ feed: this.#feed, contact: this.#contact, elapsedMs, random, wentBack }, options);
   }
 
   [Symbol.dispose](): void {

@@ -5,13 +5,21 @@ import { chunksOf } from "../http/chunks.ts";
 import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "../http/json_sieve.ts";
+import { Pace, type Patience } from "../http/pace.ts";
 import type { TlsClientDeps } from "../http/tls_client.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
 import type { KubeAccess } from "./kube_config.ts";
 
-/** An answer must have begun after this long. */
-const ANSWER_MS = 10_000;
+/** What is asked for one object is small, and soon there. */
+const OBJECT_PATIENCE: Patience = {
+  beginMs: 10_000,
+  idleMs: 10_000,
+  graceMs: 10_000,
+  bytesPerSecond: 1024,
+  // etcd takes 1.5 MB, and JSON may write a byte as six.
+  maxBytes: 10 * 1024 * 1024,
+};
 const SILENT = new DOMException("The server fell silent", "TimeoutError");
 /** A token is read again from its file after this long; Kubernetes replaces it hours before it ends. */
 const TOKEN_MS = 10_000;
@@ -50,6 +58,8 @@ export interface KubeRequest {
   readonly contentType?: string;
   /** Media types that the answer may have; JSON unless told. */
   readonly accept?: string;
+  /** How long it may take; as one object may unless told. */
+  readonly patience?: Patience;
   readonly signal: AbortSignal;
 }
 
@@ -96,7 +106,7 @@ export class KubeClient implements Disposable {
     return await askAgain(async () => {
       let answer: unknown;
       const sink = { document: (value: unknown) => answer = value };
-      for await (const _ of this.stream(path, kept, sink, { ...request, idleMs: ANSWER_MS }));
+      for await (const _ of this.stream(path, kept, sink, { patience: OBJECT_PATIENCE, ...request }));
       return answer;
     });
   }
@@ -110,32 +120,39 @@ export class KubeClient implements Disposable {
     path: string,
     kept: Kept,
     sink: SieveSink,
-    request: KubeRequest & { readonly idleMs: number },
+    request: KubeRequest & { readonly patience: Patience },
   ): AsyncGenerator<void, void, undefined> {
     const sieve = new JsonSieve(kept, sink);
     using abort = new LinkedAbort(request.signal);
     const { signal } = abort;
     using _left = this.#door.abortOnLeave(abort);
-    let limitMs = ANSWER_MS;
-    const heard = () => abort.limit(limitMs, SILENT);
+    const pace = new Pace(request.patience);
+    const wait = () => abort.limit(pace.waits(performance.now()), SILENT);
+    const came = (bytes: number) => {
+      pace.came(bytes, performance.now());
+      // While the caller has it, the server is not waited for.
+      abort.limit(Infinity);
+      if (pace.isTooMuch) throw new ConnectionError(`${this.#host} answers more than ${pace.bytes} bytes`);
+    };
     try {
       await this.#door.rest(this.url, { signal });
-      heard();
+      wait();
       const response = await this.#fetch(path, { ...request, signal });
-      limitMs = request.idleMs;
+      came(0);
       yield;
-      heard();
+      wait();
       for await (const chunk of chunksOf(response, signal)) {
+        came(chunk.length);
         sieve.write(chunk);
         yield;
-        heard();
+        wait();
       }
       if (!sieve.isAtRest) throw new ConnectionError(`${this.#host} ended its answer in the middle`);
     } catch (error) {
       request.signal.throwIfAborted();
       if (signal.reason instanceof LeftConnectionError) throw signal.reason;
       if (signal.reason === SILENT) {
-        throw new ConnectionError(`${this.#host} said nothing for ${limitMs / 1000} s; ${this.#access.hint}`);
+        throw new ConnectionError(`${this.#host} ${pace.complaint}; ${this.#access.hint}`);
       }
       if (error instanceof ConnectionError || error instanceof KubeError) throw error;
       const reason = errorText(error);

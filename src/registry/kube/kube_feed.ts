@@ -1,23 +1,24 @@
-import { catch as fallback, int, nullish, object, optional, string, unknown } from "zod/mini";
+import { catch as fallback, int, nullish, object, string, unknown } from "zod/mini";
+import { LinkedAbort } from "../../loop/linked_abort.ts";
+import { LONGEST_TIMER_MS, pause } from "../../loop/pause.ts";
+import { Trigger } from "../../loop/trigger.ts";
 import type { Lease, LeaseUpdate } from "../../model/lease.ts";
-import { type KubeClient, KubeError } from "./kube_client.ts";
-import {
-  type AnnotationKeys,
-  contentOf,
-  isManaged,
-  keptOfNode,
-  type KubeNode,
-  nodeSchema,
-  readNode,
-} from "./kube_node.ts";
+import type { Patience } from "../http/pace.ts";
+import { ConnectionError } from "../http/connection_error.ts";
 import type { LeaseFault } from "../remote_leases.ts";
-import { pause } from "../../loop/pause.ts";
-import { Revisions } from "../revisions.ts";
+import { type KubeClient, KubeError } from "./kube_client.ts";
+import { NodeList } from "./kube_list.ts";
+import { Newcomers } from "./kube_newcomers.ts";
+import { type AnnotationKeys, isManaged, keptOfNode, type KubeNode, nodeSchema } from "./kube_node.ts";
+import { KnownNodes, leaseIn, type NodeUpdate } from "./kube_known.ts";
+import { Pulse, WentBackError } from "./kube_pulse.ts";
+import { isOlder } from "./kube_version.ts";
 
 /** The server is asked to end a watch after this long, and up to half as long again, so that not all end at once. */
 const WATCH_SECONDS = 300;
-/** Bookmarks come every minute or so: a connection that is silent for longer is dead. */
-const SILENCE_MS = 150_000;
+/** Bookmarks come every minute: a watch that tells nothing whole for longer is left, whoever answers beside it. */
+const SILENCE_MS = 100_000;
+const WATCH_PATIENCE: Patience = { beginMs: 10_000, idleMs: SILENCE_MS };
 /**
  * Of what a watch tells, the metadata is enough: a tenth of a node. Only what subnet it has is not in there, which never
  * changes once it is given. A server that can't do that sends whole nodes.
@@ -25,8 +26,6 @@ const SILENCE_MS = 150_000;
 const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /** After something of no interest, the watch is read again after this long. */
 const BATCH_MS = 30;
-/** The list is read in pages, and a page is read again from the start when the server has forgotten the first. */
-const PAGE_ATTEMPTS = 3;
 
 /** What the feed is told, and whom it tells. */
 export interface NodeFeedOptions {
@@ -34,10 +33,14 @@ export interface NodeFeedOptions {
   readonly pageSize: number;
   /** A number from 0 to less than 1. */
   readonly random: () => number;
+  /** Milliseconds of a monotonic clock. */
+  readonly elapsedMs: () => number;
   /** Called for each node as it passes by, unless it is old news. */
   readonly seen: (node: KubeNode) => void;
   /** Whether the node is this host's: it is of interest also while it is no member. */
   readonly isOwn: (name: string) => boolean;
+  /** The version of the own node as it was read last, out of etcd; `undefined` before. */
+  readonly ownVersion: () => string | undefined;
 }
 
 /** All leases at one moment, and where to go on from. */
@@ -50,244 +53,239 @@ export interface NodeSnapshot {
 export interface NodePiece {
   readonly updates: readonly LeaseUpdate[];
   readonly position: string;
+  /** Whether the server is known to be no older than that: else it may be deaf. */
+  readonly isProved: boolean;
+  /** Why that is not known, where it was asked for. */
+  readonly refusal?: KubeError;
 }
 
-const listSchema = object({
-  metadata: object({ resourceVersion: string(), continue: optional(string()) }),
-});
 const eventSchema = object({ type: string(), object: unknown() });
-const bookmarkSchema = object({ metadata: object({ resourceVersion: string() }) });
+const markSchema = object({ metadata: object({ resourceVersion: string() }) });
 const errorSchema = object({
   code: fallback(int(), 500),
   message: fallback(nullish(string()), undefined),
 });
 
+/** How a watch stands. */
+interface Progress {
+  position: string;
+  isProved: boolean;
+  refusal?: KubeError;
+}
+
 /** Nodes as the API server lists and streams them, reduced to leases as they pass by. */
 export class NodeFeed {
   readonly #client: KubeClient;
   readonly #options: NodeFeedOptions;
-  readonly #revisions = new Revisions();
-  #faultOf = new Map<string, string>();
-  #faults: readonly LeaseFault[] = [];
-  /** What subnets nodes were given, by name: of the node that has this UID. */
-  readonly #specs = new Map<string, { readonly uid: string; readonly spec: KubeNode["spec"] }>();
-  /** What nodes said last, by name: most of what a watch tells is of no interest, and ends here. */
-  readonly #contents = new Map<string, string>();
-  /** Counts up where the server's versions are no numbers. */
-  #arrivals = 0;
+  readonly #list: NodeList;
+  readonly #newcomers: Newcomers;
+  readonly #pulse: Pulse;
+  #known: KnownNodes;
+  /**
+   * What is known and was not told yet, the last of each host. It is told whatever fails meanwhile: what counts as known
+   * is not told a second time.
+   */
+  #untold = new Map<string, NodeUpdate>();
+  /** Nudged when there is something to tell. */
+  readonly #trigger = new Trigger();
+  /** Whether the server has gone back: only what etcd says itself is believed. */
+  #hasGoneBack = false;
 
   constructor(client: KubeClient, options: NodeFeedOptions) {
+    const { keys, random, isOwn } = options;
     this.#client = client;
     this.#options = options;
+    this.#known = new KnownNodes(keys);
+    this.#list = new NodeList(client, options);
+    this.#pulse = new Pulse(client, options.elapsedMs);
+    this.#newcomers = new Newcomers(client, {
+      keys,
+      random,
+      isOwn,
+      count: () => this.#known.count,
+      read: (node) => this.#tell(node),
+      gone: (name) => this.#push(this.#known.remove(name)),
+      failed: (name, reason) => this.#known.setFault(name, reason),
+      doubt: () => this.#pulse.doubt(),
+    });
   }
 
   /** Nodes that claim to be members and can't be read, and why; the same array while nothing changes. */
   get faults(): readonly LeaseFault[] {
-    return this.#faults;
+    return this.#known.faults;
+  }
+
+  /** How many nodes are known. */
+  get count(): number {
+    return this.#known.count;
   }
 
   /** Makes earlier states of the node old news, as after a write of one's own. */
-  ignoreBefore({ metadata: { name, resourceVersion } }: KubeNode): void {
-    this.#revisions.ignoreBefore(name, this.#revisionOf(resourceVersion));
+  ignoreBefore(node: KubeNode): void {
+    this.#known.ignoreBefore(node);
   }
 
-  /** Reads all nodes, page by page. */
+  /** Reads all nodes. What was known before is so until they are all there. */
   async list(options: { signal: AbortSignal }): Promise<NodeSnapshot> {
-    for (let attempt = 1;; attempt++) {
-      try {
-        return await this.#list(options);
-      } catch (error) {
-        const isExpired = error instanceof KubeError && error.status === 410;
-        if (!isExpired || attempt === PAGE_ATTEMPTS) throw error;
-      }
-    }
+    const { keys, isOwn, ownVersion, seen } = this.#options;
+    let known = this.#known;
+    let own: KubeNode | undefined;
+    let leases: Lease[] = [];
+    const begin = () => {
+      const begun = known = new KnownNodes(keys);
+      leases = [];
+      return (node: KubeNode) => {
+        const lease = leaseIn(begun.tell(node));
+        if (lease !== undefined) leases.push(lease);
+        if (isOwn(node.metadata.name)) own = node;
+      };
+    };
+    const isConsistent = this.#hasGoneBack;
+    const floor = this.#known.floor ?? ownVersion();
+    const position = await this.#list.read(begin, { ...options, floor, isConsistent });
+    this.#hasGoneBack = false;
+    this.#known = known;
+    this.#untold.clear();
+    this.#newcomers.clear();
+    if (own !== undefined) seen(own);
+    return { leases, position };
   }
 
   /**
-   * Yields what changes after `position`, until the server ends the watch. The first piece comes as soon as the
+   * Yields what changes after `from`, until the server ends the watch. The first piece comes as soon as the
    * server has agreed.
    *
-   * @throws {KubeError} With status 410 if the server no longer knows `position`.
+   * @param options.isFresh Whether the server has just told the position itself.
+   * @throws {KubeError} With status 410 if the server no longer knows `from`.
+   * @throws {WentBackError} If it is at an earlier one: the next list is read out of etcd.
    */
   async *follow(
-    position: string,
-    options: { signal: AbortSignal },
+    from: string,
+    options: { readonly signal: AbortSignal; readonly isFresh: boolean },
   ): AsyncGenerator<NodePiece, void, undefined> {
+    using abort = new LinkedAbort(options.signal);
+    const { signal } = abort;
+    const progress: Progress = { position: from, isProved: options.isFresh };
+    const outcome: { over?: { readonly error?: unknown } } = {};
+    const end = (error?: unknown) => {
+      outcome.over ??= { error };
+      this.#trigger.nudge();
+    };
+    const proved = () => {
+      progress.isProved = true;
+      this.#trigger.nudge();
+    };
+    const refused = (error: KubeError) => {
+      progress.refusal = error;
+      this.#trigger.nudge();
+    };
+    const position = () => progress.position;
+    const watched = { position, isProved: () => progress.isProved, proved, refused };
+    const beside = [
+      this.#read(progress, { signal }).then(() => end(), end),
+      this.#pulse.run(watched, { signal }).catch((error) => {
+        end(error);
+        if (error instanceof WentBackError) this.#hasGoneBack = true;
+        else this.#client.leaveConnections();
+      }),
+      this.#newcomers.run({ signal }),
+    ];
+    try {
+      for (;;) {
+        await this.#trigger.next(LONGEST_TIMER_MS, { signal });
+        const { over } = outcome;
+        const updates = [...this.#untold.values()];
+        this.#untold.clear();
+        yield { updates, ...progress };
+        if (over?.error !== undefined) throw over.error;
+        if (over !== undefined) return;
+      }
+    } finally {
+      abort.abort();
+      await Promise.all(beside);
+    }
+  }
+
+  /** Reads a watch to its end. */
+  async #read(progress: Progress, options: { readonly signal: AbortSignal }): Promise<void> {
     const seconds = Math.round(WATCH_SECONDS * (1 + this.#options.random() / 2));
     const query = new URLSearchParams({
       watch: "true",
-      resourceVersion: position,
+      resourceVersion: progress.position,
       allowWatchBookmarks: "true",
       timeoutSeconds: String(seconds),
     });
-    let reached = position;
-    let updates: LeaseUpdate[] = [];
-    const unread = new Set<string>();
-    const sink = {
-      document: (value: unknown) => {
-        const update = this.#read(value, (revision) => reached = revision, (name) => unread.add(name));
-        if (update !== undefined) updates.push(update);
-      },
+    using abort = new LinkedAbort(options.signal);
+    const silent = new ConnectionError(`the watch has told nothing for ${SILENCE_MS / 1000} s`);
+    const document = (value: unknown) => {
+      this.#event(value, progress);
+      this.#pulse.heard();
+      abort.limit(SILENCE_MS, silent);
     };
     const kept = {
       type: true,
       object: { ...keptOfNode(this.#options.keys), code: true, message: true },
     } as const;
-    const pieces = this.#client.stream(`/api/v1/nodes?${query}`, kept, sink, {
-      ...options,
+    const pieces = this.#client.stream(`/api/v1/nodes?${query}`, kept, { document }, {
+      signal: abort.signal,
       accept: METADATA_ONLY,
-      idleMs: SILENCE_MS,
+      patience: WATCH_PATIENCE,
     });
+    let { position } = progress;
     for await (const _ of pieces) {
-      const looks = await Promise.all([...unread].map((name) => this.#look(name, options)));
-      updates.push(...looks.filter((update) => update !== undefined));
-      unread.clear();
-      const isOfNoInterest = updates.length === 0 && reached !== position;
-      yield { updates, position: reached };
-      updates = [];
+      const isOfNoInterest = this.#untold.size === 0 && position !== progress.position;
+      ({ position } = progress);
+      this.#trigger.nudge();
       // What a busy cluster says about other things is read in batches.
       if (isOfNoInterest) await pause(BATCH_MS, options);
     }
   }
 
-  async #list(options: { signal: AbortSignal }): Promise<NodeSnapshot> {
-    this.#specs.clear();
-    this.#contents.clear();
-    const leases: Lease[] = [];
-    const revisions: [name: string, revision: number][] = [];
-    const faultOf = new Map<string, string>();
-
-    const element = (value: unknown) => {
-      const node = nodeSchema.safeParse(value).data;
-      if (node === undefined) return;
-      revisions.push([node.metadata.name, this.#revisionOf(node.metadata.resourceVersion)]);
-      this.#contents.set(node.metadata.name, contentOf(node));
-      this.#keepSpec(node);
-      const reading = readNode(node, this.#options.keys);
-      if (reading.kind === "lease") leases.push(reading.lease);
-      if (reading.kind === "fault") faultOf.set(node.metadata.name, reading.reason);
-      this.#options.seen(node);
-    };
-    const kept = {
-      metadata: { resourceVersion: true, continue: true },
-      items: [keptOfNode(this.#options.keys)],
-    } as const;
-    let position: string | undefined;
-    let next: string | undefined;
-    do {
-      const query = new URLSearchParams({
-        limit: String(this.#options.pageSize),
-        ...next !== undefined && { continue: next },
-      });
-      let page: unknown;
-      const sink = { element, document: (value: unknown) => page = value };
-      const pieces = this.#client.stream(`/api/v1/nodes?${query}`, kept, sink, {
-        ...options,
-        idleMs: SILENCE_MS,
-      });
-      for await (const _ of pieces);
-      const { data } = listSchema.safeParse(page);
-      if (data === undefined) throw new KubeError(500, "the list of nodes has no resourceVersion");
-      position ??= data.metadata.resourceVersion;
-      next = data.metadata.continue || undefined;
-    } while (next !== undefined);
-    this.#revisions.reset(revisions);
-    this.#faultOf = faultOf;
-    this.#tellFaults();
-    return { leases, position };
-  }
-
-  /**
-   * What one event of a watch says; nothing if it is old news, or says only how far the watch has come.
-   *
-   * @param lacks Called with the name of a node that has to be read by itself: the event does not have its subnets.
-   */
-  #read(
-    value: unknown,
-    reach: (position: string) => void,
-    lacks: (name: string) => void,
-  ): LeaseUpdate | undefined {
+  /** What one event of a watch says. */
+  #event(value: unknown, progress: Progress): void {
     const event = eventSchema.safeParse(value).data;
     if (event === undefined) throw new KubeError(500, "the watch has an event of unknown form");
     if (event.type === "ERROR") {
       const { code, message } = errorSchema.parse(event.object);
       throw new KubeError(code, message ?? "the watch ended with an error");
     }
-    const mark = bookmarkSchema.safeParse(event.object).data;
-    if (mark !== undefined) reach(mark.metadata.resourceVersion);
-    if (event.type === "BOOKMARK") return undefined;
+    const version = markSchema.safeParse(event.object).data?.metadata.resourceVersion;
+    // Told late, or of another past: a look tells which.
+    if (version !== undefined && isOlder(version, progress.position)) this.#pulse.doubt();
+    else if (version !== undefined) {
+      progress.isProved = true;
+      progress.position = version;
+    }
+    if (event.type === "BOOKMARK") return;
     const node = nodeSchema.safeParse(event.object).data;
-    if (node === undefined) return undefined;
+    if (node === undefined) return;
     const { name, uid, resourceVersion } = node.metadata;
     if (event.type === "DELETED") {
-      if (!this.#revisions.isDeletion(name, this.#revisionOf(resourceVersion))) return undefined;
-      return this.#gone(name);
+      this.#newcomers.forget(name);
+      return this.#push(this.#known.tellDeletion(node));
     }
-    const known = this.#specs.get(name);
-    const spec = node.spec ?? (known?.uid === uid ? known.spec : undefined);
-    if (spec !== undefined || !this.#isOfInterest(node)) return this.#tell({ ...node, spec });
-    if (this.#revisions.isLater(name, this.#revisionOf(resourceVersion))) lacks(name);
-    return undefined;
+    const spec = node.spec ?? this.#known.specOf(name, uid);
+    if (spec !== undefined || !this.#isOfInterest(node)) {
+      this.#newcomers.forget(name);
+      this.#tell({ ...node, spec });
+    } else if (this.#known.isLater(node)) this.#newcomers.add(name, resourceVersion);
   }
 
-  /** What a node says, looked at by itself. */
-  async #look(name: string, options: { signal: AbortSignal }): Promise<LeaseUpdate | undefined> {
-    try {
-      const kept = keptOfNode(this.#options.keys);
-      const node = nodeSchema.safeParse(
-        await this.#client.request(`/api/v1/nodes/${encodeURIComponent(name)}`, kept, options),
-      ).data;
-      return node && this.#tell(node);
-    } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return this.#gone(name);
-      throw error;
-    }
-  }
-
-  /** What a whole node says; nothing if it is old news. */
-  #tell(node: KubeNode): LeaseUpdate | undefined {
-    const { name, resourceVersion } = node.metadata;
-    if (!this.#revisions.isNews(name, this.#revisionOf(resourceVersion))) return undefined;
-    const content = contentOf(node);
-    if (this.#contents.get(name) === content) return undefined;
-    this.#contents.set(name, content);
-    this.#keepSpec(node);
-    const reading = readNode(node, this.#options.keys);
-    this.#setFault(name, reading.kind === "fault" ? reading.reason : undefined);
+  /** A whole node. */
+  #tell(node: KubeNode): void {
+    const update = this.#known.tell(node);
+    if (update === undefined) return;
+    this.#push(update);
     this.#options.seen(node);
-    if (reading.kind === "lease") return { kind: "held", lease: reading.lease };
-    return { kind: "released", host: name };
   }
 
-  #gone(name: string): LeaseUpdate {
-    this.#specs.delete(name);
-    this.#contents.delete(name);
-    this.#setFault(name, undefined);
-    return { kind: "released", host: name };
+  #push(update: NodeUpdate | undefined): void {
+    if (update === undefined) return;
+    this.#untold.set(update.kind === "held" ? update.lease.host : update.host, update);
+    this.#trigger.nudge();
   }
 
   #isOfInterest(node: KubeNode): boolean {
     return isManaged(node, this.#options.keys) || this.#options.isOwn(node.metadata.name);
-  }
-
-  /** What subnets a node has never changes once there are some. */
-  #keepSpec({ metadata: { name, uid }, spec }: KubeNode): void {
-    if (spec?.podCIDR || spec?.podCIDRs?.length) this.#specs.set(name, { uid, spec });
-    else if (this.#specs.get(name)?.uid !== uid) this.#specs.delete(name);
-  }
-
-  #revisionOf(resourceVersion: string): number {
-    return /^\d{1,15}$/.test(resourceVersion) ? Number(resourceVersion) : ++this.#arrivals;
-  }
-
-  #setFault(name: string, reason: string | undefined): void {
-    if (this.#faultOf.get(name) === reason) return;
-    if (reason === undefined) this.#faultOf.delete(name);
-    else this.#faultOf.set(name, reason);
-    this.#tellFaults();
-  }
-
-  #tellFaults(): void {
-    this.#faults = [...this.#faultOf].map(([host, reason]) => ({ host, reason }));
   }
 }

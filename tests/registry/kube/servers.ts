@@ -155,6 +155,11 @@ export class KubeHost implements AsyncDisposable {
     });
   }
 
+  /** Leases that were told one by one. */
+  get heard(): readonly string[] {
+    return this.updates.flatMap((update) => update.kind === "held" ? [describe(update.lease)] : []);
+  }
+
   /** Follows all leases. */
   follow(): void {
     const run = async () => {

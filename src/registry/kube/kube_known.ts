@@ -1,0 +1,107 @@
+import type { Lease, LeaseUpdate } from "../../model/lease.ts";
+import type { LeaseFault } from "../remote_leases.ts";
+import { Revisions } from "../revisions.ts";
+import { type AnnotationKeys, contentOf, type KubeNode, readNode } from "./kube_node.ts";
+import { versionNumber } from "./kube_version.ts";
+
+/** What one node says anew. */
+export type NodeUpdate = Exclude<LeaseUpdate, { readonly kind: "snapshot" }>;
+
+/** What nodes have said last, as far as leases depend on it: most of what a watch tells is of no interest, and ends here. */
+export class KnownNodes {
+  readonly #keys: AnnotationKeys;
+  readonly #revisions = new Revisions();
+  readonly #faultOf = new Map<string, string>();
+  #faults: readonly LeaseFault[] | undefined;
+  /** What subnets nodes were given, by name: of the node that has this UID. */
+  readonly #specs = new Map<string, { readonly uid: string; readonly spec: KubeNode["spec"] }>();
+  readonly #contents = new Map<string, string>();
+  /** Counts up where the server's versions are no numbers. */
+  #arrivals = 0;
+  #newest = 0;
+
+  constructor(keys: AnnotationKeys) {
+    this.#keys = keys;
+  }
+
+  get count(): number {
+    return this.#contents.size;
+  }
+
+  /** The newest version that a node has; `undefined` where none can be compared. A server that has it all is no older. */
+  get floor(): string | undefined {
+    return this.#newest === 0 ? undefined : String(this.#newest);
+  }
+
+  /** Nodes that claim to be members and can't be read, and why; the same array while nothing changes. */
+  get faults(): readonly LeaseFault[] {
+    return this.#faults ??= [...this.#faultOf].map(([host, reason]) => ({ host, reason }));
+  }
+
+  setFault(name: string, reason: string | undefined): void {
+    if (this.#faultOf.get(name) === reason) return;
+    if (reason === undefined) this.#faultOf.delete(name);
+    else this.#faultOf.set(name, reason);
+    this.#faults = undefined;
+  }
+
+  /** Makes earlier states of the node old news. */
+  ignoreBefore({ metadata: { name, resourceVersion } }: KubeNode): void {
+    this.#revisions.ignoreBefore(name, this.#revisionOf(resourceVersion));
+  }
+
+  /** The subnets of the node that has this UID, if they are known. */
+  specOf(name: string, uid: string): KubeNode["spec"] {
+    const known = this.#specs.get(name);
+    return known?.uid === uid ? known.spec : undefined;
+  }
+
+  isLater({ metadata: { name, resourceVersion } }: KubeNode): boolean {
+    return this.#revisions.isLater(name, this.#revisionOf(resourceVersion));
+  }
+
+  /** What a whole node says; nothing if it is old news. */
+  tell(node: KubeNode): NodeUpdate | undefined {
+    const { name, resourceVersion } = node.metadata;
+    if (!this.#revisions.isNews(name, this.#revisionOf(resourceVersion))) return undefined;
+    const content = contentOf(node);
+    if (this.#contents.get(name) === content) return undefined;
+    this.#contents.set(name, content);
+    this.#keepSpec(node);
+    const reading = readNode(node, this.#keys);
+    this.setFault(name, reading.kind === "fault" ? reading.reason : undefined);
+    if (reading.kind === "lease") return { kind: "held", lease: reading.lease };
+    return { kind: "released", host: name };
+  }
+
+  /** That a node is gone; nothing if that is old news. */
+  tellDeletion({ metadata: { name, resourceVersion } }: KubeNode): NodeUpdate | undefined {
+    if (!this.#revisions.isDeletion(name, this.#revisionOf(resourceVersion))) return undefined;
+    return this.remove(name);
+  }
+
+  /** The node is not there. */
+  remove(name: string): NodeUpdate {
+    this.#specs.delete(name);
+    this.#contents.delete(name);
+    this.setFault(name, undefined);
+    return { kind: "released", host: name };
+  }
+
+  /** What subnets a node has never changes once there are some. */
+  #keepSpec({ metadata: { name, uid }, spec }: KubeNode): void {
+    if (spec?.podCIDR || spec?.podCIDRs?.length) this.#specs.set(name, { uid, spec });
+    else if (this.#specs.get(name)?.uid !== uid) this.#specs.delete(name);
+  }
+
+  #revisionOf(resourceVersion: string): number {
+    const number = versionNumber(resourceVersion);
+    if (number !== undefined && number > this.#newest) this.#newest = number;
+    return number ?? ++this.#arrivals;
+  }
+}
+
+/** The lease in what was told, if it is one. */
+export function leaseIn(update: NodeUpdate | undefined): Lease | undefined {
+  return update?.kind === "held" ? update.lease : undefined;
+}

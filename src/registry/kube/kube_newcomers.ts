@@ -1,0 +1,111 @@
+import { errorText } from "../../log/error_text.ts";
+import { BackOff } from "../../loop/back_off.ts";
+import { LONGEST_TIMER_MS, pause } from "../../loop/pause.ts";
+import { Trigger } from "../../loop/trigger.ts";
+import { type KubeClient, KubeError } from "./kube_client.ts";
+import { type AnnotationKeys, keptOfNode, type KubeNode, nodeSchema } from "./kube_node.ts";
+
+/** How many are read at a time. */
+const AT_A_TIME = 4;
+/** Where there are many hosts, each waits a random time before it reads a newcomer: so much for each node, at most. */
+const SPREAD_MS_PER_NODE = 0.4;
+const MOST_SPREAD_MS = 2000;
+const LAST_RETRY_MS = 30_000;
+/** What could not be read so often has its reason told. */
+const PATIENT_ATTEMPTS = 3;
+
+/** Who is told what about the newcomers. */
+export interface NewcomersOptions {
+  readonly keys: AnnotationKeys;
+  readonly random: () => number;
+  /** How many nodes there are. */
+  readonly count: () => number;
+  /** Whether it is this host's: it is read at once. */
+  readonly isOwn: (name: string) => boolean;
+  readonly read: (node: KubeNode) => void;
+  readonly gone: (name: string) => void;
+  /** It can't be read, for a while already. */
+  readonly failed: (name: string, reason: string) => void;
+  /** The server answers that it does not know what it has told. */
+  readonly doubt: () => void;
+}
+
+/** Nodes whose subnets a watch has not told, as it tells metadata only. Each is read by itself, until it was read. */
+export class Newcomers {
+  readonly #client: Pick<KubeClient, "request">;
+  readonly #options: NewcomersOptions;
+  /** From what version on they are of interest. */
+  readonly #waiting = new Map<string, string>();
+  readonly #trigger = new Trigger();
+
+  constructor(client: Pick<KubeClient, "request">, options: NewcomersOptions) {
+    this.#client = client;
+    this.#options = options;
+  }
+
+  add(name: string, version: string): void {
+    this.#waiting.set(name, version);
+    this.#trigger.nudge();
+  }
+
+  /** It is known, or no more of interest. */
+  forget(name: string): void {
+    this.#waiting.delete(name);
+  }
+
+  clear(): void {
+    this.#waiting.clear();
+  }
+
+  /** Reads them as they come, a few at a time, until `signal` aborts. */
+  async run(options: { readonly signal: AbortSignal }): Promise<void> {
+    const { signal } = options;
+    const underWay = new Map<string, Promise<void>>();
+    // Some wait from an earlier watch.
+    this.#trigger.nudge();
+    while (!signal.aborted) {
+      for (const name of this.#waiting.keys()) {
+        if (underWay.size >= AT_A_TIME) break;
+        if (underWay.has(name)) continue;
+        const look = this.#look(name, options).finally(() => {
+          underWay.delete(name);
+          this.#trigger.nudge();
+        });
+        underWay.set(name, look);
+      }
+      await this.#trigger.next(LONGEST_TIMER_MS, options).catch(() => {});
+    }
+    await Promise.all(underWay.values());
+  }
+
+  async #look(name: string, options: { readonly signal: AbortSignal }): Promise<void> {
+    const { keys, random, count, isOwn, read, gone, failed, doubt } = this.#options;
+    const { signal } = options;
+    const backOff = new BackOff({ lastMs: LAST_RETRY_MS, random });
+    const spreadMs = Math.min(count() * SPREAD_MS_PER_NODE, MOST_SPREAD_MS);
+    if (!isOwn(name)) await pause(random() * spreadMs, { signal });
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const version = this.#waiting.get(name);
+      if (version === undefined) return;
+      try {
+        // From the server's memory, but no older than what the watch has told.
+        const query = new URLSearchParams({ resourceVersion: version });
+        const path = `/api/v1/nodes/${encodeURIComponent(name)}?${query}`;
+        const node = nodeSchema.safeParse(await this.#client.request(path, keptOfNode(keys), options)).data;
+        if (node === undefined) throw new KubeError(500, "what it says is no node");
+        if (this.#waiting.get(name) === version) this.#waiting.delete(name);
+        return read(node);
+      } catch (error) {
+        if (signal.aborted) return;
+        const status = error instanceof KubeError ? error.status : undefined;
+        if (status === 404) {
+          this.#waiting.delete(name);
+          return gone(name);
+        }
+        if (status === 504) doubt();
+        if (attempt >= PATIENT_ATTEMPTS) failed(name, `its node can't be read: ${errorText(error)}`);
+      }
+      await backOff.pause({ signal });
+    }
+  }
+}

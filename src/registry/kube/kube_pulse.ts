@@ -1,0 +1,123 @@
+import { object, string } from "zod/mini";
+import { pause } from "../../loop/pause.ts";
+import { Trigger } from "../../loop/trigger.ts";
+import type { Patience } from "../http/pace.ts";
+import { type KubeClient, KubeError } from "./kube_client.ts";
+import { isOlder } from "./kube_version.ts";
+
+/** A watch that tells nothing for so long is looked after, and left if the server does not answer then. */
+const QUIET_MS = 25_000;
+const PROBE_PATIENCE: Patience = {
+  beginMs: 10_000,
+  idleMs: 10_000,
+  graceMs: 10_000,
+  bytesPerSecond: 1024,
+  maxBytes: 10 * 1024 * 1024,
+};
+/** Between two doubts that are looked into. */
+const DOUBT_MS = 5000;
+const HEAD_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+/** The server is at an earlier version than it has told already: its etcd was restored from a backup. */
+export class WentBackError extends Error {
+  override readonly name = "WentBackError";
+}
+
+/** What is looked after. */
+export interface Watched {
+  /** How far the watch has come. */
+  readonly position: () => string;
+  /** Whether the server is known to be no older than that. */
+  readonly isProved: () => boolean;
+  /** Called when the server has answered that it is not behind the position. */
+  readonly proved: () => void;
+  /** Called when the server refuses to answer. */
+  readonly refused: (error: KubeError) => void;
+}
+
+const headSchema = object({ metadata: object({ resourceVersion: string() }) });
+
+/**
+ * Looks whether a watch that tells nothing is a quiet one: a dead connection is silent too, and so is a server that has
+ * lost the version from which it was to go on. Asks for one node out of etcd, which tells where that stands.
+ *
+ * A cluster of many hosts is never quiet, so few of many agents ask.
+ */
+export class Pulse {
+  readonly #client: Pick<KubeClient, "request">;
+  readonly #elapsedMs: () => number;
+  #heardMs = 0;
+  #isInDoubt = false;
+  readonly #wake = new Trigger();
+
+  /** @param elapsedMs A clock that nobody sets. */
+  constructor(client: Pick<KubeClient, "request">, elapsedMs: () => number) {
+    this.#client = client;
+    this.#elapsedMs = elapsedMs;
+  }
+
+  /** The watch has told something whole. */
+  heard(): void {
+    this.#heardMs = this.#elapsedMs();
+  }
+
+  /** What was told can't be, unless the server has gone back. */
+  doubt(): void {
+    this.#isInDoubt = true;
+    this.#wake.nudge();
+  }
+
+  /**
+   * Looks after a watch until `signal` aborts.
+   *
+   * @throws {WentBackError} If the server has gone back.
+   * @throws {ConnectionError} If it does not answer.
+   */
+  async run(watched: Watched, options: { readonly signal: AbortSignal }): Promise<void> {
+    const { signal } = options;
+    this.heard();
+    this.#isInDoubt = false;
+    if (!watched.isProved()) await this.#look(watched, options);
+    let lookedMs = this.#elapsedMs();
+    while (!signal.aborted) {
+      const leftMs = Math.max(this.#heardMs, lookedMs) + QUIET_MS - this.#elapsedMs();
+      if (leftMs > 0 && !this.#isInDoubt) {
+        await this.#wake.next(leftMs, options).catch(() => {});
+        continue;
+      }
+      if (this.#isInDoubt) await pause(lookedMs + DOUBT_MS - this.#elapsedMs(), options);
+      this.#isInDoubt = false;
+      if (signal.aborted) return;
+      await this.#look(watched, options);
+      lookedMs = this.#elapsedMs();
+    }
+  }
+
+  async #look(
+    { position, isProved, proved, refused }: Watched,
+    options: { readonly signal: AbortSignal },
+  ): Promise<void> {
+    const known = position();
+    let head: unknown;
+    try {
+      head = await this.#client.request("/api/v1/nodes?limit=1", { metadata: { resourceVersion: true } }, {
+        ...options,
+        accept: HEAD_ONLY,
+        patience: PROBE_PATIENCE,
+      });
+    } catch (error) {
+      if (options.signal.aborted) return;
+      if (!(error instanceof KubeError)) throw error;
+      // A refusal is an answer: the watch ends by itself if it is not wanted. What is in doubt stays so.
+      if (!isProved()) this.doubt();
+      return refused(error);
+    }
+    const { data } = headSchema.safeParse(head);
+    if (data === undefined) return;
+    const { resourceVersion } = data.metadata;
+    if (!isOlder(resourceVersion, known)) return proved();
+    throw new WentBackError(
+      `the API server is at version ${resourceVersion}, and was at ${known}: its etcd was restored from a backup`,
+    );
+  }
+}
