@@ -174,6 +174,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
     const { lease, annotations, shortfalls } = claimLease(node, request, {
       keys: this.#keys,
       networks: this.#options.networks,
+      now: this.#deps.now(),
     });
     this.#shortfalls = shortfalls;
     if (Object.keys(annotations).length === 0) {

@@ -13,8 +13,9 @@ const LOOK_MS = 1000;
 const PATIENCE_MS = 10_000;
 /** The condition is looked at this often once it is as it should be, in case it is set again. */
 const RECHECK_MS = 300_000;
-/** What could not be said is said again after this long. */
-const RETRY_MS = 5000;
+/** What could not be said is said again after this long, twice as long each time, a random half of it. */
+const FIRST_RETRY_MS = 5000;
+const LAST_RETRY_MS = 120_000;
 /** The same event is repeated after this long at the soonest; without the permission it is tried as rarely. */
 const REPEAT_MS = 600_000;
 /** Between two events that say something different. */
@@ -40,6 +41,17 @@ export interface Announced {
 /** What an Event is about, as its `reason`. */
 type Subject = "PodNetworkNotReady" | "PodsMustBeRecreated";
 
+/** What saying how this host is needs of the world. */
+export interface AnnouncerDeps {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Milliseconds of a monotonic clock. */
+  readonly elapsedMs: () => number;
+  /** A number from 0 to less than 1. */
+  readonly random?: () => number;
+  readonly log: Log;
+}
+
 const conditionsSchema = object({
   status: optional(object({
     conditions: fallback(array(object({ type: string(), status: string(), reason: optional(string()) })), []),
@@ -52,9 +64,10 @@ const conditionsSchema = object({
  */
 export class KubeAnnouncer {
   readonly #registry: Pick<KubeRegistry, "client" | "host">;
-  readonly #deps: { readonly now: () => number; readonly elapsedMs: () => number; readonly log: Log };
+  readonly #deps: AnnouncerDeps;
   readonly #clearsCondition: boolean;
   #conditionDueMs = 0;
+  #retryMs = FIRST_RETRY_MS;
   #conditions: readonly Condition[] = [];
   #unreadySinceMs: number | undefined;
   readonly #last = new Map<Subject, { readonly message: string; readonly ms: number }>();
@@ -62,7 +75,7 @@ export class KubeAnnouncer {
 
   constructor(
     registry: Pick<KubeRegistry, "client" | "host">,
-    deps: { readonly now: () => number; readonly elapsedMs: () => number; readonly log: Log },
+    deps: AnnouncerDeps,
     options: { readonly clearsCondition: boolean },
   ) {
     this.#registry = registry;
@@ -125,10 +138,13 @@ export class KubeAnnouncer {
         this.#deps.log.write("info", "node condition cleared", { condition: CONDITION.type });
       }
       this.#conditionDueMs = this.#deps.elapsedMs() + RECHECK_MS;
+      this.#retryMs = FIRST_RETRY_MS;
       this.#conditions = [];
     } catch (error) {
       if (options.signal.aborted) return;
-      this.#conditionDueMs = this.#deps.elapsedMs() + RETRY_MS;
+      const share = (1 + (this.#deps.random ?? Math.random)()) / 2;
+      this.#conditionDueMs = this.#deps.elapsedMs() + this.#retryMs * share;
+      this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
       const sentence = `the condition ${CONDITION.type} of node ${this.#registry.host} can't be cleared: ${
         errorText(error)
       }`;

@@ -17,7 +17,9 @@ import {
   type KubeNode,
   originAnnotation,
   podSubnets,
+  readNode,
 } from "./kube_node.ts";
+import { agesOf, sinceText } from "./kube_since.ts";
 import { saidBy } from "../origin_text.ts";
 import type { LeaseRequest } from "../registry.ts";
 import { RegistryError } from "../registry_error.ts";
@@ -42,7 +44,12 @@ export interface NodeClaim {
 export function claimLease(
   node: KubeNode,
   request: LeaseRequest,
-  { keys, networks }: { readonly keys: AnnotationKeys; readonly networks: readonly Prefix[] },
+  { keys, networks, now }: {
+    readonly keys: AnnotationKeys;
+    readonly networks: readonly Prefix[];
+    /** Milliseconds since 1970. */
+    readonly now: number;
+  },
 ): NodeClaim {
   const { name } = node.metadata;
   const action = `take the lease of node ${name}`;
@@ -66,11 +73,15 @@ export function claimLease(
     }
   }
   if (parts.length === 0) throw faults[0];
+  const before = readNode(node, keys);
+  const said = sinceText(before.kind === "lease" ? before.lease : undefined, parts, now);
+  if (said !== undefined) wanted[keys.since] = said;
   const annotations = Object.fromEntries(
     Object.entries(wanted).filter(([key, value]) => annotationOf(node, key) !== value),
   );
   const { backendType, origin } = request;
-  const lease = { host: name, backendType, parts, ...saidBy(origin) };
+  const ages = agesOf(node.metadata.creationTimestamp, said ?? annotationOf(node, keys.since));
+  const lease = { host: name, backendType, parts, ...saidBy(origin), ...ages };
   return { lease, annotations, shortfalls: faults.map(({ message }) => message) };
 }
 

@@ -48,8 +48,8 @@ export async function heldInNode(
 
 /** The annotations that a host has written: those of an operator are not its. */
 function publishedKeys(node: KubeNode, keys: AnnotationKeys): string[] {
-  const { managed, backendType, origin, data, address } = keys;
-  return [managed, backendType, origin, ...Object.values(data), ...Object.values(address)]
+  const { managed, backendType, origin, since, data, address } = keys;
+  return [managed, backendType, origin, since, ...Object.values(data), ...Object.values(address)]
     .filter((key) => annotationOf(node, key) !== undefined);
 }
 

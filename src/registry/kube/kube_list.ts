@@ -17,6 +17,11 @@ const PAGE_ATTEMPTS = 3;
 /** What a bookmark says that ends the list of a server that streams it. */
 const LIST_END = "k8s.io/initial-events-end";
 
+/** What a server refuses, however it is asked. */
+const MEANT_FOR_ALL: ReadonlySet<number> = new Set([401, 403, 429]);
+/** A server that could not stream so often is not asked to any more. */
+const MAX_STREAM_FAILURES = 3;
+
 /** Where what is listed goes: one for each attempt. */
 export type NodeSink = (node: KubeNode) => void;
 
@@ -55,6 +60,7 @@ export class NodeList {
   readonly #pageSize: number;
   /** Servers before 1.34 do not. */
   #mayStream = true;
+  #streamFailures = 0;
 
   constructor(client: KubeClient, options: { readonly keys: AnnotationKeys; readonly pageSize: number }) {
     this.#client = client;
@@ -146,7 +152,9 @@ export class NodeList {
       }
       // Ended without its end mark: it was taken for another question.
     } catch (error) {
-      if (!(error instanceof KubeError && [400, 422].includes(error.status))) throw error;
+      if (!(error instanceof KubeError) || MEANT_FOR_ALL.has(error.status)) throw error;
+      // An etcd of before 3.4.31 makes the server say so only when it has begun, with 500.
+      if (error.status >= 500 && ++this.#streamFailures < MAX_STREAM_FAILURES) return undefined;
     }
     this.#mayStream = false;
     return undefined;

@@ -11,6 +11,7 @@ import {
 } from "zod/mini";
 import { parseAnyAddress, parseAnyPrefix, parseIpv4Text, parseIpv6Text } from "../../config/address_text.ts";
 import { type Address, AF_INET, type Family, familyOf, type Prefix } from "../../model/address.ts";
+import { agesOf } from "./kube_since.ts";
 import type { Lease, LeasePart, Origin } from "../../model/lease.ts";
 import { type Kept, MAX_KEPT_BYTES } from "../http/json_sieve.ts";
 import { formatOrigin, originSchema } from "../origin_text.ts";
@@ -25,6 +26,7 @@ const SUFFIXES = {
   nodeAddress: { 2: "node-public-ip", 10: "node-public-ipv6" },
   // Loden's own: flanneld does not look at it.
   origin: "loden-origin",
+  since: "loden-since",
 } as const;
 /** A longer word is no backend type. */
 const MAX_BACKEND_TYPE_LENGTH = 64;
@@ -40,6 +42,7 @@ export interface AnnotationKeys {
   readonly overwrite: Readonly<Record<Family, string>>;
   readonly nodeAddress: Readonly<Record<Family, string>>;
   readonly origin: string;
+  readonly since: string;
 }
 
 /** @param prefix Complete, with `/` or `-` at its end. */
@@ -56,16 +59,18 @@ export function annotationKeys(prefix: string): AnnotationKeys {
     overwrite: both(SUFFIXES.overwrite),
     nodeAddress: both(SUFFIXES.nodeAddress),
     origin: prefix + SUFFIXES.origin,
+    since: prefix + SUFFIXES.since,
   };
 }
 
 /** What is of interest of a Node: some hundred of its 15,000 bytes. */
 export function keptOfNode(keys: AnnotationKeys): { readonly [key: string]: Kept } {
-  const { managed, backendType, data, address, overwrite, nodeAddress, origin } = keys;
+  const { managed, backendType, data, address, overwrite, nodeAddress, origin, since } = keys;
   const names = [
     managed,
     backendType,
     origin,
+    since,
     ...[data, address, overwrite, nodeAddress].flatMap((key) => Object.values(key)),
   ];
   return {
@@ -211,12 +216,6 @@ export function isUnheard(node: unknown): boolean {
   return conditions.some(({ type, status }) => type === "Ready" && status === "Unknown");
 }
 
-/** When a node was made, in milliseconds since 1970; nothing where it does not say so. */
-function sinceOf({ metadata: { creationTimestamp } }: KubeNode): Pick<Lease, "since"> {
-  const since = Date.parse(creationTimestamp);
-  return Number.isNaN(since) ? {} : { since };
-}
-
 /** What of a node a lease depends on, as text: whether two states of a node are the same to us. */
 export function contentOf({ metadata: { uid, annotations }, spec }: KubeNode): string {
   const sorted = Object.entries(annotations ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
@@ -245,7 +244,8 @@ export function readNode(node: KubeNode, keys: AnnotationKeys): NodeReading {
     });
     if (parts.length > 0) {
       const origin = originOf(node, keys);
-      const who = { ...origin !== undefined && { origin }, ...sinceOf(node) };
+      const ages = agesOf(node.metadata.creationTimestamp, annotationOf(node, keys.since));
+      const who = { ...origin !== undefined && { origin }, ...ages };
       return { kind: "lease", lease: { host: node.metadata.name, backendType, parts, ...who } };
     }
     const lacksSubnet = subnets[2] === undefined && subnets[10] === undefined;

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { claimLease } from "../../../src/registry/kube/kube_claim.ts";
+import { claimLease, type NodeClaim } from "../../../src/registry/kube/kube_claim.ts";
 import { annotationKeys, type KubeNode } from "../../../src/registry/kube/kube_node.ts";
 import type { LeaseRequest } from "../../../src/registry/registry.ts";
 import { RegistryError } from "../../../src/registry/registry_error.ts";
@@ -35,7 +35,13 @@ function node(annotations: Record<string, string> | undefined, podCIDRs: string[
 
 function claim(annotations: Record<string, string> | undefined, podCIDRs: string[], families: 1 | 2 = 1) {
   const networks = NETWORKS.slice(0, families);
-  return claimLease(node(annotations, podCIDRs), REQUEST, { keys: KEYS, networks });
+  return withoutSince(claimLease(node(annotations, podCIDRs), REQUEST, { keys: KEYS, networks, now: 0 }));
+}
+
+/** Since when is a matter of its own. */
+function withoutSince({ annotations, ...claim }: NodeClaim): NodeClaim {
+  const { [KEYS.since]: _, ...others } = annotations;
+  return { ...claim, annotations: others };
 }
 
 function only(family: 1 | 2): Record<string, string> {
@@ -123,6 +129,7 @@ for (const [name, podCIDRs, request, subnet, shortfall] of partial) {
     const { lease, annotations, shortfalls } = claimLease(node({}, podCIDRs), request, {
       keys: KEYS,
       networks: NETWORKS,
+      now: 0,
     });
     assertEquals(lease.parts.map((part) => formatPrefix(part.subnet)), [subnet]);
     assertEquals(Object.hasOwn(annotations, `${PREFIX}public-ipv6`), subnet.includes(":"));

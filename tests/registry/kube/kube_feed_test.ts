@@ -209,3 +209,14 @@ onTheDouble("what never ends, and what trickles, is given up and named", async (
   ];
   for (const [at, pattern] of expected.entries()) assertMatch(told[at]!, pattern);
 });
+
+onTheDouble("a server that begins to stream a list and can't is asked for it at once", async (server) => {
+  server.streamsLists = true;
+  await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+  const why = "the required storage feature RequestWatchProgress is disabled";
+  server.misdeeds.add({ kind: "watch", events: [errorEvent(refusal(500, "InternalError", why))] });
+  await using host = new KubeHost(server);
+  host.follow();
+  await host.sees(N2);
+  assertEquals(host.registry.contact.reason, undefined);
+});

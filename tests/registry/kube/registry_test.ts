@@ -28,8 +28,10 @@ const N1 = "n1 10.244.1.0/24 at 192.0.2.1 by 0e:00:00:00:00:01";
 const N2 = "n2 10.244.2.0/24 at 192.0.2.2 by 0e:00:00:00:00:01";
 const N3 = "n3 10.244.3.0/24 at 192.0.2.3 by 0e:00:00:00:00:01";
 
+/** All but since when: that is the server's time and this host's. */
 function annotationsOf(node: Json | undefined): unknown {
-  return (node?.metadata as Json | undefined)?.annotations;
+  const { [KEYS.since]: _, ...others } = (node?.metadata as Json | undefined)?.annotations as Json;
+  return others;
 }
 
 onBothServers("acquire() writes flanneld's annotations, and nothing where they are there", async (server) => {
@@ -377,6 +379,20 @@ onBothServers("a condition NetworkUnavailable that can't be cleared is told unti
   elapsedMs = 5000;
   await announcer.look({ isReady: true, reasons: [] }, { signal });
   assertEquals([announcer.conditions, host.said.map(({ event }) => event)], [[], ["node condition cleared"]]);
+});
+
+onTheDouble("a condition that can't be cleared is tried ever more rarely", async (server) => {
+  await server.createNode(bareNode("n1", ["10.244.1.0/24"]));
+  await using host = new KubeHost(server, { token: "stale" });
+  const deps = { now: () => Date.now(), elapsedMs: () => elapsedMs, random: () => 0, log: host.log };
+  let elapsedMs = 0;
+  const announcer = new KubeAnnouncer(host.registry, deps, { clearsCondition: true });
+  for (; elapsedMs < 600_000; elapsedMs += 1000) {
+    await announcer.look({ isReady: true, reasons: [] }, { signal });
+  }
+  assertEquals(announcer.conditions[0]?.code, "node-condition-not-cleared");
+  // Every 5 s it would be 120 times.
+  assertEquals(server.requests.length, 14);
 });
 
 onBothServers(

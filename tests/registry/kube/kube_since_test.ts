@@ -1,0 +1,76 @@
+import { assertEquals } from "@std/assert";
+import { parseAddress, parsePrefix } from "../../../src/model/address.ts";
+import type { Lease, LeasePart } from "../../../src/model/lease.ts";
+import { compareByData } from "../../../src/registry/claim_age.ts";
+import { agesOf, sinceText } from "../../../src/registry/kube/kube_since.ts";
+
+const MADE = "2026-01-01T00:00:00Z";
+const MADE_MS = Date.parse(MADE);
+const LATER = "2026-03-01T00:00:00Z";
+const LATER_MS = Date.parse(LATER);
+
+const rows: [why: string, creation: string, said: unknown, dataSince?: number, addressSince?: number][] = [
+  ["a flanneld says nothing", MADE, undefined, MADE_MS, MADE_MS],
+  ["its data has changed", MADE, `{"Data":"${LATER}"}`, LATER_MS, MADE_MS],
+  ["its address has changed", MADE, `{"Address":"${LATER}"}`, MADE_MS, LATER_MS],
+  [
+    "nobody was there before its node",
+    LATER,
+    `{"Data":"${MADE}","Address":"0001-01-01T00:00:00Z"}`,
+    LATER_MS,
+    LATER_MS,
+  ],
+  ["it is no JSON", MADE, "{", MADE_MS, MADE_MS],
+  ["it is too long to be kept", MADE, 20_000, MADE_MS, MADE_MS],
+  ["it is no time", MADE, '{"Data":"2026-99-99T00:00:00Z","Address":7}', MADE_MS, MADE_MS],
+];
+
+for (const [why, creation, said, dataSince, addressSince] of rows) {
+  Deno.test(`agesOf() tells since when a node's claims stand: ${why}`, () => {
+    const since = Date.parse(creation);
+    assertEquals(agesOf(creation, said), { since, dataSince: dataSince!, addressSince: addressSince! });
+  });
+}
+
+Deno.test("agesOf() tells nothing of a node that does not say when it was made", () => {
+  assertEquals(agesOf("", `{"Data":"${LATER}"}`), {});
+});
+
+const PART: LeasePart = {
+  subnet: parsePrefix("10.244.1.0/24"),
+  underlayAddress: parseAddress("192.0.2.1"),
+  backendData: { VtepMAC: "0e:00:00:00:00:01" },
+};
+const MOVED: LeasePart = { ...PART, underlayAddress: parseAddress("192.0.2.9") };
+const OTHER: LeasePart = { ...PART, backendData: { VtepMAC: "0e:00:00:00:00:99" } };
+
+function leaseOf(part: LeasePart, said?: string): Lease {
+  return { host: "n1", backendType: "vxlan", parts: [part], ...agesOf(MADE, said) };
+}
+
+const written: [why: string, before: Lease | undefined, part: LeasePart, text: string | undefined][] = [
+  ["the first claim of a node", undefined, PART, `{"Data":"${LATER}","Address":"${LATER}"}`],
+  ["the same as ever", leaseOf(PART), PART, undefined],
+  ["another address", leaseOf(PART), MOVED, `{"Address":"${LATER}"}`],
+  ["another MAC", leaseOf(PART), OTHER, `{"Data":"${LATER}"}`],
+  [
+    "what has changed already, as it was",
+    leaseOf(PART, '{"Data":"2026-02-01T00:00:00Z"}'),
+    PART,
+    '{"Data":"2026-02-01T00:00:00Z"}',
+  ],
+];
+
+for (const [what, before, part, text] of written) {
+  Deno.test(`sinceText() writes when ${what} was claimed`, () => {
+    assertEquals(sinceText(before, [part], LATER_MS), text);
+  });
+}
+
+Deno.test("who takes another's MAC is younger than who has it, also if the other's address changes later", () => {
+  const now = Date.parse("2026-05-01T00:00:00Z");
+  const victim = { ...leaseOf(PART, sinceText(leaseOf(PART), [MOVED], now)), host: "z" };
+  const thief = { ...leaseOf(PART, sinceText(leaseOf(OTHER), [PART], LATER_MS)), host: "a" };
+  // However this process has seen them.
+  assertEquals(compareByData(victim, thief, (host) => host === "z" ? 2 : 1) < 0, true);
+});
