@@ -1,6 +1,5 @@
 import { basename, dirname } from "node:path";
 import { isAgentLockHeld } from "../pods/agent_lock.ts";
-import { checkSubnetFile } from "../pods/subnet_file.ts";
 import type { Options } from "../config/options.ts";
 import { inTurns, type Worker, Workers } from "../loop/worker.ts";
 import { severityOf } from "../model/condition.ts";
@@ -19,6 +18,7 @@ import { AgentStateFile } from "./agent_state_file.ts";
 import { orWarn } from "./best_effort.ts";
 import { errorText } from "../log/error_text.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
+import { logConditions } from "./log_condition.ts";
 import { MemoryKeeper } from "./memory_keeper.ts";
 import { type ReadConfig, readConfigFile, readRegistryConfig } from "./network_config.ts";
 import { PassTotals } from "./pass_totals.ts";
@@ -27,6 +27,7 @@ import { registryPlace } from "./registry_place.ts";
 import type { ConfigWatch } from "./config_watch.ts";
 import { dropStaleConflist } from "./stale_conflist.ts";
 import { SelfReport } from "./self_report.ts";
+import { Uncaught } from "./uncaught.ts";
 import { runMember } from "./member.ts";
 import type { AgentContext, AgentDeps } from "./context.ts";
 
@@ -53,6 +54,7 @@ export async function runAgent(
   const stateFile = new AgentStateFile(subnetFilePath, { now: () => new Date() });
   using libc = new Libc();
   orWarn("limit of descriptors not raised", log, () => raiseDescriptorLimit(libc));
+  using uncaught = new Uncaught(globalThis, { log });
   using claims = new AgentClaims({ libc, log, subnetFilePath });
   // What is said beside the subnet file of another agent is the other's.
   const last = (sentence: string) => {
@@ -65,7 +67,7 @@ export async function runAgent(
     }
   };
   try {
-    await run(options, deps, { libc, claims, stateFile, signal });
+    await run(options, deps, { libc, claims, stateFile, uncaught, signal });
     last(ENDED);
   } catch (error) {
     last(signal.aborted ? ENDED : errorText(error));
@@ -87,13 +89,14 @@ interface Run {
   readonly libc: Libc;
   readonly claims: AgentClaims;
   readonly stateFile: AgentStateFile;
+  readonly uncaught: Uncaught;
   readonly signal: AbortSignal;
 }
 
 async function run(
   options: Options,
   deps: AgentDeps,
-  { libc, claims, stateFile, signal }: Run,
+  { libc, claims, stateFile, uncaught, signal }: Run,
 ): Promise<void> {
   const { log } = deps;
   await using stack = new AsyncDisposableStack();
@@ -102,7 +105,6 @@ async function run(
 
   // First all that can be wrong, before anything is made.
   const file = options.registry.kind === "etcd" ? undefined : readConfigFile(options, log);
-  checkSubnetFile(options.subnetFilePath);
   giveUpPrograms(libc);
   const transport = stack.use(NetlinkSocket.open(libc));
   const client = new NetlinkClient(transport);
@@ -113,7 +115,7 @@ async function run(
   const place = stack.use(await registryPlace(options.registry, { ...deps, watchFiles }));
   for (const { name, run } of folderWorkers(folders)) beside(name, run);
 
-  const totals = new PassTotals();
+  const totals = new PassTotals(deps.logLoss);
   const report = new SelfReport({ registryName: place.name, totals, log });
   /** Runs what has something to say, too. */
   const keep = (name: string, part: Pick<ConfigWatch, "conditions" | "run"> | undefined) => {
@@ -121,7 +123,8 @@ async function run(
     report.addSource(() => part.conditions);
     beside(name, (options) => part.run(options));
   };
-  report.addSource(() => [...workers.conditions, ...stateFile.conditions]);
+  report.addSource(() => [workers, stateFile, uncaught].flatMap(({ conditions }) => conditions));
+  report.addSource(() => logConditions(deps.logLoss, options));
   keep("claims", claims);
   const { health } = options;
   keep("health server", health && stack.use(keepServing(() => report.current, { ...health, libc, signal })));

@@ -66,9 +66,10 @@ export class AgentClaims implements Disposable {
     this.#deps = deps;
   }
 
-  /** Drops the questions of agents that wait, so that others can ask, until `signal` aborts. */
+  /** Drops the questions of agents that wait, so that others can ask, and takes a lock that it could not, until `signal` aborts. */
   async run(options: { readonly signal: AbortSignal }): Promise<void> {
     const drain = () => {
+      if (this.#lockFault !== undefined) this.#lockSubnetFile();
       for (const name of [...this.#names, ...this.#former.values()]) name.drain();
     };
     await inTurns(drain, { periodMs: DRAIN_MS })(options);
@@ -159,14 +160,22 @@ export class AgentClaims implements Disposable {
   /** Reports whether what stands beside the subnet file is this agent's, once more. */
   takeSubnetFile(): boolean {
     if (this.hasSubnetFile) return true;
+    this.#lockSubnetFile();
+    return this.hasSubnetFile;
+  }
+
+  #lockSubnetFile(): void {
     try {
-      this.#lock = holdAgentLock(this.#deps.subnetFilePath);
+      const lock = holdAgentLock(this.#deps.subnetFilePath);
+      // One that came meanwhile has it, and does not know of this one.
+      if (lock === undefined) return;
+      this.#lock = lock;
+      this.#lockFault = undefined;
     } catch (error) {
       // Without a lock no other program knows of this agent, which is no reason to have no network.
       const path = agentLockPath(this.#deps.subnetFilePath);
       this.#lockFault = `the lock ${path} can't be held, ${UNSEEN}: ${fileReason(error)}`;
     }
-    return this.hasSubnetFile;
   }
 
   #takeNames(networks: readonly Prefix[], linkNames: readonly string[]): string | undefined {

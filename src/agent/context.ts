@@ -1,6 +1,7 @@
 import type { NetworkConfig } from "../config/network.ts";
 import type { Options } from "../config/options.ts";
 import type { LeaseCache } from "../registry/lease_cache.ts";
+import type { LineLoss } from "../log/line_queue.ts";
 import type { Log } from "../log/log.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../linux/libc.ts";
@@ -18,6 +19,8 @@ import type { RegistryPlace } from "./registry_place.ts";
 /** What the agent needs of the process that it runs in. */
 export interface AgentDeps {
   readonly log: Log;
+  /** What became of the log's lines; absent where none is lost. */
+  readonly logLoss?: LineLoss;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 

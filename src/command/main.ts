@@ -1,21 +1,33 @@
+import { LogFile } from "../file/log_file.ts";
 import { helpText, type Options, parseOptions } from "../config/options.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { fileReason } from "../file/file_reason.ts";
 import { jsonLog, type Log, readableLog } from "../log/log.ts";
 import { errorText } from "../log/error_text.ts";
+import { LineQueue } from "../log/line_queue.ts";
+import { pause, within } from "../loop/pause.ts";
+import { QuietLines } from "../loop/quiet_lines.ts";
 import { VERSION } from "../model/version.ts";
+import { LAST_WORDS_MS, Output } from "./output.ts";
+import { abortOnSignals, ignoreSignals } from "./signals.ts";
 
 /** What the process ends with: the table of the README, "Run it on a host". */
 const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
-/** What asks a process to end: a person, a service manager, a terminal that is closed. */
-const END_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** What a file that others keep may take to be opened. */
+const OPEN_MS = 5000;
+
+/** What a command is run in. */
+interface Place {
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
 
 /** One thing that the program does when it is asked for by name. */
 interface Command {
   /** What it does, as `loden help` says it. */
   readonly summary: string;
-  readonly run: (args: readonly string[], signal: AbortSignal) => Promise<number> | number;
+  readonly run: (args: readonly string[], place: Place) => Promise<number> | number;
 }
 
 /** All commands; what one needs is loaded when it is run. */
@@ -37,10 +49,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: doctor,
   },
   "lab": { summary: "several hosts on this machine, in network namespaces", run: lab },
-  "version": { summary: "print the version", run: () => say(VERSION) },
+  "version": { summary: "print the version", run: (_, { output }) => say(output, VERSION) },
   "help": {
     summary: "print this; 'loden agent -help' prints the agent's flags",
-    run: () => say(overview()),
+    run: (_, { output }) => say(output, overview()),
   },
 };
 
@@ -55,8 +67,8 @@ function overview(): string {
   ].join("\n");
 }
 
-function say(text: string): number {
-  print(Deno.stdout, text);
+function say(output: Output, text: string): number {
+  output.say(text);
   return EXIT.done;
 }
 
@@ -69,17 +81,23 @@ export async function main(program: string): Promise<number> {
   const [command, ...rest] = commandOf(Deno.args, program.split("/").at(-1)!);
   using stack = new DisposableStack();
   const { signal } = abortOnSignals(stack);
+  const output = new Output();
+  let reason: string | undefined;
+  let code: number;
   try {
     const found = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
     if (found === undefined) {
       throw new UsageError(`Cannot run "${command}": there is no such command; see 'loden help'`);
     }
-    return await found.run(rest, signal);
+    code = await found.run(rest, { output, signal });
+    await output.said(signal);
   } catch (error) {
-    if (signal.aborted && error === signal.reason) return EXIT.done;
-    print(Deno.stderr, `loden: ${errorText(error)}`);
-    return error instanceof UsageError ? EXIT.usage : EXIT.failed;
+    const isAsked = signal.aborted && error === signal.reason;
+    if (!isAsked) reason = `loden: ${errorText(error)}`;
+    code = isAsked ? EXIT.done : error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
+  await output.end(reason);
+  return code;
 }
 
 /** The command and its arguments: flannel's flags alone, or flannel's name, mean the agent. */
@@ -89,36 +107,23 @@ export function commandOf(args: readonly string[], calledAs: string): readonly [
   return [first ?? "help", ...rest];
 }
 
-/** Aborts on the first signal that asks for the end; the second one takes its default way. */
-function abortOnSignals(stack: DisposableStack): { signal: AbortSignal } {
-  const controller = new AbortController();
-  const abort = () => {
-    for (const name of END_SIGNALS) Deno.removeSignalListener(name, abort);
-    controller.abort(new DOMException("The process was asked to end", "AbortError"));
-  };
-  for (const name of END_SIGNALS) Deno.addSignalListener(name, abort);
-  stack.defer(() => {
-    if (!controller.signal.aborted) abort();
-  });
-  return { signal: controller.signal };
-}
-
-async function agent(args: readonly string[], signal: AbortSignal): Promise<number> {
-  using stack = new DisposableStack();
+async function agent(args: readonly string[], { output, signal }: Place): Promise<number> {
+  await using stack = new AsyncDisposableStack();
   const outcome = parseOptions(args, Deno.env.toObject());
-  if (outcome.kind === "version") {
-    print(Deno.stderr, VERSION);
+  if (outcome.kind !== "run") {
+    output.errors.push(outcome.kind === "version" ? VERSION : helpText().trimEnd());
     return EXIT.done;
   }
-  if (outcome.kind === "help") {
-    print(Deno.stderr, helpText().trimEnd());
-    return EXIT.done;
-  }
-  const log = openLog(outcome.options, stack);
+  const { log, lines } = await openLog(outcome.options, output, stack);
+  const quiet = new QuietLines(() => performance.now());
+  stack.use(ignoreSignals((name) => {
+    if (quiet.isDue(name)) log.write("info", "signal ignored", { signal: name });
+  }));
   for (const reason of outcome.warnings) log.write("warn", "option doubted", { reason });
   const { runAgent } = await import("../agent/agent.ts");
   try {
-    await runAgent(outcome.options, { log, environment: Deno.env.toObject() }, { signal });
+    const deps = { log, logLoss: lines, environment: Deno.env.toObject() };
+    await runAgent(outcome.options, deps, { signal });
   } catch (error) {
     // A person who looks at the log alone must see it too.
     if (outcome.options.logFilePath !== undefined && !signal.aborted) {
@@ -129,62 +134,80 @@ async function agent(args: readonly string[], signal: AbortSignal): Promise<numb
   return EXIT.done;
 }
 
-async function doctor(args: readonly string[], signal: AbortSignal): Promise<number> {
+async function doctor(args: readonly string[], { output, signal }: Place): Promise<number> {
   const { runDoctor } = await import("./doctor.ts");
   const environment = Deno.env.toObject();
-  return await runDoctor(args, { environment, print: (line) => print(Deno.stdout, line) }, { signal })
-    ? EXIT.done
-    : EXIT.failed;
+  const print = (line: string) => output.say(line);
+  return await runDoctor(args, { environment, print }, { signal }) ? EXIT.done : EXIT.failed;
 }
 
-/** Lines in the log file or on standard error: for a person at a terminal, else JSON. */
-function openLog({ logFilePath, logFormat, logLevel }: Options, stack: DisposableStack): Log {
-  const stream = logFilePath === undefined ? Deno.stderr : stack.use(openLogFile(logFilePath));
-  const isReadable = logFormat === "text" || (logFormat === "auto" && stream.isTerminal());
-  const open = isReadable ? readableLog : jsonLog;
-  return open({ now: () => new Date(), writeLine: (line) => printOrLose(stream, line), level: logLevel });
-}
-
-/** Writes a line; it is lost where the disk is full or the reader has gone, and the caller goes on. */
-function printOrLose(stream: Parameters<typeof print>[0], line: string): void {
-  try {
-    print(stream, line);
-  } catch {
-    // There is nowhere to say so.
+/** Lines in the log file or on standard error: for a person at a terminal, else JSON. None waits for its reader. */
+async function openLog(
+  { logFilePath, logFormat, logLevel }: Options,
+  output: Output,
+  stack: AsyncDisposableStack,
+): Promise<{ readonly log: Log; readonly lines: LineQueue }> {
+  let lines = output.errors;
+  let isTerminal = () => Deno.stderr.isTerminal();
+  if (logFilePath !== undefined) {
+    const file = stack.use(await openLogFile(logFilePath));
+    lines = new LineQueue({ write: (bytes) => file.write(bytes), pause, reasonOf: fileReason });
+    isTerminal = () => file.isTerminal();
   }
+  stack.defer(async () => void await within(lines.flush(), LAST_WORDS_MS));
+  const open = logFormat === "text" || (logFormat === "auto" && isTerminal()) ? readableLog : jsonLog;
+  const now = () => new Date();
+  lines.lostLine = (count) => {
+    let said = "";
+    open({ now, writeLine: (line) => said = line, level: "info" })
+      .write("warn", "log lines lost", {
+        lines: count,
+        reason: "they were not read, or could not be written",
+      });
+    return said;
+  };
+  return { log: open({ now, writeLine: (line) => lines.push(line), level: logLevel }), lines };
 }
 
-function openLogFile(path: string): Deno.FsFile {
-  try {
-    return Deno.openSync(path, { append: true, create: true });
-  } catch (error) {
-    const wayOut = error instanceof Deno.errors.NotCapable
-      ? "leave out -log-file, and lines go to standard error"
-      : "make it writable, or name another with -log-file";
-    throw new Error(`Cannot write the log file ${path}: ${fileReason(error)}; ${wayOut}`);
-  }
+async function openLogFile(path: string): Promise<LogFile> {
+  const cannot = (reason: string, wayOut: string) =>
+    new Error(`Cannot write the log file ${path}: ${reason}; ${wayOut}`);
+  const wayOut = "make it writable, or name another with -log-file";
+  const opened = await within(
+    LogFile.open(path).catch((error) => {
+      const isForbidden = error instanceof Deno.errors.NotCapable;
+      throw cannot(
+        fileReason(error),
+        isForbidden ? "leave out -log-file, and lines go to standard error" : wayOut,
+      );
+    }),
+    OPEN_MS,
+  );
+  if (opened === undefined) throw cannot(`it was not opened within ${OPEN_MS / 1000} s`, wayOut);
+  return opened;
 }
 
-async function install(args: readonly string[]): Promise<number> {
+async function install(args: readonly string[], { output }: Place): Promise<number> {
   const { installCni } = await import("./install_cni.ts");
   installCni(args, {
     environment: Deno.env.toObject(),
     program: Deno.build.standalone ? Deno.execPath() : undefined,
-    print: (line) => print(Deno.stdout, line),
+    print: (line) => output.say(line),
   });
   return EXIT.done;
 }
 
-async function cleanup(args: readonly string[], signal: AbortSignal): Promise<number> {
+async function cleanup(args: readonly string[], { output, signal }: Place): Promise<number> {
   const { runCleanup } = await import("./cleanup/cleanup.ts");
-  const write = (text: string) => print(Deno.stdout, text);
+  const write = (text: string) => output.say(text);
   return await runCleanup(args, { write, environment: Deno.env.toObject() }, { signal });
 }
 
-async function lab(args: readonly string[], signal: AbortSignal): Promise<number> {
+async function lab(args: readonly string[], { output, signal }: Place): Promise<number> {
   const { runLab } = await import("../lab/demo.ts");
+  using _ignored = ignoreSignals(() => {});
   return await runLab(args, {
-    write: (text) => print(Deno.stdout, text),
+    write: (text) => output.say(text),
     isTerminal: Deno.stdout.isTerminal(),
     agentCommand: selfCommand("agent"),
   }, { signal });
@@ -201,9 +224,4 @@ function selfCommand(command: string): readonly string[] {
     new URL("../../mod.ts", import.meta.url).pathname,
     command,
   ];
-}
-
-function print(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  const bytes = new TextEncoder().encode(`${text}\n`);
-  for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
 }

@@ -144,6 +144,11 @@ const DEGRADED = {
     cause: "A loop of the agent ended with an error that it should have told by itself.",
     remedy: "Report it with the log; the loop is started again, after 10 s at the latest.",
   },
+  "fault-uncaught": {
+    cause:
+      "A part of the agent ended with an error that no other part expected: a fault of the agent itself.",
+    remedy: "Report it with the log; restart the agent, since that part may not run any more.",
+  },
   "family-missing": {
     cause: "One of the two families can't be used as the configuration asks; the other goes on without it.",
     remedy:
@@ -243,6 +248,11 @@ const DEGRADED = {
     cause: "The health server listens, and the system lets it take no connection.",
     remedy:
       "Mend what the sentence gives as the reason; where files are too many, allow the process more of them.",
+  },
+  "log-lost": {
+    cause: "Lines of the log are lost: they are not read, or can't be written.",
+    remedy:
+      "Have what reads the log go on, or give its file room; how many are lost the log says itself, and loden_log_lost_lines_total.",
   },
   "state-not-written": {
     cause: "A file that the agent writes for its next start, or for the CNI plugin, can't be written.",

@@ -1,8 +1,5 @@
-import { dirname } from "node:path";
 import { readText } from "../file/read_text.ts";
 import { fileReason } from "../file/file_reason.ts";
-import { temporaryPath } from "../file/replace_file.ts";
-import { statIfThere } from "../file/read_file.ts";
 import { writeIfOther } from "../file/write_if_other.ts";
 import type { Prefix } from "../model/address.ts";
 import { namedSubnets } from "./subnet_env.ts";
@@ -31,23 +28,6 @@ export function previousSubnets(path: string): readonly Prefix[] {
 }
 
 /**
- * Proves that the subnet file can be written later, by making its folder and a file in it that is removed again.
- *
- * @throws {SubnetFileError} If it can't.
- */
-export function checkSubnetFile(path: string): void {
-  try {
-    Deno.mkdirSync(dirname(path), { recursive: true });
-    refuseFolder(statIfThere(path));
-    const temporary = temporaryPath(path);
-    Deno.writeTextFileSync(temporary, "", { createNew: true });
-    Deno.removeSync(temporary);
-  } catch (error) {
-    throw new SubnetFileError(path, fileReason(error));
-  }
-}
-
-/**
  * Writes the file so that a reader sees the old or the new one, never a part of it. Permission bits of a file that
  * is there are kept, and one that says the same already is left alone, so that this can be asked after each pass.
  *
@@ -60,8 +40,4 @@ export function writeSubnetFile(path: string, text: string): boolean {
   } catch (error) {
     throw new SubnetFileError(path, fileReason(error));
   }
-}
-
-function refuseFolder(stat: Deno.FileInfo | undefined): void {
-  if (stat?.isDirectory) throw new Error("it is a folder");
 }

@@ -49,6 +49,8 @@ export interface Totals {
   readonly planned: number;
   /** Those of them that failed. */
   readonly failed: number;
+  /** Lines of the log that nobody read in time, or that could not be written. */
+  readonly lostLogLines: number;
 }
 
 /** The host beside links, routes and rules. */

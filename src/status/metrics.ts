@@ -52,6 +52,11 @@ const COUNTERS: readonly (readonly [name: string, help: string, read: (totals: T
     ({ planned }) => planned,
   ],
   ["loden_failed_changes_total", "Changes that the kernel refused.", ({ failed }) => failed],
+  [
+    "loden_log_lost_lines_total",
+    "Lines of the log that could not be written.",
+    ({ lostLogLines }) => lostLogLines,
+  ],
 ];
 
 /** Figures of each subnet of this host. */

@@ -8,7 +8,7 @@ function reportOf() {
   const log: Log = {
     write: (_, event, fields) => void said.push(`${event} ${fields?.code}`),
   };
-  const totals = { passes: 0, planned: 0, failed: 0 };
+  const totals = { passes: 0, planned: 0, failed: 0, lostLogLines: 0 };
   return { report: new SelfReport({ registryName: "etcd /net", totals, log }), said };
 }
 

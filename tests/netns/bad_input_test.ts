@@ -97,22 +97,6 @@ const cases: readonly BadInput[] = [
     }`,
   },
   {
-    why: "the subnet file is a folder",
-    spoil: ({ folder }) => Deno.mkdir(`${folder}/subnet.env`),
-    code: 1,
-    line:
-      "Cannot write the subnet file FOLDER/subnet.env: it is a folder; make it writable, or name another with " +
-      "-subnet-file",
-  },
-  {
-    why: "the subnet file has no place to be",
-    flags: ["-subnet-file=FOLDER/net-conf.json/subnet.env"],
-    code: 1,
-    line:
-      "Cannot write the subnet file FOLDER/net-conf.json/subnet.env: a part of its path is not a folder; make it " +
-      "writable, or name another with -subnet-file",
-  },
-  {
     why: "the log file has no place to be",
     flags: ["-log-file=FOLDER/net-conf.json/agent.log"],
     code: 1,

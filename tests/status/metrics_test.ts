@@ -14,7 +14,7 @@ function deps(lastPass: ReturnType<typeof pass> | undefined, reason: string | un
     underlay: () => UNDERLAY,
     ownLease: () => OWN,
     registry: () => ({ name: "etcd", heardAtMs: reason === undefined ? 1000 : undefined, reason }),
-    totals: () => ({ passes: 7, planned: 40, failed: 2 }),
+    totals: () => ({ passes: 7, planned: 40, failed: 2, lostLogLines: 7 }),
     host: () => undefined,
     rules: () =>
       lastPass === undefined
@@ -42,5 +42,6 @@ Deno.test("metricsText() does not tell what is not known yet", async () => {
     "loden_passes_total 7",
     "loden_changes_total 40",
     "loden_failed_changes_total 2",
+    "loden_log_lost_lines_total 7",
   ]);
 });
