@@ -169,7 +169,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "cloud/aws/ec2_client_test.ts": ["cloud/aws/read_capped.ts"],
   "agent/open_cloud_test.ts": ["cloud/aws/open_aws_cloud.ts"],
   "cloud/aws/managed_interface_test.ts": ["cloud/aws/interface_calls.ts"],
-  "model/reasons_test.ts": ["model/cloud_reasons.ts"],
+  "model/reasons_test.ts": ["model/cloud_reasons.ts", "model/process_reasons.ts"],
   "command/doctor_test.ts": ["cloud/aws/examine.ts", "cloud/aws/open_doctor.ts"],
   "netns/masquerade_forward_test.ts": ["firewall/plan.ts", "firewall/rule_set.ts"],
   "netns/masquerade_legacy_test.ts": ["firewall/legacy_iptables.ts", "linux/legacy_tables.ts"],

@@ -1,4 +1,5 @@
 import { BLOCKING_OF_CLOUD, DEGRADED_OF_CLOUD } from "./cloud_reasons.ts";
+import { DEGRADED_OF_PROCESS } from "./process_reasons.ts";
 import type { Reason, ReasonWords, Severity } from "./reason.ts";
 
 const BLOCKING = {
@@ -140,15 +141,7 @@ const DEGRADED = {
     cause: "The kernel refused to remove what an earlier configuration or version made.",
     remedy: "Mend what the sentence gives as the kernel's reason; each pass tries again.",
   },
-  "loop-failed": {
-    cause: "A loop of the agent ended with an error that it should have told by itself.",
-    remedy: "Report it with the log; the loop is started again, after 10 s at the latest.",
-  },
-  "fault-uncaught": {
-    cause:
-      "A part of the agent ended with an error that no other part expected: a fault of the agent itself.",
-    remedy: "Report it with the log; restart the agent, since that part may not run any more.",
-  },
+  ...DEGRADED_OF_PROCESS,
   "family-missing": {
     cause: "One of the two families can't be used as the configuration asks; the other goes on without it.",
     remedy:
@@ -239,25 +232,6 @@ const DEGRADED = {
   "network-config-changed": {
     cause: "The network configuration is another one than the agent was started with, or is no longer right.",
     remedy: "Restart the agent to apply it, or correct it.",
-  },
-  "health-port-taken": {
-    cause: "The health server can't listen where it is told to.",
-    remedy: "End what listens there, or give -healthz-ip and -healthz-port another place.",
-  },
-  "health-not-served": {
-    cause: "The health server listens, and the system lets it take no connection.",
-    remedy:
-      "Mend what the sentence gives as the reason; where files are too many, allow the process more of them.",
-  },
-  "log-lost": {
-    cause: "Lines of the log are lost: they are not read, or can't be written.",
-    remedy:
-      "Have what reads the log go on, or give its file room; how many are lost the log says itself, and loden_log_lost_lines_total.",
-  },
-  "state-not-written": {
-    cause: "A file that the agent writes for its next start, or for the CNI plugin, can't be written.",
-    remedy:
-      "Make the file that the sentence names writable, or its disk less full; the agent tries again by itself.",
   },
   "annotation-wrong": {
     cause: "An annotation of this host's node does not say what it must, and is not heeded.",

@@ -71,11 +71,15 @@ for (const [name, where, isFile] of logs) {
           assert(Number(/^loden_log_lost_lines_total (\d+)$/m.exec(metrics)![1]) > 0);
           // Somebody reads.
           let text = "";
-          const reader = await Deno.open(path);
+          let isOver = false;
           const reading = (async () => {
+            using reader = await Deno.open(path);
             const decoder = new TextDecoder();
-            for await (const chunk of reader.readable) text += decoder.decode(chunk, { stream: true });
-          })().catch(() => {});
+            const bytes = new Uint8Array(PIPE_BYTES);
+            while (!isOver) {
+              text += decoder.decode(bytes.subarray(0, (await reader.read(bytes))!), { stream: true });
+            }
+          })();
           await until(
             "read how many lines are missing",
             () => text.includes('"log lines lost"') || undefined,
@@ -90,10 +94,10 @@ for (const [name, where, isFile] of logs) {
           await until("read the end", () => text.includes("agent ended") || undefined);
           for (const line of text.split("\n").slice(1, -1)) JSON.parse(line);
           assertEquals(agent.end?.code, 0);
-          // Its own writer keeps the pipe open.
+          isOver = true;
+          // The last read waits, as this end of the pipe is open.
           await pipe.write(new Uint8Array(1));
-          void reading;
-          reader.close();
+          await reading;
         } finally {
           // Who fails reads the log, which has no end here.
           if (isFile) await Deno.remove(host.logPath);
