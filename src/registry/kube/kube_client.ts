@@ -60,6 +60,8 @@ export interface KubeRequest {
   readonly accept?: string;
   /** How long it may take; as one object may unless told. */
   readonly patience?: Patience;
+  /** Of a value that is kept, no more than this is; 16 KiB unless told. */
+  readonly maxKeptBytes?: number;
   readonly signal: AbortSignal;
 }
 
@@ -122,7 +124,8 @@ export class KubeClient implements Disposable {
     sink: SieveSink,
     request: KubeRequest & { readonly patience: Patience },
   ): AsyncGenerator<void, void, undefined> {
-    const sieve = new JsonSieve(kept, sink);
+    const { maxKeptBytes } = request;
+    const sieve = new JsonSieve(kept, sink, maxKeptBytes === undefined ? {} : { maxKeptBytes });
     using abort = new LinkedAbort(request.signal);
     const { signal } = abort;
     using _left = this.#door.abortOnLeave(abort);

@@ -9,8 +9,15 @@ import type { LeaseFault } from "../remote_leases.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
 import { NodeList } from "./kube_list.ts";
 import { Newcomers } from "./kube_newcomers.ts";
-import { type AnnotationKeys, isManaged, keptOfNode, type KubeNode, nodeSchema } from "./kube_node.ts";
-import { KnownNodes, leaseIn, type NodeUpdate } from "./kube_known.ts";
+import {
+  type AnnotationKeys,
+  isManaged,
+  keptOfNode,
+  type KubeNode,
+  MAX_VALUE_BYTES,
+  nodeSchema,
+} from "./kube_node.ts";
+import { KnownNodes, NodeListing, type NodeUpdate } from "./kube_known.ts";
 import { Pulse, WentBackError } from "./kube_pulse.ts";
 import { isOlder } from "./kube_version.ts";
 
@@ -26,6 +33,10 @@ const WATCH_PATIENCE: Patience = { beginMs: 10_000, idleMs: SILENCE_MS };
 const METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /** After something of no interest, the watch is read again after this long. */
 const BATCH_MS = 30;
+
+/** Up to so many newcomers, or so large a share of all, are read by themselves after a list. */
+const FEW_NEWCOMERS = 20;
+const FEW_SHARE = 1 / 20;
 
 /** What the feed is told, and whom it tells. */
 export interface NodeFeedOptions {
@@ -101,9 +112,13 @@ export class NodeFeed {
     this.#newcomers = new Newcomers(client, {
       keys,
       random,
+      elapsedMs: options.elapsedMs,
       isOwn,
       count: () => this.#known.count,
-      read: (node) => this.#tell(node),
+      read: (node) => {
+        this.#tell(node);
+        return this.#known.specOf(node.metadata.name, node.metadata.uid) !== undefined;
+      },
       gone: (name) => this.#push(this.#known.remove(name)),
       failed: (name, reason) => this.#known.setFault(name, reason),
       doubt: () => this.#pulse.doubt(),
@@ -125,30 +140,34 @@ export class NodeFeed {
     this.#known.ignoreBefore(node);
   }
 
-  /** Reads all nodes. What was known before is so until they are all there. */
+  /**
+   * Reads all nodes. What was known before is so until they are all there. Of nodes that are known the metadata is
+   * enough; newcomers are told when they have been read by themselves, unless they are many.
+   */
   async list(options: { signal: AbortSignal }): Promise<NodeSnapshot> {
-    const { keys, isOwn, ownVersion, seen } = this.#options;
-    let known = this.#known;
-    let own: KubeNode | undefined;
-    let leases: Lease[] = [];
-    const begin = () => {
-      const begun = known = new KnownNodes(keys);
-      leases = [];
-      return (node: KubeNode) => {
-        const lease = leaseIn(begun.tell(node));
-        if (lease !== undefined) leases.push(lease);
-        if (isOwn(node.metadata.name)) own = node;
-      };
+    const { ownVersion, seen } = this.#options;
+    const request = {
+      ...options,
+      floor: this.#known.floor ?? ownVersion(),
+      isConsistent: this.#hasGoneBack,
+      isMetadataOnly: this.#known.count > 0,
     };
-    const isConsistent = this.#hasGoneBack;
-    const floor = this.#known.floor ?? ownVersion();
-    const position = await this.#list.read(begin, { ...options, floor, isConsistent });
+    let listing = new NodeListing(this.#known, this.#options);
+    const begin = () => {
+      const begun = listing = new NodeListing(this.#known, this.#options);
+      return (node: KubeNode) => begun.add(node);
+    };
+    let position = await this.#list.read(begin, request);
+    if (listing.newcomers.size > Math.max(FEW_NEWCOMERS, this.#known.count * FEW_SHARE)) {
+      position = await this.#list.read(begin, { ...request, isMetadataOnly: false });
+    }
     this.#hasGoneBack = false;
-    this.#known = known;
+    this.#known = listing.known;
     this.#untold.clear();
     this.#newcomers.clear();
-    if (own !== undefined) seen(own);
-    return { leases, position };
+    for (const [name, version] of listing.newcomers) this.#newcomers.add(name, version);
+    if (listing.own !== undefined) seen(listing.own);
+    return { leases: listing.leases, position };
   }
 
   /**
@@ -230,6 +249,7 @@ export class NodeFeed {
       signal: abort.signal,
       accept: METADATA_ONLY,
       patience: WATCH_PATIENCE,
+      maxKeptBytes: MAX_VALUE_BYTES,
     });
     let { position } = progress;
     for await (const _ of pieces) {

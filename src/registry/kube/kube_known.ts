@@ -1,8 +1,12 @@
+import { createHash } from "node:crypto";
 import type { Lease, LeaseUpdate } from "../../model/lease.ts";
 import type { LeaseFault } from "../remote_leases.ts";
 import { Revisions } from "../revisions.ts";
-import { type AnnotationKeys, contentOf, type KubeNode, readNode } from "./kube_node.ts";
+import { type AnnotationKeys, contentOf, isManaged, type KubeNode, readNode } from "./kube_node.ts";
 import { versionNumber } from "./kube_version.ts";
+
+/** What a node says is compared as it is up to this length, and longer ones by what stands for them. */
+const MAX_CONTENT_LENGTH = 1024;
 
 /** What one node says anew. */
 export type NodeUpdate = Exclude<LeaseUpdate, { readonly kind: "snapshot" }>;
@@ -64,7 +68,7 @@ export class KnownNodes {
   tell(node: KubeNode): NodeUpdate | undefined {
     const { name, resourceVersion } = node.metadata;
     if (!this.#revisions.isNews(name, this.#revisionOf(resourceVersion))) return undefined;
-    const content = contentOf(node);
+    const content = shortened(contentOf(node));
     if (this.#contents.get(name) === content) return undefined;
     this.#contents.set(name, content);
     this.#keepSpec(node);
@@ -101,7 +105,44 @@ export class KnownNodes {
   }
 }
 
-/** The lease in what was told, if it is one. */
-export function leaseIn(update: NodeUpdate | undefined): Lease | undefined {
-  return update?.kind === "held" ? update.lease : undefined;
+/** A text that stands for another, and is no longer than some: thousands are kept. */
+function shortened(text: string): string {
+  return text.length <= MAX_CONTENT_LENGTH ? text : createHash("sha256").update(text).digest("base64");
+}
+
+/** All nodes as a list tells them, one by one. */
+export class NodeListing {
+  readonly known: KnownNodes;
+  readonly leases: Lease[] = [];
+  /** Nodes whose subnets the list does not tell and nobody knows, and their versions. */
+  readonly newcomers = new Map<string, string>();
+  own: KubeNode | undefined;
+  readonly #before: KnownNodes;
+  readonly #options: ListingOptions;
+
+  /** @param before What is known already. */
+  constructor(before: KnownNodes, options: ListingOptions) {
+    this.known = new KnownNodes(options.keys);
+    this.#before = before;
+    this.#options = options;
+  }
+
+  add(node: KubeNode): void {
+    const { name, uid, resourceVersion } = node.metadata;
+    const { keys, isOwn } = this.#options;
+    const spec = node.spec ?? this.#before.specOf(name, uid);
+    if (spec === undefined && (isManaged(node, keys) || isOwn(name))) {
+      return void this.newcomers.set(name, resourceVersion);
+    }
+    const whole = { ...node, spec };
+    const update = this.known.tell(whole);
+    if (update?.kind === "held") this.leases.push(update.lease);
+    if (isOwn(name)) this.own = whole;
+  }
+}
+
+/** What tells which nodes of a list are of interest. */
+export interface ListingOptions {
+  readonly keys: AnnotationKeys;
+  readonly isOwn: (name: string) => boolean;
 }

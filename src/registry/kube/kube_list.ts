@@ -1,7 +1,7 @@
 import { catch as fallback, object, optional, record, string, unknown } from "zod/mini";
 import type { Patience } from "../http/pace.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
-import { type AnnotationKeys, keptOfNode, type KubeNode, nodeSchema } from "./kube_node.ts";
+import { type AnnotationKeys, keptOfNode, type KubeNode, MAX_VALUE_BYTES, nodeSchema } from "./kube_node.ts";
 import { isOlder } from "./kube_version.ts";
 
 /** Of a whole list, a server that has much to do may take its time to begin; 16 kbit/s are too little for any cluster. */
@@ -31,8 +31,13 @@ export interface ListRequest {
   readonly floor?: string | undefined;
   /** Whether what the server keeps in its memory is not to be believed. */
   readonly isConsistent: boolean;
+  /** Whether the metadata is enough: a server has a third, and less, of the work with that. */
+  readonly isMetadataOnly: boolean;
   readonly signal: AbortSignal;
 }
+
+/** How a list is read. */
+type Reading = Pick<ListRequest, "isMetadataOnly" | "signal">;
 
 const listSchema = object({
   metadata: object({ resourceVersion: string(), continue: optional(string()) }),
@@ -72,14 +77,15 @@ export class NodeList {
    * @param begin Called at the begin of each attempt, for where its nodes go.
    * @returns What version the list is of.
    */
-  async read(begin: () => NodeSink, { floor, isConsistent, signal }: ListRequest): Promise<string> {
+  async read(begin: () => NodeSink, request: ListRequest): Promise<string> {
+    const { floor, isConsistent } = request;
     if (!isConsistent) {
-      const version = await this.#fromMemory(begin, floor, { signal });
+      const version = await this.#fromMemory(begin, floor, request);
       if (version !== undefined && !isOlder(version, floor)) return version;
     }
     for (let attempt = 1;; attempt++) {
       try {
-        return await this.#inPages(begin(), { signal });
+        return await this.#inPages(begin(), request);
       } catch (error) {
         const isExpired = error instanceof KubeError && error.status === 410;
         if (!isExpired || attempt === PAGE_ATTEMPTS) throw error;
@@ -91,7 +97,7 @@ export class NodeList {
   async #fromMemory(
     begin: () => NodeSink,
     floor: string | undefined,
-    options: { readonly signal: AbortSignal },
+    options: Reading,
   ): Promise<string | undefined> {
     try {
       const streamed = this.#mayStream ? await this.#streamed(begin(), floor, options) : undefined;
@@ -112,7 +118,7 @@ export class NodeList {
   async #streamed(
     sink: NodeSink,
     floor: string | undefined,
-    options: { readonly signal: AbortSignal },
+    options: Reading,
   ): Promise<string | undefined> {
     const query = new URLSearchParams({
       watch: "true",
@@ -144,8 +150,10 @@ export class NodeList {
     };
     try {
       const pieces = this.#client.stream(`/api/v1/nodes?${query}`, keptOfEvent, { document }, {
-        ...options,
+        signal: options.signal,
+        accept: acceptOf("PartialObjectMetadata", options),
         patience: LIST_PATIENCE,
+        maxKeptBytes: MAX_VALUE_BYTES,
       });
       for await (const _ of pieces) {
         if (version !== undefined) return version;
@@ -161,7 +169,7 @@ export class NodeList {
   }
 
   /** As of one moment, out of etcd. */
-  async #inPages(sink: NodeSink, options: { readonly signal: AbortSignal }): Promise<string> {
+  async #inPages(sink: NodeSink, options: Reading): Promise<string> {
     let version: string | undefined;
     let next: string | undefined;
     do {
@@ -176,7 +184,7 @@ export class NodeList {
     return version;
   }
 
-  async #page(query: URLSearchParams, sink: NodeSink, options: { readonly signal: AbortSignal }) {
+  async #page(query: URLSearchParams, sink: NodeSink, options: Reading) {
     let page: unknown;
     const kept = {
       metadata: { resourceVersion: true, continue: true },
@@ -190,11 +198,22 @@ export class NodeList {
       `/api/v1/nodes?${query}`,
       kept,
       { element, document: (value: unknown) => page = value },
-      { ...options, patience: LIST_PATIENCE },
+      {
+        signal: options.signal,
+        accept: acceptOf("PartialObjectMetadataList", options),
+        patience: LIST_PATIENCE,
+        maxKeptBytes: MAX_VALUE_BYTES,
+      },
     );
     for await (const _ of pieces);
     const { data } = listSchema.safeParse(page);
     if (data === undefined) throw new KubeError(500, "the list of nodes has no resourceVersion");
     return data;
   }
+}
+
+/** The media types of a list; a server that has no metadata by itself sends all. */
+function acceptOf(kind: string, { isMetadataOnly }: Reading): string {
+  const all = "application/json";
+  return isMetadataOnly ? `${all};as=${kind};g=meta.k8s.io;v=v1,${all}` : all;
 }

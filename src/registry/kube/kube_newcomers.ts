@@ -11,6 +11,9 @@ const AT_A_TIME = 4;
 const SPREAD_MS_PER_NODE = 0.4;
 const MOST_SPREAD_MS = 2000;
 const LAST_RETRY_MS = 30_000;
+/** One that has no subnet yet is read again after so long, twice as long each time, however often it says anything. */
+const FIRST_MISS_MS = 1000;
+const LAST_MISS_MS = 60_000;
 /** What could not be read so often has its reason told. */
 const PATIENT_ATTEMPTS = 3;
 
@@ -18,11 +21,14 @@ const PATIENT_ATTEMPTS = 3;
 export interface NewcomersOptions {
   readonly keys: AnnotationKeys;
   readonly random: () => number;
+  /** Milliseconds of a monotonic clock. */
+  readonly elapsedMs: () => number;
   /** How many nodes there are. */
   readonly count: () => number;
   /** Whether it is this host's: it is read at once. */
   readonly isOwn: (name: string) => boolean;
-  readonly read: (node: KubeNode) => void;
+  /** @returns Whether it has a subnet. */
+  readonly read: (node: KubeNode) => boolean;
   readonly gone: (name: string) => void;
   /** It can't be read, for a while already. */
   readonly failed: (name: string, reason: string) => void;
@@ -36,6 +42,8 @@ export class Newcomers {
   readonly #options: NewcomersOptions;
   /** From what version on they are of interest. */
   readonly #waiting = new Map<string, string>();
+  /** When those without a subnet were read, and how long they are left alone. */
+  readonly #misses = new Map<string, { readonly atMs: number; readonly restMs: number }>();
   readonly #trigger = new Trigger();
 
   constructor(client: Pick<KubeClient, "request">, options: NewcomersOptions) {
@@ -51,10 +59,12 @@ export class Newcomers {
   /** It is known, or no more of interest. */
   forget(name: string): void {
     this.#waiting.delete(name);
+    this.#misses.delete(name);
   }
 
   clear(): void {
     this.#waiting.clear();
+    this.#misses.clear();
   }
 
   /** Reads them as they come, a few at a time, until `signal` aborts. */
@@ -64,22 +74,33 @@ export class Newcomers {
     // Some wait from an earlier watch.
     this.#trigger.nudge();
     while (!signal.aborted) {
+      let dueMs = Infinity;
       for (const name of this.#waiting.keys()) {
         if (underWay.size >= AT_A_TIME) break;
         if (underWay.has(name)) continue;
+        const restMs = this.#restMs(name);
+        dueMs = Math.min(dueMs, restMs);
+        if (restMs > 0) continue;
         const look = this.#look(name, options).finally(() => {
           underWay.delete(name);
           this.#trigger.nudge();
         });
         underWay.set(name, look);
       }
-      await this.#trigger.next(LONGEST_TIMER_MS, options).catch(() => {});
+      await this.#trigger.next(Math.min(dueMs, LONGEST_TIMER_MS), options).catch(() => {});
     }
     await Promise.all(underWay.values());
   }
 
+  /** How long one is still left alone. */
+  #restMs(name: string): number {
+    const miss = this.#misses.get(name);
+    if (miss === undefined || this.#options.isOwn(name)) return 0;
+    return Math.max(miss.atMs + miss.restMs - this.#options.elapsedMs(), 0);
+  }
+
   async #look(name: string, options: { readonly signal: AbortSignal }): Promise<void> {
-    const { keys, random, count, isOwn, read, gone, failed, doubt } = this.#options;
+    const { keys, random, elapsedMs, count, isOwn, read, gone, failed, doubt } = this.#options;
     const { signal } = options;
     const backOff = new BackOff({ lastMs: LAST_RETRY_MS, random });
     const spreadMs = Math.min(count() * SPREAD_MS_PER_NODE, MOST_SPREAD_MS);
@@ -94,12 +115,18 @@ export class Newcomers {
         const node = nodeSchema.safeParse(await this.#client.request(path, keptOfNode(keys), options)).data;
         if (node === undefined) throw new KubeError(500, "what it says is no node");
         if (this.#waiting.get(name) === version) this.#waiting.delete(name);
-        return read(node);
+        if (read(node)) this.#misses.delete(name);
+        else {
+          const restMs = Math.min((this.#misses.get(name)?.restMs ?? FIRST_MISS_MS / 2) * 2, LAST_MISS_MS);
+          this.#misses.set(name, { atMs: elapsedMs(), restMs });
+        }
+        return;
       } catch (error) {
         if (signal.aborted) return;
         const status = error instanceof KubeError ? error.status : undefined;
         if (status === 404) {
           this.#waiting.delete(name);
+          this.#misses.delete(name);
           return gone(name);
         }
         if (status === 504) doubt();

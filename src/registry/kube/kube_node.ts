@@ -13,7 +13,7 @@ import { parseAnyAddress, parseAnyPrefix, parseIpv4Text, parseIpv6Text } from ".
 import { type Address, AF_INET, type Family, familyOf, type Prefix } from "../../model/address.ts";
 import { agesOf } from "./kube_since.ts";
 import type { Lease, LeasePart, Origin } from "../../model/lease.ts";
-import { type Kept, MAX_KEPT_BYTES } from "../http/json_sieve.ts";
+import type { Kept } from "../http/json_sieve.ts";
 import { formatOrigin, originSchema } from "../origin_text.ts";
 
 /** The annotations of flannel, without their prefix. */
@@ -28,6 +28,8 @@ const SUFFIXES = {
   origin: "loden-origin",
   since: "loden-since",
 } as const;
+/** What another host writes is read up to this length: there may be thousands, and one is some hundred bytes. */
+export const MAX_VALUE_BYTES = 4096;
 /** A longer word is no backend type. */
 const MAX_BACKEND_TYPE_LENGTH = 64;
 /** What a node says is shown in messages up to this length. */
@@ -119,7 +121,7 @@ export type NodeReading =
 
 /** What a message shows of the words of a node. */
 export function shown(value: unknown): string {
-  if (typeof value === "number") return `${value} bytes long, and at most ${MAX_KEPT_BYTES} are read`;
+  if (typeof value === "number") return `${value} bytes long, and at most ${MAX_VALUE_BYTES} are read`;
   const text = JSON.stringify(value) ?? "missing";
   return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}…` : text;
 }

@@ -220,3 +220,38 @@ onTheDouble("a server that begins to stream a list and can't is asked for it at 
   await host.sees(N2);
   assertEquals(host.registry.contact.reason, undefined);
 });
+
+onTheDouble(
+  "a second list is of metadata, and newcomers are read by themselves unless they are many",
+  async (server) => {
+    const add = (n: number, subnet = n) =>
+      server.createNode(memberNode(`n${n}`, `10.244.${subnet}.0/24`, `192.0.2.${n}`));
+    const seen = (n: number, subnet = n) =>
+      `n${n} 10.244.${subnet}.0/24 at 192.0.2.${n} by 0e:00:00:00:00:01`;
+    const relist = async (change: () => Promise<void>) => {
+      server.requests.length = 0;
+      await server.stop();
+      await change();
+      server.compact();
+      await server.start();
+    };
+    const gets = () => server.requests.filter((request) => /nodes\/n/.test(request)).length;
+    for (const n of [2, 3, 4]) await add(n);
+    await using host = new KubeHost(server);
+    host.follow();
+    await host.sees(seen(2), seen(3), seen(4));
+    await relist(async () => {
+      await server.deleteNode("n3");
+      await server.deleteNode("n2");
+      await add(2, 77);
+      await add(5);
+    });
+    await host.sees(seen(2, 77), seen(4), seen(5));
+    assertEquals(gets(), 2);
+    await relist(async () => {
+      for (let n = 10; n < 40; n++) await add(n);
+    });
+    await host.sees(seen(2, 77), seen(4), seen(5), ...Array.from({ length: 30 }, (_, at) => seen(at + 10)));
+    assertEquals(gets(), 0);
+  },
+);

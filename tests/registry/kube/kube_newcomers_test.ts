@@ -30,7 +30,11 @@ class Arrivals implements Disposable {
       random: () => 0.5,
       count: () => count,
       isOwn: (name) => name === "own",
-      read: ({ metadata: { name } }) => void this.said.push(`read ${name}`),
+      elapsedMs: () => this.time.now,
+      read: ({ metadata: { name }, spec }) => {
+        this.said.push(`read ${name}`);
+        return spec?.podCIDR !== undefined;
+      },
       gone: (name) => void this.said.push(`gone ${name}`),
       failed: (name, reason) => void this.failures.push(`${name}: ${reason}`),
       doubt: () => void this.said.push("doubt"),
@@ -102,4 +106,18 @@ Deno.test("a server that does not know what it has told is doubted", async () =>
   await arrivals.pass(150);
   assertEquals(arrivals.said, ["doubt"]);
   arrivals.newcomers.clear();
+});
+
+Deno.test("a newcomer without a subnet is read ever more rarely, however often it says anything", async () => {
+  using arrivals = new Arrivals((name) => ({ metadata: { name }, spec: {} }));
+  for (let second = 0; second < 300; second++) {
+    arrivals.newcomers.add("n1", String(second));
+    await arrivals.pass(1000);
+  }
+  // After 1, 2, 4 … 60 s.
+  assertEquals(arrivals.asked.length, 10);
+  arrivals.newcomers.add("own", "9");
+  arrivals.newcomers.add("own", "10");
+  await arrivals.pass(200);
+  assertEquals(arrivals.asked.at(-1), "own 10");
 });

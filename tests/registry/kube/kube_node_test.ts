@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { JsonSieve, MAX_KEPT_BYTES } from "../../../src/registry/http/json_sieve.ts";
+import { JsonSieve } from "../../../src/registry/http/json_sieve.ts";
 import {
   annotationKeys,
   keptOfNode,
+  MAX_VALUE_BYTES,
   type NodeReading,
   nodeSchema,
   readNode,
@@ -165,7 +166,7 @@ const faults: [name: string, annotations: Record<string, unknown>, spec: unknown
     "a megabyte of data",
     { ...FLANNEL, "backend-data": "x".repeat(1 << 20) },
     CIDR,
-    `annotation ${PREFIX}backend-data must be JSON, is 1048578 bytes long, and at most ${MAX_KEPT_BYTES} are read`,
+    `annotation ${PREFIX}backend-data must be JSON, is 1048578 bytes long, and at most ${MAX_VALUE_BYTES} are read`,
   ],
   [
     "a backend type that is a book",
