@@ -1,3 +1,4 @@
+import { printable } from "../log/printable.ts";
 import type { LeaseSet } from "../registry/lease_set.ts";
 import type { ContestWatch } from "../registry/contest_watch.ts";
 import type { Membership } from "../registry/membership.ts";
@@ -83,7 +84,9 @@ function leaseOf({ membership, refusal }: AgentParts): Parameters<typeof conditi
 export function announced(conditions: readonly Condition[]): Announced {
   return {
     isReady: isReady(conditions),
-    reasons: sentencesOf("blocking", conditions),
-    alerts: conditions.filter(({ code }) => code === "pods-of-old-subnet").map(({ sentence }) => sentence),
+    reasons: sentencesOf("blocking", conditions).map((one) => printable(one)),
+    alerts: conditions.filter(({ code }) => code === "pods-of-old-subnet").map(({ sentence }) =>
+      printable(sentence)
+    ),
   };
 }

@@ -7,6 +7,7 @@ import { errorText } from "../log/error_text.ts";
 import { LineQueue } from "../log/line_queue.ts";
 import { pause, within } from "../loop/pause.ts";
 import { QuietLines } from "../loop/quiet_lines.ts";
+import { escaped } from "../log/printable.ts";
 import { VERSION } from "../model/version.ts";
 import { LAST_WORDS_MS, Output } from "./output.ts";
 import { abortOnSignals, ignoreSignals } from "./signals.ts";
@@ -93,7 +94,7 @@ export async function main(program: string): Promise<number> {
     await output.said(signal);
   } catch (error) {
     const isAsked = signal.aborted && error === signal.reason;
-    if (!isAsked) reason = `loden: ${errorText(error)}`;
+    if (!isAsked) reason = `loden: ${escaped(errorText(error))}`;
     code = isAsked ? EXIT.done : error instanceof UsageError ? EXIT.usage : EXIT.failed;
   }
   await output.end(reason);
@@ -137,7 +138,7 @@ async function agent(args: readonly string[], { output, signal }: Place): Promis
 async function doctor(args: readonly string[], { output, signal }: Place): Promise<number> {
   const { runDoctor } = await import("./doctor.ts");
   const environment = Deno.env.toObject();
-  const print = (line: string) => output.say(line);
+  const print = (line: string) => output.say(escaped(line));
   return await runDoctor(args, { environment, print }, { signal }) ? EXIT.done : EXIT.failed;
 }
 

@@ -1,3 +1,5 @@
+import { escapedIn } from "./printable.ts";
+
 /** `info`: this host's state changed; `debug`: every pass; `warn`: tried again; `error`: a person must act. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -26,7 +28,7 @@ export function jsonLog(deps: LogDeps): Log {
       if (RANK[level] < RANK[deps.level]) return;
       const head = { time: deps.now().toISOString(), level, event };
       // Written twice: the first gives the order, the second keeps a field of the same name from winning.
-      deps.writeLine(JSON.stringify({ ...head, ...fields, ...head }, bigintAsText));
+      deps.writeLine(JSON.stringify(escapedIn({ ...head, ...fields, ...head }), bigintAsText));
     },
   };
 }
@@ -53,7 +55,7 @@ function bigintAsText(_key: string, value: unknown): unknown {
 
 /** A value as a person reads it; text that could pass for another field or line is quoted. */
 function readable(value: unknown): string {
-  // deno-lint-ignore no-control-regex
-  const isPlain = typeof value === "string" && !/[\x00-\x1f\x7f]/.test(value);
-  return isPlain ? value : JSON.stringify(value, bigintAsText);
+  const shown = escapedIn(value);
+  const isPlain = typeof shown === "string" && !/[\n\t]/.test(shown);
+  return isPlain ? shown : JSON.stringify(shown, bigintAsText);
 }

@@ -1,3 +1,4 @@
+import { printable } from "../log/printable.ts";
 import type { Log, LogLevel } from "../log/log.ts";
 import { type Condition, type ConditionCode, severityOf } from "../model/condition.ts";
 import type { Reason, Severity } from "../model/reason.ts";
@@ -43,7 +44,9 @@ export class Conditions {
     const before = new Set([...this.#standing.values()].map(({ code }) => code));
     const now = this.#deps.now();
     const standing = new Map<string, StandingCondition>();
-    for (const { code, sentence } of found) {
+    for (const { code, sentence: said } of found) {
+      // Others' words may be in it.
+      const sentence = printable(said);
       const key = `${code} ${sentence}`;
       if (standing.has(key)) continue;
       if (!before.has(code)) {

@@ -1,6 +1,7 @@
 import type { CloudReport } from "../cloud/cloud.ts";
 import type { HostReport, RegistryFacts, RuleFacts, StatusDeps } from "./facts.ts";
 import { Hono } from "hono";
+import { escapedIn, printable } from "../log/printable.ts";
 import type { StandingCondition } from "../loop/conditions.ts";
 import { isReady, sentencesOf, severityOf } from "../model/condition.ts";
 import type { Severity } from "../model/reason.ts";
@@ -30,7 +31,7 @@ export function statusApp(current: () => StatusDeps): Hono {
     const { metricsText } = await import("./metrics.ts");
     return plainText(200, await metricsText(current()), "text/plain; version=0.0.4; charset=utf-8");
   });
-  app.get("/status", (context) => context.json(statusReport(current())));
+  app.get("/status", (context) => context.json(escapedIn(statusReport(current())) as object));
   app.notFound(() => plainText(404, "404 page not found"));
   app.onError(() => plainText(500, "500 internal error"));
   return app;
@@ -165,6 +166,5 @@ function familyName(address: Address): string {
 
 /** Makes one printable line of text that may come from elsewhere. */
 function oneLine(text: string): string {
-  const line = text.replace(/\p{Cc}+/gu, " ");
-  return line.length <= MAX_LINE_LENGTH ? line : `${line.slice(0, MAX_LINE_LENGTH)}…`;
+  return printable(text, MAX_LINE_LENGTH);
 }

@@ -6,7 +6,7 @@ import { freePort, ServerProcess } from "./server_process.ts";
 
 const signal = new AbortController().signal;
 /** The root user of a server with users. */
-const ROOT = { name: "root", password: "correct horse" } as const;
+export const ROOT = { name: "root", password: "correct horse" } as const;
 
 /** How the server is guarded. */
 export interface EtcdServerOptions {

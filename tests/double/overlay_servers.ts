@@ -5,10 +5,11 @@ import { addAddress, linkIndexOf } from "../../src/lab/wiring.ts";
 import { defaultNetworkConfig } from "../../src/lab/plan.ts";
 import type { Libc } from "../../src/linux/libc.ts";
 import { ApiServerDouble, type TestApiServer } from "./api_server.ts";
-import { EtcdServer } from "./etcd.ts";
+import { EtcdServer, ROOT } from "./etcd.ts";
 import { KubeApiServer } from "./kube_apiserver.ts";
 import { untilSettled, withOverlay } from "./overlay_rig.ts";
 import { Relay } from "./relay.ts";
+import { RudeFront } from "./rude_front.ts";
 
 /** Where the hosts of a lab reach the server of their registry: the switch that they are on. */
 export const SERVER_ADDRESS = "192.0.2.254";
@@ -24,6 +25,8 @@ export interface ServedOverlay<S> {
   readonly server: S;
   /** What stands between hosts and server. */
   readonly relay: Relay;
+  /** What answers in the server's place when it is told to, if that was asked for. */
+  readonly front: RudeFront | undefined;
   /** What the agents are started with. */
   readonly flags: readonly string[];
   /** Takes the server away, or brings it back, as the hosts see it. */
@@ -39,6 +42,10 @@ export interface ServedOptions {
   readonly nodeName?: (hostName: string) => string;
   /** What each agent chooses its underlay by; the link that the lab gives it if absent. */
   readonly underlayFlags?: readonly string[];
+  /** Whether a front stands before the server. */
+  readonly withFront?: true;
+  /** Whether etcd wants a user and a password. */
+  readonly withUsers?: true;
   /** Whether etcd and hosts show each other certificates. */
   readonly withTls?: true;
 }
@@ -46,24 +53,34 @@ export interface ServedOptions {
 /** Opens a lab whose hosts keep their leases in a real etcd, and waits until every pod answers every other. */
 export async function withEtcdOverlay(
   run: (overlay: ServedOverlay<EtcdServer>) => Promise<void>,
-  { families = [AF_INET], underlayFlags, withTls }: ServedOptions = {},
+  options: ServedOptions = {},
 ): Promise<void> {
-  await using server = await EtcdServer.open({ addresses: [SERVER_ADDRESS], ...withTls && { tls: "both" } });
+  const { families = [AF_INET], withTls, withUsers } = options;
+  await using server = await EtcdServer.open({
+    addresses: [SERVER_ADDRESS],
+    ...withTls && { tls: "both" },
+    ...withUsers && { withUsers },
+  });
   await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(defaultNetworkConfig(families)));
   const { caFile, certFile, keyFile } = server.access.tls;
   const flags = [
     ...["-local-registry=", `-etcd-endpoints=http${withTls ? "s" : ""}://${SERVER_ADDRESS}:${ETCD_PORT}`],
+    ...withUsers ? [`-etcd-username=${ROOT.name}`, `-etcd-password=${ROOT.password}`] : [],
     ...withTls ? [`-etcd-cafile=${caFile}`, `-etcd-certfile=${certFile}`, `-etcd-keyfile=${keyFile}`] : [],
   ];
-  const options = { withAgents: false, families, ...underlayFlags && { underlayFlags } };
-  await withOverlay(options, (lab, libc) => serve(lab, libc, server, ETCD_PORT, flags, run));
+  const { underlayFlags, withFront } = options;
+  const labOptions = { withAgents: false, families, ...underlayFlags && { underlayFlags } };
+  await withOverlay(
+    labOptions,
+    (lab, libc) => serve(lab, libc, server, { port: ETCD_PORT, flags, withFront }, run),
+  );
 }
 
 /** The same with annotations of nodes, in a real API server or in the double. */
 export async function withKubeOverlay(
   kind: "real" | "double",
   run: (overlay: ServedOverlay<TestApiServer>) => Promise<void>,
-  { families = [AF_INET], nodeName = (hostName) => hostName, underlayFlags }: ServedOptions = {},
+  { families = [AF_INET], nodeName = (hostName) => hostName, underlayFlags, withFront }: ServedOptions = {},
 ): Promise<void> {
   await using server: TestApiServer = kind === "real"
     ? await KubeApiServer.open({ addresses: [SERVER_ADDRESS] })
@@ -90,7 +107,7 @@ export async function withKubeOverlay(
       }),
     );
     const flags = ["-local-registry=", "-kube-subnet-mgr", `-kubeconfig-file=${kubeconfig}`];
-    await serve(lab, libc, server, API_PORT, flags, run);
+    await serve(lab, libc, server, { port: API_PORT, flags, withFront }, run);
   });
 }
 
@@ -106,17 +123,30 @@ export function nodeOf(
   return { metadata: { name }, spec: { podCIDR: podCIDRs[0], podCIDRs } };
 }
 
-async function serve<S extends { readonly port: number; stop(): Promise<void>; start(): Promise<void> }>(
+/** A server that is started and ended by tests. */
+interface Served {
+  readonly url: string;
+  readonly port: number;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+async function serve<S extends Served>(
   lab: Lab,
   libc: Libc,
   server: S,
-  port: number,
-  flags: readonly string[],
+  { port, flags, withFront }: {
+    readonly port: number;
+    readonly flags: readonly string[];
+    readonly withFront: true | undefined;
+  },
   run: (overlay: ServedOverlay<S>) => Promise<void>,
 ): Promise<void> {
   const bridge = linkIndexOf(lab.underlay.client, "switch");
   addAddress(lab.underlay.client, bridge, { address: parseAddress(SERVER_ADDRESS), length: 24 });
-  const options = { netns: lab.underlay.name, hostname: SERVER_ADDRESS, port, targetPort: server.port };
+  await using front = withFront && new RudeFront(server.url);
+  const targetPort = front?.port ?? server.port;
+  const options = { netns: lab.underlay.name, hostname: SERVER_ADDRESS, port, targetPort };
   await using relay = await Relay.open(options);
   await startAll(lab, libc, flags);
   await run({
@@ -124,6 +154,7 @@ async function serve<S extends { readonly port: number; stop(): Promise<void>; s
     libc,
     server,
     relay,
+    front,
     flags,
     stopServer: async () => {
       await relay.stop();

@@ -10,6 +10,10 @@ export class RudeFront implements AsyncDisposable {
   rude: Rudeness = () => undefined;
   readonly #server: Deno.HttpServer;
 
+  get port(): number {
+    return Number(new URL(this.url).port);
+  }
+
   constructor(url: string) {
     this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
       const { pathname, search } = new URL(request.url);

@@ -50,7 +50,7 @@ const answers: [
     ["/readyz", "GET"],
     { conditions: () => standing(["host-cut-off", "a\r\nflanneld is ready\x1b[2J"]) },
     503,
-    "flanneld is not ready yet\na flanneld is ready [2J",
+    "flanneld is not ready yet\na flanneld is ready\\u001b[2J",
   ],
   [["/", "GET"], {}, 404, "404 page not found"],
   [["/healthz/", "GET"], {}, 404, "404 page not found"],

@@ -2,6 +2,7 @@ import { Sha256 } from "@smithy/core/checksum";
 import { parseXML } from "@aws-sdk/xml-builder";
 import { SignatureV4 } from "@smithy/signature-v4";
 import { errorText } from "../../log/error_text.ts";
+import { Secrets } from "../../log/secrets.ts";
 import { BackOff } from "../../loop/back_off.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { aborted } from "../../loop/pause.ts";
@@ -51,6 +52,8 @@ export interface Ec2ClientDeps {
 /** Speaks to EC2: signs each call, waits while EC2 is throttling, and reads the answer. */
 export class Ec2Client {
   readonly #deps: Ec2ClientDeps;
+  /** AWS repeats here and there what was signed, the session's token included. */
+  readonly #secrets = new Secrets();
 
   constructor(deps: Ec2ClientDeps) {
     this.#deps = deps;
@@ -94,9 +97,11 @@ export class Ec2Client {
   ): Promise<unknown> {
     const { endpoint } = this.#deps;
     using limit = new LinkedAbort(signal);
-    let keys: Credentials | undefined;
     try {
-      keys = await this.#credentials({ isFresh, signal: limit.signal });
+      const keys = await this.#credentials({ isFresh, signal: limit.signal });
+      for (const secret of [keys.accessKeyId, keys.secretAccessKey, keys.sessionToken]) {
+        this.#secrets.keep(secret);
+      }
       const headers = await this.#sign(body, keys);
       limit.limit(ANSWER_MS);
       this.#deps.count?.(action);
@@ -111,7 +116,7 @@ export class Ec2Client {
       if (response.status !== 200) {
         const { status, headers } = response;
         const askedMs = retryAfterMs(headers, { longestMs: LONGEST_REST_MS });
-        const body = withoutKeys(text, keys);
+        const body = this.#secrets.hide(text);
         throw ec2ErrorOf(action, { status, body, retryAfterMs: askedMs, skewMs: skewOf(headers) });
       }
       return parseXML(text);
@@ -120,7 +125,7 @@ export class Ec2Client {
       if (error instanceof Ec2Error || error instanceof CredentialsError) throw error;
       const why = limit.signal.aborted
         ? `nothing within ${ANSWER_MS / 1000} s`
-        : withoutKeys(errorText(error), keys);
+        : this.#secrets.hide(errorText(error));
       const { host } = new URL(endpoint);
       throw new Ec2Error(action, { code: "NoAnswer", message: `${host} does not answer: ${why}` });
     }
@@ -156,14 +161,6 @@ export class Ec2Client {
     delete headers["host"];
     return headers;
   }
-}
-
-/** AWS repeats here and there what was signed, the session's token included: it must get into no log. */
-function withoutKeys(text: string, keys: Credentials | undefined): string {
-  const secrets = [keys?.secretAccessKey, keys?.sessionToken, keys?.accessKeyId]
-    .filter((one) => one !== undefined && one !== "") as string[];
-  return secrets.flatMap((one) => [one, encodeURIComponent(one)])
-    .reduce((rest, secret) => rest.replaceAll(secret, "…"), text);
 }
 
 /** This host has no credentials that could be used. */

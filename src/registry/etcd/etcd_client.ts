@@ -1,4 +1,3 @@
-import { errorText } from "../../log/error_text.ts";
 import {
   aliveSchema,
   entryOf,
@@ -14,16 +13,20 @@ import {
   txnSchema,
   watchSchema,
 } from "./etcd_wire.ts";
-import { EtcdError, firstLine, refusalOf, shown, UNAVAILABLE } from "./etcd_refusal.ts";
+import { EtcdError, firstLine, refusalOf, UNAVAILABLE } from "./etcd_refusal.ts";
 import { CertificateError, ConnectionError } from "../http/connection_error.ts";
-import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
+import { connectionReason } from "../http/connection_reason.ts";
+import { askAgain, HttpDoor, LeftConnectionError, passwordIn, shownUrl } from "../http/http_door.ts";
 import type { TlsClientDeps, TlsFiles } from "../http/tls_client.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { linesOf } from "../http/lines.ts";
+import { readHead } from "../http/read_head.ts";
 
 /** An answer must be there after this long. */
 const ANSWER_MS = 5000;
 const LATE = new DOMException("The answer is late", "TimeoutError");
+/** An answer with a token is no larger. */
+const MAX_TOKEN_BYTES = 16 * 1024;
 /** The codes of gRPC that this program decides by. */
 const UNAUTHENTICATED = 16;
 const DEADLINE = 4;
@@ -46,11 +49,13 @@ export class EtcdClient implements Disposable {
   constructor(access: EtcdAccess, deps: TlsClientDeps) {
     this.#access = access;
     this.#door = new HttpDoor(deps, { files: access.tls });
+    this.#door.keepSecret(access.user?.password);
+    for (const endpoint of access.endpoints) this.#door.keepSecret(passwordIn(endpoint));
   }
 
   /** The member that is asked now. */
   get endpoint(): string {
-    return this.#access.endpoints[this.#current]!;
+    return shownUrl(this.#url);
   }
 
   /** Leaves the member that is asked now for the next one. */
@@ -151,12 +156,14 @@ export class EtcdClient implements Disposable {
         const { data } = watchSchema.safeParse(JSON.parse(line));
         if (data?.error !== undefined) {
           const { message, grpc_code: code } = data.error;
-          throw new EtcdError(code ?? UNAVAILABLE, shown(message ?? "the watch ended"));
+          throw new EtcdError(code ?? UNAVAILABLE, this.#door.shown(message ?? "the watch ended"));
         }
         const result = this.#checked(data?.result);
         const { header, created, canceled, compact_revision: compacted, cancel_reason: why, events } = result;
         if (compacted !== undefined && compacted !== "0") return "compacted";
-        if (canceled === true) throw new EtcdError(UNAVAILABLE, shown(why ?? "the watch was canceled"));
+        if (canceled === true) {
+          throw new EtcdError(UNAVAILABLE, this.#door.shown(why ?? "the watch was canceled"));
+        }
         abort.limit(Infinity);
         const changes = (events ?? []).map(({ type, kv }): EtcdChange => ({
           entry: entryOf(kv),
@@ -176,6 +183,10 @@ export class EtcdClient implements Disposable {
 
   [Symbol.dispose](): void {
     this.#door[Symbol.dispose]();
+  }
+
+  get #url(): string {
+    return this.#access.endpoints[this.#current]!;
   }
 
   get #where(): string {
@@ -224,7 +235,7 @@ export class EtcdClient implements Disposable {
       if (user !== undefined) this.#token ??= await this.#authenticate(user, signal);
       const response = await this.#post(method, body, signal);
       if (response.ok) return response;
-      const refusal = await refusalOf(response, signal);
+      const refusal = await refusalOf(response, (words) => this.#door.shown(words), signal);
       // A token ends, etcd was started anew and knows none, or its users have changed since.
       const isStale = refusal.code === UNAUTHENTICATED ||
         /invalid auth token|revision in header is old/.test(refusal.message);
@@ -239,17 +250,21 @@ export class EtcdClient implements Disposable {
   ): Promise<string> {
     const response = await this.#post("auth/authenticate", { name, password }, signal);
     if (!response.ok) {
-      const { code, message } = await refusalOf(response, signal);
+      const { code, message } = await refusalOf(response, (words) => this.#door.shown(words), signal);
       throw new EtcdError(
         code,
         `user ${JSON.stringify(name)} is not let in: ${message}; look at -etcd-username and -etcd-password`,
       );
     }
-    return this.#checked(tokenSchema.safeParse(JSON.parse(await firstLine(response, signal))).data).token;
+    const { token } = this.#checked(
+      tokenSchema.safeParse(JSON.parse(await readHead(response, MAX_TOKEN_BYTES, signal))).data,
+    );
+    this.#door.keepSecret(token);
+    return token;
   }
 
   async #post(method: string, body: unknown, signal: AbortSignal): Promise<Response> {
-    return await this.#door.fetch(`${this.endpoint}/v3/${method}`, {
+    return await this.#door.fetch(`${this.#url}/v3/${method}`, {
       method: "POST",
       headers: {
         "content-type": "application/json",
@@ -279,7 +294,7 @@ export class EtcdClient implements Disposable {
         ? error
         : new ConnectionError(`etcd at ${error.message}`, { cause: error });
     }
-    const reason = errorText(error);
+    const reason = this.#door.shown(connectionReason(error));
     return new ConnectionError(`${this.#where} broke off its answer: ${reason}`, { cause: error });
   }
 }

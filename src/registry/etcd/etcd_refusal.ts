@@ -1,8 +1,10 @@
 import { refusalSchema } from "./etcd_wire.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
 import { linesOf } from "../http/lines.ts";
+import { readHead } from "../http/read_head.ts";
 
-const MAX_SHOWN_LENGTH = 300;
+/** Of a refusal so much is read. */
+const MAX_BYTES = 16 * 1024;
 /** Codes of gRPC. */
 const UNKNOWN = 2;
 export const UNAVAILABLE = 14;
@@ -20,9 +22,17 @@ export class EtcdError extends Error {
   }
 }
 
-/** What an answer that is none says. */
-export async function refusalOf(response: Response, signal: AbortSignal): Promise<EtcdError> {
-  const text = await firstLine(response, signal);
+/**
+ * What an answer that is none says.
+ *
+ * @param shown Makes etcd's words fit for a log.
+ */
+export async function refusalOf(
+  response: Response,
+  shown: (words: string) => string,
+  signal: AbortSignal,
+): Promise<EtcdError> {
+  const [text = ""] = (await readHead(response, MAX_BYTES, signal)).split("\n", 1);
   let refusal: { code: number; message?: string | undefined } | undefined;
   try {
     refusal = refusalSchema.safeParse(JSON.parse(text)).data;
@@ -31,7 +41,7 @@ export async function refusalOf(response: Response, signal: AbortSignal): Promis
   }
   const { status, headers } = response;
   const isAway = status > 500 || status === 500 && refusal === undefined;
-  const message = refusal?.message ?? `HTTP status ${status} ${text.trim()}`.trimEnd();
+  const message = refusal?.message ?? `HTTP status ${status} ${text.trim()}`;
   const code = isAway ? UNAVAILABLE : refusal?.code ?? UNKNOWN;
   return new EtcdError(code, shown(message), retryAfterMs(headers));
 }
@@ -40,9 +50,4 @@ export async function refusalOf(response: Response, signal: AbortSignal): Promis
 export async function firstLine(response: Response, signal: AbortSignal): Promise<string> {
   for await (const line of linesOf(response, signal)) return line;
   return "";
-}
-
-/** What a server says, fit for a line of a log. */
-export function shown(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, " ").slice(0, MAX_SHOWN_LENGTH);
 }

@@ -92,6 +92,7 @@ const REASONS: readonly (readonly [pattern: RegExp, reason: (found: RegExpExecAr
     /unexpected message from connection|HTTP version|invalid HTTP|invalid content-length|invalid header/i,
     () => NO_HTTP,
   ],
+  [/not valid JSON|in JSON at|end of JSON/, () => "it is not in JSON; is it the right server?"],
   [/message head is too large/, () => "the head of its answer is too large; is it the right server?"],
   [/redirect/, () => "it sends this host to another place, which is not followed; name the right place"],
   [

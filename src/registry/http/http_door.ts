@@ -1,3 +1,5 @@
+import { printable } from "../../log/printable.ts";
+import { Secrets } from "../../log/secrets.ts";
 import type { LinkedAbort } from "../../loop/linked_abort.ts";
 import { pause } from "../../loop/pause.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
@@ -9,6 +11,8 @@ import { TlsClient, type TlsClientDeps, type TlsFiles, type TlsTexts } from "./t
 const MAX_LEFTS = 3;
 /** Of a rest that a server asks for, up to so much more is taken: the hosts that it asked alike come back spread. */
 const REST_SPREAD = 1 / 2;
+/** Of a server's words so many signs are shown. */
+const MAX_SHOWN_LENGTH = 400;
 /** What a server answers that has too much to do. */
 const BUSY: ReadonlySet<number> = new Set([429, 503]);
 
@@ -17,6 +21,17 @@ export class LeftConnectionError extends ConnectionError {
   constructor() {
     super("the connection was left with the address that it came from");
   }
+}
+
+/** A URL without the user and the password that it may have. */
+export function shownUrl(url: string): string {
+  return url.replace(/\/\/[^/?#]*@/, "//");
+}
+
+/** The password that a URL may have. */
+export function passwordIn(url: string): string | undefined {
+  const password = URL.canParse(url) ? new URL(url).password : "";
+  return password === "" ? undefined : decodeURIComponent(password);
 }
 
 /** Asks, and asks again, a few times, when the connection was left meanwhile. */
@@ -40,6 +55,8 @@ export class HttpDoor implements Disposable {
   readonly #leaving = new Set<LinkedAbort>();
   /** Until when a server wants to be left alone, by its origin. */
   readonly #rests = new Map<string, number>();
+  /** What the server is asked with, and may repeat. */
+  readonly #secrets = new Secrets();
 
   constructor(deps: TlsClientDeps, tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts }) {
     this.#elapsedMs = deps.elapsedMs ?? (() => performance.now());
@@ -49,6 +66,16 @@ export class HttpDoor implements Disposable {
   /** The certificates that it asks with. */
   get tls(): Pick<TlsClient, "conditions" | "look"> {
     return this.#tls;
+  }
+
+  /** Keeps what the server is asked with out of what is shown of its words. */
+  keepSecret(secret: string | undefined): void {
+    this.#secrets.keep(secret);
+  }
+
+  /** The server's words, fit for a log: one line, not too long, without what it was asked with. */
+  shown(words: string): string {
+    return printable(this.#secrets.hide(words), MAX_SHOWN_LENGTH).trim();
   }
 
   /**
@@ -106,7 +133,9 @@ export class HttpDoor implements Disposable {
         : url.startsWith("http:") && /closed/.test(reason)
         ? "; perhaps it speaks TLS there: write https://"
         : "";
-      throw new ConnectionError(`${new URL(url).host} does not answer: ${reason}${guess}`, { cause: error });
+      throw new ConnectionError(`${new URL(url).host} does not answer: ${this.shown(reason)}${guess}`, {
+        cause: error,
+      });
     }
   }
 

@@ -1,14 +1,15 @@
-import { errorText } from "../../log/error_text.ts";
 import { catch as fallback, object, optional, string } from "zod/mini";
 import { fileReason } from "../../file/file_reason.ts";
 import { chunksOf } from "../http/chunks.ts";
 import { CertificateError, ConnectionError } from "../http/connection_error.ts";
-import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
+import { connectionReason } from "../http/connection_reason.ts";
+import { askAgain, HttpDoor, LeftConnectionError, passwordIn, shownUrl } from "../http/http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "../http/json_sieve.ts";
 import { Pace, type Patience } from "../http/pace.ts";
 import type { TlsClientDeps } from "../http/tls_client.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
+import { readHead } from "../http/read_head.ts";
 import type { KubeAccess } from "./kube_config.ts";
 
 /** What is asked for one object is small, and soon there. */
@@ -23,9 +24,8 @@ const OBJECT_PATIENCE: Patience = {
 const SILENT = new DOMException("The server fell silent", "TimeoutError");
 /** A token is read again from its file after this long; Kubernetes replaces it hours before it ends. */
 const TOKEN_MS = 10_000;
-/** Of a refusal so much is read, and shown. */
+/** Of a refusal so much is read. */
 const MAX_STATUS_BYTES = 16 * 1024;
-const MAX_SHOWN_LENGTH = 400;
 
 export const STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json";
 const JSON_CONTENT = "application/json";
@@ -81,6 +81,8 @@ export class KubeClient implements Disposable {
     this.#access = access;
     this.#deps = deps;
     this.#door = new HttpDoor(deps, access.tls);
+    this.#door.keepSecret(access.token);
+    this.#door.keepSecret(passwordIn(access.url));
   }
 
   /** Where the API server is. */
@@ -91,6 +93,11 @@ export class KubeClient implements Disposable {
   /** The certificates that it is asked with. */
   get tls(): HttpDoor["tls"] {
     return this.#door.tls;
+  }
+
+  /** The server's words, fit for a log. */
+  shown(words: string): string {
+    return this.#door.shown(words);
   }
 
   /** Leaves all connections: this host has another address. What is asked meanwhile is asked again. */
@@ -158,7 +165,7 @@ export class KubeClient implements Disposable {
         throw new ConnectionError(`${this.#host} ${pace.complaint}; ${this.#access.hint}`);
       }
       if (error instanceof ConnectionError || error instanceof KubeError) throw error;
-      const reason = errorText(error);
+      const reason = this.shown(connectionReason(error));
       throw new ConnectionError(`${this.#host} broke off its answer: ${reason}`, { cause: error });
     }
   }
@@ -168,7 +175,7 @@ export class KubeClient implements Disposable {
   }
 
   get #host(): string {
-    return `the API server ${this.#access.url}`;
+    return `the API server ${shownUrl(this.#access.url)}`;
   }
 
   async #fetch(path: string, request: KubeRequest): Promise<Response> {
@@ -194,8 +201,9 @@ export class KubeClient implements Disposable {
     }
     if (response.ok) return response;
     if (response.status === 401) this.#token = undefined;
-    const text = await refusalText(response, signal);
-    throw new KubeError(response.status, text, retryAfterMs(response.headers));
+    const { status } = response;
+    const text = this.shown(messageIn(await readHead(response, MAX_STATUS_BYTES, signal)));
+    throw new KubeError(status, text || `HTTP status ${status}`, retryAfterMs(response.headers));
   }
 
   async #readToken(): Promise<string | undefined> {
@@ -206,6 +214,7 @@ export class KubeClient implements Disposable {
     try {
       const text = (await this.#deps.readTextFile(tokenFile)).trim();
       this.#token = { text, readMs: nowMs };
+      this.#door.keepSecret(text);
       return text;
     } catch (error) {
       if (this.#token !== undefined) return this.#token.text;
@@ -216,20 +225,12 @@ export class KubeClient implements Disposable {
   }
 }
 
-/** The server's own sentence about a refusal, cut to a length that can be shown. */
-async function refusalText(response: Response, signal: AbortSignal): Promise<string> {
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of chunksOf(response, signal)) {
-    text += decoder.decode(chunk, { stream: true });
-    if (text.length > MAX_STATUS_BYTES) break;
-  }
-  let message: string | undefined;
+/** The server's own sentence about a refusal. */
+function messageIn(text: string): string {
   try {
-    message = statusSchema.safeParse(JSON.parse(text)).data?.message;
+    return statusSchema.safeParse(JSON.parse(text)).data?.message ?? text;
   } catch {
     // Not a Status; perhaps a proxy stands between.
+    return text;
   }
-  const line = (message ?? text).replaceAll(/\p{Cc}+/gu, " ").trim().slice(0, MAX_SHOWN_LENGTH);
-  return line || `HTTP status ${response.status}`;
 }

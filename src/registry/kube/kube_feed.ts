@@ -267,7 +267,7 @@ export class NodeFeed {
     if (event === undefined) throw new KubeError(500, "the watch has an event of unknown form");
     if (event.type === "ERROR") {
       const { code, message } = errorSchema.parse(event.object);
-      throw new KubeError(code, message ?? "the watch ended with an error");
+      throw new KubeError(code, this.#client.shown(message ?? "the watch ended with an error"));
     }
     const version = markSchema.safeParse(event.object).data?.metadata.resourceVersion;
     // Told late, or of another past: a look tells which.

@@ -126,14 +126,14 @@ Deno.test("EtcdClient does not ask the next member what this one has refused", a
   assertEquals(second.asked, []);
 });
 
-Deno.test("EtcdClient shows of a refusal one line of 300 characters, which can't steer a terminal", async () => {
+Deno.test("EtcdClient shows of a refusal one line of 400 characters, which can't steer a terminal", async () => {
   const message = `\u001b[31m\u202e\nred${"x".repeat(5000)}`;
   await using gateway = new FakeGateway({
     "kv/range": () => Response.json({ code: 3, message }, { status: 400 }),
   });
   using client = clientOf([gateway.url]);
   const error = await assertRejects(() => client.range("k", { signal }), EtcdError);
-  assertEquals(error.message, ` [31m red${"x".repeat(291)}`);
+  assertEquals(error.message, `\\u001b[31m\\u202e red${"x".repeat(380)}…`);
 });
 
 const stale: [code: number, message: string, status: number][] = [
