@@ -1,4 +1,5 @@
 import { errorText } from "../log/error_text.ts";
+import { escapedIn } from "../log/printable.ts";
 
 /**
  * What a CNI error says went wrong.
@@ -37,6 +38,7 @@ export function formatCniError(error: unknown, cniVersion: string): string {
   const { code, message, details } = error instanceof CniError
     ? error
     : new CniError(CNI_CODE.internal, errorText(error));
-  const document = { cniVersion, code, msg: message, ...details !== undefined && { details } };
+  // A delegate's words, or the agent's, end in events and on terminals.
+  const document = escapedIn({ cniVersion, code, msg: message, ...details !== undefined && { details } });
   return `${JSON.stringify(document, undefined, 4)}\n`;
 }

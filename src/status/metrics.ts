@@ -2,6 +2,7 @@ import type { CloudReport } from "../cloud/cloud.ts";
 import type { Pool, StatusDeps, Totals } from "./facts.ts";
 import { isReady, severityOf } from "../model/condition.ts";
 import { Counter, Gauge, Registry } from "prom-client";
+import { escaped } from "../log/printable.ts";
 
 /** What is measured, by name: each is read at each request. `undefined` is not told. */
 const GAUGES:
@@ -79,7 +80,7 @@ export async function metricsText(deps: StatusDeps): Promise<string> {
     const gauge = new Gauge({ name, help, registers, labelNames: ["network", "subnet"] });
     for (const pool of deps.pools()) {
       const value = read(pool);
-      if (value !== undefined) gauge.set({ network: pool.network, subnet: pool.subnet }, value);
+      if (value !== undefined) gauge.set({ network: escaped(pool.network), subnet: pool.subnet }, value);
     }
   }
   const help = "1 for each condition that holds, by its code.";

@@ -45,3 +45,9 @@ Deno.test("metricsText() does not tell what is not known yet", async () => {
     "loden_log_lost_lines_total 7",
   ]);
 });
+
+Deno.test("metricsText() shows what is not seen in a label as its number", async () => {
+  const pool = { network: "c\u202ebr\u2028", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 };
+  const text = await metricsText({ ...deps(pass({}), undefined), pools: () => [pool] });
+  assertEquals(text.includes('{network="c\\\\u202ebr\\\\u2028",subnet="10.244.1.0/24"} 253'), true, text);
+});

@@ -1,4 +1,6 @@
 import type { AwsVpcConfig } from "../../config/aws_schema.ts";
+import { fileReason } from "../../file/file_reason.ts";
+import { readText } from "../../file/read_text.ts";
 import type { Log } from "../../log/log.ts";
 import type { Address } from "../../model/address.ts";
 import type { Cloud } from "../cloud.ts";
@@ -7,6 +9,9 @@ import { credentialChain } from "./credentials.ts";
 import { Ec2Client } from "./ec2_client.ts";
 import { ec2Endpoint } from "./endpoint.ts";
 import { metadataReader, readInstance } from "./metadata.ts";
+
+/** A larger file is no list of authorities. */
+const MAX_BUNDLE_BYTES = 2 ** 20;
 
 /** What a cloud is opened with. */
 export interface AwsContext {
@@ -58,9 +63,24 @@ function httpDoor(bundle: string | undefined): ConstructorParameters<typeof Ec2C
   if (bundle === undefined || bundle === "") return fetch;
   let client: Deno.HttpClient | undefined;
   return async (url, init) => {
-    client ??= Deno.createHttpClient({ caCerts: [await Deno.readTextFile(bundle)] });
+    client ??= openClient(bundle);
     return await fetch(url, { ...init, client });
   };
+}
+
+/** @throws {Error} If the file can't be read, or has what is no certificate. */
+function openClient(bundle: string): Deno.HttpClient {
+  let text: string;
+  try {
+    text = readText(bundle, MAX_BUNDLE_BYTES);
+  } catch (error) {
+    throw new Error(`AWS_CA_BUNDLE, ${bundle}, can't be read: ${fileReason(error)}`, { cause: error });
+  }
+  try {
+    return Deno.createHttpClient({ caCerts: [text] });
+  } catch (error) {
+    throw new Error(`AWS_CA_BUNDLE, ${bundle}, has a certificate that is damaged`, { cause: error });
+  }
 }
 
 function attemptsOf(text: string | undefined): number | undefined {

@@ -68,7 +68,11 @@ const wrong: readonly [variables: Record<string, string>, reason: string][] = [
     { AWS_REGION: "the moon", AWS_ENDPOINT_URL_EC2: "", AWS_ENDPOINT_URL: "" },
     'Cannot use the region "the moon": must be one as eu-west-1',
   ],
-  [{ AWS_CA_BUNDLE: "/nonexistent/ca.pem" }, "/nonexistent/ca.pem"],
+  [
+    { AWS_CA_BUNDLE: "/nonexistent/ca.pem" },
+    "AWS_CA_BUNDLE, /nonexistent/ca.pem, can't be read: there is no such file or folder",
+  ],
+  [{ AWS_CA_BUNDLE: "/dev/zero" }, "AWS_CA_BUNDLE, /dev/zero, can't be read: "],
 ];
 
 for (const [variables, reason] of wrong) {
@@ -126,5 +130,18 @@ Deno.test("AWS_MAX_ATTEMPTS says how often a throttled call is made, if it is a 
     const signal = AbortSignal.timeout(30_000);
     await assertRejects(() => client.call("DescribeRouteTables", {}, { signal }), Ec2Error);
     assertEquals(rig.calls(), { DescribeRouteTables: attempts });
+  }
+});
+
+Deno.test("a host whose AWS_CA_BUNDLE is damaged is told so", async () => {
+  await using rig = new AwsRig();
+  const { environment, eni } = openHost(rig);
+  const bundle = await Deno.makeTempFile({ prefix: "loden-bundle-" });
+  try {
+    await Deno.writeTextFile(bundle, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    const [said] = await turn({ ...environment, AWS_CA_BUNDLE: bundle }, eni.addresses[0]!);
+    assertStringIncludes(said!, `AWS_CA_BUNDLE, ${bundle}, has a certificate that is damaged`);
+  } finally {
+    await Deno.remove(bundle);
   }
 });
