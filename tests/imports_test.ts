@@ -89,6 +89,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "command/main_test.ts": ["command/output.ts"],
   "netns/process_test.ts": ["command/signals.ts"],
+  "linux/program_test.ts": ["linux/bounded_output.ts"],
   "linux/folder_watch_test.ts": ["linux/poll.ts"],
   "status/http_server_test.ts": [
     "linux/poll_many.ts",

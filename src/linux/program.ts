@@ -1,3 +1,5 @@
+import { BoundedOutput } from "./bounded_output.ts";
+
 /** What a program has printed. */
 export interface ProgramEnd {
   readonly code: number;
@@ -7,8 +9,19 @@ export interface ProgramEnd {
 
 /** Where programs of an administrator are. */
 const FOLDERS: readonly string[] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
-/** What a program may take: another one may hold iptables' lock. */
-const DEADLINE_MS = 10_000;
+/** What a program may take, and print. */
+export interface ProgramLimits {
+  /** From its start to its end: another one may hold iptables' lock. */
+  readonly deadlineMs: number;
+  /** From its end to that of what it prints, which a process that it has started may keep open. */
+  readonly graceMs: number;
+  /** All rules of a large cluster are some 10 MB. */
+  readonly outputBytes: number;
+}
+
+const LIMITS: ProgramLimits = { deadlineMs: 10_000, graceMs: 1000, outputBytes: 64 << 20 };
+/** Of what went wrong the first lines are of use. */
+const ERROR_BYTES = 64 * 1024;
 
 /** The path of an administrator's program; `undefined` where there is none, or this process may start none. */
 export function findProgram(name: string): string | undefined {
@@ -25,11 +38,18 @@ function isFile(path: string): boolean {
 }
 
 /**
- * Runs a program without a shell and with nothing of this process's environment.
+ * Runs a program without a shell and with nothing of this process's environment. One that does not end in time is killed,
+ * with what it has started.
  *
- * @throws {Error} If it can't be started.
+ * @throws {Error} If it can't be started, takes too long, or prints too much.
  */
-export async function runProgram(path: string, args: readonly string[], input: string): Promise<ProgramEnd> {
+export async function runProgram(
+  path: string,
+  args: readonly string[],
+  input: string,
+  limits: Partial<ProgramLimits> = {},
+): Promise<ProgramEnd> {
+  const { deadlineMs, graceMs, outputBytes } = { ...LIMITS, ...limits };
   const child = new Deno.Command(path, {
     args: [...args],
     clearEnv: true,
@@ -37,12 +57,53 @@ export async function runProgram(path: string, args: readonly string[], input: s
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
-    signal: AbortSignal.timeout(DEADLINE_MS),
+    // A process group of its own, which can be killed as one.
+    detached: true,
   }).spawn();
-  const writer = child.stdin.getWriter();
-  // One that ends before it has read says so itself.
-  await writer.write(new TextEncoder().encode(input)).then(() => writer.close()).catch(() => {});
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
+  const stdout = new BoundedOutput(child.stdout, outputBytes, "is refused");
+  const stderr = new BoundedOutput(child.stderr, ERROR_BYTES, "is dropped");
+  let isOver = false;
+  try {
+    void feed(child.stdin, input);
+    const status = await before(child.status, deadlineMs);
+    if (status === undefined) {
+      throw new Error(`Cannot run ${path}: it did not end within ${deadlineMs / 1000} s`);
+    }
+    isOver = await before(Promise.all([stdout.read, stderr.read]), graceMs) !== undefined;
+    if (stdout.isCut) throw new Error(`Cannot run ${path}: it printed more than ${outputBytes} bytes`);
+    return { code: status.code, stdout: stdout.text, stderr: stderr.text };
+  } finally {
+    // Its number may be another's by then, but for what still has its pipes.
+    if (!isOver) killGroup(child.pid);
+    await before(child.status, graceMs);
+    await Promise.all([stdout.cancel(), stderr.cancel()]);
+  }
+}
+
+/** Ends what is left of a program and of what it has started. */
+function killGroup(pid: number): void {
+  try {
+    Deno.kill(-pid, "SIGKILL");
+  } catch {
+    // There is nothing left, as it should be.
+  }
+}
+
+/** Writes what a program reads. One that ends before it has read says so itself. */
+async function feed(stdin: WritableStream<Uint8Array>, input: string): Promise<void> {
+  try {
+    const writer = stdin.getWriter();
+    await writer.write(new TextEncoder().encode(input));
+    await writer.close();
+  } catch {
+    // The pipe is broken, or closed already.
+  }
+}
+
+/** What `promise` becomes; `undefined` if that takes longer. */
+async function before<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  const late = AbortSignal.timeout(ms);
+  const { promise: over, resolve } = Promise.withResolvers<undefined>();
+  late.addEventListener("abort", () => resolve(undefined), { once: true });
+  return await Promise.race([promise, over]);
 }

@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { JsonSyntaxError, type JsonValue, parseJson } from "../config/json.ts";
+import { BoundedOutput } from "../linux/bounded_output.ts";
 import { fileReason } from "../file/file_reason.ts";
 import { CNI_CODE, CniError } from "../pods/cni_error.ts";
 import { isFile } from "../file/read_file.ts";
-import { pause } from "../loop/pause.ts";
+import { pause, within } from "../loop/pause.ts";
 import { isObject } from "../pods/net_conf.ts";
 import type { Verb } from "../pods/versions.ts";
 
@@ -20,6 +21,8 @@ export interface DelegateCall {
 
 /** A delegate that prints more is not a plugin. */
 const MAX_OUTPUT_BYTES = 4 << 20;
+/** From a delegate's end to the end of what it prints. */
+const GRACE_MS = 1000;
 /** A plugin that is being replaced can't be started for a moment. */
 const BUSY_RETRIES = 20;
 const BUSY_RETRY_MS = 100;
@@ -55,11 +58,19 @@ export class Delegates {
    */
   async call(call: DelegateCall): Promise<string> {
     const child = await start(this.find(call.type), call);
-    const [stdout, { code, signal }] = await Promise.all([
-      readOutput(child.stdout, call.type),
-      child.status,
-      feed(child.stdin, call.config),
-    ]);
+    const output = new BoundedOutput(child.stdout, MAX_OUTPUT_BYTES, "is refused");
+    void feed(child.stdin, call.config);
+    const { code, signal } = await child.status;
+    // A process that it has started, and left, may keep its output open for ever.
+    await within(output.read, GRACE_MS);
+    await output.cancel();
+    if (output.isCut) {
+      throw new CniError(
+        CNI_CODE.internal,
+        `plugin ${call.type} printed more than ${MAX_OUTPUT_BYTES} bytes`,
+      );
+    }
+    const stdout = output.text;
     if (code === 0) return stdout;
     const how = signal === null ? `ended with ${code}` : `was ended by ${signal}`;
     throw failureOf(stdout) ??
@@ -118,18 +129,6 @@ async function feed(stdin: WritableStream<Uint8Array>, config: string): Promise<
   } catch {
     // The pipe is broken, or closed already.
   }
-}
-
-async function readOutput(stdout: ReadableStream<Uint8Array>, type: string): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of stdout) {
-    text += decoder.decode(chunk, { stream: true });
-    if (text.length > MAX_OUTPUT_BYTES) {
-      throw new CniError(CNI_CODE.internal, `plugin ${type} printed more than ${MAX_OUTPUT_BYTES} bytes`);
-    }
-  }
-  return text + decoder.decode();
 }
 
 /** What a plugin that failed says; absent where it says nothing that can be read. */

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { until } from "../double/overlay_rig.ts";
 import { findProgram, runProgram } from "../../src/linux/program.ts";
 
 Deno.test("findProgram() finds what an administrator has, and nothing else", () => {
@@ -25,4 +26,38 @@ Deno.test("runProgram() gives nothing of this process's environment away", async
 Deno.test("runProgram() takes it that a program ends before it has read", async () => {
   assertEquals((await runProgram("/bin/true", [], "x".repeat(1 << 20))).code, 0);
   await assertRejects(() => runProgram("/nowhere/program", [], ""), Error);
+});
+
+Deno.test("runProgram() ends a program that does not end, even if it heeds no signal, with what it has started", async () => {
+  const script = "trap '' TERM; /bin/sleep 1000 & echo $!; exec /bin/sleep 1000";
+  const error = await assertRejects(
+    () => runProgram("/bin/sh", ["-c", script], "", { deadlineMs: 300 }),
+    Error,
+    "Cannot run /bin/sh: it did not end within 0.3 s",
+  );
+  assertEquals(error.name, "Error");
+});
+
+Deno.test("runProgram() waits for no process that a program has started and left, and ends it", async () => {
+  const { code, stdout } = await runProgram("/bin/sh", ["-c", "/bin/sleep 1000 & echo $!"], "", {
+    graceMs: 100,
+  });
+  assertEquals(code, 0);
+  await until("see it gone", async () => {
+    const status = await Deno.readTextFile(`/proc/${stdout.trim()}/status`).catch(() => "State:\tZ");
+    return /State:\s+Z/.test(status) || undefined;
+  });
+});
+
+Deno.test("runProgram() keeps no more than it is told of what a program prints", async () => {
+  await assertRejects(
+    () => runProgram("/bin/sh", ["-c", "/usr/bin/head -c 100000 /dev/zero"], "", { outputBytes: 65_536 }),
+    Error,
+    "Cannot run /bin/sh: it printed more than 65536 bytes",
+  );
+  const { code, stderr } = await runProgram("/bin/sh", [
+    "-c",
+    "/usr/bin/head -c 1000000 /dev/zero >&2; exit 3",
+  ], "");
+  assertEquals([code, stderr.length], [3, 65_536]);
 });

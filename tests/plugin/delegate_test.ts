@@ -136,3 +136,11 @@ Deno.test("Delegates.versions() reads what a plugin says, and refuses what it ca
     });
   }
 });
+
+Deno.test("Delegates.call() waits for no process that a plugin has started and left", async () => {
+  await withPlugin('sleep 1000 & echo $! > "$(dirname "$0")/pid"; echo "{}"', async (delegates, folder) => {
+    const printed = await delegates.call({ verb: "ADD", type: "fake", config: LARGE });
+    assertEquals(printed, "{}\n");
+    Deno.kill(Number(await Deno.readTextFile(`${folder}/pid`)), "SIGKILL");
+  });
+});
