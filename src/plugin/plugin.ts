@@ -1,6 +1,9 @@
 import { readText } from "../file/read_text.ts";
+import { LogFile } from "../file/log_file.ts";
 import { fileReason } from "../file/file_reason.ts";
 import { jsonLog, type Log, type LogLevel } from "../log/log.ts";
+import { LineQueue } from "../log/line_queue.ts";
+import { pause, within } from "../loop/pause.ts";
 import { fileIdentity } from "../linux/file_identity.ts";
 import { agentStatePath, readAgentState } from "../pods/agent_state.ts";
 import { CNI_CODE, CniError, formatCniError } from "../pods/cni_error.ts";
@@ -31,6 +34,8 @@ export interface PluginDeps {
 
 /** More is no network configuration. */
 const MAX_INPUT_BYTES = 16 << 20;
+/** What is left to be logged at the end is given up after so long, if nobody takes it. */
+const LAST_WORDS_MS = 500;
 const OWN_NETNS = "/proc/self/ns/net";
 
 /** Does what the environment asks for. Never throws: every failure is a CNI error. */
@@ -79,18 +84,24 @@ export async function pluginMain(): Promise<number> {
     write(Deno.stderr, `CNI flannel plugin of Loden; speaks CNI ${CNI_VERSIONS.join(", ")}\n`);
     return 0;
   }
+  let lines: LineQueue | undefined;
   const { stdout, exitCode } = await runPlugin({
     variables,
     readInput,
-    host: ({ pluginFolders }, settings) => ({
-      delegates: new Delegates(pluginFolders),
-      readFile: (path) => readText(path, MAX_SUBNET_FILE_BYTES),
-      agentState: (subnetFilePath) => readAgentState(agentStatePath(subnetFilePath)),
-      isOwnNetns,
-      log: openLog(settings),
-    }),
+    host: ({ pluginFolders }, settings) => {
+      const opened = openLog(settings);
+      lines = opened.lines;
+      return {
+        delegates: new Delegates(pluginFolders),
+        readFile: (path) => readText(path, MAX_SUBNET_FILE_BYTES),
+        agentState: (subnetFilePath) => readAgentState(agentStatePath(subnetFilePath)),
+        isOwnNetns,
+        log: opened.log,
+      };
+    },
   });
   write(Deno.stdout, stdout);
+  if (lines !== undefined) await within(lines.flush(), LAST_WORDS_MS);
   return exitCode;
 }
 
@@ -113,17 +124,28 @@ function isOwnNetns(path: string): boolean {
   return own !== undefined && fileIdentity(path) === own;
 }
 
-/** Lines on standard error, where runtimes collect them, or in a file. Standard output is the result's alone. */
-function openLog({ logLevel, logFilePath }: { logLevel: LogLevel; logFilePath: string | undefined }): Log {
-  const writeLine = (line: string) => {
-    if (logFilePath === undefined) return write(Deno.stderr, `${line}\n`);
+/**
+ * Lines on standard error, where runtimes collect them, or in a file. Standard output is the result's alone; no attachment
+ * waits for who reads a log.
+ */
+function openLog(
+  { logLevel, logFilePath }: { logLevel: LogLevel; logFilePath: string | undefined },
+): { readonly log: Log; readonly lines: LineQueue } {
+  let file: LogFile | undefined;
+  const writeLines = async (bytes: Uint8Array): Promise<number> => {
+    if (logFilePath === undefined) return await Deno.stderr.write(bytes);
     try {
-      Deno.writeTextFileSync(logFilePath, `${line}\n`, { append: true });
+      file ??= await LogFile.open(logFilePath);
+      return await file.write(bytes);
     } catch (error) {
-      write(Deno.stderr, `Cannot write the log file ${logFilePath}: ${fileReason(error)}\n${line}\n`);
+      const reason = `Cannot write the log file ${logFilePath}: ${fileReason(error)}\n`;
+      await Deno.stderr.write(new TextEncoder().encode(reason));
+      return await Deno.stderr.write(bytes);
     }
   };
-  return jsonLog({ now: () => new Date(), writeLine, level: logLevel });
+  const lines = new LineQueue({ write: writeLines, pause, reasonOf: fileReason });
+  const log = jsonLog({ now: () => new Date(), writeLine: (line) => lines.push(line), level: logLevel });
+  return { log, lines };
 }
 
 function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {

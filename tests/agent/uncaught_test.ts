@@ -31,3 +31,25 @@ Deno.test("Uncaught keeps the process alive, and says for good what was not caug
   ]);
   assertEquals(happen(target, "error", { error: new Error("after the end") }), false);
 });
+
+Deno.test("a process with an Uncaught goes on after what would end it", async () => {
+  const module = new URL("../../src/agent/uncaught.ts", import.meta.url);
+  const script = `
+    import { Uncaught } from "${module}";
+    const uncaught = new Uncaught(globalThis, { log: { write: (_, event, { reason }) => console.log(event, reason) } });
+    Promise.reject(new Error("a promise failed"));
+    setTimeout(() => { throw new Error("a timer failed"); });
+    const target = new EventTarget();
+    target.addEventListener("x", () => { throw new Error("a listener failed"); });
+    setTimeout(() => target.dispatchEvent(new Event("x")));
+    setTimeout(() => console.log("goes on"), 20);`;
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), { args: ["eval", "--no-check", script] })
+    .output();
+  assertEquals(new TextDecoder().decode(stdout).trim().split("\n"), [
+    "fault not caught a promise failed",
+    "fault not caught a timer failed",
+    "fault not caught a listener failed",
+    "goes on",
+  ]);
+  assertEquals(code, 0);
+});
