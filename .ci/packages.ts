@@ -23,6 +23,7 @@ const FOR_TESTS: readonly Program[] = [
   ["ethtool", "ethtool"],
   ["openssl", "openssl"],
   ["etcd", "etcd-server"],
+  ["etcdctl", "etcd-client"],
   ["/usr/lib/cni/bridge", "containernetworking-plugins"],
   ["iptables", "iptables"],
   ["nft", "nftables"],

@@ -97,7 +97,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "linux/tcp_listener.ts",
     "status/http_connection.ts",
   ],
-  "registry/etcd/etcd_client_test.ts": ["registry/etcd/etcd_refusal.ts"],
+  "registry/etcd/etcd_client_test.ts": ["registry/etcd/etcd_refusal.ts", "registry/etcd/etcd_door.ts"],
+  "registry/etcd/etcd_follower_test.ts": ["registry/etcd/etcd_proof.ts"],
   "registry/etcd/etcd_silence_test.ts": ["registry/prove_claims.ts"],
   "netlink/fuzz_test.ts": [
     "linux/byte_order.ts",

@@ -215,7 +215,7 @@ async function etcdPlace(
       });
       return {
         registry,
-        conditions: () => client.tls.conditions,
+        conditions: () => [...client.tls.conditions, ...registry.conditions],
         watchCertificates: (options) => watchTls(client.tls, options),
         [Symbol.dispose]: () => {},
       };

@@ -163,6 +163,12 @@ const DEGRADED = {
     remedy:
       "Check that the registry runs and that this host reaches it before the lease ends, a day after its last renewal.",
   },
+  "registry-mixed": {
+    cause:
+      "etcd answers by turns as two clusters: what hosts write into one of them is not seen in the other.",
+    remedy:
+      "Look at -etcd-endpoints, and at the name or the balancer that it names: all must lead to members of one cluster.",
+  },
   "registry-not-followed": {
     cause: "The registry does not answer; what was known of the other hosts stays in use.",
     remedy:

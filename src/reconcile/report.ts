@@ -15,6 +15,11 @@ export interface FamilyReach {
   readonly reached: number;
 }
 
+/** How many peers were left out. */
+export function countFaults(faults: readonly PeerFault[]): number {
+  return faults.reduce((sum, { count = 1 }) => sum + count, 0);
+}
+
 /** What one pass found and did. */
 export interface PassReport {
   readonly startedAt: Date;

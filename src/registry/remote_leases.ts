@@ -16,6 +16,8 @@ export interface LeaseFault {
   readonly reason: string;
   /** Whether it claims what this host claims too: then others may leave this host out in its place. */
   readonly isContest?: true;
+  /** How many hosts it stands for, where they are too many to be named; one if absent. */
+  readonly count?: number;
 }
 
 /** The other hosts: the leases that can be built upon, and those that were left out. */

@@ -9,7 +9,7 @@ import { REASONS } from "../model/reasons.ts";
 import { type Address, AF_INET, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
-import type { PassReport } from "../reconcile/report.ts";
+import { countFaults, type PassReport } from "../reconcile/report.ts";
 
 /** Peers that were left out are named up to this many; all of them are counted. */
 const NAMED_FAULTS = 100;
@@ -127,7 +127,7 @@ function describePass(pass: PassReport | undefined) {
     failures: pass.failures.map(oneLine),
     forwarding: pass.isForwarding,
     remoteLeases: pass.remoteLeases,
-    leftOut: pass.faults.length,
+    leftOut: countFaults(pass.faults),
     faults: pass.faults.slice(0, NAMED_FAULTS)
       .map(({ host, reason }) => ({ host: oneLine(host), reason: oneLine(reason) })),
   };

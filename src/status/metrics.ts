@@ -1,6 +1,7 @@
 import type { CloudReport } from "../cloud/cloud.ts";
 import type { Pool, StatusDeps, Totals } from "./facts.ts";
 import { isReady, severityOf } from "../model/condition.ts";
+import { countFaults } from "../reconcile/report.ts";
 import { Counter, Gauge, Registry } from "prom-client";
 import { escaped } from "../log/printable.ts";
 
@@ -16,7 +17,10 @@ const GAUGES:
     [
       "loden_left_out_leases",
       "Leases of other hosts that can't be used.",
-      ({ lastPass }) => lastPass()?.faults.length,
+      ({ lastPass }) => {
+        const pass = lastPass();
+        return pass && countFaults(pass.faults);
+      },
     ],
     [
       "loden_last_pass_duration_seconds",

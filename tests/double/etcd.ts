@@ -1,6 +1,8 @@
-import { type EtcdAccess, EtcdClient } from "../../src/registry/etcd/etcd_client.ts";
+import { EtcdClient } from "../../src/registry/etcd/etcd_client.ts";
+import type { EtcdAccess } from "../../src/registry/etcd/etcd_door.ts";
 import { toBase64 } from "../../src/registry/etcd/etcd_wire.ts";
 import type { TlsFiles } from "../../src/registry/http/tls_client.ts";
+import { aborted, pause } from "../../src/loop/pause.ts";
 import { type Authority, makeAuthority } from "./certificates.ts";
 import { freePort, ServerProcess } from "./server_process.ts";
 
@@ -27,6 +29,7 @@ export class EtcdServer implements AsyncDisposable {
   readonly access: EtcdAccess;
   readonly #process: ServerProcess;
   readonly #folder: string;
+  #backups = 0;
 
   private constructor(
     port: number,
@@ -101,6 +104,36 @@ export class EtcdServer implements AsyncDisposable {
     this.#process.signal(name);
   }
 
+  /** Keeps what there is now, as an operator does; answers with what `restore()` takes. */
+  async backUp(): Promise<string> {
+    const file = `${this.#folder}/backup-${++this.#backups}`;
+    await this.#etcdctl("snapshot", "save", file);
+    return file;
+  }
+
+  /**
+   * Goes back to what was kept, and to its revision.
+   *
+   * @param options.token Of another one a cluster has another id; of the usual one it has the same.
+   */
+  async restore(file: string, { token }: { readonly token?: string } = {}): Promise<void> {
+    await this.stop();
+    await Deno.remove(`${this.#folder}/data`, { recursive: true });
+    const tokens = token === undefined ? [] : ["--initial-cluster-token", token];
+    await this.#etcdctl("snapshot", "restore", file, "--data-dir", `${this.#folder}/data`, ...tokens);
+    await this.start();
+  }
+
+  async #etcdctl(...args: string[]): Promise<void> {
+    const { success, stderr } = await new Deno.Command("etcdctl", {
+      args: ["--endpoints", this.url, ...args],
+      env: { ETCDCTL_API: "3" },
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    if (!success) throw new Error(`Cannot run etcdctl ${args[1]}: ${new TextDecoder().decode(stderr)}`);
+  }
+
   /** Forgets all changes before the last one. */
   async compact(): Promise<void> {
     const { revision } = await this.client.range("/", { signal, isCount: true });
@@ -165,22 +198,36 @@ export class EtcdServer implements AsyncDisposable {
   }
 }
 
-/** What stands between hosts and an etcd, as a balancer does, and fails as a network does. */
+/** What stands between hosts and etcd, as a balancer does, and fails as a network does. */
 export class EtcdFront implements AsyncDisposable {
   readonly url: string;
+  /** What was asked, in order. */
+  readonly asked: string[] = [];
   readonly #server: Deno.HttpServer;
+  readonly #etcds: readonly Pick<EtcdServer, "url">[];
+  readonly #closed = new AbortController();
+  #turn = 0;
   #thawed: Promise<void> | undefined;
   #thaw = () => {};
   #lost: string | undefined;
   #between: { readonly method: string; readonly action: () => Promise<void> } | undefined;
+  /** Held here, as `fetch` holds signals weakly. */
+  readonly #passing = new Set<AbortController>();
+  readonly #answers = new Set<Promise<Response>>();
+  readonly #bodies = new Set<ReadableStreamDefaultReader<Uint8Array>>();
+  #keepsWatches = false;
+  #isClosed = false;
+  #isMuted = false;
+  #bytesPerS = Infinity;
+  readonly #rewritten = new Map<string, (answer: string) => string>();
 
-  constructor(etcd: Pick<EtcdServer, "url">) {
-    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
-      try {
-        return await this.#pass(request, etcd.url);
-      } catch {
-        return unavailable();
-      }
+  /** Requests go to one etcd after the other. */
+  constructor(...etcds: readonly Pick<EtcdServer, "url">[]) {
+    this.#etcds = etcds;
+    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+      const answer = this.#pass(request).catch(unavailable);
+      this.#answers.add(answer);
+      return answer.finally(() => this.#answers.delete(answer));
     });
     this.url = `http://127.0.0.1:${(this.#server.addr as Deno.NetAddr).port}`;
   }
@@ -188,6 +235,13 @@ export class EtcdFront implements AsyncDisposable {
   /** Lets nothing through any more, and says nothing about it. */
   freeze(): void {
     this.#thawed = new Promise((resolve) => this.#thaw = resolve);
+  }
+
+  /** Says that etcd is away, until `action` is done. */
+  async whileClosed(action: () => Promise<void>): Promise<void> {
+    this.#isClosed = true;
+    await action();
+    this.#isClosed = false;
   }
 
   /** Has etcd do what `method` asks for next, and says that it did not answer. */
@@ -200,32 +254,96 @@ export class EtcdFront implements AsyncDisposable {
     this.#between = { method, action };
   }
 
+  /** Keeps watches open from now on, also when etcd has ended them. */
+  keepWatches(): void {
+    this.#keepsWatches = true;
+  }
+
+  /** Hands on nothing of watches any more, and keeps them open. */
+  mute(): void {
+    this.#isMuted = true;
+  }
+
+  /** Hands answers on at a rate. */
+  slow(bytesPerS: number): void {
+    this.#bytesPerS = bytesPerS;
+  }
+
+  /** Changes what is answered to `method`. */
+  rewrite(method: string, change: (answer: string) => string): void {
+    this.#rewritten.set(method, change);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#thaw();
+    this.#closed.abort();
+    for (const ended of this.#passing) ended.abort();
+    // Of those whose host is gone, too.
+    await Promise.allSettled(this.#answers);
+    await Promise.allSettled([...this.#bodies].map((body) => body.cancel()));
     await this.#server.shutdown();
   }
-  async #pass(request: Request, url: string): Promise<Response> {
+
+  async #pass(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
+    const method = pathname.replace("/v3/", "");
     const body = await request.text();
     await this.#thawed;
-    if (this.#between !== undefined && pathname.endsWith(this.#between.method)) {
+    this.asked.push(method);
+    if (this.#isClosed) return unavailable();
+    if (this.#between !== undefined && method === this.#between.method) {
       const { action } = this.#between;
       this.#between = undefined;
       await action();
     }
-    const response = await fetch(url + pathname, { method: "POST", body, signal: request.signal });
-    if (this.#lost !== undefined && pathname.endsWith(this.#lost)) {
+    const { url } = this.#etcds[this.#turn++ % this.#etcds.length]!;
+    const isWatch = method === "watch";
+    const ended = new AbortController();
+    this.#passing.add(ended);
+    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    // Of a body that is there, an abort would leave the connection open.
+    const end = () => reader === undefined ? ended.abort() : void reader.cancel().catch(() => {});
+    if (!isWatch || !this.#keepsWatches) request.signal.addEventListener("abort", end);
+    const response = await fetch(url + pathname, { method: "POST", body, signal: ended.signal });
+    if (this.#lost === method) {
       this.#lost = undefined;
       await response.body?.cancel();
       return unavailable();
     }
-    const halting = new TransformStream<Uint8Array, Uint8Array>({
-      transform: async (chunk, out) => {
+    const change = this.#rewritten.get(method);
+    if (change !== undefined) return new Response(change(await response.text()), { status: response.status });
+    this.#passing.delete(ended);
+    reader = response.body?.getReader();
+    if (reader !== undefined) this.#bodies.add(reader);
+    if (request.signal.aborted) end();
+    const pieces = reader === undefined ? null : ReadableStream.from(this.#pieces(reader, isWatch));
+    return new Response(pieces, { status: response.status });
+  }
+
+  async *#pieces(
+    body: ReadableStreamDefaultReader<Uint8Array>,
+    isWatch: boolean,
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const { done, value: chunk } = await body.read();
+        if (done) break;
         await this.#thawed;
-        out.enqueue(chunk);
-      },
-    });
-    return new Response(response.body?.pipeThrough(halting) ?? null, { status: response.status });
+        if (isWatch && this.#isMuted) await aborted(this.#closed.signal);
+        const stepBytes = Math.max(1, Math.min(chunk.length, Math.floor(this.#bytesPerS / 20)));
+        for (let at = 0; at < chunk.length; at += stepBytes) {
+          const piece = chunk.subarray(at, at + stepBytes);
+          if (this.#bytesPerS < Infinity) await pause(piece.length / this.#bytesPerS * 1000, this.#closed);
+          yield piece;
+        }
+      }
+    } catch (error) {
+      if (!isWatch || !this.#keepsWatches) throw error;
+    } finally {
+      await body.cancel().catch(() => {});
+      this.#bodies.delete(body);
+    }
+    if (isWatch && this.#keepsWatches) await aborted(this.#closed.signal);
   }
 }
 

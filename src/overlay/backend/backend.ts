@@ -17,6 +17,8 @@ export interface PeerFault {
   readonly isSelf?: true;
   /** The reason without what is this peer's own, by which many are told in one sentence; `reason` if absent. */
   readonly cause?: string;
+  /** How many peers it stands for, where they are too many to be named; one if absent. */
+  readonly count?: number;
 }
 
 /** What a backend makes of the members of the overlay. */

@@ -1,7 +1,7 @@
 import type { Log } from "../../log/log.ts";
 import type { Prefix } from "../../model/address.ts";
+import type { Condition } from "../../model/condition.ts";
 import type { Lease, LeaseUpdate } from "../../model/lease.ts";
-import { BackOff } from "../../loop/back_off.ts";
 import type { FamilySubnets } from "../choose_subnet.ts";
 import { Contact } from "../contact.ts";
 import { takeEtcdLease } from "./etcd_acquire.ts";
@@ -9,11 +9,11 @@ import type { EtcdClient } from "./etcd_client.ts";
 import { EtcdFeed } from "./etcd_feed.ts";
 import { readEntry } from "./etcd_format.ts";
 import { type EtcdClaimant, findOwn } from "./etcd_own.ts";
-import { LeftConnectionError } from "../http/http_door.ts";
-import { explained, isAway, reasonOf, TurnedAwayError } from "./etcd_reason.ts";
-import { LinkedAbort } from "../../loop/linked_abort.ts";
+import { EtcdFollower } from "./etcd_follower.ts";
+import { listLeases } from "./etcd_list.ts";
+import { explained } from "./etcd_reason.ts";
+import { MAX_VALUE_BYTES } from "./etcd_wire.ts";
 import type { LeaseFault } from "../remote_leases.ts";
-import { pause } from "../../loop/pause.ts";
 import { isHeldBy } from "../own_lease.ts";
 import type { HeldLease, LeaseRegistry, LeaseRequest, LeavingHost, RegistryContact } from "../registry.ts";
 import { NO_LEASE, removeUnchanged } from "./etcd_write.ts";
@@ -24,8 +24,6 @@ import { BEAT_MS, silenceMs } from "../silence.ts";
 const TTL_MS = 24 * 60 * 60 * 1000;
 /** All leases are read again this often, even if the watch tells of no change. */
 const RELIST_MS = 60 * 60 * 1000;
-/** Why a watch is ended that has lasted so long. */
-const RELIST = new Error("all leases are read again");
 
 /** What the registry needs of the world. */
 export interface EtcdRegistryDeps {
@@ -58,6 +56,8 @@ export interface EtcdRegistryOptions {
   readonly beatMs?: number;
   /** How often all leases are read again beside the watch; every hour, and up to half of one more, unless told. */
   readonly relistMs?: number;
+  /** How often it is looked whether the watch has told all that there is; every ten minutes, and up to half more. */
+  readonly proofMs?: number;
 }
 
 /**
@@ -77,7 +77,14 @@ export async function readNetworkConfigText(
     options.signal,
     () => client.range(key, { ...options, isOneKey: true }),
   );
-  if (entries[0] !== undefined) return entries[0].value;
+  const [entry] = entries;
+  if (entry?.cutBytes !== undefined) {
+    throw new RegistryError(
+      `read the network configuration ${key}`,
+      `it has ${entry.cutBytes} bytes, and at most ${MAX_VALUE_BYTES} are read`,
+    );
+  }
+  if (entry !== undefined) return entry.value;
   throw new RegistryError(
     `read the network configuration ${key}`,
     `etcd at ${client.endpoint} has no such key (one that was written with etcd's v2 API is not seen); write it: ` +
@@ -93,13 +100,12 @@ export class EtcdRegistry implements LeaseRegistry {
   readonly #contact: Contact;
   readonly #folder: string;
   readonly #feed: EtcdFeed;
+  readonly #follower: EtcdFollower;
   #previousSubnets: readonly Prefix[];
   readonly #tokens = new Set<string>();
   readonly #living = new Set<string>();
   #host: string | undefined;
   #token: string | undefined;
-  /** The member that watches. */
-  #watched: string | undefined;
 
   constructor(client: EtcdClient, deps: EtcdRegistryDeps, options: EtcdRegistryOptions) {
     this.#client = client;
@@ -108,6 +114,14 @@ export class EtcdRegistry implements LeaseRegistry {
     this.#contact = new Contact(deps);
     this.#folder = `${options.prefix}/subnets/`;
     this.#feed = new EtcdFeed(this.#folder);
+    const { beatMs = BEAT_MS, relistMs = RELIST_MS, proofMs } = options;
+    this.#follower = new EtcdFollower({
+      ...{ client, folder: this.#folder, feed: this.#feed, contact: this.#contact },
+      token: () => this.#token,
+      elapsedMs: deps.elapsedMs,
+      random: () => Number(deps.random() % 1_000_000n) / 1_000_000,
+      log: deps.log,
+    }, { beatMs, relistMs, ...proofMs !== undefined && { proofMs } });
     this.#previousSubnets = options.previousSubnets;
   }
 
@@ -121,6 +135,11 @@ export class EtcdRegistry implements LeaseRegistry {
 
   get faults(): readonly LeaseFault[] {
     return this.#feed.faults;
+  }
+
+  /** What is to be known of etcd itself. */
+  get conditions(): readonly Condition[] {
+    return this.#follower.conditions;
   }
 
   get contact(): RegistryContact {
@@ -187,7 +206,7 @@ export class EtcdRegistry implements LeaseRegistry {
 
   async held(host: LeavingHost, { signal }: { signal: AbortSignal }): Promise<readonly HeldLease[]> {
     const folder = this.#folder;
-    const read = () => this.#client.range(folder, { signal });
+    const read = () => listLeases(this.#client, folder, { signal });
     const { entries } = await explained(`read the leases under ${folder}`, this.#client, signal, read);
     return entries.filter((entry) => {
       const reading = readEntry(entry.key.slice(folder.length), entry);
@@ -202,78 +221,7 @@ export class EtcdRegistry implements LeaseRegistry {
     this.#client.leaveConnections();
   }
 
-  async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
-    const { elapsedMs } = this.#deps;
-    const random = () => Number(this.#deps.random() % 1_000_000n) / 1_000_000;
-    const backOff = new BackOff({ random });
-    let reached: number | undefined;
-    let relistAtMs = 0;
-    while (!signal.aborted) {
-      using ended = new LinkedAbort(signal);
-      const beat = this.#beat(ended);
-      try {
-        if (reached === undefined) {
-          const { revision, entries } = await this.#client.range(this.#folder, { signal });
-          yield { kind: "snapshot", leases: this.#feed.readAll(entries) };
-          reached = revision;
-          relistAtMs = elapsedMs() + (this.#options.relistMs ?? RELIST_MS) * (1 + random() / 2);
-        }
-        ended.limit(relistAtMs - elapsedMs(), RELIST);
-        this.#watched = this.#client.endpoint;
-        try {
-          const pieces = this.#client.watch(this.#folder, reached + 1, ended);
-          for (;;) {
-            const { done, value } = await pieces.next();
-            if (done) break;
-            this.#contact.heard();
-            backOff.reset();
-            reached = Math.max(reached, value.revision);
-            for (const change of value.changes) {
-              const update = this.#feed.read(change);
-              if (update !== undefined) yield update;
-            }
-          }
-          // What was to be resumed is no longer known there.
-          reached = undefined;
-        } finally {
-          this.#watched = undefined;
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        const cause = ended.signal.aborted ? ended.signal.reason : error;
-        if (cause === RELIST) reached = undefined;
-        else if (error instanceof LeftConnectionError) backOff.reset();
-        else {
-          this.#contact.lost(reasonOf(cause, this.#client.endpoint));
-          if (isAway(cause) && !(cause instanceof TurnedAwayError)) this.#client.turnAway();
-        }
-      } finally {
-        ended.abort();
-        await beat;
-      }
-      await backOff.pause({ signal });
-    }
-  }
-
-  /** Asks etcd at intervals whether it is there, and ends the watch when it is not. */
-  async #beat(ended: LinkedAbort): Promise<void> {
-    const { signal } = ended;
-    for (;;) {
-      await pause(this.#options.beatMs ?? BEAT_MS, { signal });
-      if (signal.aborted) return;
-      try {
-        const watched = this.#watched;
-        // No watch hears of it; a host that asks for the age of the lease does.
-        if (this.#token !== undefined) await this.#client.keepAlive(this.#token, { signal });
-        else await this.#client.range(this.#folder, { signal, isCount: true });
-        const { endpoint } = this.#client;
-        // The one that answers may not be the one that watches.
-        if (watched !== undefined && watched !== endpoint) throw new TurnedAwayError(watched, endpoint);
-        this.#contact.heard();
-      } catch (error) {
-        ended.abort(error);
-        return;
-      }
-    }
+  watch(options: { signal: AbortSignal }): AsyncGenerator<LeaseUpdate, void, undefined> {
+    return this.#follower.watch(options);
   }
 }

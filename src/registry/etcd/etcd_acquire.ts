@@ -12,6 +12,7 @@ import { formatLeaseValue, formatSubnetKey, parseSubnetKey } from "./etcd_format
 import { type EtcdCandidate, type EtcdClaimant, isKept, provenClaims } from "./etcd_own.ts";
 import { keptAges } from "../claim_age.ts";
 import { formatAges, writtenAges } from "./etcd_ages.ts";
+import { listLeases } from "./etcd_list.ts";
 import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
 import { absent, EtcdWriter, NO_LEASE, noneSince, removeUnchanged, unchanged } from "./etcd_write.ts";
 
@@ -55,7 +56,8 @@ export async function takeEtcdLease(
   const random = () => Number(claimant.random() % 1_000_000n) / 1_000_000;
   const backOff = new BackOff({ firstMs: FIRST_PAUSE_MS, lastMs: LAST_PAUSE_MS, random });
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const seen = await client.range(claimant.folder, { signal });
+    const { header: { revision }, entries } = await listLeases(client, claimant.folder, { signal });
+    const seen = { revision, entries };
     const taken = await tryOnce(writer, seen, request, claimant, { signal });
     if (taken !== undefined) {
       await writer.release({ signal });

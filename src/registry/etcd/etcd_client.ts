@@ -1,91 +1,135 @@
+import type { output, ZodMiniType } from "zod/mini";
+import { ConnectionError } from "../http/connection_error.ts";
+import type { TlsClientDeps } from "../http/tls_client.ts";
+import type { Kept } from "../http/json_sieve.ts";
+import { type EtcdAccess, type EtcdAnswer, EtcdDoor, isStaleToken } from "./etcd_door.ts";
+import { EtcdError, UNAVAILABLE } from "./etcd_refusal.ts";
 import {
   aliveSchema,
+  behindKey,
+  entriesSchema,
   entryOf,
   type EtcdChange,
   type EtcdEntry,
+  type EtcdHeader,
   type EtcdPiece,
+  eventsSchema,
   grantSchema,
+  KEPT_OF_RANGE,
+  KEPT_OF_WATCH,
   leftSchema,
   rangeEnd,
   rangeSchema,
   toBase64,
-  tokenSchema,
   txnSchema,
   watchSchema,
 } from "./etcd_wire.ts";
-import { EtcdError, firstLine, refusalOf, UNAVAILABLE } from "./etcd_refusal.ts";
-import { CertificateError, ConnectionError } from "../http/connection_error.ts";
-import { connectionReason } from "../http/connection_reason.ts";
-import { askAgain, HttpDoor, LeftConnectionError, passwordIn, shownUrl } from "../http/http_door.ts";
-import type { TlsClientDeps, TlsFiles } from "../http/tls_client.ts";
-import { LinkedAbort } from "../../loop/linked_abort.ts";
-import { linesOf } from "../http/lines.ts";
-import { readHead } from "../http/read_head.ts";
 
-/** An answer must be there after this long. */
-const ANSWER_MS = 5000;
-const LATE = new DOMException("The answer is late", "TimeoutError");
-/** An answer with a token is no larger. */
-const MAX_TOKEN_BYTES = 16 * 1024;
-/** The codes of gRPC that this program decides by. */
-const UNAUTHENTICATED = 16;
-const DEADLINE = 4;
+/** Answers of other clusters are passed over so often: a balancer may give the next question to the right one. */
+const PASSED_OVER = 4;
 
-/** How etcd is reached. */
-export interface EtcdAccess {
-  /** `http://192.0.2.1:2379`; the first that answers is used. */
-  readonly endpoints: readonly string[];
-  readonly tls: TlsFiles;
-  readonly user?: { readonly name: string; readonly password: string };
+/** Another etcd answers than the one that is followed. */
+export class OtherClusterError extends ConnectionError {
+  constructor(where: string, readonly clusterId: string, readonly known: string) {
+    super(`${where} is of cluster ${clusterId}, and not of ${known} as before`);
+  }
 }
 
-/** Speaks with etcd v3 through its JSON gateway, at the first of its members that answers. */
+/** Which keys are read. */
+export interface EtcdRange {
+  /** All keys that begin so. */
+  readonly prefix: string;
+  /** Where they begin, in base64, if not with the first. */
+  readonly from?: string;
+  readonly limit?: number;
+  /** The moment; now if absent. */
+  readonly revision?: number;
+  /** Only those that were last changed then or later; the count is of all. */
+  readonly minModRevision?: number;
+  readonly isKeysOnly?: true;
+  /** Which cluster may answer; the one that is followed if absent. */
+  readonly isExpected?: (clusterId: string) => boolean;
+}
+
+/** Keys in their order, as far as they fit. */
+export interface EtcdPage {
+  readonly header: EtcdHeader;
+  readonly entries: readonly EtcdEntry[];
+  /** Where those behind them begin; `undefined` where there are none. */
+  readonly next: string | undefined;
+  /** How many keys there are in all, from where it begins. */
+  readonly count: number;
+  /** The size of the answer. */
+  readonly bytes: number;
+}
+
+/** Speaks with etcd v3. */
 export class EtcdClient implements Disposable {
-  readonly #access: EtcdAccess;
-  readonly #door: HttpDoor;
-  #current = 0;
-  #token: string | undefined;
+  readonly #door: EtcdDoor;
+  /** The cluster that is followed: what another one says is no answer. */
+  clusterId: string | undefined;
+  /** Told of each answer, from which cluster it is and how far that is. */
+  heard: (header: EtcdHeader) => void = () => {};
 
   constructor(access: EtcdAccess, deps: TlsClientDeps) {
-    this.#access = access;
-    this.#door = new HttpDoor(deps, { files: access.tls });
-    this.#door.keepSecret(access.user?.password);
-    for (const endpoint of access.endpoints) this.#door.keepSecret(passwordIn(endpoint));
+    this.#door = new EtcdDoor(access, deps);
   }
 
   /** The member that is asked now. */
   get endpoint(): string {
-    return shownUrl(this.#url);
+    return this.#door.endpoint;
   }
 
   /** Leaves the member that is asked now for the next one. */
   turnAway(): void {
-    this.#current = (this.#current + 1) % this.#access.endpoints.length;
+    this.#door.turnAway();
   }
 
   /** The certificates that it is asked with. */
-  get tls(): HttpDoor["tls"] {
+  get tls(): EtcdDoor["tls"] {
     return this.#door.tls;
   }
 
   /** Leaves all connections: this host has another address. What is asked meanwhile is asked again. */
   leaveConnections(): void {
-    this.#door.leave();
+    this.#door.leaveConnections();
   }
 
-  /** Reads all keys that begin with `prefix`, or the key `prefix` alone, as of one moment. */
+  /** Reads the key `prefix` alone, or counts the keys that begin with it, as of one moment. */
   async range(
     prefix: string,
     options: { readonly signal: AbortSignal; readonly isOneKey?: true; readonly isCount?: true },
   ): Promise<{ readonly revision: number; readonly entries: readonly EtcdEntry[] }> {
     const { signal, isOneKey, isCount } = options;
-    const answer = await this.#ask("kv/range", {
+    const body = {
       key: toBase64(prefix),
       ...!isOneKey && { range_end: toBase64(rangeEnd(prefix)) },
       ...isCount && { count_only: true },
-    }, { signal });
-    const { header, kvs } = this.#checked(rangeSchema.safeParse(answer).data);
-    return { revision: Number(header.revision ?? 0), entries: (kvs ?? []).map(entryOf) };
+    };
+    const headOf = (document: unknown) => this.#checked(rangeSchema, document);
+    const { header, elements } = await this.#known("kv/range", body, headOf, { signal, kept: KEPT_OF_RANGE });
+    return { revision: header.revision, entries: this.#checked(entriesSchema, elements).map(entryOf) };
+  }
+
+  /** Reads keys, as many as are asked for. */
+  async page(range: EtcdRange, { signal }: { readonly signal: AbortSignal }): Promise<EtcdPage> {
+    const { prefix, from = toBase64(prefix), limit, revision, minModRevision, isKeysOnly, isExpected } =
+      range;
+    const body = {
+      key: from,
+      range_end: toBase64(rangeEnd(prefix)),
+      ...limit !== undefined && { limit: String(limit) },
+      ...revision !== undefined && { revision: String(revision) },
+      ...minModRevision !== undefined && { min_mod_revision: String(minModRevision) },
+      ...isKeysOnly && { keys_only: true },
+    };
+    const headOf = (document: unknown) => this.#checked(rangeSchema, document);
+    const asked = { signal, kept: KEPT_OF_RANGE, isExpected };
+    const { header, more, count = "0", elements, bytes } = await this.#known("kv/range", body, headOf, asked);
+    const kvs = this.#checked(entriesSchema, elements);
+    const last = kvs.at(-1);
+    const next = more === true && last !== undefined ? behindKey(last.key) : undefined;
+    return { header, entries: kvs.map(entryOf), next, count: Number(count), bytes };
   }
 
   /**
@@ -97,27 +141,27 @@ export class EtcdClient implements Disposable {
     transaction: { readonly compare: readonly unknown[]; readonly success: readonly unknown[] },
     options: { readonly signal: AbortSignal },
   ): Promise<number | undefined> {
-    const answer = await this.#ask("kv/txn", transaction, options);
-    const { header, succeeded } = this.#checked(txnSchema.safeParse(answer).data);
-    return succeeded === true ? Number(header.revision ?? 0) : undefined;
+    const headOf = (document: unknown) => this.#checked(txnSchema, document);
+    const { header, succeeded } = await this.#known("kv/txn", transaction, headOf, options);
+    return succeeded === true ? header.revision : undefined;
   }
 
   /** Makes a lease that ends after `ttlSeconds`, and returns its name. */
   async grant(ttlSeconds: number, options: { readonly signal: AbortSignal }): Promise<string> {
-    const answer = await this.#ask("lease/grant", { TTL: String(ttlSeconds) }, options);
-    return this.#checked(grantSchema.safeParse(answer).data).ID;
+    const headOf = (document: unknown) => this.#checked(grantSchema, document);
+    return (await this.#known("lease/grant", { TTL: String(ttlSeconds) }, headOf, options)).ID;
   }
 
   /** Has a lease begin anew; returns its seconds, 0 if it has ended. */
   async keepAlive(lease: string, options: { readonly signal: AbortSignal }): Promise<number> {
-    const answer = await this.#ask("lease/keepalive", { ID: lease }, options);
-    return Number(aliveSchema.safeParse(answer).data?.result?.TTL ?? 0);
+    const headOf = (document: unknown) => this.#checked(aliveSchema, document).result ?? {};
+    return Number((await this.#known("lease/keepalive", { ID: lease }, headOf, options)).TTL ?? 0);
   }
 
   /** Seconds since a lease last began anew; `undefined` if it has ended. */
   async ageOf(lease: string, options: { readonly signal: AbortSignal }): Promise<number | undefined> {
-    const answer = await this.#ask("lease/timetolive", { ID: lease }, options);
-    const { TTL, grantedTTL } = this.#checked(leftSchema.safeParse(answer).data);
+    const { document } = await this.#ask("lease/timetolive", { ID: lease }, options);
+    const { TTL, grantedTTL } = this.#checked(leftSchema, document);
     const [left, whole] = [Number(TTL ?? 0), Number(grantedTTL ?? 0)];
     return left > 0 ? Math.max(whole - left, 0) : undefined;
   }
@@ -136,7 +180,7 @@ export class EtcdClient implements Disposable {
   async *watch(
     prefix: string,
     revision: number,
-    { signal }: { readonly signal: AbortSignal },
+    options: { readonly signal: AbortSignal },
   ): AsyncGenerator<EtcdPiece, "compacted", undefined> {
     const body = {
       create_request: {
@@ -146,38 +190,45 @@ export class EtcdClient implements Disposable {
         progress_notify: true,
       },
     };
-    using abort = new LinkedAbort(signal);
-    using _left = this.#door.abortOnLeave(abort);
-    try {
-      await this.#door.rest(this.endpoint, abort);
-      abort.limit(ANSWER_MS, LATE);
-      const response = await this.#fetch("watch", body, abort.signal);
-      for await (const line of linesOf(response, abort.signal)) {
-        const { data } = watchSchema.safeParse(JSON.parse(line));
-        if (data?.error !== undefined) {
-          const { message, grpc_code: code } = data.error;
-          throw new EtcdError(code ?? UNAVAILABLE, this.#door.shown(message ?? "the watch ended"));
+    for (let passedOver = 0;; passedOver++) {
+      let isBegun = false;
+      try {
+        for await (const piece of this.#pieces(body, revision, options)) {
+          if (piece === "compacted") return piece;
+          yield piece;
+          isBegun = true;
         }
-        const result = this.#checked(data?.result);
-        const { header, created, canceled, compact_revision: compacted, cancel_reason: why, events } = result;
-        if (compacted !== undefined && compacted !== "0") return "compacted";
-        if (canceled === true) {
-          throw new EtcdError(UNAVAILABLE, this.#door.shown(why ?? "the watch was canceled"));
-        }
-        abort.limit(Infinity);
-        const changes = (events ?? []).map(({ type, kv }): EtcdChange => ({
-          entry: entryOf(kv),
-          isDeletion: type === "DELETE",
-        }));
-        // The store may be further than what was sent: only an empty message tells how far the watch has come.
-        const reached = created === true
-          ? revision - 1
-          : changes.at(-1)?.entry.modRevision ?? Number(header.revision);
-        yield { revision: reached, changes };
+        throw new ConnectionError(`${this.#door.where} ended the watch`);
+      } catch (error) {
+        if (!(error instanceof OtherClusterError) || isBegun || passedOver === PASSED_OVER) throw error;
       }
-      throw new ConnectionError(`${this.#where} ended the watch`);
-    } catch (error) {
-      throw this.#explained(error, signal, abort);
+    }
+  }
+
+  async *#pieces(
+    body: unknown,
+    revision: number,
+    options: { readonly signal: AbortSignal },
+  ): AsyncGenerator<EtcdPiece | "compacted", void, undefined> {
+    const question = { method: "watch", body, kept: KEPT_OF_WATCH };
+    for await (const { document, elements } of this.#door.stream(question, options)) {
+      const { result, error } = this.#checked(watchSchema, document);
+      if (error !== undefined) {
+        const { message, grpc_code: code = error.code } = error;
+        throw this.#ended(code ?? UNAVAILABLE, message ?? "the watch ended");
+      }
+      if (result === undefined) throw this.#door.strange();
+      const { header, created, canceled, compact_revision: compacted, cancel_reason: why } = result;
+      if (compacted !== undefined && compacted !== "0") return yield "compacted";
+      if (canceled === true) throw this.#ended(UNAVAILABLE, why || "the watch was canceled");
+      this.#note(header, undefined);
+      const changes = this.#checked(eventsSchema, elements).map(({ type = "PUT", kv }): EtcdChange => {
+        if (type !== "PUT" && type !== "DELETE") throw this.#door.strange();
+        return { entry: entryOf(kv), isDeletion: type === "DELETE" };
+      });
+      // The store may be further than what was sent: only an empty message tells how far the watch has come.
+      const reached = created === true ? revision - 1 : changes.at(-1)?.entry.modRevision ?? header.revision;
+      yield { header, revision: reached, changes };
     }
   }
 
@@ -185,116 +236,60 @@ export class EtcdClient implements Disposable {
     this.#door[Symbol.dispose]();
   }
 
-  get #url(): string {
-    return this.#access.endpoints[this.#current]!;
+  #ended(code: number, message: string): EtcdError {
+    const error = new EtcdError(code, this.#door.shown(message));
+    // Nothing but the watch may ask for long, and it is ended in place of being refused.
+    if (isStaleToken(error)) this.#door.forgetToken();
+    return error;
   }
 
-  get #where(): string {
-    return `etcd at ${this.endpoint}`;
+  async #ask(
+    method: string,
+    body: unknown,
+    { signal, kept = true }: { readonly signal: AbortSignal; readonly kept?: Kept },
+  ): Promise<EtcdAnswer> {
+    return await this.#door.ask({ method, body, kept }, { signal });
   }
 
-  /** Asks one member after the other until one answers. */
-  async #ask(method: string, body: unknown, { signal }: { readonly signal: AbortSignal }): Promise<unknown> {
-    let last: unknown;
-    const { length } = this.#access.endpoints;
-    // One that wants to be left alone is not waited for where another one may be asked.
-    for (let tries = 1; tries < length && this.#door.restMs(this.endpoint) > 0; tries++) this.turnAway();
-    for (let attempt = 0; attempt < length; attempt++) {
+  /** Asks until the cluster that is expected answers. What was done in another one is of no use, and does no harm. */
+  async #known<T extends { readonly header?: EtcdHeader | undefined }>(
+    method: string,
+    body: unknown,
+    headOf: (document: unknown) => T,
+    { isExpected, ...options }: {
+      readonly signal: AbortSignal;
+      readonly kept?: Kept;
+      readonly isExpected?: EtcdRange["isExpected"] | undefined;
+    },
+  ): Promise<T & Pick<EtcdAnswer, "elements" | "bytes">> {
+    for (let passedOver = 0;; passedOver++) {
+      const { document, elements, bytes } = await this.#ask(method, body, options);
+      const head = headOf(document);
       try {
-        return await askAgain(() => this.#askOne(method, body, signal));
+        if (head.header !== undefined) this.#note(head.header, isExpected);
+        return { ...head, elements, bytes };
       } catch (error) {
-        signal.throwIfAborted();
-        const isAway = error instanceof ConnectionError ||
-          error instanceof EtcdError && (error.code === UNAVAILABLE || error.code === DEADLINE);
-        if (!isAway) throw error;
-        last ??= error;
-        this.turnAway();
+        if (passedOver === PASSED_OVER) throw error;
       }
     }
-    throw last;
   }
 
-  async #askOne(method: string, body: unknown, signal: AbortSignal): Promise<unknown> {
-    using abort = new LinkedAbort(signal);
-    using _left = this.#door.abortOnLeave(abort);
-    try {
-      await this.#door.rest(this.endpoint, abort);
-      abort.limit(ANSWER_MS, LATE);
-      const response = await this.#fetch(method, body, abort.signal);
-      const line = await firstLine(response, abort.signal);
-      if (line !== "") return JSON.parse(line);
-      throw new ConnectionError(`${this.#where} answers nothing`);
-    } catch (error) {
-      throw this.#explained(error, signal, abort);
-    }
+  /**
+   * Looks at who has answered.
+   *
+   * @throws {OtherClusterError} If that is not who is expected.
+   */
+  #note(header: EtcdHeader, isExpected: EtcdRange["isExpected"]): void {
+    this.heard(header);
+    const { clusterId: known } = this;
+    const { clusterId } = header;
+    if (clusterId === "" || (isExpected?.(clusterId) ?? (known === undefined || clusterId === known))) return;
+    throw new OtherClusterError(this.#door.where, clusterId, known ?? "another one");
   }
 
-  async #fetch(method: string, body: unknown, signal: AbortSignal): Promise<Response> {
-    for (let isSecond = false;; isSecond = true) {
-      const { user } = this.#access;
-      if (user !== undefined) this.#token ??= await this.#authenticate(user, signal);
-      const response = await this.#post(method, body, signal);
-      if (response.ok) return response;
-      const refusal = await refusalOf(response, (words) => this.#door.shown(words), signal);
-      // A token ends, etcd was started anew and knows none, or its users have changed since.
-      const isStale = refusal.code === UNAUTHENTICATED ||
-        /invalid auth token|revision in header is old/.test(refusal.message);
-      if (user === undefined || isSecond || !isStale) throw refusal;
-      this.#token = undefined;
-    }
-  }
-
-  async #authenticate(
-    { name, password }: { name: string; password: string },
-    signal: AbortSignal,
-  ): Promise<string> {
-    const response = await this.#post("auth/authenticate", { name, password }, signal);
-    if (!response.ok) {
-      const { code, message } = await refusalOf(response, (words) => this.#door.shown(words), signal);
-      throw new EtcdError(
-        code,
-        `user ${JSON.stringify(name)} is not let in: ${message}; look at -etcd-username and -etcd-password`,
-      );
-    }
-    const { token } = this.#checked(
-      tokenSchema.safeParse(JSON.parse(await readHead(response, MAX_TOKEN_BYTES, signal))).data,
-    );
-    this.#door.keepSecret(token);
-    return token;
-  }
-
-  async #post(method: string, body: unknown, signal: AbortSignal): Promise<Response> {
-    return await this.#door.fetch(`${this.#url}/v3/${method}`, {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        ...this.#token !== undefined && method !== "auth/authenticate" && { authorization: this.#token },
-      },
-      body: JSON.stringify(body),
-      signal,
-    });
-  }
-
-  #checked<T>(answer: T | undefined): T {
-    if (answer === undefined) {
-      throw new ConnectionError(`${this.#where} does not answer as etcd v3.4 or later does`);
-    }
-    return answer;
-  }
-
-  #explained(error: unknown, signal: AbortSignal, abort: LinkedAbort): unknown {
-    if (signal.aborted) return signal.reason;
-    if (abort.signal.reason instanceof LeftConnectionError) return abort.signal.reason;
-    if (abort.signal.reason === LATE) {
-      return new ConnectionError(`${this.#where} does not answer within ${ANSWER_MS / 1000} s`);
-    }
-    if (error instanceof EtcdError) return error;
-    if (error instanceof ConnectionError) {
-      return error instanceof CertificateError || error.message.startsWith("etcd")
-        ? error
-        : new ConnectionError(`etcd at ${error.message}`, { cause: error });
-    }
-    const reason = this.#door.shown(connectionReason(error));
-    return new ConnectionError(`${this.#where} broke off its answer: ${reason}`, { cause: error });
+  #checked<S extends ZodMiniType>(schema: S, answer: unknown): output<S> {
+    const { data } = schema.safeParse(answer);
+    if (data === undefined) throw this.#door.strange();
+    return data;
   }
 }

@@ -13,10 +13,8 @@ import {
 import type { Lease, LeasePart } from "../../model/lease.ts";
 import { formatOrigin, originSchema } from "../origin_text.ts";
 import { agesOf, agesSchema } from "./etcd_ages.ts";
-import type { EtcdEntry } from "./etcd_wire.ts";
+import { type EtcdEntry, MAX_VALUE_BYTES } from "./etcd_wire.ts";
 
-/** A larger value is no lease; flannel's have some 150 bytes. */
-const MAX_VALUE_LENGTH = 64 * 1024;
 const MAX_BACKEND_TYPE_LENGTH = 64;
 /** What others wrote is shown up to this length. */
 const MAX_SHOWN_LENGTH = 80;
@@ -42,7 +40,7 @@ const valueSchema = object({
 });
 
 /** What stands under a key, and the revisions that made it. */
-export type EtcdRecord = Pick<EtcdEntry, "value" | "createRevision" | "modRevision">;
+export type EtcdRecord = Pick<EtcdEntry, "value" | "createRevision" | "modRevision" | "cutBytes">;
 
 /** What a key holds: a lease, or why it is none. */
 export type EntryReading =
@@ -102,11 +100,12 @@ export function formatLeaseValue(
 }
 
 /** Reads what stands under the key that ends in `host`. What is wrong with it concerns this entry alone. */
-export function readEntry(host: string, { value, ...revisions }: EtcdRecord): EntryReading {
+export function readEntry(host: string, { value, cutBytes, ...revisions }: EtcdRecord): EntryReading {
   const subnets = parseSubnetKey(host);
   if (subnets === undefined) return { reason: "its key is not that of a lease, as 10.5.1.0-24" };
-  if (value.length > MAX_VALUE_LENGTH) {
-    return { reason: `its value has ${value.length} characters, and at most ${MAX_VALUE_LENGTH} are read` };
+  const bytes = cutBytes ?? value.length;
+  if (bytes > MAX_VALUE_BYTES) {
+    return { reason: `its value has ${bytes} bytes, and at most ${MAX_VALUE_BYTES} are read` };
   }
   let json: unknown;
   try {

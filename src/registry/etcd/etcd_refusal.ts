@@ -1,6 +1,5 @@
 import { refusalSchema } from "./etcd_wire.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
-import { linesOf } from "../http/lines.ts";
 import { readHead } from "../http/read_head.ts";
 
 /** Of a refusal so much is read. */
@@ -44,10 +43,4 @@ export async function refusalOf(
   const message = refusal?.message ?? `HTTP status ${status} ${text.trim()}`;
   const code = isAway ? UNAVAILABLE : refusal?.code ?? UNKNOWN;
   return new EtcdError(code, shown(message), retryAfterMs(headers));
-}
-
-/** The first line of an answer; empty where there is none. */
-export async function firstLine(response: Response, signal: AbortSignal): Promise<string> {
-  for await (const line of linesOf(response, signal)) return line;
-  return "";
 }

@@ -73,7 +73,8 @@ for (const bytes of [1, 2, 3, 7, 1 << 20]) {
     using client = clientOf([gateway.url]);
     assertEquals((await client.range("k", { signal })).entries[0]!.value, "größe");
     const watch = client.watch("k", 8, { signal });
-    assertEquals((await watch.next()).value, { revision: 7, changes: [] });
+    const header = { clusterId: "", revision: 7 };
+    assertEquals((await watch.next()).value, { header, revision: 7, changes: [] });
     const { value } = await watch.next();
     assert(typeof value === "object");
     assertEquals([value.revision, value.changes[0]!.entry.key], [8, "k"]);

@@ -137,7 +137,7 @@ const faults: [name: string, key: string, value: string, reason: string][] = [
     "a megabyte",
     "10.5.1.0-24",
     "x".repeat(1 << 20),
-    "its value has 1048576 characters, and at most 65536 are read",
+    "its value has 1048576 bytes, and at most 8192 are read",
   ],
   ["a list", "10.5.1.0-24", "[]", "its value is not that of a lease"],
   [
