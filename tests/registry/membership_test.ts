@@ -333,9 +333,9 @@ Deno.test("Membership asks again after 200 ms, and twice as long each time, and 
   const membership = membershipOf(registry, { log });
   await membership.hold({ signal: controller.signal });
   assertEquals([membership.reason, said], ["no subnet is free", []]);
-  // A timer may come a little early, as clocks round.
-  assertGreaterOrEqual(askedMs[1]! - askedMs[0]!, 198);
-  assertGreaterOrEqual(askedMs[2]! - askedMs[1]!, 398);
+  // Half of it at least, at random; a timer may come a little early, as clocks round.
+  assertGreaterOrEqual(askedMs[1]! - askedMs[0]!, 98);
+  assertGreaterOrEqual(askedMs[2]! - askedMs[1]!, 198);
 });
 
 const endings: [when: string, acquire: (controller: AbortController) => Promise<Lease>][] = [
