@@ -165,7 +165,7 @@ const DEGRADED = {
   },
   "registry-mixed": {
     cause:
-      "etcd answers by turns as two clusters: what hosts write into one of them is not seen in the other.",
+      "The registry answers by turns as two clusters: what hosts write into one is not seen in the other.",
     remedy:
       "Look at -etcd-endpoints, and at the name or the balancer that it names: all must lead to members of one cluster.",
   },
