@@ -300,9 +300,10 @@ export class EtcdFront implements AsyncDisposable {
     const isWatch = method === "watch";
     const ended = new AbortController();
     this.#passing.add(ended);
-    let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    const passed: { reader?: ReadableStreamDefaultReader<Uint8Array> | undefined } = {};
     // Of a body that is there, an abort would leave the connection open.
-    const end = () => reader === undefined ? ended.abort() : void reader.cancel().catch(() => {});
+    const end = () =>
+      passed.reader === undefined ? ended.abort() : void passed.reader.cancel().catch(() => {});
     if (!isWatch || !this.#keepsWatches) request.signal.addEventListener("abort", end);
     const response = await fetch(url + pathname, { method: "POST", body, signal: ended.signal });
     if (this.#lost === method) {
@@ -313,7 +314,7 @@ export class EtcdFront implements AsyncDisposable {
     const change = this.#rewritten.get(method);
     if (change !== undefined) return new Response(change(await response.text()), { status: response.status });
     this.#passing.delete(ended);
-    reader = response.body?.getReader();
+    const reader = passed.reader = response.body?.getReader();
     if (reader !== undefined) this.#bodies.add(reader);
     if (request.signal.aborted) end();
     const pieces = reader === undefined ? null : ReadableStream.from(this.#pieces(reader, isWatch));

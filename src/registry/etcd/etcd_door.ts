@@ -1,19 +1,23 @@
 import { LinkedAbort } from "../../loop/linked_abort.ts";
-import { AnswerPace } from "../http/answer_pace.ts";
 import { chunksOf } from "../http/chunks.ts";
 import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { connectionReason } from "../http/connection_reason.ts";
 import { askAgain, HttpDoor, LeftConnectionError, passwordIn, shownUrl } from "../http/http_door.ts";
+import { Pace } from "../http/pace.ts";
 import { readHead } from "../http/read_head.ts";
 import type { TlsClientDeps, TlsFiles } from "../http/tls_client.ts";
 import { JsonSieve, type Kept } from "../http/json_sieve.ts";
 import { EtcdError, refusalOf, UNAVAILABLE } from "./etcd_refusal.ts";
 import { MAX_TEXT_BYTES, tokenSchema } from "./etcd_wire.ts";
 
-/** An answer must begin after this long, and must not be silent for longer. */
-const SILENCE_MS = 5000;
-/** A larger answer is not read to its end. */
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+/** An answer must begin soon and not stop; and a large one has the time that it takes, unless it trickles. */
+const PATIENCE = {
+  beginMs: 5000,
+  idleMs: 5000,
+  graceMs: 30_000,
+  bytesPerSecond: 4096,
+  maxBytes: 64 * 1024 * 1024,
+} as const;
 /** An answer with a token is no larger. */
 const MAX_TOKEN_BYTES = 16 * 1024;
 /** The codes of gRPC that this program decides by. */
@@ -131,31 +135,33 @@ export class EtcdDoor implements Disposable {
   ): AsyncGenerator<EtcdAnswer, void, undefined> {
     using abort = new LinkedAbort(signal);
     using _left = this.#door.abortOnLeave(abort);
-    const pace = new AnswerPace(abort, { silenceMs: SILENCE_MS });
+    const pace = { now: new Pace(PATIENCE) };
+    const wait = () => abort.limit(pace.now.waits(performance.now()), pace);
     try {
       await this.#door.rest(this.#url, abort);
-      pace.begin();
+      wait();
       const response = await this.#fetch(method, body, abort.signal);
       const answers: EtcdAnswer[] = [];
-      let [elements, bytes]: [unknown[], number] = [[], 0];
+      let elements: unknown[] = [];
       const sieve = new JsonSieve(kept, {
         document: (document) => {
-          answers.push({ document, elements, bytes });
-          [elements, bytes] = [[], 0];
+          answers.push({ document, elements, bytes: pace.now.bytes });
+          elements = [];
         },
         element: (element) => elements.push(element),
       }, { maxKeptBytes: MAX_TEXT_BYTES, cuts: true });
       for await (const chunk of chunksOf(response, abort.signal)) {
-        pace.arrived(chunk.length);
-        bytes += chunk.length;
-        if (bytes > MAX_ANSWER_BYTES) {
-          throw new LargeAnswerError(`${this.where} answers with more than ${MAX_ANSWER_BYTES >> 20} MiB`);
+        pace.now.came(chunk.length, performance.now());
+        if (pace.now.isTooMuch) {
+          throw new LargeAnswerError(`${this.where} answers with more than ${PATIENCE.maxBytes >> 20} MiB`);
         }
         sieve.write(chunk);
-        if (answers.length === 0) continue;
-        pace.rest();
-        yield* answers.splice(0);
-        if (!sieve.isAtRest) pace.begin();
+        if (answers.length > 0) {
+          abort.limit(Infinity);
+          pace.now = new Pace(PATIENCE);
+          yield* answers.splice(0);
+        }
+        if (!sieve.isAtRest) wait();
       }
       if (!sieve.isAtRest) throw new ConnectionError(`${this.where} broke off its answer`);
     } catch (error) {
@@ -223,12 +229,12 @@ export class EtcdDoor implements Disposable {
   #explained(
     error: unknown,
     signal: AbortSignal,
-    { abort, pace }: { readonly abort: LinkedAbort; readonly pace: AnswerPace },
+    { abort, pace }: { readonly abort: LinkedAbort; readonly pace: { readonly now: Pace } },
   ): unknown {
     if (signal.aborted) return signal.reason;
     const { reason } = abort.signal;
     if (reason instanceof LeftConnectionError) return reason;
-    if (reason === pace) return new ConnectionError(`${this.where} ${pace.reason}`);
+    if (reason === pace) return new ConnectionError(`${this.where} ${pace.now.complaint}`);
     if (error instanceof EtcdError) return error;
     if (error instanceof SyntaxError) return this.strange();
     if (error instanceof ConnectionError) {

@@ -2,7 +2,6 @@ import {
   array,
   catch as fallback,
   int,
-  nullish,
   number,
   object,
   optional,
