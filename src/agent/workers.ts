@@ -1,6 +1,6 @@
-import { aborted } from "../loop/pause.ts";
+import { aborted, LONGEST_TIMER_MS } from "../loop/pause.ts";
 import { inTurns, type Worker } from "../loop/worker.ts";
-import type { Trigger } from "../loop/trigger.ts";
+import { Trigger } from "../loop/trigger.ts";
 import { NotificationSocket } from "../netlink/notifications.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import type { Observer } from "../reconcile/observe.ts";
@@ -16,6 +16,12 @@ import type { OpenCloud } from "./open_cloud.ts";
 import type { OpenRules } from "./open_rules.ts";
 import type { Pass } from "./pass.ts";
 import type { UnderlayParts } from "./underlay_parts.ts";
+
+/**
+ * Between looks for another underlay as addresses of other links have changed: the one in use works all the time, and
+ * containers have theirs come and go.
+ */
+const CHOICE_REST_MS = 1000;
 
 /** What the workers of a member work with. */
 export interface WorkerParts {
@@ -61,6 +67,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
   const { segment } = ways;
   // A file that could not be written is tried again soon: pods wait for it.
   const runPass = () => pass.run() && podFiles.fault === undefined;
+  const choice = new Trigger();
   const periodMs = () => Math.min(options.resyncMs, fightMs() ?? Infinity, eniPath.waitMs ?? Infinity);
   return [
     { name: "lease", run: (options) => membership.hold(options) },
@@ -68,8 +75,16 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
     { name: "contest watch", run: (options) => contests.run(options) },
     announce && { name: "announcer", run: (options) => announce(parts.announced, options) },
     watchCertificates && { name: "certificates", run: (options) => watchCertificates(options) },
-    { name: "kernel watch", run: kernelWatch(parts, stack) },
+    { name: "kernel watch", run: kernelWatch(parts, choice, stack) },
     { name: "underlay", run: (options) => underlay.run(options) },
+    {
+      name: "underlay choice",
+      run: inTurns(() => underlay.nudge(), {
+        trigger: choice,
+        periodMs: LONGEST_TIMER_MS,
+        restMs: CHOICE_REST_MS,
+      }),
+    },
     { name: "registry look-up", run: (options) => ground.run(options) },
     segment && { name: "segment", run: (options) => segment.run(options) },
     { name: "data path", run: once((options) => host.prove(options)) },
@@ -87,7 +102,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
 }
 
 /** Hears what others do to links, addresses, routes and neighbours. */
-function kernelWatch(parts: WorkerParts, stack: AsyncDisposableStack): Worker["run"] {
+function kernelWatch(parts: WorkerParts, choice: Trigger, stack: AsyncDisposableStack): Worker["run"] {
   const { context, known, underlayParts: { underlay }, leaseParts: { host, ways }, trigger, observer } =
     parts;
   const notifications = stack.use(NotificationSocket.open(context.libc));
@@ -104,7 +119,7 @@ function kernelWatch(parts: WorkerParts, stack: AsyncDisposableStack): Worker["r
         ways.segment?.nudge();
         underlay.nudge();
       },
-      choiceNudged: () => underlay.nudge(),
+      choiceNudged: () => choice.nudge(),
       wayChanged: ways.changed,
       isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
       concerns: (linkIndex) => host.concerns(linkIndex),

@@ -8,6 +8,7 @@ import { describeMachine, formatTable } from "./machine.ts";
 import { timeCloudStart } from "./cloud.ts";
 import { timeChains } from "./cni.ts";
 import { timeColdStart } from "./cold_start.ts";
+import { measureNoise } from "./noise.ts";
 import { timePasses } from "./passes.ts";
 import { timeRoutes } from "./routes.ts";
 import { measureLoad, timeEtcdJoins, timeKubeJoins } from "./registries.ts";
@@ -46,11 +47,19 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
   },
   async nodes() {
     print(
-      "\nThe compiled agent with the nodes of a cluster (an API server of the test's own, on the same machine):",
+      "\nThe compiled agent with the nodes of a cluster, 100 of which change each second what is of no interest (an API\n" +
+        "server of the test's own, on the same machine):",
     );
     const loads = [];
     for (const size of [0, 1000, 5000]) loads.push(await measureLoad(binary, size));
     print(formatTable(loads));
+  },
+  async noise() {
+    print(
+      "\nThe compiled agent while other programs do what is none of its business, over 10 s, and until a route is back that is\n" +
+        "deleted meanwhile (LODEN_BEFORE names another binary to compare with):",
+    );
+    print(formatTable(await measureNoise(binary, Deno.env.get("LODEN_BEFORE"))));
   },
   async pods() {
     print(
