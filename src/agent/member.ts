@@ -1,8 +1,10 @@
 import { announced, factsOf } from "./agent_status.ts";
 import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
 import type { Condition } from "../model/condition.ts";
+import { socketOwner } from "../linux/socket_owner.ts";
 import { Trigger } from "../loop/trigger.ts";
 import type { Worker } from "../loop/worker.ts";
+import { Culprits } from "../reconcile/culprits.ts";
 import { ForeignFaults } from "../reconcile/foreign_faults.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { StateFights } from "../reconcile/state_fights.ts";
@@ -106,7 +108,12 @@ function openWorkers(
     changed: () => trigger.nudge(),
   });
   const observer = former.observer();
-  const fights = new StateFights(context.elapsedMs);
+  const culprits = new Culprits();
+  const opponent = (thing: string) => {
+    const portId = culprits.portOf(thing);
+    return portId === undefined ? undefined : socketOwner(context.libc, portId);
+  };
+  const fights = new StateFights(context.elapsedMs, { opponent });
   const fightMs = () => {
     const waits = [fights, leaseParts.host, pods, underlayParts.podFiles].flatMap(({ waitMs }) =>
       waitMs ?? []
@@ -162,6 +169,7 @@ function openWorkers(
     pass,
     fightMs,
     observer,
+    culprits,
     filter,
     leftovers,
     contests,

@@ -61,6 +61,7 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     keepLegacy: (wishes) => legacy.keep(wishes),
     wishes: wishesOf(sources),
     kept: () => sources.former?.rulesKept(),
+    changedBy: () => news?.lastBy?.program || undefined,
     elapsedMs,
   });
   const nudge = () => keeper.nudge();

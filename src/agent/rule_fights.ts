@@ -22,9 +22,16 @@ export class RuleFights {
   /** What was as wished after the last look. */
   #settled: ReadonlySet<RuleKind> = new Set();
   #wishes: RuleWishes | undefined;
+  readonly #changedBy: () => string | undefined;
+  /** The program that has changed our own rules last. */
+  #rival: string | undefined;
 
-  /** @param elapsedMs A clock that never jumps. */
-  constructor(elapsedMs: () => number) {
+  /**
+   * @param elapsedMs A clock that nobody sets.
+   * @param changedBy The program that has changed rules last, as far as that is known.
+   */
+  constructor(elapsedMs: () => number, changedBy: () => string | undefined = () => undefined) {
+    this.#changedBy = changedBy;
     this.#dampers = new Map(KINDS.map((kind) => [kind, new Damper(LIMITS[kind], elapsedMs)]));
   }
 
@@ -48,7 +55,11 @@ export class RuleFights {
   see(wishes: RuleWishes, { met, failures }: RulesReport, spared: ReadonlySet<RuleKind>): void {
     // What is not as wished because other rules are wished now is no other program's doing.
     const before = this.#wishes === wishes ? this.#settled : new Set();
-    for (const kind of met) if (before.has(kind)) this.#dampers.get(kind)!.turn();
+    for (const kind of met) {
+      if (!before.has(kind)) continue;
+      this.#dampers.get(kind)!.turn();
+      if (kind === "own") this.#rival = this.#changedBy();
+    }
     this.#wishes = wishes;
     this.#settled = new Set(
       KINDS.filter((kind) => !met.includes(kind) || failures.length === 0 && !spared.has(kind)),
@@ -59,16 +70,19 @@ export class RuleFights {
   get warnings(): string[] {
     const wishes = this.#wishes;
     if (wishes === undefined) return [];
-    return KINDS.filter((kind) => this.#dampers.get(kind)!.isFight).map((kind) => sentenceOf(kind, wishes));
+    return KINDS.filter((kind) => this.#dampers.get(kind)!.isFight).map((kind) =>
+      sentenceOf(kind, wishes, this.#rival)
+    );
   }
 }
 
-function sentenceOf(kind: RuleKind, wishes: RuleWishes): string {
+function sentenceOf(kind: RuleKind, wishes: RuleWishes, program: string | undefined): string {
   const { families, isMasquerading, excluded } = wishes;
   const networks = families.map(({ network }) => formatPrefix(network)).join(" and ");
   const times = LIMITS[kind].freeTurns + 1;
   if (kind === "own") {
-    return `something else on this host changes Loden's rules for ${networks}: they had to be written anew ${times} ` +
+    const who = program === undefined ? "something else on this host" : `the program ${program}`;
+    return `${who} changes Loden's rules for ${networks}: they had to be written anew ${times} ` +
       `times within a minute, and are now once a second at most; find it (a second agent of the same network, or a ` +
       `firewall that loads its rules again and again), and stop it`;
   }

@@ -19,6 +19,8 @@ export interface RulesKeeperDeps {
   readonly wishes: () => RuleWishes | undefined;
   /** Told after each look that could make all as wished. */
   readonly kept?: () => void;
+  /** The program that has changed rules last, as far as that is known. */
+  readonly changedBy?: () => string | undefined;
   readonly elapsedMs: () => number;
 }
 
@@ -34,7 +36,7 @@ export class RulesKeeper {
 
   constructor(deps: RulesKeeperDeps) {
     this.#deps = deps;
-    this.#fights = new RuleFights(deps.elapsedMs);
+    this.#fights = new RuleFights(deps.elapsedMs, deps.changedBy);
   }
 
   /** What the last look found; `undefined` before the first. */

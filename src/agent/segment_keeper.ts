@@ -52,6 +52,8 @@ export class SegmentKeeper {
   /** The same by family, in order. */
   #sorted: readonly Address[] = [];
   readonly #stale = new Set<Address>();
+  /** To whom the kernel's last way was not over the underlay's link, or none. */
+  readonly #beyond = new Set<Address>();
   #link = "";
   #askedAllMs = -Infinity;
   #retryMs: number | undefined;
@@ -113,6 +115,17 @@ export class SegmentKeeper {
     return isNews;
   }
 
+  /**
+   * Says that a link beside the underlay's has changed, with which routes come and go without a word. Reports whether that
+   * is of interest, and asks for a look then: it is where somebody is not reached over the underlay's.
+   */
+  nudgeBeyond(): boolean {
+    if (this.#beyond.size === 0) return false;
+    for (const address of this.#beyond) this.#stale.add(address);
+    this.#deps.changed();
+    return true;
+  }
+
   /** Has those looked at again whose answer is not believed yet, until `signal` aborts. */
   async run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
     let waitMs = 0;
@@ -151,7 +164,10 @@ export class SegmentKeeper {
       for (const address of this.#wanted) {
         if (!families.has(familyOf(address))) continue;
         if (!isAll && reaches.has(address) && !again.has(address)) continue;
-        answers.set(address, reachBy(this.#deps.ask(address, linkFor(address, underlay)), underlay));
+        const way = this.#deps.ask(address, linkFor(address, underlay));
+        answers.set(address, reachBy(way, underlay));
+        if (way?.linkIndex === underlay.linkIndex) this.#beyond.delete(address);
+        else this.#beyond.add(address);
       }
       this.#conditions = [];
       this.#retryMs = undefined;
@@ -184,6 +200,7 @@ export class SegmentKeeper {
         .flatMap(({ parts }) => parts.map(({ underlayAddress }) => underlayAddress)),
     );
     this.#sorted = [...this.#wanted].sort(compareAddresses);
+    for (const address of this.#beyond) if (!this.#wanted.has(address)) this.#beyond.delete(address);
     return true;
   }
 }

@@ -2,6 +2,7 @@ import { aborted, LONGEST_TIMER_MS } from "../loop/pause.ts";
 import { inTurns, type Worker } from "../loop/worker.ts";
 import { Trigger } from "../loop/trigger.ts";
 import { NotificationSocket } from "../netlink/notifications.ts";
+import type { Culprits } from "../reconcile/culprits.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import type { Observer } from "../reconcile/observe.ts";
 import type { ContestWatch } from "../registry/contest_watch.ts";
@@ -35,6 +36,8 @@ export interface WorkerParts {
   /** Milliseconds until a look is due as a fight with another program goes on, or is over; `undefined` for none. */
   readonly fightMs: () => number | undefined;
   readonly observer: Observer;
+  /** Told who changes what is ours. */
+  readonly culprits: Culprits;
   readonly filter: OpenRules;
   readonly leftovers: LeftoverKeeper;
   readonly contests: ContestWatch;
@@ -110,6 +113,7 @@ function kernelWatch(parts: WorkerParts, choice: Trigger, stack: AsyncDisposable
     await watchKernel({
       notifications,
       trigger,
+      culprits: parts.culprits,
       ownPortId: context.transport.portId,
       linkIndexes: () => observer.linkIndexes,
       vtepIndexes: () => observer.vtepIndexes,
@@ -121,6 +125,7 @@ function kernelWatch(parts: WorkerParts, choice: Trigger, stack: AsyncDisposable
       },
       choiceNudged: () => choice.nudge(),
       wayChanged: ways.changed,
+      linkChanged: () => ways.segment?.nudgeBeyond() ?? false,
       isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
       concerns: (linkIndex) => host.concerns(linkIndex),
     }, options);

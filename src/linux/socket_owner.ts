@@ -1,3 +1,24 @@
+import type { Libc } from "./libc.ts";
+import { readWhole } from "./unix_claim.ts";
+
+// Folders and links of proc(5), which Deno reads for nobody who has given up a permission.
+const SYMBOLS = {
+  // DIR *opendir(const char *name)
+  opendir: { parameters: ["buffer"], result: "pointer" },
+  // struct dirent *readdir(DIR *folder)
+  readdir: { parameters: ["pointer"], result: "pointer" },
+  // int closedir(DIR *folder)
+  closedir: { parameters: ["pointer"], result: "i32" },
+  // ssize_t readlink(const char *path, char *buffer, size_t length)
+  readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+type Library = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+/** Where `struct dirent` has `d_name`. */
+const NAME_OFFSET = 19;
+/** Longer than `socket:[18446744073709551615]`. */
+const LINK_BYTES = 64;
 /** Descriptors that are looked at for one socket at most: a host may have very many. */
 const MOST_LINKS = 20_000;
 
@@ -8,77 +29,75 @@ export interface Owner {
 }
 
 /**
- * Who has the netlink socket of a port, as far as it is open still and this process may see it. A port's number is
- * its process's for the first socket as a rule, but in the process's own PID namespace, and never for another one's.
+ * Who has the netlink socket of a port: "closed" if it is open no more, `undefined` if this process may not see whose it is.
+ * A port's number is its process's for the first socket as a rule, but in the process's own PID namespace.
  *
  * Source: proc(5), net/netlink/af_netlink.c.
  *
  * @param protocol As in `socket(2)`; 0 for routes, links and neighbours.
  */
-export function socketOwner(portId: number, protocol = 0): Owner | undefined {
+export function socketOwner(libc: Libc, portId: number, protocol = 0): Owner | "closed" | undefined {
   // The kernel's own.
   if (portId === 0) return undefined;
+  const library = Deno.dlopen("libc.so.6", SYMBOLS);
   try {
-    const inode = inodeOf(portId, protocol);
-    if (inode === undefined) return undefined;
-    const socket = `socket:[${inode}]`;
-    const first = String(portId);
-    if (holds(first, socket) > 0) return ownerOf(first);
-    let looked = 0;
-    for (const { name } of Deno.readDirSync("/proc")) {
-      if (!/^\d+$/.test(name) || name === first) continue;
-      const links = holds(name, socket);
-      if (links > 0) return ownerOf(name);
-      looked -= links;
-      if (looked > MOST_LINKS) return undefined;
-    }
+    const inode = inodeOf(readWhole(libc, "/proc/thread-self/net/netlink"), portId, protocol);
+    if (inode === undefined) return "closed";
+    const pid = holderOf(library.symbols, portId, `socket:[${inode}]`);
+    const program = pid && programOf(libc, pid);
+    return program === undefined ? undefined : { pid: Number(pid), program };
   } catch {
     // Who can't be seen is not known.
-  }
-  return undefined;
-}
-
-/** The program of a process that is there still; `undefined` if it has ended. */
-export function programOf(pid: number): string | undefined {
-  try {
-    return Deno.readTextFileSync(`/proc/${pid}/comm`).trimEnd();
-  } catch {
     return undefined;
+  } finally {
+    library.close();
   }
 }
 
-function ownerOf(name: string): Owner | undefined {
-  const program = programOf(Number(name));
-  return program === undefined ? undefined : { pid: Number(name), program };
+function programOf(libc: Libc, pid: string): string | undefined {
+  return libc.readSysctl(`/proc/${pid}/comm`);
 }
 
-/** The inode of a netlink socket of this network namespace. */
-function inodeOf(portId: number, protocol: number): string | undefined {
-  for (const line of Deno.readTextFileSync("/proc/thread-self/net/netlink").split("\n")) {
+/** The inode of a netlink socket in a list of all. */
+function inodeOf(list: string, portId: number, protocol: number): string | undefined {
+  for (const line of list.split("\n")) {
     const words = line.trim().split(/\s+/);
     if (words[1] === String(protocol) && words[2] === String(portId)) return words.at(-1);
   }
   return undefined;
 }
 
-/** 1 if a process has the socket; else by how many descriptors it has not, below 0. */
-function holds(pid: string, socket: string): number {
-  let count = 0;
-  try {
-    for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
-      count++;
-      if (linkOf(`/proc/${pid}/fd/${name}`) === socket) return 1;
-    }
-  } catch {
-    // It has ended, or is none of ours to see.
+/** The process that has a socket; the one of the port's number is asked first. */
+function holderOf(library: Library, portId: number, socket: string): string | undefined {
+  let looked = 0;
+  const pids = [String(portId), ...namesIn(library, "/proc").filter((name) => /^\d+$/.test(name))];
+  for (const pid of pids) {
+    const links = namesIn(library, `/proc/${pid}/fd`);
+    if (links.some((name) => linkOf(library, `/proc/${pid}/fd/${name}`) === socket)) return pid;
+    looked += links.length;
+    if (looked > MOST_LINKS) return undefined;
   }
-  return -count;
+  return undefined;
 }
 
-function linkOf(path: string): string | undefined {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return undefined;
+function namesIn({ opendir, readdir, closedir }: Library, folder: string): string[] {
+  const handle = opendir(cString(folder));
+  // It has ended, or is none of ours to see.
+  if (handle === null) return [];
+  const names: string[] = [];
+  for (let entry = readdir(handle); entry !== null; entry = readdir(handle)) {
+    names.push(new Deno.UnsafePointerView(entry).getCString(NAME_OFFSET));
   }
+  closedir(handle);
+  return names;
+}
+
+function linkOf({ readlink }: Library, path: string): string | undefined {
+  const buffer = new Uint8Array(LINK_BYTES);
+  const length = readlink(cString(path), buffer, BigInt(LINK_BYTES));
+  return length < 0 ? undefined : new TextDecoder().decode(buffer.subarray(0, length));
+}
+
+function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${text}\0`);
 }

@@ -137,7 +137,7 @@ function encodeName(name: string): Uint8Array<ArrayBuffer> {
 }
 
 /** Reads a file of proc(5) to its end. */
-function readWhole(libc: Libc, path: string): string {
+export function readWhole(libc: Libc, path: string): string {
   const decoder = new TextDecoder();
   const fd = libc.open(path);
   try {

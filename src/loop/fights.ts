@@ -128,16 +128,25 @@ export class Fights<About> {
   }
 }
 
+/** Who changes what is fought over: a program, one that had closed its socket when it was looked for; absent if unknown. */
+export type Opponent = { readonly pid: number; readonly program: string } | "closed" | undefined;
+
 /** Says what a fight is about, by whom as far as that is known, and what is done about it. */
 export function fightText(
   { thing, times, everySeconds }: Pick<Fight<unknown>, "thing" | "times" | "everySeconds">,
   found: string,
+  opponent?: Opponent,
 ): string {
   const answer = everySeconds === undefined
     ? "at once each time"
     : everySeconds === 1
     ? "every 1 s only from now on"
     : `ever more rarely, every ${everySeconds} s only in the end`;
-  return `another program has changed ${thing} ${times} times within a minute, after each repair (${found}); repairs are ` +
-    `made ${answer}; find that program, and end it or have it leave ${thing} alone`;
+  const [who, what] = opponent === undefined
+    ? ["another program", "find that program, and end it"]
+    : opponent === "closed"
+    ? ["a program that ends at once, as one that a script calls,", "find what calls it, and end that"]
+    : [`the program ${opponent.program} (process ${opponent.pid})`, "end it"];
+  return `${who} has changed ${thing} ${times} times within a minute, after each repair (${found}); repairs are ` +
+    `made ${answer}; ${what} or have it leave ${thing} alone`;
 }

@@ -1,18 +1,11 @@
-import { type Family, type Prefix, prefixContains } from "../model/address.ts";
-import { readAddress } from "../model/rows.ts";
+import { type Prefix, prefixContains } from "../model/address.ts";
 import type { AttributeReader } from "../netlink/attribute.ts";
 import type { MessageReader } from "../netlink/message.ts";
 import { hearNotifications, type NotificationSource, othersOnly } from "../netlink/notifications.ts";
 import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../rtnetlink/address.ts";
 import { NEIGHBOUR_HEADER_BYTES, RTM_DELNEIGH, RTM_NEWNEIGH } from "../rtnetlink/neighbour.ts";
-import {
-  ROUTE_HEADER_BYTES,
-  RT_TABLE_MAIN,
-  RTA_DST,
-  RTM_DELROUTE,
-  RTM_NEWROUTE,
-} from "../rtnetlink/route_header.ts";
+import { RT_TABLE_MAIN, RTM_DELROUTE, RTM_NEWROUTE } from "../rtnetlink/route_header.ts";
 import {
   IFF_UP,
   IFLA_MASTER,
@@ -21,6 +14,7 @@ import {
   RTM_NEWLINK,
 } from "../rtnetlink/link_header.ts";
 import type { Trigger } from "../loop/trigger.ts";
+import { type Culprits, destinationOf } from "./culprits.ts";
 
 const RT_SCOPE_UNIVERSE = 0;
 /** `RTM_NEWNETCONF`: a setting such as forwarding has changed, of one link or of all. */
@@ -39,12 +33,16 @@ export interface KernelWatchDeps extends NotificationSource {
   readonly networks: readonly Prefix[];
   /** Kernel link index of the underlay; 0 while it is lost, and then every link is news. */
   readonly underlayLinkIndex: () => number;
+  /** Told of what asks for a pass, and who has done it. */
+  readonly culprits?: Culprits;
   /** Called when the underlay's link or addresses may have changed, or by which ways others are reached. */
   readonly underlayNudged: () => void;
   /** Called when another link may be the better one now. What changes with its addresses is told of route by route. */
   readonly choiceNudged: () => void;
   /** Called when the way to a prefix outside of the cluster networks has changed; reports whether that is news. */
   readonly wayChanged?: (prefix: Prefix) => boolean;
+  /** Called when a link has changed that others may be reached over, and is not the underlay's; reports whether that is news. */
+  readonly linkChanged?: () => boolean;
   /** Whether a link has carried an address that could be the underlay's: changes of others say nothing. */
   readonly isCarrier: (linkIndex: number) => boolean;
   /** Whether the settings and global addresses of a link that is not ours concern us; none do if absent. */
@@ -54,7 +52,11 @@ export interface KernelWatchDeps extends NotificationSource {
 /** Turns notifications about our links into nudges, until `signal` aborts. */
 export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSignal }): Promise<void> {
   const reader = othersOnly(deps, {
-    heard: (message, attributes) => classify(message, attributes, deps.linkIndexes(), deps),
+    heard: (message, attributes) => {
+      if (!isNews(message, attributes, deps.linkIndexes(), deps)) return;
+      deps.trigger.nudge();
+      deps.culprits?.heard(message, attributes);
+    },
     lost: () => {
       deps.underlayNudged();
       deps.trigger.nudge();
@@ -63,12 +65,13 @@ export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSigna
   return hearNotifications(reader, options);
 }
 
-function classify(
+/** Reports whether a message asks for a pass; tells the underlay what it is to look at. */
+function isNews(
   message: MessageReader,
   attributes: AttributeReader,
   linkIndexes: readonly number[],
   deps: KernelWatchDeps,
-): void {
+): boolean {
   switch (message.type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
@@ -79,48 +82,47 @@ function classify(
       const underlayLinkIndex = deps.underlayLinkIndex();
       const isUnderlay = underlayLinkIndex === 0 || linkIndex === underlayLinkIndex;
       if (isUnderlay) deps.underlayNudged();
-      if (isUnderlay || linkIndexes.includes(linkIndex)) deps.trigger.nudge();
-      else if (isOfInterest(message, attributes, linkIndex, deps)) {
+      if (isUnderlay || linkIndexes.includes(linkIndex)) return true;
+      if (isOfInterest(message, attributes, linkIndex, deps)) {
+        deps.choiceNudged();
         // With a link its routes change, without a word.
         const isOfLink = message.type === RTM_NEWLINK || message.type === RTM_DELLINK;
-        (isOfLink ? deps.underlayNudged : deps.choiceNudged)();
-        if (deps.concerns?.(linkIndex)) deps.trigger.nudge();
-      } else if (isSetDown(message) && deps.concerns?.(linkIndex)) deps.trigger.nudge();
-      return;
+        const isWay = isOfLink && (deps.linkChanged?.() ?? false);
+        return isWay || (deps.concerns?.(linkIndex) ?? false);
+      }
+      return isSetDown(message) && (deps.concerns?.(linkIndex) ?? false);
     }
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
       message.requireHeader(NEIGHBOUR_HEADER_BYTES);
-      if (deps.vtepIndexes().includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN))) {
-        deps.trigger.nudge();
-      }
-      return;
+      return deps.vtepIndexes().includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN));
     case RTM_NEWROUTE:
-    case RTM_DELROUTE:
-      message.requireHeader(ROUTE_HEADER_BYTES);
-      if (message.view.getUint8(message.start + 1) === 0) {
+    case RTM_DELROUTE: {
+      const destination = destinationOf(message, attributes);
+      if (destination.length === 0) {
         // A default route: the underlay may be another one now.
         deps.underlayNudged();
-        deps.trigger.nudge();
-      } else {
-        // Whose destination is none of ours may leave by whichever links: a router has 200,000 of them.
-        const destination = destinationOf(message, attributes);
-        const isOurs = deps.networks.some((network) => prefixContains(network, destination.address));
-        const isOfMain = message.view.getUint8(message.start + 4) === RT_TABLE_MAIN;
-        if (isOurs ? isOfMain : deps.wayChanged?.(destination)) deps.trigger.nudge();
+        return true;
       }
-      return;
+      // Whose destination is none of ours may leave by whichever links: a router has 200,000 of them.
+      const isOurs = deps.networks.some((network) => prefixContains(network, destination.address));
+      const isOfMain = message.view.getUint8(message.start + 4) === RT_TABLE_MAIN;
+      return isOurs ? isOfMain : deps.wayChanged?.(destination) ?? false;
+    }
     case RTM_NEWNETCONF: {
       message.requireHeader(4);
       attributes.reset(message.start + 4, message.end);
+      let isOurs = false;
       while (attributes.next()) {
         if (attributes.type !== NETCONFA_IFINDEX) continue;
         const linkIndex = attributes.u32() | 0;
-        const isOurs = linkIndex === NETCONFA_IFINDEX_ALL || linkIndexes.includes(linkIndex);
-        if (isOurs || linkIndex > 0 && deps.concerns?.(linkIndex)) deps.trigger.nudge();
+        isOurs ||= linkIndex === NETCONFA_IFINDEX_ALL || linkIndexes.includes(linkIndex) ||
+          linkIndex > 0 && (deps.concerns?.(linkIndex) ?? false);
       }
-      return;
+      return isOurs;
     }
+    default:
+      return false;
   }
 }
 
@@ -151,14 +153,4 @@ function isOfInterest(
   attributes.reset(message.start + LINK_HEADER_BYTES, message.end);
   while (attributes.next()) if (attributes.type === IFLA_MASTER) return false;
   return true;
-}
-
-/** Where a route leads. */
-function destinationOf(message: MessageReader, attributes: AttributeReader): Prefix {
-  const family = message.view.getUint8(message.start) as Family;
-  const length = message.view.getUint8(message.start + 1);
-  const words = new Uint32Array(4);
-  attributes.reset(message.start + ROUTE_HEADER_BYTES, message.end);
-  while (attributes.next()) if (attributes.type === RTA_DST) attributes.addressWords(words, 0);
-  return { address: readAddress(words, 0, family), length };
 }

@@ -1,4 +1,4 @@
-import { type Fight, type FightLimits, Fights, fightText } from "../loop/fights.ts";
+import { type Fight, type FightLimits, Fights, fightText, type Opponent } from "../loop/fights.ts";
 import { type Family, familyOf, formatPrefix, type Prefix } from "../model/address.ts";
 import type { Condition, ConditionCode } from "../model/condition.ts";
 import { FDB, NEIGHBOUR, readAddress, readMac, ROUTE, routeDestination } from "../model/rows.ts";
@@ -20,6 +20,7 @@ interface About {
   readonly code: ConditionCode;
   /** What the other program makes of it. */
   readonly found: string;
+  readonly who: Opponent;
   /** Of the peer that is reached by what is fought over. */
   readonly subnet?: Prefix | undefined;
 }
@@ -39,6 +40,7 @@ export interface StepScene {
  */
 export class StateFights {
   readonly #fights: Fights<About>;
+  readonly #opponent: (thing: string) => Opponent;
   /** What the last pass was made for, if that came to its end. */
   #settled: DesiredState | undefined;
   #linkIndexes = "";
@@ -49,9 +51,16 @@ export class StateFights {
   #areLinksSame = false;
   #joined: { readonly before: JoinedFaults; readonly key: string; readonly after: JoinedFaults } | undefined;
 
-  /** @param elapsedMs A clock that nobody sets. */
-  constructor(elapsedMs: () => number, limits?: FightLimits) {
-    this.#fights = new Fights(elapsedMs, limits);
+  /**
+   * @param elapsedMs A clock that nobody sets.
+   * @param options.opponent Says who has changed a thing last, as far as that is known.
+   */
+  constructor(
+    elapsedMs: () => number,
+    options: { readonly limits?: FightLimits; readonly opponent?: (thing: string) => Opponent } = {},
+  ) {
+    this.#fights = new Fights(elapsedMs, options.limits);
+    this.#opponent = options.opponent ?? (() => undefined);
   }
 
   /** Milliseconds until a pass is due as something is to be put back, or a fight is over; `undefined` for nothing. */
@@ -194,18 +203,26 @@ export class StateFights {
   }
 
   #meetLink(thing: string, step: LinkStep, found: () => string, isUndone = true): boolean {
-    const about = () => ({ code: "link-fought", found: found() } as const);
+    const about = () => ({ code: "link-fought", found: found(), who: this.#opponent(thing) } as const);
     return this.#fights.meet(thing, this.#isSame && isUndone && !this.#failed.has(linkNameOf(step)), about);
   }
 
   #meetMany(table: TableName, thing: string, found: string): boolean {
     const isUndone = this.#isUndone(table);
     // Among many rows nobody sees what is new.
-    return this.#isSame && this.#fights.meet(thing, isUndone, () => ({ code: "link-fought", found }));
+    return this.#isSame && this.#fights.meet(thing, isUndone, () => ({
+      code: "link-fought",
+      found,
+      who: this.#opponent(thing),
+    }));
   }
 
-  #meetRow(thing: string, table: TableName, about: () => Omit<About, "code">): boolean {
-    return this.#fights.meet(thing, this.#isUndone(table), () => ({ code: "state-fought", ...about() }));
+  #meetRow(thing: string, table: TableName, about: () => Omit<About, "code" | "who">): boolean {
+    return this.#fights.meet(thing, this.#isUndone(table), () => ({
+      code: "state-fought",
+      who: this.#opponent(thing),
+      ...about(),
+    }));
   }
 
   #isUndone(table: TableName): boolean {
@@ -287,5 +304,5 @@ function subnetOf(table: TableName, words: Uint32Array, at: number, state: Desir
 }
 
 function sentenceOf({ thing, ...fight }: Fight<About>): string {
-  return fightText({ ...fight, thing: thing.replace(/ \(.*/, "") }, fight.about.found);
+  return fightText({ ...fight, thing: thing.replace(/ \(.*/, "") }, fight.about.found, fight.about.who);
 }

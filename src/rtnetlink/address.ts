@@ -89,12 +89,12 @@ function encodeBody(writer: MessageWriter, value: LinkAddress): void {
 }
 
 /**
- * Decodes one message of an address dump; `undefined` for anything but an IPv4 or IPv6 address.
+ * Decodes one message about an address that is there or has gone; `undefined` for anything but an IPv4 or IPv6 one.
  *
  * @throws {SyntaxError} If the message is malformed.
  */
 export function decodeAddress(message: MessageReader): ObservedAddress | undefined {
-  if (message.type !== RTM_NEWADDR) return undefined;
+  if (message.type !== RTM_NEWADDR && message.type !== RTM_DELADDR) return undefined;
   message.requireHeader(ADDRESS_HEADER_BYTES);
   const { view, start, end } = message;
   const family = view.getUint8(start);

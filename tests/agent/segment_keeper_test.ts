@@ -31,12 +31,14 @@ function world(peers: readonly Lease[] = PEERS, hasTunnel = true) {
     error: undefined as Error | undefined,
     /** Addresses that are reached through a gateway. */
     away: ["198.51.100.3"],
+    /** Addresses that are reached over another link. */
+    beyond: [] as string[],
   };
   const log = {
     write: (_: unknown, event: string, fields: unknown) => void state.logged.push([event, fields]),
   };
   const way = (address: Address): RouteLookup => ({
-    linkIndex: 2,
+    linkIndex: state.beyond.includes(formatAddress(address)) ? 3 : 2,
     source: undefined,
     mtuBytes: 0,
     isMtuLearnt: false,
@@ -120,6 +122,20 @@ Deno.test("all are asked for again after a nudge, at the resync, and on another 
   assertEquals(look({ ...BOTH, linkIndex: 7 }), []);
   assertEquals(look({ ...BOTH, resolvesNothing: true }), []);
   assertEquals(look().length, 4);
+});
+
+Deno.test("those who are not reached over the underlay's link, and no others, are asked for again when another one has changed", () => {
+  const { state, keeper, look } = world();
+  look();
+  assertEquals([keeper.nudgeBeyond(), state.changed], [false, 0]);
+  state.beyond = ["192.0.2.2"];
+  keeper.nudge(parsePrefix("192.0.2.2/32"));
+  look();
+  state.beyond = [];
+  assertEquals(keeper.nudgeBeyond(), true);
+  look();
+  assertEquals(state.asked, ["192.0.2.2"]);
+  assertEquals(keeper.nudgeBeyond(), false);
 });
 
 Deno.test("a way that goes is looked at again until it is believed, and comes back likewise", () => {

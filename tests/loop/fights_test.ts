@@ -101,3 +101,19 @@ for (
     );
   });
 }
+
+Deno.test("fightText() names who it is, as far as that is known, and what is to be ended", () => {
+  const text = (opponent: Parameters<typeof fightText>[2]) =>
+    fightText({ thing: "link flannel.1", times: 7, everySeconds: undefined }, "down", opponent);
+  assertEquals(
+    text({ pid: 812, program: "NetworkManager" }),
+    "the program NetworkManager (process 812) has changed link flannel.1 7 times within a minute, after each repair (down); " +
+      "repairs are made at once each time; end it or have it leave link flannel.1 alone",
+  );
+  assertEquals(
+    text("closed"),
+    "a program that ends at once, as one that a script calls, has changed link flannel.1 7 times within a minute, after " +
+      "each repair (down); repairs are made at once each time; find what calls it, and end that or have it leave link " +
+      "flannel.1 alone",
+  );
+});

@@ -15,7 +15,7 @@ const MANY = 40;
 function passing(host: TestHost, remote = threePeers(host.family)) {
   let nowMs = 0;
   let wanted = host.deps(remote).desire();
-  const fights = new StateFights(() => nowMs, LIMITS);
+  const fights = new StateFights(() => nowMs, { limits: LIMITS });
   const deps = { ...host.deps(remote), fights, desire: () => wanted };
   return {
     fights,

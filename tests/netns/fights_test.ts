@@ -110,6 +110,43 @@ for (const { name, words, spared, ...opponent } of LINK_FIGHTS) {
   });
 }
 
+Deno.test("who deletes a route again and again is named by its process while that runs, and as one that ends at once if it does", async () => {
+  await withOverlay({ hosts: 3, networkConfig: { Network: "10.244.0.0/16" } }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [h1, h2, h3] = hostsOf(lab);
+    const routeTo = (host: LabHost) => formatPrefix(host.share.subnets[0]!);
+    /** Has a route deleted, and waits until that was put back. */
+    const repaired = async (remove: () => Promise<unknown>) => {
+      const repairs = async () =>
+        (await h1.logLines()).filter((line) => line.includes('"table changed"')).length;
+      const before = await repairs();
+      await remove();
+      await until("see it put back", async () => await repairs() > before || undefined);
+    };
+    const child = new Deno.Command("ip", {
+      args: ["-n", h1.netns.name, "-batch", "-"],
+      stdin: "piped",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    const writer = child.stdin.getWriter();
+    try {
+      for (let times = 0; times < 8; times++) {
+        const line = new TextEncoder().encode(`route delete ${routeTo(h2)}\n`);
+        await repaired(() => writer.write(line));
+        await repaired(() => ip(h1, "route", "delete", routeTo(h3)));
+      }
+      const words = [`the program ip (process ${child.pid}) has changed route ${routeTo(h2)}`];
+      await untilTold(libc, h1, "state-fought", ...words);
+    } finally {
+      await writer.close();
+      await child.status;
+    }
+    const ended = `a program that ends at once, as one that a script calls, has changed route ${routeTo(h3)}`;
+    await untilTold(libc, h1, "state-fought", ended);
+  });
+});
+
 Deno.test("what was left to programs that have ended is put back within half a minute, however long the resync is", async () => {
   await withOverlay({ hosts: 2, networkConfig: { Network: "10.244.0.0/16" } }, async (lab, libc) => {
     await untilSettled(lab, libc);

@@ -10,9 +10,12 @@ import { NftHost, wishes } from "../double/nft_host.ts";
 const SECOND = 1000;
 
 /** Looks of Loden's, at times that a test says. */
-function looking(host: NftHost, wished: RuleWishes = wishes()) {
+function looking(
+  host: NftHost,
+  { wished = wishes(), changedBy }: { wished?: RuleWishes; changedBy?: string } = {},
+) {
   let nowMs = 0;
-  const fights = new RuleFights(() => nowMs);
+  const fights = new RuleFights(() => nowMs, () => changedBy);
   const look = () => {
     const { spared } = fights;
     const report = host.rules.keep(wished, spared);
@@ -72,7 +75,7 @@ Deno.test("a flanneld on the same host is told of, and its rules are left alone 
 
 /** Has rules come back until it is a fight. */
 async function provoke(host: NftHost, wished: RuleWishes): Promise<readonly string[]> {
-  const { fights, look, after } = looking(host, wished);
+  const { fights, look, after } = looking(host, { wished });
   look();
   for (let returns = 0; returns < 7; returns++) {
     await host.script(FLANNELD_LOOK);
@@ -108,9 +111,9 @@ Deno.test("an earlier version of Loden on the same host is told of, and its tabl
   assertEquals(fights.warnings.length, 1);
 });
 
-Deno.test("who changes our table again and again is told of, and mended once a second", async () => {
+Deno.test("who changes our table again and again is told of by its program, and mended once a second", async () => {
   await using host = await NftHost.open();
-  const { fights, look, after } = looking(host);
+  const { fights, look, after } = looking(host, { changedBy: "nft" });
   look();
   const tables = async () => (await host.list()).split(/^(?=table)/m).sort();
   const whole = await tables();
@@ -122,7 +125,7 @@ Deno.test("who changes our table again and again is told of, and mended once a s
   }
   assertMatch(
     fights.warnings[0]!,
-    /^something else on this host changes Loden's rules for .* 21 times within a minute/,
+    /^the program nft changes Loden's rules for .* 21 times within a minute/,
   );
   await meddle();
   assertEquals(after(20).changed, 0);

@@ -51,7 +51,7 @@ async function withNews(
 }
 
 Deno.test("chains and rules of kube-proxy that come and go ask for no look, and what is done to ours beside them is mended without reading all chains", async () => {
-  await withNews(async ({ host, rules, dumps, nudges, hear }) => {
+  await withNews(async ({ host, rules, news, dumps, nudges, hear }) => {
     await host.script(
       "iptables -P FORWARD DROP; iptables -A FORWARD -j ACCEPT; nft add table ip nat; nft add chain ip nat x",
     );
@@ -65,7 +65,7 @@ Deno.test("chains and rules of kube-proxy that come and go ask for no look, and 
     assertEquals(nudges(), 0);
     await host.exec("nft", "flush", "chain", "ip", OWN, "postrouting");
     hear();
-    assertEquals(nudges(), 1);
+    assertEquals([nudges(), news.lastBy?.program], [1, "nft"]);
     const { changed, met, failures } = rules.keep(wished);
     assertEquals([changed, met, failures, dumps()], [1, ["own"], [], 1]);
     await host.exec("iptables", "-I", "FORWARD", "-j", "DROP");

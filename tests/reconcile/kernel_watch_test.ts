@@ -140,8 +140,8 @@ const cases: [
   ["a foreign link got an address", address(RTM_NEWADDR, THEIRS), 0, 0, 1],
   ["a foreign link lost an address", address(RTM_DELADDR, THEIRS), 0, 0, 1],
   ["a pod's link got a link-local address", address(RTM_NEWADDR, THEIRS, RT_SCOPE_LINK), 0, 0],
-  ["a foreign link with an address changed", link(RTM_NEWLINK, CARRIER), 0, 1],
-  ["a foreign link with an address is gone", link(RTM_DELLINK, CARRIER), 0, 1],
+  ["a foreign link with an address changed", link(RTM_NEWLINK, CARRIER), 0, 0, 1],
+  ["a foreign link with an address is gone", link(RTM_DELLINK, CARRIER), 0, 0, 1],
   ["a port of a bridge changed", port(RTM_NEWLINK, CARRIER), 0, 0],
   ["a neighbour on our link is new", neighbour(RTM_NEWNEIGH, OURS), 1, 0],
   ["a neighbour on our link is gone", neighbour(RTM_DELNEIGH, OURS), 1, 0],
@@ -201,6 +201,14 @@ for (const [what, datagram, nudges, choiceNudges] of concerns) {
     assertEquals(heard, { nudges, underlayNudges: 0, choiceNudges });
   });
 }
+
+Deno.test("watchKernel() nudges when a foreign link with an address changes while others are reached over such a one", async () => {
+  const { heard, run } = watch([link(RTM_NEWLINK, CARRIER), address(RTM_NEWADDR, CARRIER)], {
+    linkChanged: () => true,
+  });
+  await run();
+  assertEquals(heard, { nudges: 1, underlayNudges: 0, choiceNudges: 2 });
+});
 
 Deno.test("watchKernel() takes every link for the underlay while that is lost", async () => {
   const datagrams = [
