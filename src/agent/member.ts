@@ -108,12 +108,7 @@ function openWorkers(
     changed: () => trigger.nudge(),
   });
   const observer = former.observer();
-  const culprits = new Culprits();
-  const opponent = (thing: string) => {
-    const portId = culprits.portOf(thing);
-    return portId === undefined ? undefined : socketOwner(context.libc, portId);
-  };
-  const fights = new StateFights(context.elapsedMs, { opponent });
+  const { fights, culprits } = openFights(context);
   const fightMs = () => {
     const waits = [fights, leaseParts.host, pods, underlayParts.podFiles].flatMap(({ waitMs }) =>
       waitMs ?? []
@@ -175,6 +170,16 @@ function openWorkers(
     contests,
     announced: () => announced(facts.conditions()),
   }, stack);
+}
+
+/** Knows what others change again and again, and who does. */
+function openFights({ libc, elapsedMs }: AgentContext): { fights: StateFights; culprits: Culprits } {
+  const culprits = new Culprits();
+  const opponent = (thing: string) => {
+    const portId = culprits.portOf(thing);
+    return portId === undefined ? undefined : socketOwner(libc, portId);
+  };
+  return { fights: new StateFights(elapsedMs, { opponent }), culprits };
 }
 
 /** That no other host is reached, and that others' routes take this host's own packets, as the last pass found. */
