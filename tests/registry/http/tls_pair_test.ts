@@ -1,7 +1,8 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { ConnectionError } from "../../../src/registry/http/connection_error.ts";
 import { pairFault } from "../../../src/registry/http/tls_pair.ts";
 import { OddCertificates } from "../../double/odd_certificates.ts";
+import { SEED } from "../../double/random.ts";
 
 /** What rustls takes, and this program with it. */
 const KINDS = "make one that is RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519";
@@ -133,6 +134,16 @@ Deno.test("a process that is given a certificate and its key asks with them, or 
       assertEquals(await ask(ca), { code: 0, said });
     });
   }
+});
+
+Deno.test("a process that is given hundreds of pairs with wrong bytes in them lives, whichever pass", async () => {
+  await using odd = await OddCertificates.open();
+  const child = new URL("mutation_child.ts", import.meta.url).pathname;
+  const args = ["run", "-A", "--no-check", "--no-lock", child, odd.folder, String(SEED), "800"];
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+  assertEquals(code, 0, `LODEN_SEED=${SEED}: ${new TextDecoder().decode(stderr)}`);
+  // A wrong byte in a signature is for the server to see.
+  assertGreater(Number(new TextDecoder().decode(stdout)), 0);
 });
 
 Deno.test("pairFault() blames no file for what the system lacks", async () => {
