@@ -8,6 +8,7 @@ import { LineQueue } from "../log/line_queue.ts";
 import { pause, within } from "../loop/pause.ts";
 import { QuietLines } from "../loop/quiet_lines.ts";
 import { escaped } from "../log/printable.ts";
+import { leaveLoopbackOut } from "../registry/http/proxy_variables.ts";
 import { VERSION } from "../model/version.ts";
 import { LAST_WORDS_MS, Output } from "./output.ts";
 import { abortOnSignals, ignoreSignals } from "./signals.ts";
@@ -85,6 +86,7 @@ export async function main(program: string): Promise<number> {
   const output = new Output();
   let reason: string | undefined;
   let code: number;
+  leaveLoopbackOut(Deno.env);
   try {
     const found = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
     if (found === undefined) {

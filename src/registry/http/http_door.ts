@@ -5,6 +5,7 @@ import { pause } from "../../loop/pause.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
 import { ConnectionError } from "./connection_error.ts";
 import { connectionReason } from "./connection_reason.ts";
+import { proxyHint } from "./proxy_variables.ts";
 import { TlsClient, type TlsClientDeps, type TlsFiles, type TlsTexts } from "./tls_client.ts";
 
 /** A question is asked again this often because its connection was left. */
@@ -133,9 +134,8 @@ export class HttpDoor implements Disposable {
         : url.startsWith("http:") && /closed/.test(reason)
         ? "; perhaps it speaks TLS there: write https://"
         : "";
-      throw new ConnectionError(`${new URL(url).host} does not answer: ${this.shown(reason)}${guess}`, {
-        cause: error,
-      });
+      const why = `${this.shown(reason)}${guess}${proxyHint(url)}`;
+      throw new ConnectionError(`${new URL(url).host} does not answer: ${why}`, { cause: error });
     }
   }
 
