@@ -42,7 +42,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "config/options_test.ts": ["config/flags.ts", "config/host_flags.ts", "config/later_flags.ts"],
   "config/parse_flags_test.ts": ["config/flag.ts", "config/usage_error.ts"],
   "registry/http/json_sieve_test.ts": ["registry/http/byte_buffer.ts", "registry/http/json_value_end.ts"],
-  "registry/http/connection_reason_test.ts": ["registry/http/http_door.ts"],
+  "log/connection_reason_test.ts": ["registry/http/http_door.ts"],
   "registry/http/tls_pair_test.ts": [
     "registry/http/connection_error.ts",
     "registry/http/key_kind.ts",

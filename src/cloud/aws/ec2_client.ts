@@ -1,6 +1,7 @@
 import { Sha256 } from "@smithy/core/checksum";
 import { parseXML } from "@aws-sdk/xml-builder";
 import { SignatureV4 } from "@smithy/signature-v4";
+import { connectionReason } from "../../log/connection_reason.ts";
 import { errorText } from "../../log/error_text.ts";
 import { Secrets } from "../../log/secrets.ts";
 import { BackOff } from "../../loop/back_off.ts";
@@ -125,7 +126,7 @@ export class Ec2Client {
       if (error instanceof Ec2Error || error instanceof CredentialsError) throw error;
       const why = limit.signal.aborted
         ? `nothing within ${ANSWER_MS / 1000} s`
-        : this.#secrets.hide(errorText(error));
+        : this.#secrets.hide(connectionReason(error));
       const { host } = new URL(endpoint);
       throw new Ec2Error(action, { code: "NoAnswer", message: `${host} does not answer: ${why}` });
     }

@@ -1,6 +1,6 @@
 import { parseAnyAddress, parseExactPrefix } from "../../config/address_text.ts";
 import { readCapped } from "./read_capped.ts";
-import { errorText } from "../../log/error_text.ts";
+import { connectionReason } from "../../log/connection_reason.ts";
 import { type Address, type Mac, parseMac, type Prefix } from "../../model/address.ts";
 
 /** The service is a step away: one that has not answered by then does not. */
@@ -69,7 +69,9 @@ export function metadataReader(environment: Readonly<Record<string, string | und
       });
       return { status: response.status, text: await readCapped(response, MAX_ANSWER_BYTES) };
     } catch (error) {
-      const why = error instanceof DOMException ? `nothing within ${ANSWER_MS / 1000} s` : errorText(error);
+      const why = error instanceof DOMException
+        ? `nothing within ${ANSWER_MS / 1000} s`
+        : connectionReason(error);
       throw unanswered(why);
     }
   };

@@ -1,7 +1,7 @@
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { chunksOf } from "../http/chunks.ts";
 import { CertificateError, ConnectionError } from "../http/connection_error.ts";
-import { connectionReason } from "../http/connection_reason.ts";
+import { connectionReason } from "../../log/connection_reason.ts";
 import { askAgain, HttpDoor, LeftConnectionError, passwordIn, shownUrl } from "../http/http_door.ts";
 import { Pace } from "../http/pace.ts";
 import { readHead } from "../http/read_head.ts";

@@ -4,7 +4,7 @@ import type { LinkedAbort } from "../../loop/linked_abort.ts";
 import { pause } from "../../loop/pause.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
 import { ConnectionError } from "./connection_error.ts";
-import { connectionReason } from "./connection_reason.ts";
+import { connectionReason } from "../../log/connection_reason.ts";
 import { proxyHint } from "./proxy_variables.ts";
 import { TlsClient, type TlsClientDeps, type TlsFiles, type TlsTexts } from "./tls_client.ts";
 

@@ -2,7 +2,7 @@ import { catch as fallback, object, optional, string } from "zod/mini";
 import { fileReason } from "../../file/file_reason.ts";
 import { chunksOf } from "../http/chunks.ts";
 import { CertificateError, ConnectionError } from "../http/connection_error.ts";
-import { connectionReason } from "../http/connection_reason.ts";
+import { connectionReason } from "../../log/connection_reason.ts";
 import { askAgain, HttpDoor, LeftConnectionError, passwordIn, shownUrl } from "../http/http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "../http/json_sieve.ts";
 import { Pace, type Patience } from "../http/pace.ts";

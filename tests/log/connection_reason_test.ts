@@ -1,10 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { ConnectionError } from "../../../src/registry/http/connection_error.ts";
-import { connectionReason } from "../../../src/registry/http/connection_reason.ts";
-import { HttpDoor } from "../../../src/registry/http/http_door.ts";
-import { openssl } from "../../double/certificates.ts";
-import { OddCertificates } from "../../double/odd_certificates.ts";
-import { freePort, ServerProcess } from "../../double/server_process.ts";
+import { ConnectionError } from "../../src/registry/http/connection_error.ts";
+import { connectionReason } from "../../src/log/connection_reason.ts";
+import { HttpDoor } from "../../src/registry/http/http_door.ts";
+import { openssl } from "../double/certificates.ts";
+import { OddCertificates } from "../double/odd_certificates.ts";
+import { freePort, ServerProcess } from "../double/server_process.ts";
 
 const signal = new AbortController().signal;
 /** What a library prints of its values, and a person does not read. */
@@ -277,6 +277,12 @@ Deno.test("a port that nobody listens at, and a name that nobody has", async () 
     true,
     said,
   );
+});
+
+Deno.test("connectionReason() leaves this program's own sentences as they are", () => {
+  const cause = new TypeError("invalid peer certificate: BadEncoding");
+  const sentence = "the file /x can't be read: there is no such file";
+  assertEquals(connectionReason(new Error(sentence, { cause })), sentence);
 });
 
 /** What `fetch` of Deno 2.7.11 says where a test would need another machine, and what a host is told. */

@@ -1,4 +1,4 @@
-import { errorText } from "../../log/error_text.ts";
+import { errorText } from "./error_text.ts";
 
 const OWN_WANTED = "it wants a certificate of this host's that it knows; name one, and its key";
 const NO_HTTP = "it does not speak HTTP there; look at the port";
@@ -135,6 +135,8 @@ export function connectionReason(
   error: unknown,
   { hasCertificate = false }: { readonly hasCertificate?: boolean } = {},
 ): string {
+  // A sentence of this program's.
+  if (error instanceof Error && error.constructor === Error) return error.message;
   const text = wordsOf(error);
   if (!hasCertificate && MISSED.test(text)) return OWN_WANTED;
   for (const [pattern, reason] of REASONS) {
