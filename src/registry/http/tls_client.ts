@@ -13,7 +13,7 @@ const PATIENCE_MS = 10_000;
 
 /** Files that a TLS connection needs; each may be replaced at any time, as certificates are. */
 export interface TlsFiles {
-  /** The authorities that the server's certificate must come from; the system's where absent. */
+  /** Authorities that the server's certificate may come from, beside those that Deno brings along. */
   readonly caFile?: string;
   /** The own certificate and its key, where the server asks for one. */
   readonly certFile?: string;
