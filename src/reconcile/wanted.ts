@@ -54,7 +54,6 @@ const NOTHING: readonly never[] = [];
 
 /** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
 export function wantedState(deps: WantedDeps): () => Wanted | undefined {
-  let before: readonly Lease[] = [];
   let last: { key: readonly unknown[]; wanted: Wanted } | undefined;
   return () => {
     const own = deps.own();
@@ -66,8 +65,7 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     const key = [underlay, own, remote, unreadable, ground];
     if (last === undefined || last.key.some((value, index) => value !== key[index])) {
       const { networks = NOTHING } = deps;
-      const { leases, covering } = leaveOut(remote.leases, { own, ground, networks, before });
-      before = leases;
+      const { leases, covering } = leaveOut(remote.leases, { own, ground, networks });
       const { state, faults, reached } = deps.backend.desire(underlay, own, leases);
       const wanted = {
         state,

@@ -13,25 +13,14 @@ export function compareBySubnets(a: Lease, b: Lease): number {
   return (a.since ?? 0) - (b.since ?? 0) || compareByHost(a, b);
 }
 
-/**
- * The same of what two hosts publish for their backend. Where the registry does not tell, a host stands behind those of
- * whom it does, in the order in which this process has seen them.
- *
- * @param seenAt When a host was first seen to publish what it does.
- */
-export function compareByData(a: Lease, b: Lease, seenAt: (host: string) => number): number {
-  if (a.dataSince !== undefined && b.dataSince !== undefined) {
-    return a.dataSince - b.dataSince || compareBySubnets(a, b);
-  }
-  if (a.dataSince !== undefined) return -1;
-  if (b.dataSince !== undefined) return 1;
-  return seenAt(a.host) - seenAt(b.host) || compareBySubnets(a, b);
+/** The same of what two hosts publish for their backend. */
+export function compareByData(a: Lease, b: Lease): number {
+  return (a.dataSince ?? a.since ?? 0) - (b.dataSince ?? b.since ?? 0) || compareBySubnets(a, b);
 }
 
-/** Whether `who` has come to its address later than `holder` to its subnets; `undefined` where that is not told. */
-export function isAddressNewer(who: Lease, holder: Lease): boolean | undefined {
-  if (who.addressSince === undefined || holder.since === undefined) return undefined;
-  return who.addressSince > holder.since;
+/** Whether `who` has come to its address later than `holder` to its subnets. */
+export function isAddressNewer(who: Lease, holder: Lease): boolean {
+  return (who.addressSince ?? who.since ?? 0) > (holder.since ?? 0);
 }
 
 /**

@@ -17,8 +17,6 @@ interface Cached {
  */
 export class LeaseSet {
   #leases: Map<string, Lease> | undefined;
-  /** The versions in which hosts began to publish what they do, for where the registry does not tell. */
-  readonly #seenAt = new Map<string, number>();
   #isRemembered = false;
   #version = 0;
   #cached: Cached | undefined;
@@ -35,8 +33,6 @@ export class LeaseSet {
       if (this.#leases === undefined || this.#isRemembered || !isSameSet(this.#leases, leases)) {
         this.#version++;
       }
-      for (const [host, lease] of leases) this.#noteClaim(host, lease);
-      for (const host of this.#seenAt.keys()) if (!leases.has(host)) this.#seenAt.delete(host);
       this.#leases = leases;
       this.#isRemembered = false;
     } else if (this.#leases === undefined || this.#isRemembered) {
@@ -44,28 +40,17 @@ export class LeaseSet {
     } else if (update.kind === "held") {
       const { host } = update.lease;
       if (!isSameClaim(this.#leases.get(host), update.lease)) this.#version++;
-      this.#noteClaim(host, update.lease);
       this.#leases.set(host, update.lease);
     } else if (this.#leases.delete(update.host)) {
-      this.#seenAt.delete(update.host);
       this.#version++;
     }
     return this.#version !== before;
-  }
-
-  /** A host that publishes something new stands behind those that have published the same for longer. */
-  #noteClaim(host: string, lease: Lease): void {
-    const before = this.#leases?.get(host);
-    if (this.#seenAt.has(host) && isSameParts(before, lease, isSameData)) return;
-    this.#seenAt.set(host, this.#version);
   }
 
   /** Begins with what an earlier process knew last, until the first snapshot. */
   remember(leases: readonly Lease[]): void {
     if (this.#leases !== undefined) return;
     this.apply({ kind: "snapshot", leases });
-    // They were written down in their order.
-    for (const [index, { host }] of leases.entries()) this.#seenAt.set(host, index - leases.length);
     this.#isRemembered = true;
   }
 
@@ -86,8 +71,7 @@ export class LeaseSet {
 
   /** The longest claims on their data first: of two hosts that claim one MAC, the newcomer is the liar. */
   #inOrder(): readonly Lease[] {
-    const seenAt = (host: string) => this.#seenAt.get(host) ?? 0;
-    return [...this.#leases?.values() ?? []].sort((a, b) => compareByData(a, b, seenAt));
+    return [...this.#leases?.values() ?? []].sort(compareByData);
   }
 
   /** The leases of hosts that have said the same for longer than `own`; all where that is not known yet. */
@@ -148,15 +132,6 @@ function isSamePart(a: LeasePart, b: LeasePart): boolean {
 
 function isSameSubnet(a: LeasePart, b: LeasePart): boolean {
   return a.subnet.address === b.subnet.address && a.subnet.length === b.subnet.length;
-}
-
-function isSameParts(
-  a: Lease | undefined,
-  b: Lease,
-  isSame: (a: LeasePart, b: LeasePart) => boolean,
-): boolean {
-  return a !== undefined && a.parts.length === b.parts.length &&
-    a.parts.every((part, at) => isSame(part, b.parts[at]!));
 }
 
 function isSamePrefixes(a: readonly Prefix[], b: readonly Prefix[]): boolean {

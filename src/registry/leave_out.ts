@@ -1,4 +1,4 @@
-import { formatAddress, formatPrefix, type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
+import { formatAddress, formatPrefix, type Prefix, prefixContains } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
 import { isAddressNewer } from "./claim_age.ts";
 import { addressFact, coveredBy, coverReason, type GroundFact, GroundIndex } from "./ground.ts";
@@ -11,8 +11,6 @@ export interface LeaveOutContext {
   readonly ground: readonly GroundFact[];
   /** The cluster networks. */
   readonly networks: readonly Prefix[];
-  /** Who was built upon when this was asked last: where the registry does not tell, who stood there first stays. */
-  readonly before: readonly Lease[];
 }
 
 /** An underlay address that lies in a cluster network. */
@@ -23,7 +21,8 @@ interface Inside {
 
 /**
  * Leaves out parts of leases whose subnets cover what this host needs itself, or another host's underlay address. Of a
- * subnet and an underlay address in it the one that came later goes, and the subnet where both are new. Pure.
+ * subnet and an underlay address in it the one that came later goes, by what the registry tells; the subnet, where that does
+ * not tell them apart. Pure.
  *
  * @returns `leases` itself where none is left out.
  */
@@ -72,25 +71,17 @@ export function leaveOut(
 function weighAddresses(
   leases: readonly Lease[],
   inside: ReadonlyMap<GroundFact, Inside>,
-  { own, before }: LeaveOutContext,
+  { own }: LeaveOutContext,
   reasons: Map<LeasePart, string>,
 ): void {
   const index = new GroundIndex([...inside.keys()]);
-  let known: ReadonlyMap<string, Lease> | undefined;
-  const stood = ({ host }: Lease, isSame: (part: LeasePart) => boolean) => {
-    known ??= new Map(before.map((lease) => [lease.host, lease]));
-    return known.get(host)?.parts.some(isSame) ?? false;
-  };
   for (const lease of [own, ...leases]) {
     for (const part of lease.parts) {
       for (const fact of index.coveredBy(part.subnet)) {
         const other = inside.get(fact)!;
         if (other.lease === lease || reasons.has(part) || reasons.has(other.part)) continue;
         const { underlayAddress } = other.part;
-        const isSeenLater = () =>
-          stood(lease, ({ subnet }) => prefixEquals(subnet, part.subnet)) &&
-          !stood(other.lease, (then) => then.underlayAddress === underlayAddress);
-        const isNewcomer = other.lease !== own && (isAddressNewer(other.lease, lease) ?? isSeenLater());
+        const isNewcomer = other.lease !== own && isAddressNewer(other.lease, lease);
         if (lease === own || isNewcomer) {
           const whose = lease === own ? "this host" : lease.host;
           reasons.set(
