@@ -156,8 +156,8 @@ async function openLog(
     const file = stack.use(await openLogFile(logFilePath));
     lines = new LineQueue({ write: (bytes) => file.write(bytes), pause, reasonOf: fileReason });
     isTerminal = () => file.isTerminal();
+    stack.defer(async () => void await within(lines.flush(), LAST_WORDS_MS));
   }
-  stack.defer(async () => void await within(lines.flush(), LAST_WORDS_MS));
   const open = logFormat === "text" || (logFormat === "auto" && isTerminal()) ? readableLog : jsonLog;
   const now = () => new Date();
   lines.lostLine = (count) => {

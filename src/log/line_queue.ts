@@ -1,5 +1,5 @@
-/** What waits to be written at most; more is lost. */
-const MAX_BYTES = 256 * 1024;
+/** What waits to be written at most; more is lost, until half of it is written. */
+const MAX_BYTES = 512 * 1024;
 /** `PIPE_BUF` of pipe(7): so much is written to a pipe whole or not at all, also if the process ends meanwhile. */
 const WHOLE_BYTES = 4096;
 /** Between attempts where another program has made the descriptor one that does not wait. */
@@ -36,6 +36,7 @@ export class LineQueue implements LineLoss {
   /** Lines that were lost behind those that wait, and before them. */
   #lostBehind = 0;
   #lostBefore = 0;
+  #isFull = false;
   /** Why the last attempt failed. */
   #reason: string | undefined;
   /** Whether a part of a line was written, and then no more. */
@@ -51,17 +52,24 @@ export class LineQueue implements LineLoss {
   }
 
   get fault(): string | undefined {
-    return this.#reason ?? (this.#lostBehind > 0 ? "nobody reads it" : undefined);
+    return this.#reason ?? (this.#isStuck ? "nobody reads it" : undefined);
+  }
+
+  /** Whether there was no room for a line, and is little still: else short lines would be told between many that are lost. */
+  get #isStuck(): boolean {
+    return this.#isFull && this.#waitingBytes > this.#maxBytes / 2;
   }
 
   /** Has a line written when that can be. */
   push(line: string): void {
     const bytes = encode(line);
-    if (this.#waitingBytes + bytes.length > this.#maxBytes) {
+    if (this.#isStuck || this.#waitingBytes + bytes.length > this.#maxBytes) {
+      this.#isFull = true;
       this.#lostBehind++;
       this.lostLines++;
       return;
     }
+    this.#isFull = false;
     this.#tellLost();
     this.#add(bytes);
     this.#draining ??= this.#drain();
