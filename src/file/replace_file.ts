@@ -1,4 +1,5 @@
 import { basename, dirname, join } from "node:path";
+import { removeIfThere } from "./read_file.ts";
 
 /** Bytes that are written at a time. */
 const CHUNK_LENGTH = 64 * 1024;
@@ -9,17 +10,20 @@ const CHUNK_LENGTH = 64 * 1024;
  *
  * @param text The pieces of its text.
  * @param mode Permission bits; the umask takes none away.
- * @param temporary Where it is written first, in the same folder; what is there is overwritten.
+ * @param named Where it is written first, in the same folder; what is there is removed first, as it
+ * may be a FIFO or a link. Absent: a name that nobody has.
  */
 export function replaceFile(
   path: string,
   text: Iterable<string>,
   mode: number,
-  temporary = temporaryPath(path),
+  named?: string,
 ): void {
+  const temporary = named ?? temporaryPath(path);
   try {
+    if (named !== undefined) removeIfThere(named);
     {
-      using file = Deno.openSync(temporary, { write: true, create: true, truncate: true, mode });
+      using file = Deno.openSync(temporary, { write: true, createNew: true, mode });
       let chunk = "";
       for (const piece of text) {
         chunk += piece;

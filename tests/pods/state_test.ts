@@ -71,6 +71,21 @@ describe("StateFolder", () => {
     assertEquals(names(path), ["c1"]);
   });
 
+  it("writes to nothing that it has not made, where it writes first", async () => {
+    state.write(ETH0, "a");
+    const unfinished = `${path}/.c1@eth0`;
+    Deno.writeTextFileSync(`${parent}/other`, "other");
+    Deno.symlinkSync(`${parent}/other`, unfinished);
+    state.write(ETH0, "a2");
+    assertEquals(Deno.readTextFileSync(`${parent}/other`), "other");
+    await new Deno.Command("mkfifo", { args: [unfinished] }).output();
+    // Else who writes to it would wait for ever.
+    using _reader = Deno.openSync(unfinished, { read: true, write: true });
+    state.write(ETH0, "a3");
+    assertEquals(Deno.lstatSync(`${path}/c1@eth0`).isFile, true);
+    assertEquals(state.read(ETH0)?.text, "a3");
+  });
+
   it("writes again what was written, and takes over what a killed process left", () => {
     state.write(ETH0, "a");
     Deno.writeTextFileSync(`${path}/.c1@eth0`, "half");
