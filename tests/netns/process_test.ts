@@ -2,6 +2,7 @@ import { assert, assertEquals, assertLess, assertStringIncludes } from "@std/ass
 import { pathExists } from "../../src/lab/command.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Libc } from "../../src/linux/libc.ts";
+import { mountHungDisk } from "../double/hung_disk.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { agentCommand, hostsOf, until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 
@@ -9,6 +10,8 @@ import { agentCommand, hostsOf, until, untilReady, withOverlay } from "../double
 const PIPE_BYTES = 64 * 1024;
 /** From SIGTERM to the end: half a second of it is for the log to be read. */
 const END_MS = 3000;
+/** The agent looks once a second whether its log is still there, when it has something to log. */
+const LOG_EVERY_MS = 700;
 
 /** The agent with its log on standard error, into what is at a path, whatever `-log-file` says. */
 const onStandardError = (path: string): readonly string[] => [
@@ -121,6 +124,48 @@ Deno.test("an agent whose log nobody reads ends soon when it is asked to", async
       const [host] = hostsOf(lab);
       host.startAgent();
       await untilReady(libc, host);
+      const { status, durationMs } = await host.stopAgent();
+      assertEquals([status.code, status.signal], [0, null]);
+      assertLess(durationMs, END_MS);
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** Has something logged, not so often that it is taken for a fight, until a thread waits for the disk, and once more. */
+async function untilOneHangs(host: LabHost, pid: number): Promise<void> {
+  let loggedAtMs = -Infinity;
+  await until("see a thread that waits", async () => {
+    if (performance.now() - loggedAtMs > LOG_EVERY_MS) {
+      await untilRepaired(host);
+      loggedAtMs = performance.now();
+    }
+    for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+      const where = await Deno.readTextFile(`/proc/${pid}/task/${name}/wchan`).catch(() => "");
+      if (where.includes("fuse")) return true;
+    }
+  });
+  await untilRepaired(host);
+}
+
+Deno.test("an agent whose log is on a disk that hangs does its work, and ends soon when it is asked to", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "loden-log-" });
+  try {
+    await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+      const [host] = hostsOf(lab);
+      await Deno.writeTextFile(`${folder}/agent.log`, "");
+      await Deno.symlink(`${folder}/agent.log`, host.logPath);
+      const agent = host.startAgent();
+      await untilReady(libc, host);
+      {
+        await using _hung = await mountHungDisk(folder, agent.pid);
+        await untilOneHangs(host, agent.pid);
+        assertStringIncludes(await readyz(libc, host), "flanneld is ready");
+      }
+      await untilRepaired(host);
+      await using _again = await mountHungDisk(folder, agent.pid);
+      await untilOneHangs(host, agent.pid);
       const { status, durationMs } = await host.stopAgent();
       assertEquals([status.code, status.signal], [0, null]);
       assertLess(durationMs, END_MS);
