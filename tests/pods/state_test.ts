@@ -74,15 +74,15 @@ describe("StateFolder", () => {
   it("writes to nothing that it has not made, where it writes first", async () => {
     state.write(ETH0, "a");
     const unfinished = `${path}/.c1@eth0`;
-    Deno.writeTextFileSync(`${parent}/other`, "other");
-    Deno.symlinkSync(`${parent}/other`, unfinished);
+    await Deno.writeTextFile(`${parent}/other`, "other");
+    await Deno.symlink(`${parent}/other`, unfinished);
     state.write(ETH0, "a2");
-    assertEquals(Deno.readTextFileSync(`${parent}/other`), "other");
+    assertEquals(await Deno.readTextFile(`${parent}/other`), "other");
     await new Deno.Command("mkfifo", { args: [unfinished] }).output();
     // Else who writes to it would wait for ever.
-    using _reader = Deno.openSync(unfinished, { read: true, write: true });
+    using _reader = await Deno.open(unfinished, { read: true, write: true });
     state.write(ETH0, "a3");
-    assertEquals(Deno.lstatSync(`${path}/c1@eth0`).isFile, true);
+    assertEquals((await Deno.lstat(`${path}/c1@eth0`)).isFile, true);
     assertEquals(state.read(ETH0)?.text, "a3");
   });
 
