@@ -1,3 +1,4 @@
+import { shownUrl } from "../log/shown_url.ts";
 import { completeAnnotationPrefix } from "./annotation_prefix.ts";
 import { type Flag, FLAG_GROUPS, variableOf } from "./flag.ts";
 import type { FlagReading } from "./parse_flags.ts";
@@ -175,7 +176,7 @@ function etcdOf(text: (name: Name) => string, where: (name: Name) => string): Re
       `Cannot read ${
         where("etcd-endpoints")
       }: must be URLs as http://192.0.2.1:2379, with commas between, is ` +
-        JSON.stringify(bad ?? ""),
+        JSON.stringify(shownUrl(bad ?? "")),
     );
   }
   const prefix = text("etcd-prefix").replace(/\/+$/, "");

@@ -102,6 +102,11 @@ const refused: [argv: string[], message: string, why: string][] = [
     'Cannot read -etcd-endpoints: must be URLs as http://192.0.2.1:2379, with commas between, is "192.0.2.1:2379"',
     "the scheme is missing",
   ],
+  [
+    ["-etcd-endpoints=htps://user:password@192.0.2.1:2379"],
+    'with commas between, is "htps://192.0.2.1:2379"',
+    "a password is shown to nobody",
+  ],
   [["-etcd-endpoints="], 'with commas between, is ""', "there must be one"],
   [
     ["-etcd-certfile=/c"],

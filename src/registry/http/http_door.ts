@@ -24,17 +24,6 @@ export class LeftConnectionError extends ConnectionError {
   }
 }
 
-/** A URL without the user and the password that it may have. */
-export function shownUrl(url: string): string {
-  return url.replace(/\/\/[^/?#]*@/, "//");
-}
-
-/** The password that a URL may have. */
-export function passwordIn(url: string): string | undefined {
-  const password = URL.canParse(url) ? new URL(url).password : "";
-  return password === "" ? undefined : decodeURIComponent(password);
-}
-
 /** Asks, and asks again, a few times, when the connection was left meanwhile. */
 export async function askAgain<T>(ask: () => Promise<T>): Promise<T> {
   for (let lefts = 0;; lefts++) {

@@ -3,7 +3,8 @@ import { fileReason } from "../../file/file_reason.ts";
 import { chunksOf } from "../http/chunks.ts";
 import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { connectionReason } from "../../log/connection_reason.ts";
-import { askAgain, HttpDoor, LeftConnectionError, passwordIn, shownUrl } from "../http/http_door.ts";
+import { passwordIn, shownUrl } from "../../log/shown_url.ts";
+import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
 import { JsonSieve, type Kept, type SieveSink } from "../http/json_sieve.ts";
 import { Pace, type Patience } from "../http/pace.ts";
 import type { TlsClientDeps } from "../http/tls_client.ts";
@@ -85,9 +86,9 @@ export class KubeClient implements Disposable {
     this.#door.keepSecret(passwordIn(access.url));
   }
 
-  /** Where the API server is. */
+  /** Where the API server is, without a password. */
   get url(): string {
-    return this.#access.url;
+    return shownUrl(this.#access.url);
   }
 
   /** The certificates that it is asked with. */
@@ -175,7 +176,7 @@ export class KubeClient implements Disposable {
   }
 
   get #host(): string {
-    return `the API server ${shownUrl(this.#access.url)}`;
+    return `the API server ${this.url}`;
   }
 
   async #fetch(path: string, request: KubeRequest): Promise<Response> {

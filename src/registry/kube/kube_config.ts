@@ -1,3 +1,4 @@
+import { shownUrl } from "../../log/shown_url.ts";
 import { dirname, isAbsolute, join } from "node:path";
 import { array, boolean, type infer as Infer, nullish, object, string, unknown } from "zod/mini";
 import { OddFileError } from "../../file/read_text.ts";
@@ -78,7 +79,7 @@ export async function findApiServer(
   if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
     throw new RegistryError(
       "find the API server",
-      `-kube-api-url must begin with https:// or http://, is "${url}"`,
+      `-kube-api-url must begin with https:// or http://, is "${shownUrl(url)}"`,
     );
   }
   if (options.kubeconfigFile !== "") return await readKubeconfig(options.kubeconfigFile, url, deps);

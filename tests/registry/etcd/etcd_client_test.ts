@@ -137,6 +137,16 @@ Deno.test("EtcdClient shows of a refusal one line of 400 characters, which can't
   assertEquals(error.message, `\\u001b[31m\\u202e red${"x".repeat(380)}…`);
 });
 
+Deno.test("EtcdClient shows no password of a URL, and none that is repeated", async () => {
+  await using gateway = new FakeGateway({
+    "kv/range": ({ url }) => Response.json({ code: 3, message: `${url} by pass@word` }, { status: 400 }),
+  });
+  using client = clientOf([gateway.url.replace("//", "//user:pass%40word@")]);
+  assertEquals(client.endpoint, gateway.url);
+  const { message } = await assertRejects(() => client.range("k", { signal }), EtcdError);
+  assertEquals(message.includes("pass"), false, message);
+});
+
 const stale: [code: number, message: string, status: number][] = [
   [16, "etcdserver: invalid auth token", 401],
   [3, "etcdserver: revision of auth store is old, or: revision in header is old", 400],

@@ -133,7 +133,7 @@ const refused: [
   ],
   [
     "a URL without a scheme",
-    { url: "192.0.2.1:6443" },
+    { url: "user:password@192.0.2.1:6443" },
     undefined,
     '-kube-api-url must begin with https:// or http://, is "192.0.2.1:6443"',
   ],
