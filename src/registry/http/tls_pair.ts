@@ -1,6 +1,12 @@
+import { errorText } from "../../log/error_text.ts";
 import { CertificateError } from "./connection_error.ts";
 import { keyKind } from "./key_kind.ts";
 import { otherThanPem, pemBlocks } from "./pem.ts";
+
+/** One is enough; a host may lack either. */
+const LOOPBACKS = ["127.0.0.1", "::1"];
+/** What an error says that has nothing to do with the pair. */
+const OF_THE_SYSTEM = /os error \d/;
 
 /** A certificate and its key, in PEM. */
 export interface TlsPair {
@@ -21,7 +27,16 @@ export type TryPair = (pair: TlsPair) => void;
  * nothing can catch.
  */
 export const tryPair: TryPair = ({ cert, key }: TlsPair): void => {
-  Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key }).close();
+  let unheard: unknown;
+  for (const hostname of LOOPBACKS) {
+    try {
+      return Deno.listenTls({ hostname, port: 0, cert, key }).close();
+    } catch (error) {
+      if (!OF_THE_SYSTEM.test(errorText(error))) throw error;
+      unheard = error;
+    }
+  }
+  throw unheard;
 };
 
 /**
@@ -38,7 +53,7 @@ export function pairFault(
 ): string | undefined {
   const refusal = refusalOf(pair, attempt);
   if (refusal === undefined) return undefined;
-  if (/os error \d/.test(refusal)) {
+  if (OF_THE_SYSTEM.test(refusal)) {
     throw new CertificateError(`the certificate ${names.cert} can't be tried: ${refusal}`);
   }
   const { cert, key } = pair;
@@ -83,6 +98,6 @@ function refusalOf(pair: TlsPair, attempt: TryPair): string | undefined {
     attempt(pair);
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return errorText(error);
   }
 }
