@@ -74,19 +74,22 @@ async function withHost(
 }
 
 /** The first address of member `number`'s subnet but one. */
-function addressIn(number: number): Ipv4 {
+export function addressIn(number: number): Ipv4 {
   return 0x0a010000 + number * 256 + 1 as Ipv4;
 }
 
-function subnetOf(number: number): string {
+/** The subnet of member `number`, without its length: 24. */
+export function subnetOf(number: number): string {
   return formatAddress(addressIn(number) - 1 as Ipv4);
 }
 
-function underlayOf(number: number): string {
+/** The underlay address of member `number`. */
+export function underlayOf(number: number): string {
   return formatAddress(0x64400100 + number as Ipv4);
 }
 
-function macOf(number: number): string {
+/** The MAC of member `number`. */
+export function macOf(number: number): string {
   return `0e:00:00:${
     [number >> 16, number >> 8, number].map((byte) => (byte & 255).toString(16).padStart(2, "0")).join(":")
   }`;
@@ -221,7 +224,7 @@ async function kubeFlags(
 }
 
 /** A member whose node is as large as in clusters: labels and managed fields, of which watches tell, conditions and images. */
-function largeNode(number: number): Json {
+export function largeNode(number: number): Json {
   const node = memberNode(`joined-${number}`, `${subnetOf(number)}/24`, underlayOf(number), macOf(number));
   const managers = ["kubelet", "kube-controller-manager", "loden"].map((manager) => ({
     manager,

@@ -34,8 +34,14 @@ export async function putInPlace(path: string, make: OddFile["make"]): Promise<v
   await make(temporary);
   const isFolder = async (path: string) =>
     (await Deno.lstat(path).catch(() => undefined))?.isDirectory === true;
-  if (await isFolder(path) || await isFolder(temporary)) await Deno.remove(path, { recursive: true });
+  if (await isFolder(path) || await isFolder(temporary)) {
+    await Deno.remove(path, { recursive: true }).catch(ignoreMissing);
+  }
   await Deno.rename(temporary, path);
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 async function makeFifo(path: string): Promise<void> {

@@ -9,6 +9,7 @@ const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
@@ -55,6 +56,11 @@ export class NetnsSocket implements Disposable {
 
   static tcp(libc: Libc, netns: Pick<Netns, "path">, family: Family): NetnsSocket {
     return NetnsSocket.#open(libc, netns, family, SOCK_STREAM);
+  }
+
+  /** Does not wait for a peer that has no room for it. */
+  static impatientTcp(libc: Libc, netns: Pick<Netns, "path">, family: Family): NetnsSocket {
+    return NetnsSocket.#open(libc, netns, family, SOCK_STREAM | SOCK_NONBLOCK);
   }
 
   /** A packet socket that hears all that one link sends and receives, whole Ethernet frames. */
