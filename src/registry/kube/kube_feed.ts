@@ -119,7 +119,6 @@ export class NodeFeed {
         this.#tell(node);
         return this.#known.specOf(node.metadata.name, node.metadata.uid) !== undefined;
       },
-      gone: (name) => this.#push(this.#known.remove(name)),
       failed: (name, reason) => this.#known.setFault(name, reason),
       doubt: () => this.#pulse.doubt(),
     });

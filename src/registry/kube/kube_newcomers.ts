@@ -11,11 +11,19 @@ const AT_A_TIME = 4;
 const SPREAD_MS_PER_NODE = 0.4;
 const MOST_SPREAD_MS = 2000;
 const LAST_RETRY_MS = 30_000;
-/** One that has no subnet yet is read again after so long, twice as long each time, however often it says anything. */
+/** One without a subnet, or not found, is read again after so long, twice as long each time, however often it says anything. */
 const FIRST_MISS_MS = 1000;
 const LAST_MISS_MS = 60_000;
 /** What could not be read so often has its reason told. */
 const PATIENT_ATTEMPTS = 3;
+
+/** A look that led to nothing. */
+interface Miss {
+  readonly atMs: number;
+  readonly restMs: number;
+  /** Whether the server said that there is no such node. */
+  readonly isDenied: boolean;
+}
 
 /** Who is told what about the newcomers. */
 export interface NewcomersOptions {
@@ -29,7 +37,6 @@ export interface NewcomersOptions {
   readonly isOwn: (name: string) => boolean;
   /** @returns Whether it has a subnet. */
   readonly read: (node: KubeNode) => boolean;
-  readonly gone: (name: string) => void;
   /** It can't be read, for a while already. */
   readonly failed: (name: string, reason: string) => void;
   /** The server answers that it does not know what it has told. */
@@ -42,8 +49,8 @@ export class Newcomers {
   readonly #options: NewcomersOptions;
   /** From what version on they are of interest. */
   readonly #waiting = new Map<string, string>();
-  /** When those without a subnet were read, and how long they are left alone. */
-  readonly #misses = new Map<string, { readonly atMs: number; readonly restMs: number }>();
+  /** When those without a subnet were read, or were not found, and how long they are left alone. */
+  readonly #misses = new Map<string, Miss>();
   readonly #trigger = new Trigger();
 
   constructor(client: Pick<KubeClient, "request">, options: NewcomersOptions) {
@@ -95,12 +102,17 @@ export class Newcomers {
   /** How long one is still left alone. */
   #restMs(name: string): number {
     const miss = this.#misses.get(name);
-    if (miss === undefined || this.#options.isOwn(name)) return 0;
+    if (miss === undefined || this.#options.isOwn(name) && !miss.isDenied) return 0;
     return Math.max(miss.atMs + miss.restMs - this.#options.elapsedMs(), 0);
   }
 
+  #leaveAlone(name: string, { isDenied }: Pick<Miss, "isDenied">): void {
+    const restMs = Math.min((this.#misses.get(name)?.restMs ?? FIRST_MISS_MS / 2) * 2, LAST_MISS_MS);
+    this.#misses.set(name, { atMs: this.#options.elapsedMs(), restMs, isDenied });
+  }
+
   async #look(name: string, options: { readonly signal: AbortSignal }): Promise<void> {
-    const { keys, random, elapsedMs, count, isOwn, read, gone, failed, doubt } = this.#options;
+    const { keys, random, count, isOwn, read, failed, doubt } = this.#options;
     const { signal } = options;
     const backOff = new BackOff({ lastMs: LAST_RETRY_MS, random });
     const spreadMs = Math.min(count() * SPREAD_MS_PER_NODE, MOST_SPREAD_MS);
@@ -116,19 +128,13 @@ export class Newcomers {
         if (node === undefined) throw new KubeError(500, "what it says is no node");
         if (this.#waiting.get(name) === version) this.#waiting.delete(name);
         if (read(node)) this.#misses.delete(name);
-        else {
-          const restMs = Math.min((this.#misses.get(name)?.restMs ?? FIRST_MISS_MS / 2) * 2, LAST_MISS_MS);
-          this.#misses.set(name, { atMs: elapsedMs(), restMs });
-        }
+        else this.#leaveAlone(name, { isDenied: false });
         return;
       } catch (error) {
         if (signal.aborted) return;
         const status = error instanceof KubeError ? error.status : undefined;
-        if (status === 404) {
-          this.#waiting.delete(name);
-          this.#misses.delete(name);
-          return gone(name);
-        }
+        // That it is gone the watch will say; a proxy says so of what is there.
+        if (status === 404) return this.#leaveAlone(name, { isDenied: true });
         if (status === 504) doubt();
         if (attempt >= PATIENT_ATTEMPTS) failed(name, `its node can't be read: ${errorText(error)}`);
       }

@@ -35,7 +35,6 @@ class Arrivals implements Disposable {
         this.said.push(`read ${name}`);
         return spec?.podCIDR !== undefined;
       },
-      gone: (name) => void this.said.push(`gone ${name}`),
       failed: (name, reason) => void this.failures.push(`${name}: ${reason}`),
       doubt: () => void this.said.push("doubt"),
     });
@@ -89,13 +88,20 @@ Deno.test("a newcomer that can't be read is read again, and keeps no other from 
   assertMatch(arrivals.failures[0]!, /^n1: its node can't be read: .*not now/);
 });
 
-Deno.test("a newcomer that is gone is told so, and is not asked for any more", async () => {
-  using arrivals = new Arrivals(() => {
-    throw new KubeError(404, "not found");
+Deno.test("a newcomer that is not found is read again, ever more rarely, until the watch says that it is gone", async () => {
+  let denials = 3;
+  using arrivals = new Arrivals((name) => {
+    if (name !== "n2" || denials-- > 0) throw new KubeError(404, "not found");
+    return found(name);
   });
-  arrivals.newcomers.add("n1", "1");
-  await arrivals.pass(60_000);
-  assertEquals([arrivals.said, arrivals.asked.length], [["gone n1"], 1]);
+  for (const name of ["n1", "n2", "own"]) arrivals.newcomers.add(name, "1");
+  await arrivals.pass(20_000);
+  assertEquals(arrivals.said, ["read n2"]);
+  const askedFor = (name: string) => arrivals.asked.filter((asked) => asked === `${name} 1`).length;
+  assertEquals(["n1", "own"].map(askedFor), [5, 5]);
+  arrivals.newcomers.forget("n1");
+  await arrivals.pass(120_000);
+  assertEquals(askedFor("n1"), 5);
 });
 
 Deno.test("a server that does not know what it has told is doubted", async () => {
