@@ -25,6 +25,7 @@ export const LONG: readonly string[] = [
   "tests/faults/standing_test.ts",
   "tests/netns/identity_move_test.ts",
   "tests/image",
+  "tests/netns/small_memory_test.ts",
   "tests/netns/aws_vpc_test.ts",
   "tests/netns/network_change_test.ts",
   "tests/netns/aws_vpc_eni_test.ts",

@@ -182,9 +182,7 @@ export function faultGroups(world: FireWorld): readonly (readonly FireFault[])[]
 export function planFaults(groups: readonly (readonly FireFault[])[], random: () => number): FireFault[] {
   const [registry, ...others] = groups;
   const chosen = random() < 0.8 ? [pick(random, registry!)] : [];
-  const skip = new RegExp(Deno.env.get("XSKIP") || "^$");
-  if (chosen.some((f) => skip.test(f.name))) return planFaults(groups, random);
-  const rest = others.map((g) => g.filter((f) => !skip.test(f.name))).filter((g) => g.length > 0);
+  const rest = [...others];
   for (let count = 1 + Math.floor(random() * 2); count > 0; count--) {
     const [group] = rest.splice(Math.floor(random() * rest.length), 1);
     chosen.push(pick(random, group!));

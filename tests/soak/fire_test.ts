@@ -84,7 +84,6 @@ async function burnOnce(
   const heldMs = HELD_MS.least + random() * (HELD_MS.most - HELD_MS.least);
   story.push(`${faults.map((fault) => fault.name).join("; ")}, for ${heldMs.toFixed(0)} ms`);
   const undos: Undo[] = [];
-  if (Deno.env.has("XV")) print(`  ${new Date().toISOString()} ${story.at(-1)}`);
   try {
     for (const fault of faults) undos.push(await fault.make(site));
     await site.churn();
