@@ -37,6 +37,8 @@ export class KubeApiServer implements TestApiServer {
     readonly caFile: string,
     /** Issues certificates that the server knows clients by. */
     readonly authority: Authority,
+    /** What it keeps all in. */
+    readonly etcd: EtcdServer,
     client: Deno.HttpClient,
     command: readonly string[],
     folder: string,
@@ -89,6 +91,7 @@ export class KubeApiServer implements TestApiServer {
       port,
       authority.caFile,
       authority,
+      etcd,
       client,
       [
         ...[
@@ -148,6 +151,13 @@ export class KubeApiServer implements TestApiServer {
 
   stop(): Promise<void> {
     return this.#process.stop("SIGKILL");
+  }
+
+  /** Goes back to what `etcd.backUp()` has kept, as an operator does: the server is started anew behind it. */
+  async restore(file: string): Promise<void> {
+    await this.stop();
+    await this.etcd.restore(file);
+    await this.start();
   }
 
   async createNode(node: Json): Promise<void> {
