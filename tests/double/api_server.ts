@@ -366,7 +366,8 @@ export class ApiServerDouble implements TestApiServer {
         "The provided continue parameter is too old to display a consistent list result.",
       );
     }
-    const all = this.#nodesAt(revision).filter(([name]) => name > after);
+    const [, only] = /^metadata\.name=(.+)$/.exec(query.get("fieldSelector") ?? "") ?? [];
+    const all = this.#nodesAt(revision).filter(([name]) => name > after && name === (only ?? name));
     const items = all.slice(0, limit);
     const more = all.length - items.length;
     const next = more > 0

@@ -198,7 +198,14 @@ export class NodeFeed {
       this.#trigger.nudge();
     };
     const position = () => progress.position;
-    const watched = { position, isProved: () => progress.isProved, proved, refused };
+    const watched = {
+      position,
+      witness: () => this.#known.witness,
+      versionOf: (name: string) => this.#known.versionOf(name),
+      isProved: () => progress.isProved,
+      proved,
+      refused,
+    };
     const beside = [
       this.#read(progress, { signal }).then(() => end(), end),
       this.#pulse.run(watched, { signal }).catch((error) => {

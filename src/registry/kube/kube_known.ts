@@ -8,6 +8,12 @@ import { versionNumber } from "./kube_version.ts";
 /** What a node says is compared as it is up to this length, and longer ones by what stands for them. */
 const MAX_CONTENT_LENGTH = 1024;
 
+/** A node, and the version that is known of it. */
+export interface Witness {
+  readonly name: string;
+  readonly version: string;
+}
+
 /** What one node says anew. */
 export type NodeUpdate = Exclude<LeaseUpdate, { readonly kind: "snapshot" }>;
 
@@ -35,6 +41,17 @@ export class KnownNodes {
   /** The newest version that a node has; `undefined` where none can be compared. A server that has it all is no older. */
   get floor(): string | undefined {
     return this.#newest === 0 ? undefined : String(this.#newest);
+  }
+
+  /** The node that has changed last: what the server says of it tells whether it is still of one mind with what is known. */
+  get witness(): Witness | undefined {
+    const latest = this.#newest === 0 ? undefined : this.#revisions.latest;
+    return latest && { name: latest.name, version: String(latest.revision) };
+  }
+
+  /** The version of a node that is there; `undefined` where it is not, or can't be compared. */
+  versionOf(name: string): number | undefined {
+    return this.#newest === 0 ? undefined : this.#revisions.of(name);
   }
 
   /** Nodes that claim to be members and can't be read, and why; the same array while nothing changes. */

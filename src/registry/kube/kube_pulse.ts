@@ -1,9 +1,11 @@
-import { object, string } from "zod/mini";
+import { array, catch as fallback, object, optional, string } from "zod/mini";
 import { pause } from "../../loop/pause.ts";
 import { Trigger } from "../../loop/trigger.ts";
+import type { Kept } from "../http/json_sieve.ts";
 import type { Patience } from "../http/pace.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
-import { isOlder } from "./kube_version.ts";
+import type { Witness } from "./kube_known.ts";
+import { isOlder, versionNumber } from "./kube_version.ts";
 
 /** A watch that tells nothing for so long is looked after, and left if the server does not answer then. */
 const QUIET_MS = 25_000;
@@ -27,6 +29,9 @@ export class WentBackError extends Error {
 export interface Watched {
   /** How far the watch has come. */
   readonly position: () => string;
+  /** The newest node, if its version can be compared; and what is known of a node by then. */
+  readonly witness: () => Witness | undefined;
+  readonly versionOf: (name: string) => number | undefined;
   /** Whether the server is known to be no older than that. */
   readonly isProved: () => boolean;
   /** Called when the server has answered that it is not behind the position. */
@@ -35,11 +40,16 @@ export interface Watched {
   readonly refused: (error: KubeError) => void;
 }
 
-const headSchema = object({ metadata: object({ resourceVersion: string() }) });
+const headSchema = object({
+  metadata: object({ resourceVersion: string() }),
+  items: fallback(optional(array(object({ metadata: object({ resourceVersion: string() }) }))), undefined),
+});
+const HEAD: Kept = { metadata: { resourceVersion: true }, items: true };
 
 /**
  * Looks whether a watch that tells nothing is a quiet one: a dead connection is silent too, and so is a server that has
- * lost the version from which it was to go on. Asks for one node out of etcd, which tells where that stands.
+ * lost the version from which it was to go on. Asks for the newest
+ * node that is known, out of etcd, which tells where that stands, too.
  *
  * A cluster of many hosts is never quiet, so few of many agents ask.
  */
@@ -94,13 +104,17 @@ export class Pulse {
   }
 
   async #look(
-    { position, isProved, proved, refused }: Watched,
+    { position, witness, versionOf, isProved, proved, refused }: Watched,
     options: { readonly signal: AbortSignal },
   ): Promise<void> {
     const known = position();
+    const node = witness();
+    const query = node === undefined
+      ? "limit=1"
+      : `fieldSelector=metadata.name%3D${encodeURIComponent(node.name)}`;
     let head: unknown;
     try {
-      head = await this.#client.request("/api/v1/nodes?limit=1", { metadata: { resourceVersion: true } }, {
+      head = await this.#client.request(`/api/v1/nodes?${query}`, HEAD, {
         ...options,
         accept: HEAD_ONLY,
         patience: PROBE_PATIENCE,
@@ -115,9 +129,26 @@ export class Pulse {
     const { data } = headSchema.safeParse(head);
     if (data === undefined) return;
     const { resourceVersion } = data.metadata;
-    if (!isOlder(resourceVersion, known)) return proved();
-    throw new WentBackError(
-      `the API server is at version ${resourceVersion}, and was at ${known}: its etcd was restored from a backup`,
-    );
+    if (isOlder(resourceVersion, known)) throw wentBack(resourceVersion, known);
+    const now = data.items?.[0]?.metadata.resourceVersion;
+    // One that is too long to be kept says nothing.
+    if (node !== undefined && data.items !== undefined && now !== node.version) {
+      if (now !== undefined && isOlder(now, node.version)) throw wentBack(now, node.version);
+      // It has changed since: a watch that is of one mind with the server has told of that soon.
+      await pause(DOUBT_MS, options);
+      if (options.signal.aborted) return;
+      if ((versionOf(node.name) ?? Infinity) < (versionNumber(now) ?? Infinity)) {
+        throw new WentBackError(
+          `the watch has not told what has become of node ${node.name}: perhaps the API server's etcd was restored from a backup`,
+        );
+      }
+    }
+    proved();
   }
+}
+
+function wentBack(now: string, before: string): WentBackError {
+  return new WentBackError(
+    `the API server is at version ${now}, and was at ${before}: its etcd was restored from a backup`,
+  );
 }

@@ -11,6 +11,8 @@ class QuietWatch implements Disposable {
   readonly #controller = new AbortController();
   readonly pulse: Pulse;
   readonly running: Promise<void>;
+  witness: { name: string; version: string } | undefined;
+  known: number | undefined;
   proofs = 0;
   refusals = 0;
   error: unknown;
@@ -24,6 +26,8 @@ class QuietWatch implements Disposable {
     }, () => this.time.now);
     const watched = {
       position: () => "40",
+      witness: () => this.witness,
+      versionOf: () => this.known,
       isProved: () => isFresh,
       proved: () => this.proofs++,
       refused: () => this.refusals++,
@@ -98,3 +102,33 @@ Deno.test("doubts are looked into, many as one", async () => {
   }
   assertEquals(watch.asked.length, 2, "one each 5 s");
 });
+
+const node = (...versions: string[]) => () => ({
+  metadata: { resourceVersion: "50" },
+  items: versions.map((resourceVersion) => ({ metadata: { resourceVersion } })),
+});
+
+const testimonies: [
+  what: string,
+  versions: string[],
+  toldMeanwhile: number | undefined,
+  isBelieved: boolean,
+][] = [
+  ["is as it is known", ["38"], 38, true],
+  ["is older than it was", ["37"], 38, false],
+  ["is newer, and the watch tells so", ["45"], 45, true],
+  ["is newer, and the watch tells nothing", ["45"], 38, false],
+  ["is gone, and the watch tells so", [], undefined, true],
+  ["is gone, and the watch tells nothing", [], 38, false],
+];
+
+for (const [what, versions, toldMeanwhile, isBelieved] of testimonies) {
+  Deno.test(`a server that is past the position is ${isBelieved ? "" : "not "}believed when a node ${what}`, async () => {
+    using watch = new QuietWatch(node(...versions));
+    watch.witness = { name: "n7", version: "38" };
+    await watch.pass(26_000);
+    watch.known = toldMeanwhile;
+    await watch.pass(6000);
+    assertEquals([watch.proofs > 0, watch.error === undefined], [isBelieved, isBelieved]);
+  });
+}

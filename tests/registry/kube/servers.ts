@@ -173,6 +173,14 @@ export class KubeHost implements AsyncDisposable {
     );
   }
 
+  /** The leases that a list has. */
+  async snapshot(): Promise<string[]> {
+    for await (const update of this.registry.watch(this.#controller)) {
+      if (update.kind === "snapshot") return update.leases.map(describe);
+    }
+    throw new Error("Cannot list the leases: the watch has ended");
+  }
+
   /** Waits until the leases are these. */
   async sees(...expected: readonly string[]): Promise<void> {
     const seen = () => [...this.leases.all ?? []].map(describe).sort();
