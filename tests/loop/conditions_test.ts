@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { announced } from "../../src/agent/agent_status.ts";
 import type { Log } from "../../src/log/log.ts";
 import { Conditions } from "../../src/loop/conditions.ts";
 import type { Condition, ConditionCode } from "../../src/model/condition.ts";
@@ -148,4 +149,16 @@ Deno.test("Conditions: however they come and go, the log ends up true of the las
     ),
     { seed, numRuns: 300 },
   );
+});
+
+Deno.test("Conditions.see() and announced() make others' words fit for pages, files, logs and Events", () => {
+  const { conditions, said } = board();
+  const sentence = `b says "\u202egpj.exe\u2028${"x".repeat(9000)}\ud800"`;
+  const told: Condition[] = [{ code: "host-cut-off", sentence }];
+  const [shown] = conditions.see(told);
+  assertEquals(shown!.sentence, `${'b says "\\u202egpj.exe '.padEnd(2000, "x")}…`);
+  assertEquals(announced(told).reasons, [shown!.sentence]);
+  assertEquals(said, [`warn condition set host-cut-off ${shown!.sentence}`]);
+  assertEquals(conditions.see(told).length, 1, "the same is no news");
+  assertEquals(said.length, 1);
 });
