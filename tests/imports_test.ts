@@ -88,6 +88,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "registry/local/local_reader.ts",
     "registry/local/shared_file.ts",
   ],
+  "agent/patient_files_test.ts": ["linux/read_aside.ts"],
   "command/main_test.ts": ["command/output.ts"],
   "netns/process_test.ts": ["command/signals.ts"],
   "linux/program_test.ts": ["linux/bounded_output.ts"],

@@ -10,19 +10,22 @@ import { AF_INET, AF_INET6 } from "../model/address.ts";
 import { raiseDescriptorLimit } from "../linux/descriptor_limit.ts";
 import { FolderWatch } from "../linux/folder_watch.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
-import type { AgentFacts } from "../status/facts.ts";
-import { keepServing } from "../status/server.ts";
+import type { AgentFacts, StatusDeps } from "../status/facts.ts";
+import { keepServing, type KeptStatusServer } from "../status/server.ts";
 import { AgentClaims } from "./agent_claim.ts";
 import { AgentStart, openConfigWatch, openNetworkGuard } from "./agent_start.ts";
 import { AgentStateFile } from "./agent_state_file.ts";
 import { orWarn } from "./best_effort.ts";
 import { errorText } from "../log/error_text.ts";
+import type { Log } from "../log/log.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { logConditions } from "./log_condition.ts";
 import { MemoryKeeper } from "./memory_keeper.ts";
-import { type ReadConfig, readConfigFile, readRegistryConfig } from "./network_config.ts";
+import { type ReadConfig, readConfigAside, readConfigFile, readRegistryConfig } from "./network_config.ts";
+import { PatientFiles } from "./patient_files.ts";
 import { PassTotals } from "./pass_totals.ts";
 import { requirePrivilege } from "./preflight.ts";
+import { credentialReader } from "./read_credential.ts";
 import { registryPlace } from "./registry_place.ts";
 import type { ConfigWatch } from "./config_watch.ts";
 import { dropStaleConflist } from "./stale_conflist.ts";
@@ -80,7 +83,7 @@ function folderWorkers(folders: FolderWatch | undefined): readonly Worker[] {
   if (folders === undefined) return [];
   return [
     { name: "file watch", run: (options) => folders.run(options) },
-    { name: "folder look", run: inTurns(() => folders.recheck(), { periodMs: FOLDER_LOOK_MS }) },
+    { name: "folder look", run: inTurns(() => void folders.recheck(), { periodMs: FOLDER_LOOK_MS }) },
   ];
 }
 
@@ -104,7 +107,8 @@ async function run(
   const beside = (name: string, run: Worker["run"]) => stack.use(workers.start({ name, run }, { signal }));
 
   // First all that can be wrong, before anything is made.
-  const file = options.registry.kind === "etcd" ? undefined : readConfigFile(options, log);
+  const files = new PatientFiles(libc);
+  const file = options.registry.kind === "etcd" ? undefined : await firstOfFile(options, { files, log });
   giveUpPrograms(libc);
   const transport = stack.use(NetlinkSocket.open(libc));
   const client = new NetlinkClient(transport);
@@ -112,7 +116,9 @@ async function run(
   const folders = stack.use(orWarn("files not watched", log, () => FolderWatch.open(libc)));
   const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
     folders && orWarn("file not watched", log, () => folders.add(dirname(path), basename(path), changed));
-  const place = stack.use(await registryPlace(options.registry, { ...deps, watchFiles }));
+  const place = stack.use(
+    await registryPlace(options.registry, { ...deps, watchFiles, readCredential: credentialReader(files) }),
+  );
   for (const { name, run } of folderWorkers(folders)) beside(name, run);
 
   const totals = new PassTotals(deps.logLoss);
@@ -126,15 +132,10 @@ async function run(
   report.addSource(() => [workers, stateFile, uncaught].flatMap(({ conditions }) => conditions));
   report.addSource(() => logConditions(deps.logLoss, options));
   keep("claims", claims);
-  const { health } = options;
-  keep("health server", health && stack.use(keepServing(() => report.current, { ...health, libc, signal })));
+  keep("health server", openHealth(options, () => report.current, { libc, stack, signal }));
   const start = new AgentStart({ claims, dropStale: () => dropStaleConflist(options, { client, log }) });
   start.takeSubnetFile();
-  const tell = () => {
-    const conditions = report.look();
-    if (claims.hasSubnetFile) stateFile.keep(conditions.filter((one) => severityOf(one) === "blocking"));
-  };
-  beside("conditions", inTurns(tell, { periodMs: LOOK_MS }));
+  beside("conditions", inTurns(() => tell(report, { claims, stateFile }), { periodMs: LOOK_MS }));
 
   const memory = new MemoryKeeper(() => libc.call.malloc_trim(0n));
   const cacheKeeper = stack.use(openLeaseCache(options, { place, memory, log }));
@@ -142,7 +143,7 @@ async function run(
   const { waiting } = report;
   const first = file ?? await firstOfRegistry(options, { place, cacheKeeper, waiting, log }, { signal });
   const held = () => report.facts.ownLease()?.parts.map(({ subnet }) => subnet) ?? [];
-  const watch = openConfigWatch(first, { options, place, watchFiles, held, log });
+  const watch = openConfigWatch(first, { options, place, files, watchFiles, held, log });
   keep("configuration watch", watch);
   const system = { libc, transport, client, watchFiles };
   const process = { ...system, place, memory, totals, cacheKeeper, claims, workers };
@@ -172,6 +173,33 @@ async function run(
     );
   }
   log.write("info", "agent ended, the data path stays", {});
+}
+
+/** Looks what is to be known, and tells the plugin what keeps pods from being started. */
+function tell(report: SelfReport, { claims, stateFile }: Pick<Run, "claims" | "stateFile">): void {
+  const conditions = report.look();
+  if (claims.hasSubnetFile) stateFile.keep(conditions.filter((one) => severityOf(one) === "blocking"));
+}
+
+/** What serves the status endpoints; `undefined` where they are not asked for. */
+function openHealth(
+  { health }: Options,
+  current: () => StatusDeps,
+  { libc, stack, signal }: {
+    readonly libc: Libc;
+    readonly stack: AsyncDisposableStack;
+    readonly signal: AbortSignal;
+  },
+): KeptStatusServer | undefined {
+  return health && stack.use(keepServing(current, { ...health, libc, signal }));
+}
+
+/** The configuration that a file has. */
+async function firstOfFile(
+  options: Options,
+  { files, log }: { readonly files: PatientFiles; readonly log: Log },
+): Promise<ReadConfig> {
+  return readConfigFile(options, log, await readConfigAside(options.networkConfigPath, files));
 }
 
 /** What keeps the lease cache; `undefined` where none is wanted. */

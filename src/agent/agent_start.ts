@@ -9,8 +9,9 @@ import type { Log } from "../log/log.ts";
 import type { Prefix } from "../model/address.ts";
 import { type AgentClaims, claimsOf } from "./agent_claim.ts";
 import { ConfigWatch } from "./config_watch.ts";
-import { parseConfig, type ReadConfig, readConfigText } from "./network_config.ts";
+import { parseConfig, type ReadConfig, readConfigAside } from "./network_config.ts";
 import { NetworkGuard, type NetworkPlace, refusal } from "./network_guard.ts";
+import type { PatientFiles } from "./patient_files.ts";
 import type { RegistryPlace } from "./registry_place.ts";
 
 /** What another agent has is asked for again so often; up to half as long more, so that two do not ask in step. */
@@ -74,8 +75,9 @@ export class AgentStart {
 /** Watches the configuration where it is kept: in a file, which a cluster may swap, or in the registry. */
 export function openConfigWatch(
   first: ReadConfig,
-  { options, place, watchFiles, held, log }: {
+  { options, place, files, watchFiles, held, log }: {
     readonly options: Options;
+    readonly files: PatientFiles;
     readonly place: RegistryPlace;
     readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
     readonly held: () => readonly Prefix[];
@@ -88,7 +90,8 @@ export function openConfigWatch(
   const path = readNetworkConfig === undefined ? options.networkConfigPath : undefined;
   const watch = new ConfigWatch(first, {
     source,
-    read: async (options) => path === undefined ? await readNetworkConfig!(options) : readConfigText(path),
+    read: async (options) =>
+      path === undefined ? await readNetworkConfig!(options) : await readConfigAside(path, files),
     isHere: path !== undefined,
     parse: (text) => parseConfig(text, source, options, log),
     pollMs: path === undefined ? REGISTRY_POLL_MS : FILE_POLL_MS,

@@ -6,6 +6,7 @@ import { BackOff } from "../loop/back_off.ts";
 import { fileReason } from "../file/file_reason.ts";
 import type { Condition } from "../model/condition.ts";
 import type { Log } from "../log/log.ts";
+import type { PatientFiles } from "./patient_files.ts";
 import { errorText } from "../log/error_text.ts";
 
 /** The longest pause between attempts to read a configuration that is not to be had yet. */
@@ -33,27 +34,44 @@ export interface RegistryConfigDeps {
 /**
  * Reads net-conf.json.
  *
+ * @param text What it says, if that was read already.
  * @throws {Error} If it can't be read, or is wrong: one sentence.
  */
-export function readConfigFile(options: Options, log: Log): ReadConfig {
-  const text = readConfigText(options.networkConfigPath);
+export function readConfigFile(
+  options: Options,
+  log: Log,
+  text = readConfigText(options.networkConfigPath),
+): ReadConfig {
   return { config: parseConfig(text, options.networkConfigPath, options, log), text };
 }
 
-/**
- * Reads the text of net-conf.json.
- *
- * @throws {Error} If it can't be read: one sentence.
- */
-export function readConfigText(path: string): string {
+/** @throws {Error} If it can't be read: one sentence. */
+function readConfigText(path: string): string {
   try {
     return readText(path, MAX_TEXT_BYTES);
   } catch (error) {
-    const reason = `${fileReason(error)}${error instanceof OddFileError ? "" : "; write it"}`;
-    throw new Error(
-      `Cannot read the network configuration ${path}: ${reason}, or name another file with -net-config-path`,
-    );
+    throw notRead(path, error);
   }
+}
+
+/**
+ * Reads the text of net-conf.json off the main thread.
+ *
+ * @throws {Error} If it can't be read: one sentence.
+ */
+export async function readConfigAside(path: string, files: PatientFiles): Promise<string> {
+  try {
+    return await files.read(path, MAX_TEXT_BYTES);
+  } catch (error) {
+    throw notRead(path, error);
+  }
+}
+
+function notRead(path: string, error: unknown): Error {
+  const reason = `${fileReason(error)}${error instanceof OddFileError ? "" : "; write it"}`;
+  return new Error(
+    `Cannot read the network configuration ${path}: ${reason}, or name another file with -net-config-path`,
+  );
 }
 
 /**

@@ -26,6 +26,8 @@ export interface RegistryPlaceDeps {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Calls `changed` when a file whose path begins with `path` changes. */
   readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
+  /** Reads a key, token, certificate or kubeconfig; with this thread if absent. */
+  readonly readCredential?: typeof readCredential;
 }
 
 /** Whose leases they are, and of which networks. */
@@ -142,8 +144,9 @@ async function kubePlace(
   const { findApiServer, identityOf } = await import("../registry/kube/kube_config.ts");
   const identity = identityOf(environment);
   const { apiUrl: url, kubeconfigFile, annotationPrefix, clearsCondition } = options;
-  const access = await findApiServer({ url, kubeconfigFile }, { readTextFile: readCredential, environment });
-  const door = { readTextFile: readCredential, now, elapsedMs, random: Math.random, log };
+  const readTextFile = deps.readCredential ?? readCredential;
+  const access = await findApiServer({ url, kubeconfigFile }, { readTextFile, environment });
+  const door = { readTextFile, now, elapsedMs, random: Math.random, log };
   return {
     name: `kube ${annotationPrefix}`,
     isOnDisk: false,
@@ -200,7 +203,7 @@ async function etcdPlace(
   const { EtcdClient } = await import("../registry/etcd/etcd_client.ts");
   const { EtcdRegistry, readNetworkConfigText } = await import("../registry/etcd/etcd.ts");
   const { prefix } = options;
-  const client = new EtcdClient(options, { readTextFile: readCredential });
+  const client = new EtcdClient(options, { readTextFile: deps.readCredential ?? readCredential });
   return {
     name: `etcd ${prefix}`,
     isOnDisk: false,

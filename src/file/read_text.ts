@@ -22,7 +22,7 @@ export class OddFileError extends Error {
  * @throws What the file system says.
  */
 export function readText(path: string, maxBytes: number, stat = Deno.statSync(path)): string {
-  refuse(kindOf(stat), stat.size, maxBytes);
+  refuseOdd(stat, maxBytes);
   const file = open(path);
   try {
     const opened = fstatSync(file);
@@ -31,6 +31,11 @@ export function readText(path: string, maxBytes: number, stat = Deno.statSync(pa
   } finally {
     closeSync(file);
   }
+}
+
+/** @throws {OddFileError} If what is at a path is no regular file, or says that it is too large. */
+export function refuseOdd(stat: Deno.FileInfo, maxBytes: number): void {
+  refuse(kindOf(stat), stat.size, maxBytes);
 }
 
 function kindOf(stat: Deno.FileInfo): string | undefined {

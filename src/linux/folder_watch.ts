@@ -65,6 +65,8 @@ export class FolderWatch implements AsyncDisposable {
   readonly #readable: ReadableWait;
   readonly #resources: AsyncDisposableStack;
   readonly #watches = new Set<Watch>();
+  /** Those whose paths are looked at by other threads. */
+  readonly #looked = new Set<Watch>();
   /** By the number of the inotify watch. */
   readonly #sights = new Map<number, Sight[]>();
 
@@ -105,11 +107,19 @@ export class FolderWatch implements AsyncDisposable {
     };
   }
 
-  /** Looks whether each path leads where it did: the kernel does not tell of what is mounted over a folder. */
-  recheck(): void {
-    for (const watch of [...this.#watches]) {
-      if (placeOf(watch.folder) !== watch.place) this.#arm(watch, { isToTell: true });
-    }
+  /**
+   * Looks whether each path leads where it did: the kernel does not tell of what is mounted over a folder. That may be a file
+   * system that hangs, which other threads wait for, one for each path.
+   */
+  async recheck(): Promise<void> {
+    await Promise.all(
+      [...this.#watches].filter((watch) => !this.#looked.has(watch)).map(async (watch) => {
+        this.#looked.add(watch);
+        const place = await placeAside(watch.folder);
+        this.#looked.delete(watch);
+        if (place !== watch.place && this.#watches.has(watch)) this.#arm(watch, { isToTell: true });
+      }),
+    );
   }
 
   /** Tells of changes until `signal` aborts. */
@@ -252,9 +262,17 @@ function look(path: string): "folder" | { readonly target: string } | undefined 
 /** What makes a folder the same as another; `undefined` where there is none. */
 function placeOf(folder: string): string | undefined {
   try {
-    const { dev, ino, isDirectory } = Deno.statSync(folder);
-    return isDirectory ? `${dev}:${ino}` : undefined;
+    return placeIn(Deno.statSync(folder));
   } catch {
     return undefined;
   }
+}
+
+/** The same, asked by another thread. */
+async function placeAside(folder: string): Promise<string | undefined> {
+  return await Deno.stat(folder).then(placeIn, () => undefined);
+}
+
+function placeIn({ dev, ino, isDirectory }: Deno.FileInfo): string | undefined {
+  return isDirectory ? `${dev}:${ino}` : undefined;
 }

@@ -41,6 +41,9 @@ const SYMBOLS = {
   open: { parameters: ["buffer", "i32"], result: "i32" },
   // ssize_t read(int fd, void *buffer, size_t length)
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  // The same two off the main thread, for files that may be on a file system that hangs: no errno from these
+  openAside: { name: "open", parameters: ["buffer", "i32"], result: "i32", nonblocking: true },
+  readAside: { name: "read", parameters: ["i32", "buffer", "usize"], result: "i32", nonblocking: true },
   // ssize_t write(int fd, const void *buffer, size_t length)
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // int setns(int fd, int type)

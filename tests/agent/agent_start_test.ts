@@ -1,6 +1,7 @@
 import { assert, assertEquals, fail } from "@std/assert";
 import { basename, dirname } from "node:path";
 import { AgentStart, openConfigWatch } from "../../src/agent/agent_start.ts";
+import { PatientFiles } from "../../src/agent/patient_files.ts";
 import { readConfigFile } from "../../src/agent/network_config.ts";
 import type { NetworkConfig } from "../../src/config/network.ts";
 import { parseOptions } from "../../src/config/options.ts";
@@ -72,6 +73,7 @@ for (const [what, first, second] of ways) {
           open: () => fail("nobody opens it"),
           [Symbol.dispose]: () => {},
         },
+        files: new PatientFiles(libc),
         watchFiles: (path, changed) => folders.add(dirname(path), basename(path), changed),
         held: () => [],
         log,

@@ -262,13 +262,13 @@ Deno.test("FolderWatch hears of a file in what was mounted over its folder, once
   };
   await run("mount", "-t", "tmpfs", "loden-test", path);
   try {
-    watched.watch.recheck();
+    await watched.watch.recheck();
     await watched.told();
     await watched.until(() => Deno.writeTextFile(`${path}/watched`, ""));
   } finally {
     await run("umount", path);
   }
-  watched.watch.recheck();
+  await watched.watch.recheck();
   await watched.until(() => Deno.writeTextFile(`${path}/watched`, String(Math.random())));
 });
 
@@ -283,7 +283,7 @@ Deno.test("FolderWatch leaves no watch behind for what is watched no more, or is
     await Deno.remove(path, { recursive: true });
     await Deno.mkdir(path);
     await watched.told();
-    watched.watch.recheck();
+    await watched.watch.recheck();
   }
   await watched.quiet();
   assertEquals(watched.kernelWatches(), inUse);

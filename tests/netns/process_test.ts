@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { pathExists } from "../../src/lab/command.ts";
 import type { LabHost } from "../../src/lab/host.ts";
+import { within } from "../../src/loop/pause.ts";
 import type { Libc } from "../../src/linux/libc.ts";
 import { mountHungDisk } from "../double/hung_disk.ts";
 import { httpGet } from "../double/overlay_http.ts";
@@ -173,6 +174,34 @@ Deno.test("an agent whose log is on a disk that hangs does its work, and ends so
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("an agent whose net-conf.json is on a disk that hangs goes on, says so, and one that starts ends with a sentence", async () => {
+  await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+    const [host] = hostsOf(lab);
+    const folder = `${host.directory}/config`;
+    await Deno.mkdir(folder);
+    await Deno.writeTextFile(
+      `${folder}/net-conf.json`,
+      '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}',
+    );
+    const flags = [`-net-config-path=${folder}/net-conf.json`];
+    const agent = host.startAgent(flags);
+    await untilReady(libc, host);
+    const says = `it was not read within 5 s; see whether the file system that it is on hangs`;
+    {
+      await using _hung = await mountHungDisk(folder, agent.pid);
+      await until("hear of it", async () => (await readyz(libc, host)).includes(says) || undefined);
+      await untilRepaired(host);
+    }
+    await until("hear that it is over", async () => !(await readyz(libc, host)).includes(says) || undefined);
+    await host.stopAgent();
+    await using _hung = await mountHungDisk(folder, Deno.pid);
+    const { status } = await within(host.startAgent(flags).ended.then((status) => ({ status })), 20_000) ??
+      {};
+    assertEquals(status?.code, 1);
+    assertStringIncludes((await host.logLines()).at(-1)!, says);
+  });
 });
 
 /** What flanneld, as any program of Go that asks for SIGINT and SIGTERM alone, goes on after. */
