@@ -237,6 +237,17 @@ export class EtcdFront implements AsyncDisposable {
     this.#thawed = new Promise((resolve) => this.#thaw = resolve);
   }
 
+  /** Ends all answers that are under way. */
+  cut(): void {
+    for (const body of this.#bodies) void body.cancel().catch(() => {});
+  }
+
+  /** Lets everything through again. */
+  thaw(): void {
+    this.#thaw();
+    this.#thawed = undefined;
+  }
+
   /** Says that etcd is away, until `action` is done. */
   async whileClosed(action: () => Promise<void>): Promise<void> {
     this.#isClosed = true;

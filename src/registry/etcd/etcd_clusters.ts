@@ -1,7 +1,9 @@
 import type { Condition } from "../../model/condition.ts";
 
-/** A cluster that was left does not come back before the present one was unheard for so long. */
-const RETURN_MS = 10 * 60 * 1000;
+/** A cluster that is asked for each ten seconds, and was not heard for so long, is no longer there. */
+const UNHEARD_MS = 30_000;
+/** That there are two is said for so long. */
+const SAID_MS = 10 * 60 * 1000;
 
 /** Knows which etcd is followed, and whether it answers by turns with another one. */
 export class EtcdClusters {
@@ -27,7 +29,7 @@ export class EtcdClusters {
   /** Two clusters behind one name: what hosts write into one is not seen in the other. */
   get conditions(): readonly Condition[] {
     const mixed = this.#mixed;
-    if (mixed === undefined || this.#elapsedMs() - mixed.atMs > RETURN_MS) return [];
+    if (mixed === undefined || this.#elapsedMs() - mixed.atMs > SAID_MS) return [];
     return [{ code: "registry-mixed", sentence: mixed.sentence }];
   }
 
@@ -58,7 +60,7 @@ export class EtcdClusters {
   /** Whether a cluster may be followed: none that answers beside the one that is followed, for as long as that answers. */
   mayFollow(clusterId: string): boolean {
     return clusterId === this.#current || !this.#refused.has(clusterId) ||
-      this.#elapsedMs() - this.#heardMs > RETURN_MS;
+      this.#elapsedMs() - this.#heardMs > UNHEARD_MS;
   }
 
   /** Follows a cluster; answers with the one before, if that was another. */
