@@ -1,6 +1,13 @@
 import type { Prefix } from "../model/address.ts";
 import type { Lease, LeasePart, LeaseUpdate } from "../model/lease.ts";
-import { compareByData, compareBySubnets, isSameAge, isSameData } from "./claim_age.ts";
+import {
+  compareByData,
+  compareBySubnets,
+  isSameAge,
+  isSameData,
+  latestAge,
+  provenAges,
+} from "./claim_age.ts";
 import { type RemoteLeases, remoteLeases } from "./remote_leases.ts";
 
 /** Leases with the same parts are the same to this host; their end times are not its concern. */
@@ -18,6 +25,8 @@ interface Cached {
 export class LeaseSet {
   #leases: Map<string, Lease> | undefined;
   #isRemembered = false;
+  /** The largest age of a claim so far. */
+  #latest = 0;
   #version = 0;
   #cached: Cached | undefined;
 
@@ -29,18 +38,25 @@ export class LeaseSet {
   apply(update: LeaseUpdate): boolean {
     const before = this.#version;
     if (update.kind === "snapshot") {
-      const leases = new Map(update.leases.map((lease) => [lease.host, lease]));
+      const known = this.#leases;
+      const leases = new Map(
+        update.leases.map((lease) => [lease.host, provenAges(known?.get(lease.host), lease, {})]),
+      );
       if (this.#leases === undefined || this.#isRemembered || !isSameSet(this.#leases, leases)) {
         this.#version++;
       }
       this.#leases = leases;
+      this.#latest = update.leases.reduce((latest, lease) => Math.max(latest, latestAge(lease)), 0);
       this.#isRemembered = false;
     } else if (this.#leases === undefined || this.#isRemembered) {
       return false;
     } else if (update.kind === "held") {
       const { host } = update.lease;
-      if (!isSameClaim(this.#leases.get(host), update.lease)) this.#version++;
-      this.#leases.set(host, update.lease);
+      const before = this.#leases.get(host);
+      const lease = provenAges(before, update.lease, { latest: this.#latest });
+      this.#latest = Math.max(this.#latest, latestAge(lease));
+      if (!isSameClaim(before, lease)) this.#version++;
+      this.#leases.set(host, lease);
     } else if (this.#leases.delete(update.host)) {
       this.#version++;
     }

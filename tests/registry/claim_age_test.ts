@@ -27,7 +27,8 @@ const someHistory = fc.array(
 function told(history: typeof someHistory extends fc.Arbitrary<infer T> ? T : never) {
   const held = new Map<string, Lease>();
   const updates: LeaseUpdate[] = [];
-  for (const [revision, { host, third, last, mac, isReleased }] of history.entries()) {
+  for (const [at, { host, third, last, mac, isReleased }] of history.entries()) {
+    const revision = at + 1;
     if (isReleased) {
       held.delete(host);
       updates.push({ kind: "released", host });
@@ -54,13 +55,14 @@ Deno.test(`all hosts judge claims alike, whatever news they have had, and after 
       const follower = new LeaseSet();
       follower.apply({ kind: "snapshot", leases: [] });
       for (const update of updates) follower.apply(update);
-      // One that has lost some of it, and heard the rest twice, before it has read all.
+      // One that was cut off at some moment, had heard some of it twice before, and has read all then.
       const late = new LeaseSet();
       late.apply({ kind: "snapshot", leases: [] });
-      for (const update of updates) {
-        for (let times = dice.next().value % 3; times > 0; times--) late.apply(update);
+      const draw = () => dice.next().value as number;
+      for (const update of updates.slice(0, draw() % (updates.length + 1))) {
+        for (let times = 1 + draw() % 2; times > 0; times--) late.apply(update);
       }
-      late.apply({ kind: "snapshot", leases: end.toSorted(() => dice.next().value - 50) });
+      late.apply({ kind: "snapshot", leases: end.toSorted(() => draw() - 50) });
       const fresh = new LeaseSet();
       fresh.apply({ kind: "snapshot", leases: end.toReversed() });
       assertEquals(judgement(late), judgement(fresh));
@@ -116,5 +118,27 @@ Deno.test("isAddressNewer() compares an address with the subnet that it lies in"
   const holder = { ...lease("a", "10.244.2.0/24", "192.0.2.2"), since: 5 };
   const at = (addressSince: number) => ({ ...lease("b", "10.244.3.0/24", "10.244.2.7"), addressSince });
   assertEquals([isAddressNewer(at(6), holder), isAddressNewer(at(4), holder)], [true, false]);
-  assertEquals(isAddressNewer(lease("b", "10.244.3.0/24", "10.244.2.7"), holder), false);
+  assertEquals(isAddressNewer(lease("b", "10.244.3.0/24", "10.244.2.7"), holder), true);
+});
+
+Deno.test("a host that says to have been there for longer than it was seen stands behind those that were there", () => {
+  const victim = { ...lease("b", "10.244.2.0/24", "192.0.2.2"), since: 5, dataSince: 5, addressSince: 5 };
+  const liar = { ...lease("a", "10.244.3.0/24", "192.0.2.3"), since: 1, dataSince: 1, addressSince: 1 };
+  const taking = { ...liar, parts: [{ ...liar.parts[0]!, backendData: { VNI: 2 } }] };
+  const set = new LeaseSet();
+  set.apply({ kind: "snapshot", leases: [victim, liar] });
+  const order = () => set.all!.map(({ host }) => host);
+  assertEquals(order(), ["a", "b"]);
+  set.apply({ kind: "held", lease: taking });
+  assertEquals(order(), ["b", "a"]);
+  assertEquals(set.of("a")!.since, 1, "its subnet is as it was");
+  for (
+    const update of [{ kind: "held", lease: taking }, { kind: "snapshot", leases: [taking, victim] }] as const
+  ) {
+    assertEquals(set.apply(update), false, "it is told again");
+    assertEquals(order(), ["b", "a"]);
+  }
+  const newcomer = { ...lease("0", "10.244.2.0/24", "192.0.2.9"), since: 5, dataSince: 5, addressSince: 5 };
+  set.apply({ kind: "held", lease: newcomer });
+  assertEquals(order(), ["b", "a", "0"], "who comes in the same second comes later");
 });

@@ -168,7 +168,7 @@ function freeName(file: LocalFile, name: string): string {
 /** Writes all rows of a lease in place of those that its host has, and returns it. Belongs into a transaction. */
 export function writeLease(file: LocalFile, lease: Lease, action: string): Lease {
   const revision = nextRevision(file);
-  const { since = revision, dataSince = since, addressSince = since } = lease;
+  const { since = newSince(file, 0), dataSince = since, addressSince = since } = lease;
   const said = formatOrigin(lease.origin);
   file.rows(action, "DELETE FROM lease WHERE host = ?", lease.host);
   file.rows(action, "DELETE FROM released WHERE host = ?", lease.host);
