@@ -31,6 +31,13 @@ async function probe(libc: Libc, { netns }: LabHost): Promise<number> {
   return performance.now() - askedAtMs;
 }
 
+async function untilRepaired({ netns }: LabHost): Promise<void> {
+  await netns.mustExec("ip", "link", "set", "flannel.1", "down");
+  await until("see the link up again", async () => {
+    return (await netns.mustExec("ip", "link", "show", "flannel.1")).includes(",UP") || undefined;
+  });
+}
+
 for (const [name, text] of clients) {
   Deno.test(`an agent is well, small and answers probes beside 10,000 connections that ${name}`, async (t) => {
     await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
@@ -59,16 +66,40 @@ for (const [name, text] of clients) {
           assertLess(rssMiB, MAX_RSS_MIB);
         });
       }
-      await host.netns.mustExec("ip", "link", "set", "flannel.1", "down");
-      await until("see the link up again", async () => {
-        const link = await host.netns.mustExec("ip", "link", "show", "flannel.1");
-        return link.includes(",UP") || undefined;
-      });
+      await untilRepaired(host);
       assertEquals(agent.end, undefined);
       assertEquals((await host.stopAgent()).status.code, 0);
     });
   });
 }
+
+Deno.test("an agent that has no descriptors left goes on, says so, and answers when it has one again", async () => {
+  await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+    const [host] = hostsOf(lab);
+    const agent = host.startAgent();
+    await untilReady(libc, host);
+    const { hard } = descriptorLimit(libc);
+    // Nothing above the lowest ones, which it has all.
+    limitDescriptors(libc, { soft: 8n, hard }, agent.pid);
+    using socket = NetnsSocket.tcp(libc, host.netns, AF_INET);
+    socket.connect(AT, PORT);
+    socket.send(new TextEncoder().encode("GET /healthz HTTP/1.0\r\n\r\n"));
+    await until("read of it in the log", async () => {
+      return (await host.logLines()).some((line) => line.includes('"health-not-served"')) || undefined;
+    });
+    await untilRepaired(host);
+    assertEquals(agent.end, undefined);
+    limitDescriptors(libc, { soft: USUAL_DESCRIPTORS, hard }, agent.pid);
+    await until("be answered", () => {
+      const bytes = socket.receive();
+      return bytes && new TextDecoder().decode(bytes).includes("flanneld is running") || undefined;
+    });
+    await until("read that it is over", async () => {
+      const lines = await host.logLines();
+      return lines.some((line) => line.includes('cleared","code":"health-not-served"')) || undefined;
+    });
+  });
+});
 
 Deno.test("an agent may have as many descriptors as it may give itself", async () => {
   const command = ["sh", "-c", `ulimit -Sn ${USUAL_DESCRIPTORS}; exec "$0" "$@"`, ...agentCommand];
