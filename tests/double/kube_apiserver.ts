@@ -153,6 +153,11 @@ export class KubeApiServer implements TestApiServer {
     return this.#process.stop("SIGKILL");
   }
 
+  /** Sends it a signal. */
+  signal(name: Deno.Signal): void {
+    this.#process.signal(name);
+  }
+
   /** Goes back to what `etcd.backUp()` has kept, as an operator does: the server is started anew behind it. */
   async restore(file: string): Promise<void> {
     await this.stop();

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Lease, LeaseUpdate } from "../../model/lease.ts";
+import { FaultSample } from "../fault_sample.ts";
 import type { LeaseFault } from "../remote_leases.ts";
 import { Revisions } from "../revisions.ts";
 import { type AnnotationKeys, contentOf, isManaged, type KubeNode, readNode } from "./kube_node.ts";
@@ -21,8 +22,7 @@ export type NodeUpdate = Exclude<LeaseUpdate, { readonly kind: "snapshot" }>;
 export class KnownNodes {
   readonly #keys: AnnotationKeys;
   readonly #revisions = new Revisions();
-  readonly #faultOf = new Map<string, string>();
-  #faults: readonly LeaseFault[] | undefined;
+  readonly #faults = new FaultSample();
   /** What subnets nodes were given, by name: of the node that has this UID. */
   readonly #specs = new Map<string, { readonly uid: string; readonly spec: KubeNode["spec"] }>();
   readonly #contents = new Map<string, string>();
@@ -56,14 +56,11 @@ export class KnownNodes {
 
   /** Nodes that claim to be members and can't be read, and why; the same array while nothing changes. */
   get faults(): readonly LeaseFault[] {
-    return this.#faults ??= [...this.#faultOf].map(([host, reason]) => ({ host, reason }));
+    return this.#faults.all;
   }
 
   setFault(name: string, reason: string | undefined): void {
-    if (this.#faultOf.get(name) === reason) return;
-    if (reason === undefined) this.#faultOf.delete(name);
-    else this.#faultOf.set(name, reason);
-    this.#faults = undefined;
+    this.#faults.set(name, name, reason);
   }
 
   /** Makes earlier states of the node old news. */

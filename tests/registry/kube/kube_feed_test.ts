@@ -255,3 +255,32 @@ onTheDouble(
     assertEquals(gets(), 0);
   },
 );
+
+onTheDouble("of thousands of junk nodes some are named, and the others counted", async (server) => {
+  await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+  for (let n = 0; n < 3000; n++) {
+    const { metadata } = memberNode(`junk-${n}`, "", "192.0.2.3");
+    const annotations = {
+      ...(metadata as { annotations: Json }).annotations,
+      [KEYS.data[2]]: "x".repeat(n < 20 ? 1_400_000 : 10),
+      ...n < 20 && { "example.com/junk": "y".repeat(100_000) },
+    };
+    const podCIDR = `10.245.${n % 256}.0/24`;
+    await server.createNode({ metadata: { name: `junk-${n}`, annotations }, spec: { podCIDR } });
+  }
+  await using host = new KubeHost(server);
+  host.follow();
+  await host.sees(N2);
+  const { faults } = host.registry;
+  assertEquals([faults.length, faults.at(-1)], [101, {
+    host: "2900 more hosts",
+    reason: "their entries can't be read",
+    count: 2900,
+  }]);
+  assertMatch(
+    faults[0]!.reason,
+    /^annotation .*backend-data must be JSON, is 1400002 bytes long, and at most 4096 are read$/,
+  );
+  await server.createNode(memberNode("n3", "10.244.3.0/24", "192.0.2.3"));
+  await host.sees(N2, N3);
+});
