@@ -14,6 +14,8 @@ export const ROOT = { name: "root", password: "correct horse" } as const;
 export interface EtcdServerOptions {
   readonly tls?: "server" | "both";
   readonly withUsers?: true;
+  /** How large its database may become. */
+  readonly quotaBytes?: number;
   /** Where hosts ask for it, besides the loopback: its certificate names these too. */
   readonly addresses?: readonly string[];
 }
@@ -75,6 +77,7 @@ export class EtcdServer implements AsyncDisposable {
     const access = { endpoints: [url], tls, ...options.withUsers && { user: ROOT } };
     const etcd = new EtcdServer(port, access, authority, folder, [
       ...["etcd", "--data-dir", `${folder}/data`, "--log-level", "error"],
+      ...options.quotaBytes === undefined ? [] : ["--quota-backend-bytes", String(options.quotaBytes)],
       ...["--listen-client-urls", url, "--advertise-client-urls", url],
       ...["--listen-peer-urls", `http://127.0.0.1:${freePort()}`],
       ...server ? ["--cert-file", server.certFile, "--key-file", server.keyFile] : [],

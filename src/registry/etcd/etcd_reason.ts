@@ -11,6 +11,18 @@ export class TurnedAwayError extends ConnectionError {
   }
 }
 
+/** What a person can do about what etcd says of itself. */
+const ADVICE: readonly (readonly [pattern: RegExp, advice: string])[] = [
+  [/database space exceeded/, "compact and defragment it, then disarm the alarm: etcdctl alarm disarm"],
+  [
+    /too many requests/,
+    "its disk does not keep up with what is written: etcdctl endpoint status tells its backlog",
+  ],
+  [/no leader/, "the majority of its members is away: etcdctl endpoint status tells which"],
+  [/permission denied/, "give its user a role that may read and write the keys of -etcd-prefix"],
+  [/corrupt/, "one of its members holds other data than the rest: etcdctl alarm list tells which"],
+];
+
 /** Says what was asked when etcd refuses or does not answer. */
 export async function explained<T>(
   action: string,
@@ -38,6 +50,9 @@ export function isAway(error: unknown): boolean {
 
 /** Why etcd can't be followed, as a sentence. */
 export function reasonOf(error: unknown, endpoint: string): string {
-  if (error instanceof EtcdError) return `etcd at ${endpoint} answers: ${error.message}`;
+  if (error instanceof EtcdError) {
+    const advice = ADVICE.find(([pattern]) => pattern.test(error.message))?.[1];
+    return `etcd at ${endpoint} answers: ${error.message}${advice === undefined ? "" : `; ${advice}`}`;
+  }
   return errorText(error);
 }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { EtcdClient } from "../../../src/registry/etcd/etcd_client.ts";
 import { EtcdError } from "../../../src/registry/etcd/etcd_refusal.ts";
 import { toBase64 } from "../../../src/registry/etcd/etcd_wire.ts";
@@ -168,6 +168,49 @@ for (const [code, message, status] of stale) {
     tokens = 7;
     await client.range("k", { signal });
     assertEquals(gateway.asked.length, 5, "the token is kept");
+  });
+}
+
+Deno.test("EtcdClient asks for another token when a watch is canceled as its own has ended", async () => {
+  let tokens = 0;
+  // As etcd 3.5 does: the watch is let in, and ended.
+  const canceled = { created: true, canceled: true, cancel_reason: "etcdserver: invalid auth token" };
+  await using gateway = new FakeGateway({
+    "auth/authenticate": () => Response.json({ token: `token-${++tokens}` }),
+    "watch": ({ headers }) => {
+      const isKnown = headers.get("authorization") === "token-2";
+      return Response.json({
+        result: { header: { revision: "7" }, ...isKnown ? { created: true } : canceled },
+      });
+    },
+  });
+  using client = clientOf([gateway.url], { user: { name: "loden", password: "secret" } });
+  await assertRejects(() => client.watch("k", 8, { signal }).next(), EtcdError, "invalid auth token");
+  const watch = client.watch("k", 8, { signal });
+  assertEquals((await watch.next()).done, false);
+  await watch.return("compacted");
+});
+
+const endings: [what: string, line: unknown, message: RegExp][] = [
+  ["its reason", { result: { header: {}, canceled: true, cancel_reason: "no leader" } }, /^no leader$/],
+  ["an error", { error: { grpc_code: 8, message: "too many requests" } }, /^too many requests$/],
+  ["an error of a later gateway", { error: { code: 14, message: "no leader", details: [] } }, /^no leader$/],
+  [
+    "an event of unknown type",
+    { result: { header: {}, events: [{ type: "MOVE", kv: { key: "aw==" } }] } },
+    /does not answer as etcd v3\.4 or later does$/,
+  ],
+  ["something else", { hello: 1 }, /does not answer as etcd v3\.4 or later does$/],
+  ["what is no JSON", "{", /does not answer as etcd v3\.4 or later does$|broke off its answer/],
+];
+
+for (const [what, line, message] of endings) {
+  Deno.test(`EtcdClient.watch() ends with ${what}`, async () => {
+    const text = typeof line === "string" ? line : JSON.stringify(line);
+    await using gateway = new FakeGateway({ "watch": () => new Response(text + "\n") });
+    using client = clientOf([gateway.url]);
+    const error = await assertRejects(() => client.watch("k", 8, { signal }).next(), Error);
+    assertMatch(error.message, message);
   });
 }
 

@@ -15,7 +15,7 @@ const failures: [what: string, error: Error, message: string][] = [
   [
     "a refusal",
     new EtcdError(3, "permission denied"),
-    "Cannot take a lease: etcd at http://192.0.2.1:2379 answers: permission denied",
+    "Cannot take a lease: etcd at http://192.0.2.1:2379 answers: permission denied; give its user a role that may read and write the keys of -etcd-prefix",
   ],
   [
     "a server that is away",
@@ -53,7 +53,9 @@ Deno.test("isAway() tells what another member may do better from what is wrong h
 Deno.test("reasonOf() names the member", () => {
   assertEquals(
     reasonOf(new EtcdError(14, "no leader"), endpoints[0]!),
-    `etcd at ${endpoints[0]} answers: no leader`,
+    `etcd at ${
+      endpoints[0]
+    } answers: no leader; the majority of its members is away: etcdctl endpoint status tells which`,
   );
   assertEquals(
     reasonOf(new TurnedAwayError("http://a", "http://b"), "http://b"),

@@ -270,3 +270,21 @@ Deno.test("EtcdRegistry is let in by user and password, also when etcd has forgo
     `Cannot take a lease: etcd at ${server.url} answers: `,
   );
 });
+
+Deno.test("a host keeps its lease and follows the others' while etcd's database is full, and is told what to do", async () => {
+  await using server = await EtcdServer.open({ quotaBytes: 2 * 2 ** 20 });
+  using host = new EtcdHost(server, NET, { addresses: ["192.0.2.1"], beatMs: 100 });
+  const lease = await host.registry.acquire(request("192.0.2.1"), { signal });
+  host.follow();
+  await host.heard("the first snapshot", isSnapshot);
+  await assertRejects(async () => {
+    for (let at = 0; at < 20; at++) await server.put(`/elsewhere/${at}`, "x".repeat(500_000));
+  }, Error);
+  // What is as it was is renewed all the same.
+  assertEquals((await host.registry.acquire(request("192.0.2.1"), { signal })).host, lease.host);
+  const error = await assertRejects(() => host.registry.acquire(request("192.0.2.9"), { signal }), Error);
+  assert(String(error).includes("database space exceeded; compact and defragment it"), String(error));
+  await server.client.revoke(host.registry.token!, { signal });
+  await host.heard("that the own lease is gone", isReleased(lease.host));
+  assertEquals(host.registry.contact.reason, undefined);
+});
