@@ -1,7 +1,7 @@
 /**
- * Sees to a kube-apiserver of a current Kubernetes, which the tests of `deno task test:kube` run against: it is built once,
- * from the Go module proxy, in the version and with the digests that `kube/go.mod` and `kube/go.sum` name, and kept in the
- * cache folder. That takes some minutes of two cores.
+ * Sees to a kube-apiserver of a current Kubernetes, and to the etcd that it wants, which the tests of `deno task test:kube`
+ * run against: they are built once, from the Go module proxy, in the versions and with the digests that `kube/go.mod` and
+ * `kube/go.sum` name, and kept in the cache folder. That takes some minutes of two cores.
  *
  * @module
  */
@@ -9,8 +9,15 @@ import { isFile, keep, placeOf } from "./kube_apiserver.ts";
 
 /** What says the version, and holds the digests of all that it is made of. */
 const MODULE = new URL("kube", import.meta.url).pathname;
-const COMMAND = "k8s.io/kubernetes/cmd/kube-apiserver";
-/** Where the program is told its version, which no build but Kubernetes' own does by itself. */
+/**
+ * What is built of what: the names that `KUBEBUILDER_ASSETS` has for them. With Debian's etcd 3.4 the API server has no
+ * streaming list.
+ */
+const PROGRAMS = {
+  "etcd": "go.etcd.io/etcd/server/v3",
+  "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+} as const;
+/** Where the API server is told its version, which no build but Kubernetes' own does by itself. */
 const STAMPED = "k8s.io/component-base/version";
 
 /** What is to be built, and with what: the words of a `go.mod`. */
@@ -32,18 +39,28 @@ export function readWanted(goMod: string): Wanted {
 }
 
 /**
- * The folder with a current kube-apiserver, as `KUBEBUILDER_ASSETS` names one; builds it first if it is not there.
+ * The folder with a current kube-apiserver, as `KUBEBUILDER_ASSETS` names one; builds what is not there.
  *
  * @throws {Error} If it can't be built, and what is missing: one line.
  */
 export async function currentKubeAssets(go = "go", place = placeOf): Promise<string> {
   const wanted = readWanted(await Deno.readTextFile(`${MODULE}/go.mod`));
   const target = place(wanted.version);
-  if (!await isFile(target)) await build(go, wanted, target);
-  return target.slice(0, target.lastIndexOf("/"));
+  const assets = target.slice(0, target.lastIndexOf("/"));
+  const missing: (keyof typeof PROGRAMS)[] = [];
+  for (const name of ["etcd", "kube-apiserver"] as const) {
+    if (!await isFile(`${assets}/${name}`)) missing.push(name);
+  }
+  if (missing.length > 0) await build(go, wanted, missing, assets);
+  return assets;
 }
 
-async function build(go: string, { version, goMinor }: Wanted, target: string): Promise<void> {
+async function build(
+  go: string,
+  { version, goMinor }: Wanted,
+  names: readonly (keyof typeof PROGRAMS)[],
+  assets: string,
+): Promise<void> {
   const needs = `Cannot build kube-apiserver ${version}`;
   const hint = `it takes Go 1.${goMinor} or newer, and a way to the Go module proxy that GOPROXY names`;
   const found = await runGo(go, ["env", "GOVERSION"]);
@@ -51,22 +68,25 @@ async function build(go: string, { version, goMinor }: Wanted, target: string): 
   const minor = Number(/^go1\.(\d+)/.exec(found.stdout)?.[1]);
   if (!(minor >= goMinor)) throw new Error(`${needs}: ${go} is ${found.stdout.trim()}; ${hint}`);
   // deno-lint-ignore no-console
-  console.log(
-    `building kube-apiserver ${version} from the Go module proxy, once: this takes some minutes`,
-  );
+  console.log(`building kube-apiserver ${version} from the Go module proxy, once: this takes some minutes`);
   const folder = await Deno.makeTempDir({ prefix: "loden-kube-" });
   try {
-    const program = `${folder}/kube-apiserver`;
-    const [major, kubeMinor] = version.split(".");
-    const stamps = { gitVersion: `v${version}`, gitMajor: major, gitMinor: kubeMinor, gitTreeState: "clean" };
-    const stamping = Object.entries(stamps).map(([name, value]) => `-X ${STAMPED}.${name}=${value}`);
-    const flags = ["-mod=readonly", "-trimpath", "-ldflags", ["-s", "-w", ...stamping].join(" ")];
-    const built = await runGo(go, ["build", ...flags, "-o", program, COMMAND]);
-    if (built?.code !== 0) throw new Error(`${needs}: ${firstFault(built?.stderr ?? "")}; ${hint}`);
-    await keep(program, target);
+    for (const name of names) {
+      const flags = ["-mod=readonly", "-trimpath", "-ldflags", ["-s", "-w", ...stamps(version)].join(" ")];
+      const built = await runGo(go, ["build", ...flags, "-o", `${folder}/${name}`, PROGRAMS[name]]);
+      if (built?.code !== 0) throw new Error(`${needs}: ${firstFault(built?.stderr ?? "")}; ${hint}`);
+      await keep(`${folder}/${name}`, `${assets}/${name}`);
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Tells the API server its version; of a package that is not linked in, the linker takes no notice. */
+function stamps(version: string): string[] {
+  const [major, kubeMinor] = version.split(".");
+  const values = { gitVersion: `v${version}`, gitMajor: major, gitMinor: kubeMinor, gitTreeState: "clean" };
+  return Object.entries(values).map(([name, value]) => `-X ${STAMPED}.${name}=${value}`);
 }
 
 /** Runs Go, beside which others work on this machine; `undefined` if it is not there. */

@@ -16,6 +16,8 @@ export interface EtcdServerOptions {
   readonly withUsers?: true;
   /** How large its database may become. */
   readonly quotaBytes?: number;
+  /** Another etcd than the one in the path. */
+  readonly program?: string;
   /** Where hosts ask for it, besides the loopback: its certificate names these too. */
   readonly addresses?: readonly string[];
 }
@@ -76,7 +78,7 @@ export class EtcdServer implements AsyncDisposable {
     };
     const access = { endpoints: [url], tls, ...options.withUsers && { user: ROOT } };
     const etcd = new EtcdServer(port, access, authority, folder, [
-      ...["etcd", "--data-dir", `${folder}/data`, "--log-level", "error"],
+      ...[options.program ?? "etcd", "--data-dir", `${folder}/data`, "--log-level", "error"],
       ...options.quotaBytes === undefined ? [] : ["--quota-backend-bytes", String(options.quotaBytes)],
       ...["--listen-client-urls", url, "--advertise-client-urls", url],
       ...["--listen-peer-urls", `http://127.0.0.1:${freePort()}`],

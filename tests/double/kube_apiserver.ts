@@ -1,4 +1,4 @@
-import { kubeApiServerPath } from "../../.ci/kube_apiserver.ts";
+import { isFile, kubeApiServerPath } from "../../.ci/kube_apiserver.ts";
 import type { Json } from "./api_objects.ts";
 import { FLANNEL_RULES, type TestApiServer, TOKENS } from "./api_server.ts";
 import { type Authority, makeAuthority, makeRsaKey } from "./certificates.ts";
@@ -67,7 +67,8 @@ export class KubeApiServer implements TestApiServer {
     const program = await kubeApiServerPath();
     const folder = await Deno.makeTempDir({ prefix: "loden-kube-" });
     stack.defer(() => Deno.remove(folder, { recursive: true }));
-    const etcd = stack.use(await EtcdServer.open());
+    const beside = program.replace(/[^/]*$/, "etcd");
+    const etcd = stack.use(await EtcdServer.open(await isFile(beside) ? { program: beside } : {}));
     const authority = await makeAuthority(folder);
     const server = await authority.issue({
       name: "server",
