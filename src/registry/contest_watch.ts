@@ -8,6 +8,9 @@ import type { LeaseRegistry } from "./registry.ts";
 /** While there are any, those who claim what this host claims are looked at this often. */
 const LOOK_MS = 5000;
 
+/** So many are looked at: each is a question to the registry. The others count as living. */
+const MAX_RIVALS = 20;
+
 /** What the watch works with. */
 export interface ContestWatchDeps {
   readonly registry: Pick<LeaseRegistry, "isSilent">;
@@ -43,7 +46,7 @@ export class ContestWatch {
   async run(options: { readonly signal: AbortSignal }): Promise<void> {
     let rivals: readonly string[] = [];
     const look = async () => {
-      rivals = this.#deps.rivals();
+      rivals = [...new Set(this.#deps.rivals())].slice(0, MAX_RIVALS);
       this.#silent = rivals.length === 0 ? new Set() : await this.#look(rivals, options);
     };
     const periodMs = () => rivals.length === 0 ? LONGEST_TIMER_MS : LOOK_MS;

@@ -35,3 +35,26 @@ Deno.test("ContestWatch tells who is gone from who lives, and counts whom it can
   controller.abort();
   await run;
 });
+
+Deno.test("ContestWatch asks for some of very many rivals, each once", async () => {
+  const controller = new AbortController();
+  const asked: string[] = [];
+  const watch = new ContestWatch({
+    registry: {
+      isSilent: (host) => {
+        asked.push(host);
+        return Promise.resolve(true);
+      },
+    },
+    rivals: () => Array.from({ length: 60_000 }, (_, at) => `h${at >> 1}`),
+    log: SILENT,
+  });
+  const run = watch.run(controller);
+  await waitUntil("look", () => watch.isSilent("h19") || undefined, {
+    deadlineMs: 5000,
+    signal: controller.signal,
+  });
+  assertEquals(asked, Array.from({ length: 20 }, (_, at) => `h${at}`));
+  controller.abort();
+  await run;
+});

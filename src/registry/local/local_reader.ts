@@ -3,6 +3,7 @@ import type { LocalRegistryDeps } from "./local_options.ts";
 import { nextRevision, releaseLeases } from "./local_changes.ts";
 import type { LocalFile } from "./local_file.ts";
 import { LEASE_COLUMNS, readLeases, ROW_FAULT } from "./local_row.ts";
+import { FaultSample } from "../fault_sample.ts";
 import type { LeaseFault } from "../remote_leases.ts";
 import { isBusy } from "../registry_error.ts";
 
@@ -34,7 +35,7 @@ export class LocalReader {
   #nextExpiryMs = Infinity;
   #clock: { readonly nowMs: number; readonly elapsedMs: number };
   #quietUntilMs: number;
-  readonly #refused = new Map<string, string>();
+  readonly #faults = new FaultSample();
 
   constructor(file: LocalFile, deps: LocalReaderDeps) {
     this.#file = file;
@@ -83,19 +84,19 @@ export class LocalReader {
     const updates: LeaseUpdate[] = [];
     const released = this.#file.rows(this.#action, "SELECT host FROM released WHERE revision > ?", since);
     for (const [host] of released) {
-      this.#refused.delete(String(host));
+      this.#note(String(host), undefined);
       updates.push({ kind: "released", host: String(host) });
     }
     const { leases, refused } = this.#leases("revision > ?", since);
     for (const lease of leases) {
-      this.#refused.delete(lease.host);
+      this.#note(lease.host, undefined);
       updates.push({ kind: "held", lease });
     }
     for (const [host, reason] of refused) {
-      this.#refused.set(host, reason);
+      this.#note(host, reason);
       updates.push({ kind: "released", host });
     }
-    this.#deps.refused(this.#faults());
+    this.#deps.refused(this.#faults.all);
     return updates;
   }
 
@@ -106,9 +107,9 @@ export class LocalReader {
 
   #snapshot(): readonly LeaseUpdate[] {
     const { leases, refused } = this.#leases("?", 1);
-    for (const host of this.#refused.keys()) if (!refused.has(host)) this.#refused.delete(host);
-    for (const [host, reason] of refused) this.#refused.set(host, reason);
-    this.#deps.refused(this.#faults());
+    this.#faults.clear();
+    for (const [host, reason] of refused) this.#note(host, reason);
+    this.#deps.refused(this.#faults.all);
     return [{ kind: "snapshot", leases }];
   }
 
@@ -127,8 +128,8 @@ export class LocalReader {
     return { leases: refused.size === 0 ? leases : leases.filter(({ host }) => !refused.has(host)), refused };
   }
 
-  #faults(): readonly LeaseFault[] {
-    return [...this.#refused].map(([host, reason]) => ({ host, reason: `lease in the registry: ${reason}` }));
+  #note(host: string, reason: string | undefined): void {
+    this.#faults.set(host, host, reason === undefined ? undefined : `lease in the registry: ${reason}`);
   }
 
   #number(sql: string): (number | undefined)[] {
