@@ -188,7 +188,9 @@ async function asked({ method, target }: RequestLine, answer: Answer): Promise<R
   let request: Request;
   try {
     // The name that it was asked by is of no use.
-    request = new Request(new URL(target.startsWith("/") ? `http://status${target}` : target), { method });
+    const url = new URL(target.startsWith("/") ? `http://status${target}` : target);
+    // The head is that of the whole answer; the body is left out behind it.
+    request = new Request(url, { method: method === "HEAD" ? "GET" : method });
   } catch {
     return new Response(null, { status: 400 });
   }

@@ -30,6 +30,17 @@ Deno.test("serveStatus() answers until it is disposed", async () => {
   await assertRejects(() => body(port), TypeError);
 });
 
+Deno.test("serveStatus() says in a head alone how long the answer would be", async () => {
+  await using server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc });
+  for (const path of ["/healthz", "/status", "/metrics", "/nowhere"]) {
+    const url = `http://127.0.0.1:${server.port}${path}`;
+    const [head, whole] = [await fetch(url, { method: "HEAD" }), await fetch(url)];
+    const length = (await whole.bytes()).length;
+    assertEquals([head.status, head.headers.get("content-length")], [whole.status, String(length)]);
+    await head.body?.cancel();
+  }
+});
+
 Deno.test("serveStatus() ends when its signal aborts", async () => {
   const controller = new AbortController();
   const server = serveStatus(() => READY, {
