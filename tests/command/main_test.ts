@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { PERMISSIONS } from "../../.ci/compile.ts";
+import { until } from "../double/overlay_rig.ts";
 import { commandOf } from "../../src/command/main.ts";
 
 const commands: [args: string[], calledAs: string, command: string[], why: string][] = [
@@ -45,3 +46,46 @@ for (const [args, code, stdout, stderr] of runs) {
     assertEquals(stderr.test(decoder.decode(output.stderr)), true, decoder.decode(output.stderr));
   });
 }
+
+/** Starts `loden help` with its standard output in what is at a path. */
+function helpInto(path: string): Deno.ChildProcess {
+  const mod = new URL("../../mod.ts", import.meta.url).pathname;
+  const words = [Deno.execPath(), "run", "--no-check", ...PERMISSIONS, mod, "help"];
+  return new Deno.Command("sh", {
+    args: ["-c", 'exec "$@" > "$0"', path, ...words],
+    env: { NO_COLOR: "1" },
+    stderr: "piped",
+  }).spawn();
+}
+
+Deno.test("loden help says that its output can't be written", async () => {
+  const { code, stderr } = await helpInto("/dev/full").output();
+  assertEquals(code, 1);
+  assertEquals(
+    new TextDecoder().decode(stderr),
+    "loden: Cannot write standard output: No space left on device (os error 28)\n",
+  );
+});
+
+Deno.test("loden help waits for who reads it, and ends when it is asked to", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "loden-help-" });
+  try {
+    const path = `${folder}/fifo`;
+    await new Deno.Command("mkfifo", { args: [path] }).output();
+    // For both, so that nobody waits for the other end.
+    using pipe = await Deno.open(path, { read: true, write: true });
+    await pipe.write(new Uint8Array(64 * 1024));
+    const child = helpInto(path);
+    await until("see a thread that waits", async () => {
+      for await (const { name } of Deno.readDir(`/proc/${child.pid}/task`)) {
+        const where = await Deno.readTextFile(`/proc/${child.pid}/task/${name}/wchan`).catch(() => "");
+        if (where.includes("pipe_write")) return true;
+      }
+    });
+    child.kill("SIGTERM");
+    const { code, stderr } = await child.output();
+    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
