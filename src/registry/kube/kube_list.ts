@@ -17,8 +17,8 @@ const PAGE_ATTEMPTS = 3;
 /** What a bookmark says that ends the list of a server that streams it. */
 const LIST_END = "k8s.io/initial-events-end";
 
-/** What a server refuses, however it is asked. */
-const MEANT_FOR_ALL: ReadonlySet<number> = new Set([401, 403, 429]);
+/** What a server refuses, however it is asked. Who may not watch may list. */
+const MEANT_FOR_ALL: ReadonlySet<number> = new Set([401, 429]);
 /** A server that could not stream so often is not asked to any more. */
 const MAX_STREAM_FAILURES = 3;
 

@@ -278,11 +278,24 @@ onBothServers("watch() says why it can't, and goes on when it may", async (serve
   });
   assertMatch(
     reason,
-    /^Cannot follow the nodes: the API server answers: nodes is forbidden: User "agent" cannot (?:list|watch) resource "nodes" in API group "" at the cluster scope; give the service account get, list and watch on nodes/,
+    /^Cannot follow the nodes: the API server answers: nodes is forbidden: User "agent" cannot list resource "nodes" in API group "" at the cluster scope; give the service account get, list and watch on nodes/,
   );
   await server.permitAgent(FLANNEL_RULES);
   await host.sees(N2);
 });
+
+onBothServers(
+  "watch() tells whom it lists where it may not watch, and why it hears nothing",
+  async (server) => {
+    await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+    await server.permitAgent({ nodes: ["get", "list"] });
+    await using host = new KubeHost(server);
+    host.follow();
+    await host.sees(N2);
+    const reason = await until("notice", () => host.registry.contact.reason);
+    assertMatch(reason, /User "agent" cannot watch resource "nodes"/);
+  },
+);
 
 onBothServers("watch() begins with all nodes, however many", async (server) => {
   const expected: string[] = [];
