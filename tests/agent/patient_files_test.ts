@@ -1,10 +1,8 @@
-import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { PatientFiles } from "../../src/agent/patient_files.ts";
 import { credentialReader } from "../../src/agent/read_credential.ts";
 import { OddFileError } from "../../src/file/read_text.ts";
 import { Libc } from "../../src/linux/libc.ts";
-import { mountHungDisk } from "../double/hung_disk.ts";
-import { until } from "../double/overlay_rig.ts";
 
 async function inFolder(run: (folder: string, files: PatientFiles) => Promise<void>): Promise<void> {
   using libc = new Libc();
@@ -42,30 +40,4 @@ Deno.test("PatientFiles.read() says what is no file, too large, or not there", (
     assertEquals(await read(path), "12345");
     await Deno.truncate(path, 2 ** 20 + 1);
     await assertRejects(() => read(path), OddFileError, "it has more than 1048576 bytes");
-  }));
-
-Deno.test("PatientFiles.read() gives a disk that hangs up, asks it once at a time, and reads it when it is back", () =>
-  inFolder(async (folder, files) => {
-    const path = `${folder}/file`;
-    await Deno.writeTextFile(path, "text");
-    {
-      await using _hung = await mountHungDisk(folder, Deno.pid);
-      const waits = async () => {
-        let count = 0;
-        for await (const { name } of Deno.readDir("/proc/self/task")) {
-          const where = await Deno.readTextFile(`/proc/self/task/${name}/wchan`).catch(() => "");
-          if (where.includes("fuse")) count++;
-        }
-        return count;
-      };
-      for (let at = 0; at < 3; at++) {
-        await assertRejects(
-          () => files.read(path, 4),
-          OddFileError,
-          "it was not read within 0.2 s; see whether the file system that it is on hangs",
-        );
-        assertStrictEquals(await waits(), 1);
-      }
-    }
-    await until("read it again", () => files.read(path, 4).catch(() => undefined));
   }));
