@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { RuleNews } from "../../src/firewall/rule_news.ts";
 import { openRuleWatch } from "../../src/firewall/rule_watch.ts";
 import { NFT_MSG_NEWRULE } from "../../src/nftables/objects.ts";
@@ -47,4 +47,24 @@ Deno.test("a look reads all chains where what was told does not lead to the gene
   const watched = watch([newGeneration(7)]);
   watched.news.readAll(6, new Map());
   assertEquals(watched.news.chainsAt(8), undefined);
+});
+
+Deno.test("a flood of others' rules is heard some at a time, so that all else has its turn", async () => {
+  const endless = aboutRule(NFT_MSG_NEWRULE, "nat", "KUBE-SEP-1");
+  let [turns, reads] = [0, 0];
+  const run = openRuleWatch({
+    notifications: {
+      wait: () => turns++ < 2 ? Promise.resolve() : Promise.reject(new Error("enough")),
+      receive(buffer) {
+        reads++;
+        buffer.set(endless);
+        return endless.length;
+      },
+    },
+    ownPortId: OWN_PORT_ID,
+    news: new RuleNews(() => 0),
+    nudge: () => {},
+  });
+  await assertRejects(() => run({ signal: new AbortController().signal }), Error, "enough");
+  assertEquals(reads, 1000);
 });
