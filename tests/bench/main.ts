@@ -11,7 +11,8 @@ import { timeColdStart } from "./cold_start.ts";
 import { measureNoise } from "./noise.ts";
 import { timePasses } from "./passes.ts";
 import { timeRoutes } from "./routes.ts";
-import { measureLoad, timeEtcdJoins, timeKubeJoins } from "./registries.ts";
+import { measureLists } from "./lists.ts";
+import { largeNode, measureLoad, timeEtcdJoins, timeKubeJoins } from "./registries.ts";
 
 // deno-lint-ignore no-console
 const print = console.log;
@@ -60,6 +61,12 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
         "deleted meanwhile (LODEN_BEFORE names another binary to compare with):",
     );
     print(formatTable(await measureNoise(binary, Deno.env.get("LODEN_BEFORE"))));
+  },
+  async lists() {
+    print(
+      "\nAll of 2,000 nodes of 15 KB, listed by a real API server (5 times each; a way that it does not have is 0):",
+    );
+    print(formatTable(await measureLists(2000, largeNode)));
   },
   async pods() {
     print(

@@ -249,7 +249,10 @@ export function largeNode(number: number): Json {
   const large = {
     ...node,
     metadata,
-    status: { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "" }], images },
+    status: {
+      conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "2026-01-01T00:00:00Z" }],
+      images,
+    },
   };
   for (let length = JSON.stringify(large).length; length < NODE_BYTES;) {
     const name = `registry.example.com/team/application-${images.length}`;

@@ -105,6 +105,10 @@ export class EtcdServer implements AsyncDisposable {
     return this.#process.stop();
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   signal(name: Deno.Signal): void {
     this.#process.signal(name);
   }

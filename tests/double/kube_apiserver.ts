@@ -154,6 +154,10 @@ export class KubeApiServer implements TestApiServer {
     return this.#process.stop("SIGKILL");
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   /** Sends it a signal. */
   signal(name: Deno.Signal): void {
     this.#process.signal(name);

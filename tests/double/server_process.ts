@@ -55,6 +55,14 @@ export class ServerProcess implements AsyncDisposable {
     clearTimeout(timer);
   }
 
+  /** Of the one that runs. */
+  get pid(): number {
+    if (this.#child === undefined) {
+      throw new Error(`Cannot tell the process of ${this.#command[0]}: it does not run`);
+    }
+    return this.#child.pid;
+  }
+
   /** Sends it a signal. */
   signal(name: Deno.Signal): void {
     this.#child?.kill(name);
