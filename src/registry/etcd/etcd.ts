@@ -10,7 +10,7 @@ import { EtcdFeed } from "./etcd_feed.ts";
 import { readEntry } from "./etcd_format.ts";
 import { type EtcdClaimant, findOwn } from "./etcd_own.ts";
 import { EtcdFollower } from "./etcd_follower.ts";
-import { listLeases } from "./etcd_list.ts";
+import { type EtcdList, listLeases } from "./etcd_list.ts";
 import { explained } from "./etcd_reason.ts";
 import { MAX_VALUE_BYTES } from "./etcd_wire.ts";
 import type { LeaseFault } from "../remote_leases.ts";
@@ -24,6 +24,9 @@ import { BEAT_MS, silenceMs } from "../silence.ts";
 const TTL_MS = 24 * 60 * 60 * 1000;
 /** All leases are read again this often, even if the watch tells of no change. */
 const RELIST_MS = 60 * 60 * 1000;
+
+/** A list is good for what follows for so long: thousands of hosts that start read all leases half as often. */
+const KEPT_MS = 10_000;
 
 /** What the registry needs of the world. */
 export interface EtcdRegistryDeps {
@@ -104,6 +107,8 @@ export class EtcdRegistry implements LeaseRegistry {
   #previousSubnets: readonly Prefix[];
   readonly #tokens = new Set<string>();
   readonly #living = new Set<string>();
+  /** What `previous()` has read, for the acquisition that follows, and for the watch if nothing has changed by then. */
+  #kept: { readonly list: EtcdList; readonly atMs: number } | undefined;
   #host: string | undefined;
   #token: string | undefined;
 
@@ -118,6 +123,7 @@ export class EtcdRegistry implements LeaseRegistry {
     this.#follower = new EtcdFollower({
       ...{ client, folder: this.#folder, feed: this.#feed, contact: this.#contact },
       token: () => this.#token,
+      kept: () => this.#takeKept(),
       elapsedMs: deps.elapsedMs,
       random: () => Number(deps.random() % 1_000_000n) / 1_000_000,
       log: deps.log,
@@ -148,7 +154,9 @@ export class EtcdRegistry implements LeaseRegistry {
 
   async previous(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease | undefined> {
     return await explained("read the own lease", this.#client, signal, async () => {
-      return (await findOwn(this.#client, request, this.#claimant(), { signal }))?.lease;
+      const list = await listLeases(this.#client, this.#folder, { signal });
+      this.#kept = { list, atMs: this.#deps.elapsedMs() };
+      return (await findOwn(this.#client, list.entries, request, this.#claimant(), { signal }))?.lease;
     });
   }
 
@@ -182,8 +190,12 @@ export class EtcdRegistry implements LeaseRegistry {
    */
   async acquire(request: LeaseRequest, { signal }: { signal: AbortSignal }): Promise<Lease> {
     return await explained("take a lease", this.#client, signal, async () => {
-      const taken = await takeEtcdLease(this.#client, request, this.#claimant(), { signal });
+      const kept = this.#kept;
+      const first = this.#takeKept();
+      const taken = await takeEtcdLease(this.#client, request, this.#claimant(), { signal, first });
       const { lease, revision, token } = taken;
+      // Of a write the list tells nothing.
+      if (first !== undefined && revision === undefined) this.#kept = kept;
       // What the watch says of the time before is old.
       if (revision !== undefined) this.#feed.ignoreBefore(lease.host, revision);
       this.#host = lease.host;
@@ -191,6 +203,13 @@ export class EtcdRegistry implements LeaseRegistry {
       this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
       return lease;
     });
+  }
+
+  /** All leases, if they were read a moment ago; once. */
+  #takeKept(): EtcdList | undefined {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    return kept !== undefined && this.#deps.elapsedMs() - kept.atMs < KEPT_MS ? kept.list : undefined;
   }
 
   async isSilent(host: string, { signal }: { signal: AbortSignal }): Promise<boolean> {

@@ -12,7 +12,7 @@ import { formatLeaseValue, formatSubnetKey, parseSubnetKey } from "./etcd_format
 import { type EtcdCandidate, type EtcdClaimant, isKept, provenClaims } from "./etcd_own.ts";
 import { keptAges } from "../claim_age.ts";
 import { formatAges, writtenAges } from "./etcd_ages.ts";
-import { listLeases } from "./etcd_list.ts";
+import { type EtcdList, listLeases } from "./etcd_list.ts";
 import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
 import { absent, EtcdWriter, NO_LEASE, noneSince, removeUnchanged, unchanged } from "./etcd_write.ts";
 
@@ -36,13 +36,14 @@ export interface Taken {
  * Takes a lease or renews the one that is there. Every write is a compare-and-swap: a key that another host holds is
  * never written.
  *
+ * @param options.first All leases, as they were a moment ago.
  * @throws {RegistryError} If no subnet is free, or every race was lost.
  */
 export async function takeEtcdLease(
   client: EtcdClient,
   request: LeaseRequest,
   host: EtcdClaimant,
-  { signal }: { readonly signal: AbortSignal },
+  { signal, first }: { readonly signal: AbortSignal; readonly first?: EtcdList | undefined },
 ): Promise<Taken> {
   const families = host.families.filter((family) => askedPart(family, request) !== undefined);
   const claimant = { ...host, families };
@@ -56,7 +57,8 @@ export async function takeEtcdLease(
   const random = () => Number(claimant.random() % 1_000_000n) / 1_000_000;
   const backOff = new BackOff({ firstMs: FIRST_PAUSE_MS, lastMs: LAST_PAUSE_MS, random });
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const { header: { revision }, entries } = await listLeases(client, claimant.folder, { signal });
+    const known = attempt === 1 ? first : undefined;
+    const { header: { revision }, entries } = known ?? await listLeases(client, claimant.folder, { signal });
     const seen = { revision, entries };
     const taken = await tryOnce(writer, seen, request, claimant, { signal });
     if (taken !== undefined) {

@@ -8,7 +8,7 @@ import type { Contact } from "../contact.ts";
 import { LeftConnectionError } from "../http/http_door.ts";
 import { OtherClusterError } from "./etcd_client.ts";
 import { EtcdClusters } from "./etcd_clusters.ts";
-import { listLeases } from "./etcd_list.ts";
+import { type EtcdList, listLeases } from "./etcd_list.ts";
 import { type Followed, isContinued, isDeaf } from "./etcd_proof.ts";
 import { isAway, reasonOf, TurnedAwayError } from "./etcd_reason.ts";
 import type { EtcdHeader, EtcdPiece } from "./etcd_wire.ts";
@@ -28,6 +28,8 @@ export interface EtcdFollowerDeps extends Followed {
   readonly contact: Contact;
   /** The etcd lease that this host lives by, if it has one. */
   readonly token: () => string | undefined;
+  /** All leases, if they were read a moment ago. */
+  readonly kept: () => EtcdList | undefined;
   readonly elapsedMs: () => number;
   /** A number from 0 to less than 1. */
   readonly random: () => number;
@@ -96,7 +98,8 @@ export class EtcdFollower {
     if (this.#reached !== undefined && this.#isTorn) await this.#prove("the watch was interrupted", ended);
     if (this.#reached === undefined) {
       const isExpected = (clusterId: string) => this.#clusters.mayFollow(clusterId);
-      const list = await listLeases(client, folder, { signal: ended.signal, isExpected });
+      const list = this.#deps.kept() ??
+        await listLeases(client, folder, { signal: ended.signal, isExpected });
       this.#accept(list.header);
       const leases = feed.readAll(list);
       this.#relistAtMs = elapsedMs() + this.#pace.relistMs * (1 + random() / 2);

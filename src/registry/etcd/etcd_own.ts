@@ -7,7 +7,6 @@ import { proveClaims } from "../prove_claims.ts";
 import type { LeaseRequest } from "../registry.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { parseSubnetKey, readEntry } from "./etcd_format.ts";
-import { listLeases } from "./etcd_list.ts";
 import type { EtcdEntry } from "./etcd_wire.ts";
 import { NO_LEASE } from "./etcd_write.ts";
 
@@ -41,11 +40,11 @@ export interface EtcdCandidate extends Candidate {
 /** Finds the own lease, if there is one: one that suits the configuration before one that does not. */
 export async function findOwn(
   client: EtcdClient,
+  entries: readonly EtcdEntry[],
   request: LeaseRequest,
   claimant: EtcdClaimant,
   options: { readonly signal: AbortSignal },
 ): Promise<EtcdCandidate | undefined> {
-  const { entries } = await listLeases(client, claimant.folder, options);
   const claims = await provenClaims(client, entries, request, claimant, options);
   return (claims.find(({ candidate }) => isKept(candidate.lease, claimant)) ?? claims[0])?.candidate;
 }

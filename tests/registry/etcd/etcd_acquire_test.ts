@@ -72,6 +72,25 @@ Deno.test("a host finds its lease again by its address, and renews it without wa
   assertEquals((await server.client.range(prefix, { signal })).entries, before.entries);
 });
 
+Deno.test("a host that starts again reads all leases once, and hears of all that has changed since", async () => {
+  const prefix = fresh();
+  using before = new EtcdHost(server, prefix, { addresses: ["192.0.2.1"] });
+  const own = await before.registry.acquire(request("192.0.2.1"), { signal });
+  await using front = new EtcdFront(server);
+  using host = through(front, prefix);
+  assertEquals((await host.registry.previous(request("192.0.2.1"), { signal }))?.host, own.host);
+  const other = own.host === "10.5.3.0-24" ? "10.5.4.0-24" : "10.5.3.0-24";
+  await server.put(`${prefix}/subnets/${other}`, flannelValue("192.0.2.3"));
+  assertEquals((await host.registry.acquire(request("192.0.2.1"), { signal })).host, own.host);
+  host.follow();
+  await host.heard("who has come", (update) => update.kind === "held" && update.lease.host === other);
+  const snapshots = host.updates.filter(({ kind }) => kind === "snapshot");
+  assertEquals([snapshots.length, front.asked.filter((method) => method === "kv/range").length], [1, 1]);
+  // What is not as it was then is read anew.
+  await host.registry.acquire(request("192.0.2.9"), { signal });
+  assertEquals(front.asked.filter((method) => method === "kv/range").length, 2);
+});
+
 Deno.test("a host writes its lease anew where it publishes something else", async () => {
   const prefix = fresh();
   using host = new EtcdHost(server, prefix, { addresses: ["192.0.2.1"] });
