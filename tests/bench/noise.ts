@@ -10,111 +10,15 @@ import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { type RunningAgent, startAgent } from "./agent.ts";
 import { cpuMs } from "./machine.ts";
 import { member, members, NETWORK } from "./members.ts";
+import { type Noise, NOISES } from "./noises.ts";
 import { measureLoad } from "./registries.ts";
 
 const REST_MS = 5000;
 const NOISE_MS = 10_000;
 const DEADLINE_MS = 30_000;
-/** Of the table of a router that has the internet's routes, and of kube-proxy in a large cluster. */
-const MANY_ROUTES = 200_000;
-const MANY_CHAINS = 20_000;
 const NODES = 1000;
 /** What 5,000 nodes report of their status, once in five minutes each. */
 const NODE_UPDATES = 17;
-
-/** What other programs do on a host, which is none of the agent's business. */
-interface Noise {
-  readonly name: string;
-  readonly backend: string;
-  readonly leases: number;
-  readonly perSecond: number;
-  /** Lines of ip-batch(8) that are there before the agent. */
-  readonly before?: () => string[];
-  /** Lines of nft(8) that are. */
-  readonly rules?: () => string[];
-  /** The lines of ip-batch(8) of one change; a rule of nf_tables where there are none. */
-  readonly change: (at: number) => string[];
-}
-
-const other = "other0";
-const otherLink = [
-  `link add ${other} type veth peer name other1`,
-  `link set ${other} up`,
-  "link set other1 up",
-];
-const arp = (at: number) => [
-  `neigh replace 100.64.200.${1 + at % 200} lladdr 02:00:00:00:00:01 dev eth0 nud ${
-    at % 2 === 0 ? "reachable" : "stale"
-  }`,
-];
-const turns = (at: number) => Math.floor(at / 2);
-const isFirst = (at: number) => at % 2 === 0;
-
-const NOISES: readonly Noise[] = [
-  { name: "ARP of the underlay", backend: "host-gw", leases: 5000, perSecond: 30, change: arp },
-  { name: "ARP of the underlay", backend: "auto", leases: 5000, perSecond: 30, change: arp },
-  ...["host-gw", "vxlan"].map((backend) => ({
-    name: `others' routes, half of them multipath, beside ${MANY_ROUTES}`,
-    backend,
-    leases: 1000,
-    perSecond: 20,
-    before: () => [
-      ...otherLink,
-      `address add 192.168.1.1/24 dev ${other}`,
-      ...Array.from(
-        { length: MANY_ROUTES },
-        (_, at) =>
-          `route add ${16 + (at >> 16)}.${at >> 8 & 255}.${
-            at & 255
-          }.0/24 via 192.168.1.2 dev ${other} proto bird`,
-      ),
-    ],
-    change: (at: number) => {
-      const to = `172.${16 + turns(at) % 16}.${turns(at) % 256}.0/24`;
-      const hops = [2, 3].map((n) => `nexthop via 192.168.1.${n} dev ${other}`).join(" ");
-      const way = turns(at) % 2 === 0 ? hops : `via 192.168.1.2 dev ${other}`;
-      return [`route ${isFirst(at) ? "add" : "delete"} ${to} proto bird ${way}`];
-    },
-  })),
-  {
-    name: `rules of others, beside ${MANY_CHAINS} chains`,
-    backend: "vxlan",
-    leases: 1000,
-    perSecond: 6,
-    rules: () => [
-      "add table ip nat",
-      "add chain ip nat x",
-      ...Array.from({ length: MANY_CHAINS }, (_, at) => `add chain ip nat KUBE-SEP-${at}`),
-    ],
-    change: () => [],
-  },
-  {
-    name: "pods' links up and down",
-    backend: "vxlan",
-    leases: 1000,
-    perSecond: 10,
-    before: () => [
-      ...otherLink,
-      "link add cbr9 type bridge",
-      "link set cbr9 up",
-      ...Array.from({ length: 100 }, (_, at) => [
-        `link add veth${at} type veth peer name pod${at}`,
-        `link set veth${at} master cbr9 up`,
-      ]).flat(),
-    ],
-    change: (at) => [`link set pod${turns(at) % 100} ${isFirst(at) ? "up" : "down"}`],
-  },
-  {
-    name: "addresses of other links",
-    backend: "auto",
-    leases: 5000,
-    perSecond: 10,
-    before: () => otherLink,
-    change: (at) => [
-      `address ${isFirst(at) ? "add" : "delete"} 192.168.${turns(at) % 250}.1/24 dev ${other}`,
-    ],
-  },
-];
 
 /** What one noise costs an agent. */
 export type NoiseFigures = Readonly<Record<string, string | number>>;
@@ -235,15 +139,18 @@ async function measure(binary: string, noise: Noise): Promise<Measured> {
 }
 
 /** Makes what is there before the agent. */
-async function prepare(netns: TestNetns, folder: string, { before, rules }: Noise): Promise<void> {
-  if (before !== undefined) {
-    await Deno.writeTextFile(`${folder}/before`, before().join("\n"));
-    await netns.ip("-batch", `${folder}/before`);
+async function prepare(netns: TestNetns, folder: string, noise: Noise): Promise<void> {
+  const steps: readonly [readonly string[], string[] | undefined][] = [
+    [["ip", "-batch"], noise.before?.()],
+    [["iptables-legacy-restore"], noise.legacy?.()],
+    [["nft", "-f"], noise.rules?.()],
+  ];
+  for (const [command, lines] of steps) {
+    if (lines === undefined) continue;
+    await Deno.writeTextFile(`${folder}/before`, lines.join("\n"));
+    const { code, stderr } = await netns.run(command[0]!, ...command.slice(1), `${folder}/before`);
+    if (code !== 0) throw new Error(`Cannot prepare ${noise.name}: ${stderr}`);
   }
-  if (rules === undefined) return;
-  await Deno.writeTextFile(`${folder}/rules`, rules().join("\n"));
-  const { code, stderr } = await netns.run("nft", "-f", `${folder}/rules`);
-  if (code !== 0) throw new Error(`Cannot make rules: ${stderr}`);
 }
 
 function addCounter(client: NetlinkClient): void {

@@ -251,27 +251,6 @@ Deno.test("FolderWatch hears when a cluster swaps all files of a folder at once"
   await watched.told();
 });
 
-Deno.test("FolderWatch hears of a file in what was mounted over its folder, once it has looked, and again when that has gone", async () => {
-  using libc = new Libc();
-  await using watched = await Watched.open(libc);
-  const path = `${watched.folder}/a`;
-  await Deno.mkdir(path);
-  watched.add("watched", path);
-  const run = async (command: string, ...args: string[]) => {
-    assertEquals((await new Deno.Command(command, { args }).output()).code, 0);
-  };
-  await run("mount", "-t", "tmpfs", "loden-test", path);
-  try {
-    await watched.watch.recheck();
-    await watched.told();
-    await watched.until(() => Deno.writeTextFile(`${path}/watched`, ""));
-  } finally {
-    await run("umount", path);
-  }
-  await watched.watch.recheck();
-  await watched.until(() => Deno.writeTextFile(`${path}/watched`, String(Math.random())));
-});
-
 Deno.test("FolderWatch leaves no watch behind for what is watched no more, or is another folder now", async () => {
   using libc = new Libc();
   await using watched = await Watched.open(libc);

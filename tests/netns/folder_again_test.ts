@@ -1,5 +1,7 @@
 import { dirname } from "node:path";
-import { assertLess } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
+import { FolderWatch } from "../../src/linux/folder_watch.ts";
+import { Libc } from "../../src/linux/libc.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import { until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 
@@ -72,4 +74,38 @@ Deno.test("files of pods are put back at once, also after their folder was remov
       assertLess(performance.now() - startMs, SOON_MS, name);
     }
   });
+});
+
+Deno.test("FolderWatch hears of a file in what was mounted over its folder, once it has looked, and again when that has gone", async () => {
+  using libc = new Libc();
+  await using watch = FolderWatch.open(libc);
+  const controller = new AbortController();
+  const running = watch.run({ signal: controller.signal });
+  const path = await Deno.makeTempDir({ prefix: "loden-watch-" });
+  let told = 0;
+  watch.add(path, "watched", () => void told++);
+  const hear = async (action: string, change: () => unknown) => {
+    const before = told;
+    await change();
+    await until(action, () => told > before || undefined);
+  };
+  const run = async (command: string, ...args: string[]) => {
+    assertEquals((await new Deno.Command(command, { args }).output()).code, 0);
+  };
+  const write = () => Deno.writeTextFile(`${path}/watched`, String(Math.random()));
+  try {
+    await run("mount", "-t", "tmpfs", "loden-test", path);
+    try {
+      await hear("hear of the mount", () => watch.recheck());
+      await hear("hear of a file in it", write);
+    } finally {
+      await run("umount", path);
+    }
+    watch.recheck();
+    await hear("hear of a file that was hidden", write);
+  } finally {
+    controller.abort();
+    await running;
+    await Deno.remove(path, { recursive: true });
+  }
 });
