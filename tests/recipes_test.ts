@@ -178,9 +178,9 @@ export function greet(names: readonly string[], print: (text: string) => void): 
     "const COMMANDS: Readonly<Record<string, Command>> = {\n",
     `  "greet": {
     summary: "say hello",
-    run: async (names) => {
+    run: async (names, { output }) => {
       const { greet } = await import("./greet.ts");
-      greet(names, (text) => print(Deno.stdout, text));
+      greet(names, (text) => output.say(text));
       return EXIT.done;
     },
   },
