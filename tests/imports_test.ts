@@ -49,6 +49,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "registry/http/pem.ts",
   ],
   "registry/kube/kube_feed_test.ts": [
+    "registry/kube/kube_event.ts",
     "registry/kube/kube_known.ts",
     "registry/kube/kube_list.ts",
     "registry/kube/kube_version.ts",

@@ -1,4 +1,3 @@
-import { catch as fallback, int, nullish, object, string, unknown } from "zod/mini";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { LONGEST_TIMER_MS, pause } from "../../loop/pause.ts";
 import { Trigger } from "../../loop/trigger.ts";
@@ -7,16 +6,10 @@ import type { Patience } from "../http/pace.ts";
 import { ConnectionError } from "../http/connection_error.ts";
 import type { LeaseFault } from "../remote_leases.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
+import { readEvent } from "./kube_event.ts";
 import { NodeList } from "./kube_list.ts";
 import { Newcomers } from "./kube_newcomers.ts";
-import {
-  type AnnotationKeys,
-  isManaged,
-  keptOfNode,
-  type KubeNode,
-  MAX_VALUE_BYTES,
-  nodeSchema,
-} from "./kube_node.ts";
+import { type AnnotationKeys, isManaged, keptOfNode, type KubeNode, MAX_VALUE_BYTES } from "./kube_node.ts";
 import { KnownNodes, NodeListing, type NodeUpdate } from "./kube_known.ts";
 import { Pulse, WentBackError } from "./kube_pulse.ts";
 import { isOlder } from "./kube_version.ts";
@@ -70,13 +63,6 @@ export interface NodePiece {
   readonly refusal?: KubeError;
 }
 
-const eventSchema = object({ type: string(), object: unknown() });
-const markSchema = object({ metadata: object({ resourceVersion: string() }) });
-const errorSchema = object({
-  code: fallback(int(), 500),
-  message: fallback(nullish(string()), undefined),
-});
-
 /** How a watch stands. */
 interface Progress {
   position: string;
@@ -99,7 +85,7 @@ export class NodeFeed {
   #untold = new Map<string, NodeUpdate>();
   /** Nudged when there is something to tell. */
   readonly #trigger = new Trigger();
-  /** Whether the server has gone back: only what etcd says itself is believed. */
+  /** Whether the server has gone back: only what etcd says itself is believed, until a watch was of one mind with it. */
   #hasGoneBack = false;
 
   constructor(client: KubeClient, options: NodeFeedOptions) {
@@ -160,7 +146,6 @@ export class NodeFeed {
     if (listing.newcomers.size > Math.max(FEW_NEWCOMERS, this.#known.count * FEW_SHARE)) {
       position = await this.#list.read(begin, { ...request, isMetadataOnly: false });
     }
-    this.#hasGoneBack = false;
     this.#known = listing.known;
     this.#untold.clear();
     this.#newcomers.clear();
@@ -190,7 +175,7 @@ export class NodeFeed {
       this.#trigger.nudge();
     };
     const proved = () => {
-      progress.isProved = true;
+      this.#proved(progress);
       this.#trigger.nudge();
     };
     const refused = (error: KubeError) => {
@@ -269,24 +254,16 @@ export class NodeFeed {
 
   /** What one event of a watch says. */
   #event(value: unknown, progress: Progress): void {
-    const event = eventSchema.safeParse(value).data;
-    if (event === undefined) throw new KubeError(500, "the watch has an event of unknown form");
-    if (event.type === "ERROR") {
-      const { code, message } = errorSchema.parse(event.object);
-      throw new KubeError(code, this.#client.shown(message ?? "the watch ended with an error"));
-    }
-    const version = markSchema.safeParse(event.object).data?.metadata.resourceVersion;
+    const { type, version, node } = readEvent(value);
     // Told late, or of another past: a look tells which.
     if (version !== undefined && isOlder(version, progress.position)) this.#pulse.doubt();
     else if (version !== undefined) {
-      progress.isProved = true;
+      this.#proved(progress);
       progress.position = version;
     }
-    if (event.type === "BOOKMARK") return;
-    const node = nodeSchema.safeParse(event.object).data;
     if (node === undefined) return;
     const { name, uid, resourceVersion } = node.metadata;
-    if (event.type === "DELETED") {
+    if (type === "DELETED") {
       this.#newcomers.forget(name);
       return this.#push(this.#known.tellDeletion(node));
     }
@@ -295,6 +272,11 @@ export class NodeFeed {
       this.#newcomers.forget(name);
       this.#tell({ ...node, spec });
     } else if (this.#known.isLater(node)) this.#newcomers.add(name, resourceVersion);
+  }
+
+  #proved(progress: Progress): void {
+    progress.isProved = true;
+    this.#hasGoneBack = false;
   }
 
   /** A whole node. */

@@ -96,6 +96,35 @@ onTheDouble("a server whose etcd was restored is believed anew, from etcd itself
   assertEquals(host.registry.contact.reason, undefined);
 });
 
+onTheDouble(
+  "what a server keeps in its memory is not believed until a watch has been proved",
+  async (server) => {
+    await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+    const backup = server.backUp();
+    await using host = new KubeHost(server);
+    host.follow();
+    await host.sees(N2);
+    await server.patchNode("n2", AWAY);
+    await host.sees(MOVED);
+    server.requests.length = 0;
+    // It was not started anew behind its etcd: what it has in its memory is what was, and the versions of now are too old to it.
+    const expired = errorEvent(refusal(410, "Expired", "too old resource version"));
+    for (let n = 0; n < 4; n++) {
+      server.misdeeds.add({ kind: "watch", ...n === 0 ? {} : { events: [expired] } });
+    }
+    server.restore(backup);
+    server.dropWatches();
+    await host.sees(N2);
+    await until("list again", () => server.misdeeds.done.length === 4 || undefined);
+    await server.createNode(memberNode("n3", "10.244.3.0/24", "192.0.2.3"));
+    await host.sees(N2, N3);
+    assertEquals(
+      server.requests.filter((request) => /[?&]resourceVersion=\d+&resourceVersionMatch/.test(request)),
+      [],
+    );
+  },
+);
+
 onTheDouble("a server that has gone back and can't be asked is not said to be followed", async (server) => {
   await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
   const backup = server.backUp();
