@@ -65,7 +65,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "registry/etcd/etcd_acquire_test.ts": ["registry/etcd/etcd_own.ts"],
   "registry/etcd/etcd_test.ts": ["registry/http/http_door.ts"],
-  "registry/etcd/etcd_watch_test.ts": ["registry/etcd/etcd_feed.ts"],
   "registry/lease_set_test.ts": [
     "registry/overlap.ts",
     "registry/part_check.ts",

@@ -72,3 +72,15 @@ Deno.test(`Revisions ends with the last state, in whatever order and how often i
     assertEquals([...seen].sort(), [...truth].sort(), `round ${round} of seed ${SEED}`);
   }
 });
+
+Deno.test("Revisions knows how many entries there are, and which was told of last; an own write is not told yet", () => {
+  const revisions = new Revisions();
+  assertEquals([revisions.size, revisions.latest], [0, undefined]);
+  revisions.reset([["a", 5], ["b", 7], ["c", 6]]);
+  revisions.ignoreBefore("d", 9);
+  assertEquals([revisions.size, revisions.latest], [3, { name: "b", revision: 7 }]);
+  assertEquals([revisions.of("b"), revisions.of("d")], [7, undefined]);
+  assertEquals([revisions.isNews("d", 8), revisions.isNews("d", 9)], [false, true]);
+  revisions.isDeletion("d", 10);
+  assertEquals([revisions.size, revisions.latest], [3, { name: "b", revision: 7 }]);
+});
