@@ -1,4 +1,4 @@
-import { assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { FakeTime } from "@std/testing/time";
 import fc from "fast-check";
 import type { Log } from "../../src/log/log.ts";
@@ -193,6 +193,16 @@ Deno.test("Workers waits longer each time, and as short as ever after a run that
     assertEquals(waitedMs >= limits[at]! / 2 && waitedMs <= limits[at]!, true, `${at}: ${waitedMs} ms`);
   }
   assertEquals(after.map(([, sentence]) => sentence), ["a", "b", "c", "d"].map(failed));
+});
+
+Deno.test("Workers starts one that failed seven times in a year as soon as after the first", async () => {
+  const monthMs = 30 * 24 * 3_600_000;
+  const after = await kept([
+    ...Array.from({ length: 7 }, () => ({ tookMs: monthMs, fails: "a" })),
+    { tookMs: 1 },
+  ]);
+  assertEquals(after.length, 7);
+  for (const [waitedMs] of after) assertLessOrEqual(waitedMs, 100);
 });
 
 Deno.test("Workers takes what one throws at its end for its end", async () => {
