@@ -18,6 +18,9 @@ const PROBE_PATIENCE: Patience = {
 };
 /** Between two doubts that are looked into. */
 const DOUBT_MS = 5000;
+/** What the server says of a node, a watch must have told after so long, also that of a server with too much to do. */
+const TESTIMONY_MS = 30_000;
+const TESTIMONY_STEP_MS = 1000;
 const HEAD_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /** The server is at an earlier version than it has told already: its etcd was restored from a backup. */
@@ -134,10 +137,13 @@ export class Pulse {
     // One that is too long to be kept says nothing.
     if (node !== undefined && data.items !== undefined && now !== node.version) {
       if (now !== undefined && isOlder(now, node.version)) throw wentBack(now, node.version);
-      // It has changed since: a watch that is of one mind with the server has told of that soon.
-      await pause(DOUBT_MS, options);
-      if (options.signal.aborted) return;
-      if ((versionOf(node.name) ?? Infinity) < (versionNumber(now) ?? Infinity)) {
+      // It has changed since: a watch that is of one mind with the server tells of that sooner or later.
+      const isBehind = () => (versionOf(node.name) ?? Infinity) < (versionNumber(now) ?? Infinity);
+      for (let waitedMs = 0; isBehind() && waitedMs < TESTIMONY_MS; waitedMs += TESTIMONY_STEP_MS) {
+        await pause(TESTIMONY_STEP_MS, options);
+        if (options.signal.aborted) return;
+      }
+      if (isBehind()) {
         throw new WentBackError(
           `the watch has not told what has become of node ${node.name}: perhaps the API server's etcd was restored from a backup`,
         );

@@ -13,7 +13,7 @@ import { KubeApiServer } from "../../double/kube_apiserver.ts";
 export const signal = new AbortController().signal;
 export const PREFIX = "flannel.alpha.coreos.com/";
 export const KEYS = annotationKeys(PREFIX);
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 /** Whether the real server is left out, for a fast run. */
 const IS_FAST = Deno.env.get("LODEN_SERVERS") === "double";
 
