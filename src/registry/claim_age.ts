@@ -16,14 +16,14 @@ export function compareBySubnets(a: Lease, b: Lease): number {
   return compareAges(a.since, b.since) || compareByHost(a, b);
 }
 
-/** The same of what two hosts publish for their backend. */
+/** The same of what two hosts publish for their backend: a host that was there for long may do so since a moment. */
 export function compareByData(a: Lease, b: Lease): number {
-  return compareAges(a.dataSince ?? a.since, b.dataSince ?? b.since) || compareBySubnets(a, b);
+  return compareAges(a.dataSince, b.dataSince) || compareBySubnets(a, b);
 }
 
 /** Whether `who` has come to its address later than `holder` to its subnets. */
 export function isAddressNewer(who: Lease, holder: Lease): boolean {
-  return compareAges(who.addressSince ?? who.since, holder.since) > 0;
+  return compareAges(who.addressSince, holder.since) > 0;
 }
 
 function compareAges(a = Infinity, b = Infinity): number {
@@ -83,7 +83,7 @@ export function keptAges(before: Lease | undefined, parts: readonly LeasePart[])
   // The subnet of a family that comes in addition was free, and takes none from anybody.
   const isSubnetKept = pairs.some(([old]) => old !== undefined) &&
     pairs.every(([old, part]) => old === undefined || isSubnet(old, part));
-  const { since, dataSince = since, addressSince = since } = before ?? {};
+  const { since, dataSince, addressSince } = before ?? {};
   return {
     ...isSubnetKept && since !== undefined && { since },
     ...isKept(isSameData) && dataSince !== undefined && { dataSince },

@@ -315,7 +315,11 @@ Deno.test("LeaseSet.remote() names an address that two other hosts publish, and 
 
 Deno.test("LeaseSet.olderThan() is who was there before the own lease; all hosts, while that is not in the set", () => {
   const [a, b] = [lease("a", "10.244.2.0/24", "192.0.2.2"), lease("b", "10.244.3.0/24", "192.0.2.3")];
-  const set = setOf({ ...b, since: 3 }, { ...OWN, since: 2 }, { ...a, since: 1 });
+  const set = setOf(
+    { ...b, since: 3, dataSince: 3 },
+    { ...OWN, since: 2, dataSince: 2 },
+    { ...a, since: 1, dataSince: 1 },
+  );
   const older = (own: Lease | undefined) => set.olderThan(own).map(({ host }) => host);
   assertEquals([older(OWN), older(undefined)], [["a"], ["a", "me", "b"]]);
   set.apply({

@@ -75,12 +75,12 @@ export function claimLease(
   if (parts.length === 0) throw faults[0];
   const before = readNode(node, keys);
   const said = sinceText(before.kind === "lease" ? before.lease : undefined, parts, now);
-  if (said !== undefined) wanted[keys.since] = said;
+  wanted[keys.since] = said;
   const annotations = Object.fromEntries(
     Object.entries(wanted).filter(([key, value]) => annotationOf(node, key) !== value),
   );
   const { backendType, origin } = request;
-  const ages = agesOf(node.metadata.creationTimestamp, said ?? annotationOf(node, keys.since));
+  const ages = agesOf(node.metadata.creationTimestamp, said);
   const lease = { host: name, backendType, parts, ...saidBy(origin), ...ages };
   return { lease, annotations, shortfalls: faults.map(({ message }) => message) };
 }

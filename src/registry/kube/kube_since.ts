@@ -12,8 +12,9 @@ const time = fallback(
 const sinceSchema = object({ Data: time, Address: time });
 
 /**
- * When the claims of a node began: that on its subnets when it was made, as the cluster gives them. When it has said
- * something else since, its host tells; never earlier than the node, so that nobody can have been there before.
+ * When the claims of a node began: that on its subnets when it was made, as the cluster gives them. Since when it says
+ * what else it says its host tells; never earlier than the node, so that nobody can have been there before. Who does not
+ * tell, as flanneld, may have said so a moment ago.
  *
  * @param creation When the node was made, as Kubernetes writes it.
  * @param said What the host has written.
@@ -22,28 +23,23 @@ export function agesOf(creation: string, said: unknown): ClaimAges {
   const since = Date.parse(creation);
   if (Number.isNaN(since)) return {};
   const { Data: data, Address: address } = readSince(said);
-  const noEarlier = (time: number | undefined) =>
-    time === undefined || Number.isNaN(time) ? since : Math.max(since, time);
-  return { since, dataSince: noEarlier(data), addressSince: noEarlier(address) };
+  const isTold = (time: number | undefined) => time !== undefined && !Number.isNaN(time);
+  return {
+    since,
+    ...isTold(data) && { dataSince: Math.max(since, data!) },
+    ...isTold(address) && { addressSince: Math.max(since, address!) },
+  };
 }
 
 /**
- * What a host has to write about its claims; `undefined` where nothing has changed since its node was made.
+ * What a host has to write about its claims.
  *
  * @param before The lease that the node has.
  * @param now Milliseconds since 1970.
  */
-export function sinceText(
-  before: Lease | undefined,
-  parts: readonly LeasePart[],
-  now: number,
-): string | undefined {
-  const { dataSince, addressSince } = keptAges(before, parts);
-  const since = before?.since;
-  const say = (key: string, kept: number | undefined) =>
-    kept !== undefined && kept === since ? {} : { [key]: timeText(kept ?? now) };
-  const said = { ...say("Data", dataSince), ...say("Address", addressSince) };
-  return Object.keys(said).length === 0 ? undefined : JSON.stringify(said);
+export function sinceText(before: Lease | undefined, parts: readonly LeasePart[], now: number): string {
+  const { dataSince = now, addressSince = now } = keptAges(before, parts);
+  return JSON.stringify({ Data: timeText(dataSince), Address: timeText(addressSince) });
 }
 
 function readSince(said: unknown): { Data?: number | undefined; Address?: number | undefined } {
