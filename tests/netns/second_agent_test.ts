@@ -178,7 +178,9 @@ for (const { signal, what, isShared } of ways) {
       const endedAtMs = Date.now();
       assert(durationMs < 5000);
       await second.untilSays("200 flanneld is ready");
-      const gone = Date.parse(String(second.lines("agent started")[0]?.time));
+      // The log may be a little behind.
+      const started = await until("see it told", () => second.lines("agent started")[0]);
+      const gone = Date.parse(String(started.time));
       assert(gone - endedAtMs < TAKEOVER_MS, `it took ${gone - endedAtMs} ms`);
       assertEquals(queryLink(h1.client, "flannel.1")?.mtuBytes, 1350, "it is what the second one asks for");
       await ping.untilMore(20);
