@@ -1,5 +1,4 @@
 import { errorText } from "../../log/error_text.ts";
-import { BackOff } from "../../loop/back_off.ts";
 import { LONGEST_TIMER_MS, pause } from "../../loop/pause.ts";
 import { Trigger } from "../../loop/trigger.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
@@ -10,6 +9,8 @@ const AT_A_TIME = 4;
 /** Where there are many hosts, each waits a random time before it reads a newcomer: so much for each node, at most. */
 const SPREAD_MS_PER_NODE = 0.4;
 const MOST_SPREAD_MS = 2000;
+/** One that can't be read is asked for again after so long, and up to half as long again; twice as long each time. */
+const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 30_000;
 /** One without a subnet, or not found, is read again after so long, twice as long each time, however often it says anything. */
 const FIRST_MISS_MS = 1000;
@@ -19,10 +20,11 @@ const PATIENT_ATTEMPTS = 3;
 
 /** A look that led to nothing. */
 interface Miss {
-  readonly atMs: number;
-  readonly restMs: number;
-  /** Whether the server said that there is no such node. */
-  readonly isDenied: boolean;
+  readonly kind: "unread" | "denied" | "without subnet";
+  /** How often that was so. */
+  readonly times: number;
+  /** Until when it is left alone. */
+  readonly untilMs: number;
 }
 
 /** Who is told what about the newcomers. */
@@ -102,43 +104,50 @@ export class Newcomers {
   /** How long one is still left alone. */
   #restMs(name: string): number {
     const miss = this.#misses.get(name);
-    if (miss === undefined || this.#options.isOwn(name) && !miss.isDenied) return 0;
-    return Math.max(miss.atMs + miss.restMs - this.#options.elapsedMs(), 0);
+    if (miss === undefined || this.#options.isOwn(name) && miss.kind === "without subnet") return 0;
+    return Math.max(miss.untilMs - this.#options.elapsedMs(), 0);
   }
 
-  #leaveAlone(name: string, { isDenied }: Pick<Miss, "isDenied">): void {
-    const restMs = Math.min((this.#misses.get(name)?.restMs ?? FIRST_MISS_MS / 2) * 2, LAST_MISS_MS);
-    this.#misses.set(name, { atMs: this.#options.elapsedMs(), restMs, isDenied });
+  /** Leaves one alone for a while, longer each time; answers how often that was so. Others are read meanwhile. */
+  #leaveAlone(name: string, kind: Miss["kind"]): number {
+    const { elapsedMs, random } = this.#options;
+    const before = this.#misses.get(name);
+    const times = before?.kind === kind ? before.times + 1 : 1;
+    const isUnread = kind === "unread";
+    const [firstMs, lastMs] = isUnread ? [FIRST_RETRY_MS, LAST_RETRY_MS] : [FIRST_MISS_MS, LAST_MISS_MS];
+    const restMs = Math.min(firstMs * 2 ** (times - 1), lastMs);
+    this.#misses.set(name, {
+      kind,
+      times,
+      untilMs: elapsedMs() + restMs * (isUnread ? 1 + random() / 2 : 1),
+    });
+    return times;
   }
 
   async #look(name: string, options: { readonly signal: AbortSignal }): Promise<void> {
     const { keys, random, count, isOwn, read, failed, doubt } = this.#options;
     const { signal } = options;
-    const backOff = new BackOff({ lastMs: LAST_RETRY_MS, random });
     const spreadMs = Math.min(count() * SPREAD_MS_PER_NODE, MOST_SPREAD_MS);
     if (!isOwn(name)) await pause(random() * spreadMs, { signal });
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      const version = this.#waiting.get(name);
-      if (version === undefined) return;
-      try {
-        // From the server's memory, but no older than what the watch has told.
-        const query = new URLSearchParams({ resourceVersion: version });
-        const path = `/api/v1/nodes/${encodeURIComponent(name)}?${query}`;
-        const node = nodeSchema.safeParse(await this.#client.request(path, keptOfNode(keys), options)).data;
-        if (node === undefined) throw new KubeError(500, "what it says is no node");
-        if (this.#waiting.get(name) === version) this.#waiting.delete(name);
-        if (read(node)) this.#misses.delete(name);
-        else this.#leaveAlone(name, { isDenied: false });
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        const status = error instanceof KubeError ? error.status : undefined;
-        // That it is gone the watch will say; a proxy says so of what is there.
-        if (status === 404) return this.#leaveAlone(name, { isDenied: true });
-        if (status === 504) doubt();
-        if (attempt >= PATIENT_ATTEMPTS) failed(name, `its node can't be read: ${errorText(error)}`);
-      }
-      await backOff.pause({ signal });
+    const version = this.#waiting.get(name);
+    if (signal.aborted || version === undefined) return;
+    try {
+      // From the server's memory, but no older than what the watch has told.
+      const query = new URLSearchParams({ resourceVersion: version });
+      const path = `/api/v1/nodes/${encodeURIComponent(name)}?${query}`;
+      const node = nodeSchema.safeParse(await this.#client.request(path, keptOfNode(keys), options)).data;
+      if (node === undefined) throw new KubeError(500, "what it says is no node");
+      if (this.#waiting.get(name) === version) this.#waiting.delete(name);
+      if (read(node)) this.#misses.delete(name);
+      else this.#leaveAlone(name, "without subnet");
+    } catch (error) {
+      if (signal.aborted) return;
+      const status = error instanceof KubeError ? error.status : undefined;
+      // That it is gone the watch will say; a proxy says so of what is there.
+      if (status === 404) return void this.#leaveAlone(name, "denied");
+      if (status === 504) doubt();
+      const times = this.#leaveAlone(name, "unread");
+      if (times >= PATIENT_ATTEMPTS) failed(name, `its node can't be read: ${errorText(error)}`);
     }
   }
 }

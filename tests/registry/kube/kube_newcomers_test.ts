@@ -88,6 +88,18 @@ Deno.test("a newcomer that can't be read is read again, and keeps no other from 
   assertMatch(arrivals.failures[0]!, /^n1: its node can't be read: .*not now/);
 });
 
+Deno.test("newcomers that can't be read, however many, keep no other from being read", async () => {
+  using arrivals = new Arrivals((name) => {
+    if (name !== "n9") throw new KubeError(500, "not this one");
+    return found(name);
+  });
+  for (let n = 0; n < 9; n++) arrivals.newcomers.add(`n${n}`, "1");
+  await arrivals.pass(120_000);
+  arrivals.newcomers.add("n9", "1");
+  await arrivals.pass(1000);
+  assertEquals(arrivals.said, ["read n9"]);
+});
+
 Deno.test("a newcomer that is not found is read again, ever more rarely, until the watch says that it is gone", async () => {
   let denials = 3;
   using arrivals = new Arrivals((name) => {
