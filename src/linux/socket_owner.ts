@@ -41,11 +41,14 @@ export function socketOwner(libc: Libc, portId: number, protocol = 0): Owner | "
   if (portId === 0) return undefined;
   const library = Deno.dlopen("libc.so.6", SYMBOLS);
   try {
-    const inode = inodeOf(readWhole(libc, "/proc/thread-self/net/netlink"), portId, protocol);
+    const look = () => inodeOf(readWhole(libc, "/proc/thread-self/net/netlink"), portId, protocol);
+    const inode = look();
     if (inode === undefined) return "closed";
     const pid = holderOf(library.symbols, portId, `socket:[${inode}]`);
     const program = pid && programOf(libc, pid);
-    return program === undefined ? undefined : { pid: Number(pid), program };
+    if (program !== undefined) return { pid: Number(pid), program };
+    // It may have ended amid that.
+    return look() === inode ? undefined : "closed";
   } catch {
     // Who can't be seen is not known.
     return undefined;

@@ -34,10 +34,18 @@ export async function putInPlace(path: string, make: OddFile["make"]): Promise<v
   await make(temporary);
   const isFolder = async (path: string) =>
     (await Deno.lstat(path).catch(() => undefined))?.isDirectory === true;
-  if (await isFolder(path) || await isFolder(temporary)) {
-    await Deno.remove(path, { recursive: true }).catch(ignoreMissing);
+  for (;;) {
+    if (await isFolder(path) || await isFolder(temporary)) {
+      await Deno.remove(path, { recursive: true }).catch(ignoreMissing);
+    }
+    try {
+      return await Deno.rename(temporary, path);
+    } catch (error) {
+      // An agent has written it anew meanwhile.
+      const { NotADirectory, IsADirectory } = Deno.errors;
+      if (!(error instanceof NotADirectory || error instanceof IsADirectory)) throw error;
+    }
   }
-  await Deno.rename(temporary, path);
 }
 
 function ignoreMissing(error: unknown): void {

@@ -120,13 +120,11 @@ Deno.test("a VTEP that was made a port of a bridge is freed, and it is said whos
         found = (await h1.exec("ip", "-o", "link", "show", "dev", vtep)).stdout;
         return found !== "" && !found.includes("master") ? true : undefined;
       }, () => found);
-      const changes = (await logSince(h1, firstLine)).filter(({ event }) => event === "link changed");
-      assertEquals(
-        changes.filter(({ action }) => action === `change link ${vtep}`).map(({ found }) => found),
-        [
-          "enslaved to br9",
-        ],
-      );
+      const toldOf = async () =>
+        (await logSince(h1, firstLine)).filter(({ action }) => action === `change link ${vtep}`)
+          .map(({ found }) => found);
+      await until("see it told", async () => (await toldOf()).length > 0 || undefined);
+      assertEquals(await toldOf(), ["enslaved to br9"]);
       await untilSettled(lab, libc);
     };
 

@@ -113,6 +113,8 @@ export class EtcdRegistry implements LeaseRegistry {
   /** What `previous()` has read, for the acquisition that follows, and for the watch if nothing has changed by then. */
   #kept: { readonly list: EtcdList; readonly atMs: number } | undefined;
   #host: string | undefined;
+  /** What this host has written last. */
+  #said: Lease | undefined;
   #token: string | undefined;
 
   constructor(client: EtcdClient, deps: EtcdRegistryDeps, options: EtcdRegistryOptions) {
@@ -177,6 +179,7 @@ export class EtcdRegistry implements LeaseRegistry {
       previousSubnets: this.#previousSubnets,
       tokens: this.#tokens,
       rememberedToken: this.#options.token,
+      said: this.#said,
       living: this.#living,
       ttlMs,
       silentMs: this.#silentMs,
@@ -202,6 +205,7 @@ export class EtcdRegistry implements LeaseRegistry {
       // What the watch says of the time before is old.
       if (revision !== undefined) this.#feed.ignoreBefore(lease.host, revision);
       this.#host = lease.host;
+      this.#said = lease;
       this.#token = token;
       this.#previousSubnets = lease.parts.map(({ subnet }) => subnet);
       return lease;

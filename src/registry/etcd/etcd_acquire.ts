@@ -10,7 +10,7 @@ import { RegistryError } from "../registry_error.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { formatLeaseValue, formatSubnetKey, parseSubnetKey } from "./etcd_format.ts";
 import { type EtcdCandidate, type EtcdClaimant, isKept, provenClaims } from "./etcd_own.ts";
-import { keptAges } from "../claim_age.ts";
+import { isSameAge, keptAges } from "../claim_age.ts";
 import { formatAges, writtenAges } from "./etcd_ages.ts";
 import { type EtcdList, listLeases } from "./etcd_list.ts";
 import { type EtcdEntry, rangeEnd } from "./etcd_wire.ts";
@@ -148,9 +148,10 @@ async function renew(
   }));
   const { backendType, origin } = request;
   const said = { host: lease.host, backendType, parts, ...saidBy(origin) };
-  const isSame = formatLeaseValue(said, writtenAges(entry.value)) === entry.value;
+  const before = claimant.said?.since === entry.createRevision ? claimant.said : lease;
+  const isSame = formatLeaseValue(said, writtenAges(entry.value)) === entry.value && isSameAge(before, lease);
   // Each writing makes the key younger: what is as old as it was has to be said.
-  const kept = keptAges(lease, parts);
+  const kept = keptAges(before, parts);
   const value = formatLeaseValue(said, formatAges(kept));
   const renewed = (revision: number): Lease => ({
     ...said,

@@ -20,6 +20,8 @@ export interface EtcdClaimant {
   readonly tokens: Set<string>;
   /** The one that the process before this one lived by, as a file has it. */
   readonly rememberedToken: string | undefined;
+  /** The lease that this process has written last: whoever spoils that makes it no younger. */
+  readonly said: Lease | undefined;
   /** The etcd leases of holders that were seen to live: what is theirs is not this host's, however alike the hosts are. */
   readonly living: Set<string>;
   readonly ttlMs: number;

@@ -63,6 +63,8 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
   readonly #contact: Contact;
   readonly #feed: NodeFeed;
   readonly #own: OwnNode;
+  /** What this host has written last. */
+  #said: Lease | undefined;
   #shortfalls: readonly string[] = [];
   readonly #tenant: NodeTenant;
 
@@ -175,9 +177,11 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
       keys: this.#keys,
       networks: this.#options.networks,
       now: this.#deps.now(),
+      said: this.#said,
     });
     this.#shortfalls = shortfalls;
     if (Object.keys(annotations).length === 0) {
+      this.#said = lease;
       this.#tenant.wrote(there, request.origin);
       return lease;
     }
@@ -185,6 +189,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
       `write the lease of node ${node.metadata.name}`,
       () => this.#own.annotate(node, { annotations }, options),
     );
+    this.#said = lease;
     this.#tenant.wrote(there, request.origin);
     if (written !== undefined) this.#feed.ignoreBefore(written);
     return lease;

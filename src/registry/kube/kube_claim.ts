@@ -44,11 +44,13 @@ export interface NodeClaim {
 export function claimLease(
   node: KubeNode,
   request: LeaseRequest,
-  { keys, networks, now }: {
+  { keys, networks, now, said }: {
     readonly keys: AnnotationKeys;
     readonly networks: readonly Prefix[];
     /** Milliseconds since 1970. */
     readonly now: number;
+    /** The lease that this process has written last: whoever spoils that makes it no younger. */
+    readonly said?: Lease | undefined;
   },
 ): NodeClaim {
   const { name } = node.metadata;
@@ -74,13 +76,13 @@ export function claimLease(
   }
   if (parts.length === 0) throw faults[0];
   const before = readNode(node, keys);
-  const said = sinceText(before.kind === "lease" ? before.lease : undefined, parts, now);
-  wanted[keys.since] = said;
+  const since = sinceText(said ?? (before.kind === "lease" ? before.lease : undefined), parts, now);
+  wanted[keys.since] = since;
   const annotations = Object.fromEntries(
     Object.entries(wanted).filter(([key, value]) => annotationOf(node, key) !== value),
   );
   const { backendType, origin } = request;
-  const ages = agesOf(node.metadata.creationTimestamp, said);
+  const ages = agesOf(node.metadata.creationTimestamp, since);
   const lease = { host: name, backendType, parts, ...saidBy(origin), ...ages };
   return { lease, annotations, shortfalls: faults.map(({ message }) => message) };
 }

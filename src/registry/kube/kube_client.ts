@@ -96,11 +96,6 @@ export class KubeClient implements Disposable {
     return this.#door.tls;
   }
 
-  /** The server's words, fit for a log. */
-  shown(words: string): string {
-    return this.#door.shown(words);
-  }
-
   /** Leaves all connections: this host has another address. What is asked meanwhile is asked again. */
   leaveConnections(): void {
     this.#door.leave();
@@ -165,8 +160,13 @@ export class KubeClient implements Disposable {
       if (signal.reason === SILENT) {
         throw new ConnectionError(`${this.#host} ${pace.complaint}; ${this.#access.hint}`);
       }
-      if (error instanceof ConnectionError || error instanceof KubeError) throw error;
-      const reason = this.shown(connectionReason(error));
+      if (error instanceof ConnectionError) throw error;
+      if (error instanceof KubeError) {
+        // Also what stands in an event, which only who reads it knows to be a refusal.
+        const message = this.#door.shown(error.message) || `HTTP status ${error.status}`;
+        throw new KubeError(error.status, message, error.retryAfterMs);
+      }
+      const reason = this.#door.shown(connectionReason(error));
       throw new ConnectionError(`${this.#host} broke off its answer: ${reason}`, { cause: error });
     }
   }
@@ -203,8 +203,8 @@ export class KubeClient implements Disposable {
     if (response.ok) return response;
     if (response.status === 401) this.#token = undefined;
     const { status } = response;
-    const text = this.shown(messageIn(await readHead(response, MAX_STATUS_BYTES, signal)));
-    throw new KubeError(status, text || `HTTP status ${status}`, retryAfterMs(response.headers));
+    const message = messageIn(await readHead(response, MAX_STATUS_BYTES, signal));
+    throw new KubeError(status, message, retryAfterMs(response.headers));
   }
 
   async #readToken(): Promise<string | undefined> {

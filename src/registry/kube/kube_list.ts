@@ -139,7 +139,7 @@ export class NodeList {
       const { data } = eventSchema.safeParse(value);
       if (data?.type === "ERROR") {
         const { code, message = "the list ended with an error" } = data.object;
-        throw new KubeError(typeof code === "number" ? code : 500, this.#client.shown(message));
+        throw new KubeError(typeof code === "number" ? code : 500, message);
       }
       if (data?.type === "BOOKMARK" && data.object.metadata.annotations?.[LIST_END] === "true") {
         version = data.object.metadata.resourceVersion;

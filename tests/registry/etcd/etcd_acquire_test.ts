@@ -2,6 +2,8 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } fro
 import { RegistryError } from "../../../src/registry/registry_error.ts";
 import { formatPrefix, parseAddress, parsePrefix } from "../../../src/model/address.ts";
 import type { Lease } from "../../../src/model/lease.ts";
+import { readEntry } from "../../../src/registry/etcd/etcd_format.ts";
+import { toBase64 } from "../../../src/registry/etcd/etcd_wire.ts";
 import { EtcdFront, EtcdServer } from "../../double/etcd.ts";
 import { EtcdHost, flannelValue, IPV4, IPV6, request, signal } from "./etcd_world.ts";
 
@@ -99,6 +101,23 @@ Deno.test("a host writes its lease anew where it publishes something else", asyn
   const key = `${prefix}/subnets/${lease.host}`;
   assert((await server.list(prefix))[key]!.includes('"BackendType":"host-gw"'));
   assertEquals(await ttlOf(key), 86_400);
+});
+
+Deno.test("a host whose key another program has spoilt says since when it says what it says, as before", async () => {
+  const prefix = fresh();
+  using host = new EtcdHost(server, prefix, { addresses: ["192.0.2.1"] });
+  const { host: name, since } = await host.registry.acquire(request("192.0.2.1"), { signal });
+  const key = `${prefix}/subnets/${name}`;
+  for (const value of ["nonsense", flannelValue("192.0.2.1", "aa:bb:cc:dd:ee:ff")]) {
+    const put = { key: toBase64(key), value: toBase64(value), lease: host.registry.token! };
+    await server.client.transact({ compare: [], success: [{ request_put: put }] }, { signal });
+    const lease = await host.registry.acquire(request("192.0.2.1"), { signal });
+    assertEquals([lease.since, lease.dataSince, lease.addressSince], [since, since, since]);
+    const { entries } = await server.client.range(key, { signal, isOneKey: true });
+    const reading = readEntry(name, entries[0]!);
+    assert("lease" in reading, JSON.stringify(reading));
+    assertEquals([reading.lease.dataSince, reading.lease.addressSince], [since, since]);
+  }
 });
 
 Deno.test("a host takes the subnet that it had before, if nobody else has it", async () => {

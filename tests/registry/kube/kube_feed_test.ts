@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Membership } from "../../../src/registry/membership.ts";
 import { type Json, refusal } from "../../double/api_objects.ts";
 import { errorEvent, type Misdeed } from "../../double/misdeeds.ts";
@@ -49,6 +49,24 @@ for (const code of [429, 500, 504]) {
     await until("be told", () => host.heard.includes(N2) || undefined);
   });
 }
+
+onTheDouble(
+  "a token that is repeated in an ERROR event, of a watch or of a streamed list, is hidden",
+  async (server) => {
+    await using host = new KubeHost(server);
+    const echo = refusal(500, "", `sent with Bearer ${server.tokens.agent}, \u202ereally`);
+    for (const kind of ["list", "watch"] as const) {
+      server.misdeeds.add({ kind, events: [errorEvent(echo)], times: 5 });
+    }
+    host.follow();
+    const reason = await until("be told", () => {
+      const { reason } = host.registry.contact;
+      return reason?.includes("sent with") ? reason : undefined;
+    });
+    assertMatch(reason, /sent with Bearer \[secret\], \\u202ereally/);
+    assert(!JSON.stringify(host.said).includes(server.tokens.agent));
+  },
+);
 
 function annotated() {
   return { annotations: (memberNode("n2", "", "192.0.2.2").metadata as { annotations: object }).annotations };
