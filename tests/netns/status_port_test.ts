@@ -1,4 +1,5 @@
 import { assertEquals, assertLess } from "@std/assert";
+import { compiledBinary } from "../../.ci/binary.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import { descriptorLimit, limitDescriptors, raiseDescriptorLimit } from "../../src/linux/descriptor_limit.ts";
 import type { Libc } from "../../src/linux/libc.ts";
@@ -40,7 +41,9 @@ async function untilRepaired({ netns }: LabHost): Promise<void> {
 
 for (const [name, text] of clients) {
   Deno.test(`an agent is well, small and answers probes beside 10,000 connections that ${name}`, async (t) => {
-    await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+    // What is small is the binary.
+    const agentCommand = [await compiledBinary(), "agent"];
+    await withOverlay({ hosts: 1, withAgents: false, agentCommand }, async (lab, libc) => {
       raiseDescriptorLimit(libc);
       const [host] = hostsOf(lab);
       const agent = host.startAgent();
