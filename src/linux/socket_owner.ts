@@ -47,8 +47,10 @@ export function socketOwner(libc: Libc, portId: number, protocol = 0): Owner | "
     const pid = holderOf(library.symbols, portId, `socket:[${inode}]`);
     const program = pid && programOf(libc, pid);
     if (program !== undefined) return { pid: Number(pid), program };
-    // It may have ended amid that.
-    return look() === inode ? undefined : "closed";
+    // It may have ended amid that, or be about to: a process that ends has no descriptors before its socket is gone.
+    const isEnding = programOf(libc, String(portId)) !== undefined &&
+      namesIn(library.symbols, `/proc/${portId}/fd`).length === 0;
+    return isEnding || look() !== inode ? "closed" : undefined;
   } catch {
     // Who can't be seen is not known.
     return undefined;

@@ -43,6 +43,11 @@ const BLOCKING = {
     remedy: "Wait some seconds; if it stays, read the log.",
     isExpected: true,
   },
+  "lease-gone": {
+    cause:
+      "The registry has lost this host's lease, and does not take it again: other hosts have no way to its pods.",
+    remedy: "Do what the sentence says, as giving back the right to write or making room in the registry.",
+  },
   "lease-misplaced": {
     cause:
       "This host has another underlay address than its lease says, so that others still send to the old one.",

@@ -56,6 +56,8 @@ export class Membership {
   #accepted: LeaseRequest | undefined;
   /** Who has the own lease in the registry in this host's place, as a sentence, for as long as that is so. */
   #holder: string | undefined;
+  /** Whether the registry has last told of no own lease. */
+  #isGone = false;
   #contest: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(deps: MembershipDeps, options: { renewMarginMs: number }) {
@@ -74,6 +76,14 @@ export class Membership {
   /** Why the lease is not to be had, as a sentence; `undefined` once it was given. */
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** That the registry has the own lease no more, and does not take it again, as a sentence; `undefined` if it has it. */
+  get gone(): string | undefined {
+    return this.#isGone && this.#reason !== undefined
+      ? `the registry has no lease of this host any more, so that others have no way to it, and it can't be ` +
+        `written again: ${this.#reason}`
+      : undefined;
   }
 
   /** Which other host writes the own lease, as a sentence; `undefined` while none does. */
@@ -188,6 +198,7 @@ export class Membership {
       : update.kind === "snapshot"
       ? update.leases.find((lease) => lease.host === host)
       : undefined;
+    this.#isGone = seen === undefined;
     if (seen === undefined || isSameLease(own, seen)) this.#holder = undefined;
     if (seen === undefined ? own === undefined : isSameLease(own, seen)) return;
     // The watch may tell of an own write before the answer to it has come.
@@ -249,6 +260,7 @@ export class Membership {
     const before = this.#own;
     this.#own = lease;
     this.#reason = undefined;
+    this.#isGone = false;
     this.#holder = undefined;
     if (before !== undefined && before.host !== lease.host) this.#contest = undefined;
     if (isSameLease(before, lease)) return;

@@ -14,6 +14,7 @@ export interface HealthFacts {
     readonly reason: string | undefined;
     /** Why others don't reach this host, as it has moved and can't tell them. */
     readonly misplaced?: string | undefined;
+    readonly gone?: string | undefined;
     /** Who else writes it, as a clause. */
     readonly contest?: string | undefined;
   };
@@ -70,6 +71,7 @@ export function conditionsOf(facts: HealthFacts): readonly Condition[] {
 function placeConditions({ underlay, lease }: HealthFacts, contests: PassReport["faults"]): Condition[] {
   return [
     ...some("underlay-missing", underlay.reason),
+    ...some("lease-gone", lease.gone),
     ...some("lease-misplaced", lease.misplaced),
     // What others claim too they may give to the other: which of the two is reached is not for this host to see.
     ...some("lease-contested", lease.contest && `this host's place is contested: ${lease.contest}`),

@@ -417,6 +417,27 @@ Deno.test("Membership asks even where it can't be told what it held last", async
   assertEquals(membership.own, OWN);
 });
 
+Deno.test("Membership says that the registry has lost its lease and does not take it again", async () => {
+  const refuse = () => {
+    throw new Error("it may not write");
+  };
+  await withMembership(async ({ registry, membership }) => {
+    assertEquals(membership.gone, undefined);
+    registry.say({ kind: "released", host: OWN.host });
+    await registry.until(2);
+    assertStringIncludes(
+      membership.gone!,
+      "others have no way to it, and it can't be written again: it may not write",
+    );
+    assertEquals(membership.own, OWN, "what is built stays");
+    registry.say({ kind: "held", lease: OWN });
+    await waitUntil("see it there again", () => membership.gone === undefined || undefined, {
+      deadlineMs: DEADLINE_MS,
+      signal: new AbortController().signal,
+    });
+  }, { answers: [() => OWN, refuse, refuse, refuse, refuse, refuse] });
+});
+
 Deno.test("Membership keeps its lease, with a reason, while it can't be renewed", async () => {
   const controller = new AbortController();
   let asked = 0;

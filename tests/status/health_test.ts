@@ -198,11 +198,12 @@ Deno.test("conditionsOf() names the causes before what follows of them", () => {
     ...ready,
     lastPass: pass({ isForwarding: false, doubts: ["two leases publish 192.0.2.7"] }),
     underlay: { reason: "no link fits" },
-    lease: { own: OWN, reason: "nobody answers", misplaced: "the lease says 192.0.2.1" },
+    lease: { own: OWN, reason: "nobody answers", misplaced: "the lease says 192.0.2.1", gone: "it is lost" },
     podFiles: { fault: "the disk is full", note: "05-calico.conflist sorts before" },
   });
   assertEquals(found.map(({ code }) => code), [
     "underlay-missing",
+    "lease-gone",
     "lease-misplaced",
     "links-missing",
     "pod-files-missing",

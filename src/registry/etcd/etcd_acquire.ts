@@ -8,7 +8,7 @@ import { isOrphan } from "../own_lease.ts";
 import type { LeaseRequest } from "../registry.ts";
 import { RegistryError } from "../registry_error.ts";
 import type { EtcdClient } from "./etcd_client.ts";
-import { formatLeaseValue, formatSubnetKey, parseSubnetKey } from "./etcd_format.ts";
+import { formatLeaseValue, formatSubnetKey, parseSubnetKey, readEntry } from "./etcd_format.ts";
 import { type EtcdCandidate, type EtcdClaimant, isKept, provenClaims } from "./etcd_own.ts";
 import { isSameAge, keptAges } from "../claim_age.ts";
 import { formatAges, writtenAges } from "./etcd_ages.ts";
@@ -157,7 +157,8 @@ async function renew(
     ...said,
     ...{ dataSince: revision, addressSince: revision, ...kept, since: entry.createRevision },
   });
-  if (entry.lease === NO_LEASE) {
+  const isSpoilt = "reason" in readEntry(lease.host, entry);
+  if (entry.lease === NO_LEASE && !isSpoilt) {
     // An operator's reservation, which stays one.
     if (isSame) return { lease: renewed(entry.modRevision), revision: undefined, token: undefined };
     const revision = await writer.putLasting(entry.key, value, [unchanged(entry)], options);

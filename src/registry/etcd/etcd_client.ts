@@ -127,6 +127,10 @@ export class EtcdClient implements Disposable {
     const asked = { signal, kept: KEPT_OF_RANGE, isExpected };
     const { header, more, count = "0", elements, bytes } = await this.#known("kv/range", body, headOf, asked);
     const kvs = this.#checked(entriesSchema, elements);
+    // What changed later is counted too.
+    const isWhole = minModRevision !== undefined ||
+      (more === true ? kvs.length > 0 : kvs.length === Number(count));
+    if (!isWhole) throw this.#door.contradicts(`it counts ${count} keys and tells of ${kvs.length}`);
     const last = kvs.at(-1);
     const next = more === true && last !== undefined ? behindKey(last.key) : undefined;
     return { header, entries: kvs.map(entryOf), next, count: Number(count), bytes };

@@ -3,7 +3,7 @@ import type { Condition } from "../../model/condition.ts";
 /** A cluster that is asked for each ten seconds, and was not heard for so long, is no longer there. */
 const UNHEARD_MS = 30_000;
 /** That there are two is said for so long. */
-const SAID_MS = 10 * 60 * 1000;
+const SAID_MS = 2 * 60 * 1000;
 
 /** Knows which etcd is followed, and whether it answers by turns with another one. */
 export class EtcdClusters {
@@ -70,6 +70,8 @@ export class EtcdClusters {
     if (clusterId === "" || clusterId === before) return undefined;
     if (before !== undefined) this.#refused.add(before);
     this.#others.clear();
+    // What was said of the one before is no longer so.
+    this.#mixed = undefined;
     this.#refused.delete(clusterId);
     this.#current = clusterId;
     return before;

@@ -222,6 +222,11 @@ export class EtcdDoor implements Disposable {
     return this.#door.shown(words);
   }
 
+  /** An answer can't be true. */
+  contradicts(how: string): ConnectionError {
+    return new ConnectionError(`${this.where} contradicts itself: ${how}; see what stands between`);
+  }
+
   /** What answers is no etcd that this program knows. */
   strange(): ConnectionError {
     return new ConnectionError(`${this.where} does not answer as etcd v3.4 or later does`);

@@ -64,8 +64,10 @@ export async function provenClaims(
     const reading = readEntry(host, entry);
     const token = entry.lease === NO_LEASE ? {} : { token: entry.lease };
     if ("lease" in reading) return [{ entry, lease: reading.lease, ...token }];
-    // Another program has spoilt the value under the own etcd lease.
-    const subnets = claimant.tokens.has(entry.lease) ? parseSubnetKey(host) ?? [] : [];
+    // Another program has spoilt the value of the own key.
+    const { said, tokens } = claimant;
+    const isOwn = tokens.has(entry.lease) || said?.host === host && said.since === entry.createRevision;
+    const subnets = isOwn ? parseSubnetKey(host) ?? [] : [];
     const parts = subnets.flatMap((subnet) => {
       const asked = request.parts.find((part) => familyOf(part.underlayAddress) === familyOf(subnet.address));
       return asked === undefined ? [] : [{ ...asked, subnet }];

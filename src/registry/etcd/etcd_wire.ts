@@ -6,6 +6,7 @@ import {
   object,
   optional,
   pipe,
+  regex,
   string,
   transform,
   union,
@@ -40,16 +41,18 @@ export interface EtcdHeader {
   readonly revision: number;
 }
 
+/** A larger one is no number here; etcd would need thousands of years to come to it. */
+const revisionText = string().check(regex(/^\d{1,15}$/));
 const bytesText = union([string(), object({ length: number(), head: string() })]);
 const entrySchema = object({
   key: bytesText,
   value: optional(bytesText),
-  mod_revision: optional(string()),
-  create_revision: optional(string()),
+  mod_revision: optional(revisionText),
+  create_revision: optional(revisionText),
   lease: optional(string()),
 });
 const headerSchema = pipe(
-  object({ cluster_id: optional(string()), revision: optional(string()) }),
+  object({ cluster_id: optional(string()), revision: optional(revisionText) }),
   transform(({ cluster_id, revision }): EtcdHeader => ({
     clusterId: cluster_id ?? "",
     revision: Number(revision ?? 0),

@@ -87,6 +87,7 @@ export class KubeRegistry implements LeaseRegistry, Disposable {
       elapsedMs: deps.elapsedMs,
       seen: (node) => this.#own.see(node),
       isOwn: (name) => name === this.#own.name,
+      isOwnThere: (options) => this.#own.isThere(options),
       ownVersion: () => this.#own.node?.metadata.resourceVersion,
     });
   }

@@ -11,7 +11,7 @@ import { NodeList } from "./kube_list.ts";
 import { Newcomers } from "./kube_newcomers.ts";
 import { type AnnotationKeys, isManaged, keptOfNode, type KubeNode, MAX_VALUE_BYTES } from "./kube_node.ts";
 import { KnownNodes, NodeListing, type NodeUpdate } from "./kube_known.ts";
-import { Pulse, WentBackError } from "./kube_pulse.ts";
+import { Pulse, SilentWatchError, WentBackError } from "./kube_pulse.ts";
 import { isOlder } from "./kube_version.ts";
 
 /** The server is asked to end a watch after this long, and up to half as long again, so that not all end at once. */
@@ -43,6 +43,8 @@ export interface NodeFeedOptions {
   readonly seen: (node: KubeNode) => void;
   /** Whether the node is this host's: it is of interest also while it is no member. */
   readonly isOwn: (name: string) => boolean;
+  /** Whether the server has the own node: a list without it is none then. */
+  readonly isOwnThere: (options: { signal: AbortSignal }) => Promise<boolean>;
   /** The version of the own node as it was read last, out of etcd; `undefined` before. */
   readonly ownVersion: () => string | undefined;
 }
@@ -146,6 +148,12 @@ export class NodeFeed {
     if (listing.newcomers.size > Math.max(FEW_NEWCOMERS, this.#known.count * FEW_SHARE)) {
       position = await this.#list.read(begin, { ...request, isMetadataOnly: false });
     }
+    if (listing.own === undefined && await this.#options.isOwnThere(options)) {
+      throw new KubeError(
+        500,
+        "its list of nodes lacks this host's own, which it has: none of that list is believed",
+      );
+    }
     this.#known = listing.known;
     this.#untold.clear();
     this.#newcomers.clear();
@@ -226,8 +234,11 @@ export class NodeFeed {
       timeoutSeconds: String(seconds),
     });
     using abort = new LinkedAbort(options.signal);
-    const silent = new ConnectionError(`the watch has told nothing for ${SILENCE_MS / 1000} s`);
+    const silent = new SilentWatchError(SILENCE_MS);
+    const { elapsedMs } = this.#options;
+    let toldMs = elapsedMs();
     const document = (value: unknown) => {
+      toldMs = elapsedMs();
       this.#event(value, progress);
       this.#pulse.heard();
       abort.limit(SILENCE_MS, silent);
@@ -243,12 +254,17 @@ export class NodeFeed {
       maxKeptBytes: MAX_VALUE_BYTES,
     });
     let { position } = progress;
-    for await (const _ of pieces) {
-      const isOfNoInterest = this.#untold.size === 0 && position !== progress.position;
-      ({ position } = progress);
-      this.#trigger.nudge();
-      // What a busy cluster says about other things is read in batches.
-      if (isOfNoInterest) await pause(BATCH_MS, options);
+    try {
+      for await (const _ of pieces) {
+        const isOfNoInterest = this.#untold.size === 0 && position !== progress.position;
+        ({ position } = progress);
+        this.#trigger.nudge();
+        // What a busy cluster says about other things is read in batches.
+        if (isOfNoInterest) await pause(BATCH_MS, options);
+      }
+    } catch (error) {
+      options.signal.throwIfAborted();
+      throw error instanceof ConnectionError && elapsedMs() - toldMs >= SILENCE_MS ? silent : error;
     }
   }
 

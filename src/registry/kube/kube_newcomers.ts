@@ -136,7 +136,7 @@ export class Newcomers {
       const query = new URLSearchParams({ resourceVersion: version });
       const path = `/api/v1/nodes/${encodeURIComponent(name)}?${query}`;
       const node = nodeSchema.safeParse(await this.#client.request(path, keptOfNode(keys), options)).data;
-      if (node === undefined) throw new KubeError(500, "what it says is no node");
+      if (node?.metadata.name !== name) throw new KubeError(500, "what it says is no node, or another one");
       if (this.#waiting.get(name) === version) this.#waiting.delete(name);
       if (read(node)) this.#misses.delete(name);
       else this.#leaveAlone(name, "without subnet");

@@ -1,6 +1,6 @@
 import type { Address } from "../../model/address.ts";
 import { RegistryError } from "../registry_error.ts";
-import { type KubeClient, STRATEGIC_MERGE_PATCH } from "./kube_client.ts";
+import { type KubeClient, KubeError, STRATEGIC_MERGE_PATCH } from "./kube_client.ts";
 import type { NodeIdentity } from "./kube_config.ts";
 import {
   type AnnotationKeys,
@@ -64,12 +64,27 @@ export class OwnNode {
       () => this.#client.request(path, keptOfOwnNode(this.#options.keys), options),
     );
     const { data } = nodeSchema.safeParse(answer);
-    if (data === undefined) {
+    if (data?.metadata.name !== name) {
       throw new RegistryError(action, `${this.#client.url} does not answer as an API server does`);
     }
     this.#node = data;
     this.#addresses = internalAddresses(data);
     return data;
+  }
+
+  /** Whether the API server has it; `false` where that can't be told. */
+  async isThere(options: { signal: AbortSignal }): Promise<boolean> {
+    const name = this.#name;
+    if (name === undefined) return false;
+    try {
+      const path = `/api/v1/nodes/${encodeURIComponent(name)}`;
+      const answer = await this.#client.request(path, { metadata: { name: true } }, options);
+      return (answer as { metadata?: { name?: unknown } } | undefined)?.metadata?.name === name;
+    } catch (error) {
+      options.signal.throwIfAborted();
+      if (error instanceof KubeError) return false;
+      throw error;
+    }
   }
 
   /** Looks at a node that passes by, to notice when it is this one and has changed. */

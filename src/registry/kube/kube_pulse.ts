@@ -2,6 +2,7 @@ import { array, catch as fallback, object, optional, string } from "zod/mini";
 import { pause } from "../../loop/pause.ts";
 import { Trigger } from "../../loop/trigger.ts";
 import type { Kept } from "../http/json_sieve.ts";
+import { ConnectionError } from "../http/connection_error.ts";
 import type { Patience } from "../http/pace.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
 import type { Witness } from "./kube_known.ts";
@@ -26,6 +27,17 @@ const HEAD_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v
 /** The server is at an earlier version than it has told already: its etcd was restored from a backup. */
 export class WentBackError extends Error {
   override readonly name = "WentBackError";
+}
+
+/** A watch was kept open and told nothing, not even how far it has come. */
+export class SilentWatchError extends ConnectionError {
+  constructor(silenceMs: number) {
+    super(
+      `the watch has told nothing for ${
+        silenceMs / 1000
+      } s: perhaps a proxy holds it back; all nodes are read anew`,
+    );
+  }
 }
 
 /** What is looked after. */

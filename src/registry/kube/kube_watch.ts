@@ -5,7 +5,7 @@ import type { Contact } from "../contact.ts";
 import { LeftConnectionError } from "../http/http_door.ts";
 import { isKubeStatus } from "./kube_client.ts";
 import type { NodeFeed } from "./kube_feed.ts";
-import { WentBackError } from "./kube_pulse.ts";
+import { SilentWatchError, WentBackError } from "./kube_pulse.ts";
 import { explain } from "./kube_reason.ts";
 
 /** The longest pause between attempts to follow the API server. */
@@ -77,7 +77,10 @@ export async function* watchNodes(
         wentBack(error.message);
         contact.lost(`${error.message}; all nodes are read anew`);
       } else if (error instanceof LeftConnectionError) backOff.reset();
-      else contact.lost(explain("follow the nodes", error).message);
+      else {
+        if (error instanceof SilentWatchError) position = undefined;
+        contact.lost(explain("follow the nodes", error).message);
+      }
       if (elapsedMs() - startedMs > SHORT_WATCH_MS) backOff.reset();
     }
     await backOff.pause({ signal });

@@ -120,6 +120,20 @@ Deno.test("a host whose key another program has spoilt says since when it says w
   }
 });
 
+for (const [what, value] of [["junk", "junk"], ["nothing", ""], ["an empty object", "{}"]] as const) {
+  Deno.test(`a host whose key another program has replaced by ${what} keeps its subnet, for a day`, async () => {
+    const prefix = fresh();
+    using host = new EtcdHost(server, prefix, { addresses: ["192.0.2.1"] });
+    const { host: name } = await host.registry.acquire(request("192.0.2.1"), { signal });
+    const key = `${prefix}/subnets/${name}`;
+    await server.put(key, value);
+    const lease = await host.registry.acquire(request("192.0.2.1"), { signal });
+    assertEquals(lease.host, name);
+    assertEquals(await ttlOf(key), 86_400);
+    assertEquals(Object.keys(await server.list(prefix)), [key]);
+  });
+}
+
 Deno.test("a host takes the subnet that it had before, if nobody else has it", async () => {
   const prefix = fresh();
   const previousSubnets = [parsePrefix("10.5.77.0/24")];

@@ -116,6 +116,31 @@ for (const [what, answer] of away) {
   });
 }
 
+const impossible: [what: string, answer: unknown, says: string][] = [
+  ["counts keys and tells of none", { count: "2" }, "it counts 2 keys and tells of 0"],
+  ["has more, and tells of none", { count: "2", more: true }, "it counts 2 keys and tells of 0"],
+  [
+    "tells of fewer keys than it counts",
+    { count: "2", kvs: [{ key: toBase64("k"), mod_revision: "7" }] },
+    "tells of 1",
+  ],
+  [
+    "is at a revision that nobody comes to",
+    { header: { revision: "9223372036854775807" } },
+    "does not answer as etcd",
+  ],
+  ["is before its beginning", { header: { revision: "-1" } }, "does not answer as etcd"],
+];
+
+for (const [what, answer, says] of impossible) {
+  Deno.test(`EtcdClient believes no list that ${what}`, async () => {
+    const body = { header: { revision: "7" }, ...answer as object };
+    await using gateway = new FakeGateway({ "kv/range": () => Response.json(body) });
+    using client = clientOf([gateway.url]);
+    await assertRejects(() => client.page({ prefix: "k" }, { signal }), ConnectionError, says);
+  });
+}
+
 Deno.test("EtcdClient does not ask the next member what this one has refused", async () => {
   await using first = new FakeGateway({
     "lease/revoke": () => Response.json({ code: 5, message: "requested lease not found" }, { status: 404 }),

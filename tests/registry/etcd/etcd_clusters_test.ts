@@ -34,6 +34,9 @@ Deno.test("EtcdClusters refuses one that answers beside the one that is followed
     code: "registry-mixed",
     sentence: "etcd at http://192.0.2.1:2379 answers by turns as cluster b and as a, which is followed",
   }]);
+  clusters.follow("b");
+  assertEquals(clusters.conditions, [], "what was said is no longer so");
+  clusters.follow("a");
   time.ms += 11 * MINUTE_MS;
   assertEquals([clusters.mayFollow("b"), clusters.conditions], [true, []], "the other is gone for long");
 });

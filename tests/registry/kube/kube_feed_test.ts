@@ -229,6 +229,31 @@ onTheDouble("an old list in the place of a new one is not believed", async (serv
   assertEquals(host.updates.length, 1);
 });
 
+onTheDouble("a list without the own node is not believed while the server has that node", async (server) => {
+  await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+  await server.createNode(memberNode("n1", "10.244.1.0/24", "192.0.2.1"));
+  await using host = new KubeHost(server);
+  await host.registry.look({ signal });
+  host.follow();
+  await until("see both", () => host.leases.all?.length === 2 || undefined);
+  const answer = { kind: "NodeList", metadata: { resourceVersion: "999999" }, items: [] };
+  server.misdeeds.add({ kind: "list", answer, times: 3 });
+  await server.stop();
+  server.compact();
+  await server.start();
+  await until("be told", () => host.registry.contact.reason?.includes("lacks this host's own") || undefined);
+  await until("be in touch again", () => host.registry.contact.reason === undefined || undefined);
+  assertEquals(host.leases.all?.length, 2);
+  assert(!host.updates.some((update) => update.kind === "snapshot" && update.leases.length === 0));
+});
+
+onTheDouble("a node in the place of the own one is not believed", async (server) => {
+  await server.createNode(memberNode("n1", "10.244.1.0/24", "192.0.2.1"));
+  server.misdeeds.add({ kind: "get", name: "n1", answer: memberNode("n2", "10.244.2.0/24", "192.0.2.2") });
+  await using host = new KubeHost(server);
+  await assertRejects(() => host.registry.look({ signal }), Error, "does not answer as an API server does");
+});
+
 onTheDouble("what never ends, and what trickles, is given up and named", async (server) => {
   await server.createNode(bareNode("n1", ["10.244.1.0/24"]));
   const complaints = async (misdeed: Misdeed) => {
@@ -282,7 +307,7 @@ onTheDouble(
       server.compact();
       await server.start();
     };
-    const gets = () => server.requests.filter((request) => /nodes\/n/.test(request)).length;
+    const gets = () => server.requests.filter((request) => /nodes\/n(?!1$)/.test(request)).length;
     for (const n of [2, 3, 4]) await add(n);
     await using host = new KubeHost(server);
     host.follow();
