@@ -73,6 +73,7 @@ Deno.test("a cloud is looked at after a pass, after one that wants other routes,
   );
   await until(() => rig.routes().includes(`10.244.1.0/24 ${eni.id}`), "the route is made");
   await until(() => opened.cloud.report !== undefined, "the look is told");
+  await until(() => paths > 0, "the look is over");
   assertEquals(opened.cloud.conditions, []);
   assertEquals(
     [opened.cloud.path, paths],
