@@ -82,8 +82,11 @@ export class ServerProcess implements AsyncDisposable {
  * those could take a port before its server does, or while that is away.
  */
 const PORTS = { first: 10_000, count: 20_000 } as const;
-/** How far apart processes begin, whose tests run side by side. */
-const PORTS_OF_PROCESS = 16;
+/**
+ * How far apart processes begin that are started one after the other: more than any of them takes, since it would take
+ * the port of a neighbour's server while that is away.
+ */
+const PORTS_OF_PROCESS = 211;
 let serial = 0;
 
 /** A port of the loopback that nobody uses now. */
