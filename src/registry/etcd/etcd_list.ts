@@ -1,4 +1,4 @@
-import { EtcdError } from "./etcd_refusal.ts";
+import { EtcdError, OUT_OF_RANGE } from "./etcd_refusal.ts";
 import { LargeAnswerError } from "./etcd_door.ts";
 import type { EtcdClient, EtcdPage, EtcdRange } from "./etcd_client.ts";
 import { parseSubnetKey } from "./etcd_format.ts";
@@ -17,8 +17,6 @@ const ENTRY_BYTES = 200;
 export const NAMED_STRANGERS = 10;
 /** A list that is no longer of one moment is begun anew, at most so often. */
 const ATTEMPTS = 3;
-/** gRPC's code for a revision that is no longer known, or not yet. */
-const OUT_OF_RANGE = 11;
 
 /** All that stands under the keys of leases, as of one moment. */
 export interface EtcdList {

@@ -1,12 +1,10 @@
 import { pause } from "../../loop/pause.ts";
 import type { EtcdClient, EtcdPage } from "./etcd_client.ts";
 import type { EtcdFeed } from "./etcd_feed.ts";
-import { EtcdError } from "./etcd_refusal.ts";
+import { EtcdError, OUT_OF_RANGE } from "./etcd_refusal.ts";
 
 /** Keys that are looked at: of more that have changed, all is read anew. */
 const LIMIT = 1000;
-/** gRPC's code for a revision that is no longer known, or not yet. */
-const OUT_OF_RANGE = 11;
 
 /** What is followed, as it was told so far. */
 export interface Followed {

@@ -6,6 +6,8 @@ import { readHead } from "../http/read_head.ts";
 const MAX_BYTES = 16 * 1024;
 /** Codes of gRPC. */
 const UNKNOWN = 2;
+/** A revision is no longer known, or not yet. */
+export const OUT_OF_RANGE = 11;
 export const UNAVAILABLE = 14;
 
 /** etcd answered, and refused. */

@@ -3,20 +3,12 @@ import { pause } from "../../loop/pause.ts";
 import { Trigger } from "../../loop/trigger.ts";
 import type { Kept } from "../http/json_sieve.ts";
 import { ConnectionError } from "../http/connection_error.ts";
-import type { Patience } from "../http/pace.ts";
 import { type KubeClient, KubeError } from "./kube_client.ts";
 import type { Witness } from "./kube_known.ts";
 import { isOlder, versionNumber } from "./kube_version.ts";
 
 /** A watch that tells nothing for so long is looked after, and left if the server does not answer then. */
 const QUIET_MS = 25_000;
-const PROBE_PATIENCE: Patience = {
-  beginMs: 10_000,
-  idleMs: 10_000,
-  graceMs: 10_000,
-  bytesPerSecond: 1024,
-  maxBytes: 10 * 1024 * 1024,
-};
 /** Between two doubts that are looked into. */
 const DOUBT_MS = 5000;
 /** What the server says of a node, a watch must have told after so long, also that of a server with too much to do. */
@@ -132,7 +124,6 @@ export class Pulse {
       head = await this.#client.request(`/api/v1/nodes?${query}`, HEAD, {
         ...options,
         accept: HEAD_ONLY,
-        patience: PROBE_PATIENCE,
       });
     } catch (error) {
       if (options.signal.aborted) return;
