@@ -23,6 +23,11 @@ const MAX_LINES = 320;
 /** Source files without a test file of their own name, by the test that covers them. */
 const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
+  "netns/route_query_test.ts": [
+    "rtnetlink/route_query.ts",
+    "rtnetlink/route_walk.ts",
+    "rtnetlink/rule_text.ts",
+  ],
   "overlay/backend/host_gw_test.ts": ["overlay/backend/direct_route.ts", "overlay/backend/push_route.ts"],
   "overlay/backend/make_backend_test.ts": [
     "overlay/backend/alloc.ts",

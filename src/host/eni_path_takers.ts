@@ -6,8 +6,9 @@ import {
   type Prefix,
   prefixContains,
 } from "../model/address.ts";
-import { RT_TABLE_LOCAL, RT_TABLE_MAIN, RTN_THROW } from "../rtnetlink/route_header.ts";
+import { RT_TABLE_LOCAL, RTN_THROW } from "../rtnetlink/route_header.ts";
 import { FR_ACT_BLACKHOLE, FR_ACT_TO_TBL, type ObservedRule } from "../rtnetlink/rule.ts";
+import { formatRule } from "../rtnetlink/rule_text.ts";
 import type { TableRoute } from "../rtnetlink/table_route.ts";
 import { ENI_PRIORITY, ENI_TABLE, type EniPath, type ObservedEniPath, ourRoutes } from "./eni_path.ts";
 
@@ -42,7 +43,7 @@ export function findTakers(
     !ours.has(route) && isTaking(route.destination, own, led)
   );
   return [
-    ...before.filter(takes).map((rule) => `the routing policy rule "${ruleText(rule)}"`),
+    ...before.filter(takes).map((rule) => `the routing policy rule "${formatRule(rule)}"`),
     ...between.map(({ destination }) => `the route ${formatPrefix(destination)} in table ${ENI_TABLE}`),
   ];
 }
@@ -71,20 +72,4 @@ function isMatching(
   }
   return mark === 0 && outputLink === undefined && inputLink !== "lo" && isFor(sources, source) &&
     isFor(destinations, destination);
-}
-
-function ruleText(rule: ObservedRule): string {
-  const { priority, isInverted, source, destination, inputLink, mark, action, table, suppressedLength } =
-    rule;
-  const parts = [
-    `${priority}:`,
-    ...isInverted ? ["not"] : [],
-    `from ${source === undefined ? "all" : formatPrefix(source)}`,
-    ...destination === undefined ? [] : [`to ${formatPrefix(destination)}`],
-    ...mark === undefined ? [] : [`fwmark 0x${mark.toString(16)}`],
-    ...inputLink === undefined ? [] : [`iif ${inputLink}`],
-    action === FR_ACT_TO_TBL ? `lookup ${table === RT_TABLE_MAIN ? "main" : table}` : "drop",
-    ...suppressedLength === undefined ? [] : [`suppress_prefixlength ${suppressedLength}`],
-  ];
-  return parts.join(" ");
 }

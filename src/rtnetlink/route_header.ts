@@ -8,6 +8,8 @@ export const RTM_GETROUTE = 26;
 export const ROUTE_HEADER_BYTES = 12;
 
 export const RTA_DST = 1;
+export const RTA_SRC = 2;
+export const RTA_IIF = 3;
 export const RTA_OIF = 4;
 export const RTA_GATEWAY = 5;
 export const RTA_PRIORITY = 6;
@@ -19,14 +21,22 @@ export const RTA_TABLE = 15;
 /** A gateway of the other family. */
 export const RTA_VIA = 18;
 export const RTA_PREF = 20;
+export const RTA_IP_PROTO = 27;
+export const RTA_DPORT = 29;
 export const RTA_NH_ID = 30;
 /** In `RTA_METRICS`: the route's own MTU. */
 export const RTAX_MTU = 2;
 
 /** `rtm_flags`: the next hop is on the link, though no route says so. */
 export const RTNH_F_ONLINK = 4;
+/** `rtm_flags`: the link has no carrier; in IPv4 alone. */
+export const RTNH_F_LINKDOWN = 16;
 /** `rtm_flags`: a cached copy of a route. */
 export const RTM_F_CLONED = 0x200;
+/** In a question: the answer tells the table; in IPv6 it always does. */
+export const RTM_F_LOOKUP_TABLE = 0x1000;
+/** In a question: the answer is the route that was found, not what it makes of the packet. */
+export const RTM_F_FIB_MATCH = 0x2000;
 
 /** In a deletion of IPv4: any scope. */
 export const RT_SCOPE_NOWHERE = 255;
@@ -57,7 +67,7 @@ export const RTPROT_LODEN = 76;
  * | -----: | ----: | -------------- | --------------- |
  * |      0 |     1 | `rtm_family`   | `family`        |
  * |      1 |     1 | `rtm_dst_len`  | `length`        |
- * |      2 |     1 | `rtm_src_len`  | 0               |
+ * |      2 |     1 | `rtm_src_len`  | `sourceLength`  |
  * |      3 |     1 | `rtm_tos`      | 0               |
  * |      4 |     1 | `rtm_table`    | `table`         |
  * |      5 |     1 | `rtm_protocol` | `traits`        |
@@ -77,10 +87,12 @@ export function encodeRouteHeader(
   traits = 0,
   scope = 0,
   flags = 0,
+  sourceLength = 0,
 ): void {
   writer.u8(family);
   writer.u8(length);
-  writer.u16(0);
+  writer.u8(sourceLength);
+  writer.u8(0);
   writer.u8(table);
   writer.u8(traits & 0xff);
   writer.u8(scope);

@@ -22,6 +22,7 @@ const RULE_HEADER_BYTES = 12;
 const FRA_DST = 1;
 const FRA_SRC = 2;
 const FRA_IIFNAME = 3;
+const FRA_GOTO = 4;
 const FRA_PRIORITY = 6;
 const FRA_FWMARK = 10;
 const FRA_FLOW = 11;
@@ -31,24 +32,28 @@ const FRA_TABLE = 15;
 const FRA_FWMASK = 16;
 const FRA_OIFNAME = 17;
 const FRA_PAD = 18;
+const FRA_L3MDEV = 19;
 const FRA_PROTOCOL = 21;
 
+const ALL_BITS = 0xffff_ffff;
 /** `FIB_RULE_INVERT`: `not` of ip-rule(8). */
 const FIB_RULE_INVERT = 0x2;
 
 /** `FR_ACT_TO_TBL`: look into a table. */
 export const FR_ACT_TO_TBL = 1;
+/** `FR_ACT_GOTO`: go on at another rule. */
+export const FR_ACT_GOTO = 2;
 /** `FR_ACT_BLACKHOLE`; this one and all behind it drop the packet. */
 export const FR_ACT_BLACKHOLE = 6;
 
 /** Attributes that say what a rule does, or that stand beside another: none of these is a selector. */
 const NO_SELECTORS: ReadonlySet<number> = new Set([
+  FRA_GOTO,
   FRA_PRIORITY,
   FRA_FLOW,
   FRA_SUPPRESS_IFGROUP,
   FRA_SUPPRESS_PREFIXLEN,
   FRA_TABLE,
-  FRA_FWMASK,
   FRA_PAD,
   FRA_PROTOCOL,
 ]);
@@ -78,6 +83,12 @@ export interface ObservedRule {
   readonly outputLink?: string;
   /** What packets have to be marked with. */
   readonly mark?: number;
+  /** The bits of the mark that count; all if absent. */
+  readonly markMask?: number;
+  /** The priority of the rule that it goes on at. */
+  readonly target?: number;
+  /** Whether it leads packets of a VRF into that one's table. */
+  readonly isOfVrf?: true;
   /** Routes of the table with a prefix of this length or a shorter one do not count; they all do if absent. */
   readonly suppressedLength?: number;
   /** Whether it is for the packets that its selectors do not match. */
@@ -182,6 +193,11 @@ export function decodeRule(message: MessageReader): ObservedRule | undefined {
     else if (type === FRA_IIFNAME) found.inputLink = attributes.text();
     else if (type === FRA_OIFNAME) found.outputLink = attributes.text();
     else if (type === FRA_FWMARK) found.mark = attributes.u32();
+    else if (type === FRA_FWMASK) {
+      const mask = attributes.u32();
+      if (mask !== ALL_BITS) found.markMask = mask;
+    } else if (type === FRA_GOTO) found.target = attributes.u32();
+    else if (type === FRA_L3MDEV) found.isOfVrf = true;
     else if (type === FRA_PRIORITY) found.priority = attributes.u32();
     else if (type === FRA_TABLE) found.table = attributes.u32();
     else if (type === FRA_PROTOCOL) found.protocol = attributes.u8();

@@ -78,7 +78,7 @@ const cases: [what: string, change: Partial<ObservedRule>, routes: string[], tex
   ],
   ["a rule that leads on", { action: 3, table: 0 }, [], undefined],
   ["a rule for VRFs", { table: 0, isNarrower: true }, ["0.0.0.0/0"], undefined],
-  ["a rule that drops", { action: 6, table: 0 }, [], "5270: from all drop"],
+  ["a rule that drops", { action: 6, table: 0 }, [], "5270: from all blackhole"],
   ["a rule of the other family", { family: 10 }, ["0.0.0.0/0"], undefined],
 ];
 
