@@ -174,8 +174,8 @@ export function greet(names: readonly string[], print: (text: string) => void): 
 `,
   );
   await house.addBehind(
-    "src/command/main.ts",
-    "const COMMANDS: Readonly<Record<string, Command>> = {\n",
+    "src/command/commands.ts",
+    "export const COMMANDS: Readonly<Record<string, Command>> = {\n",
     `  "greet": {
     summary: "say hello",
     run: async (names, { output }) => {

@@ -13,6 +13,7 @@ import { NetlinkSocket } from "../netlink/socket.ts";
 import type { AgentFacts, StatusDeps } from "../status/facts.ts";
 import { keepServing, type KeptStatusServer } from "../status/server.ts";
 import { AgentClaims } from "./agent_claim.ts";
+import { AgentDoor } from "./agent_door.ts";
 import { AgentStart, openConfigWatch, openNetworkGuard } from "./agent_start.ts";
 import { AgentStateFile } from "./agent_state_file.ts";
 import { orWarn } from "./best_effort.ts";
@@ -133,6 +134,7 @@ async function run(
   report.addSource(() => logConditions(deps.logLoss, options));
   keep("claims", claims);
   keep("health server", openHealth(options, () => report.current, { libc, stack, signal }));
+  keep("door", openDoor(options, { libc, claims, current: () => report.current, stack }));
   const start = new AgentStart({ claims, dropStale: () => dropStaleConflist(options, { client, log }) });
   start.takeSubnetFile();
   beside("conditions", inTurns(() => tell(report, { claims, stateFile }), { periodMs: LOOK_MS }));
@@ -192,6 +194,17 @@ function openHealth(
   },
 ): KeptStatusServer | undefined {
   return health && stack.use(keepServing(current, { ...health, libc, signal }));
+}
+
+/** What answers the commands of this host. */
+function openDoor(
+  { subnetFilePath }: Options,
+  { libc, claims, current, stack }: Pick<Run, "libc" | "claims"> & {
+    readonly current: () => StatusDeps;
+    readonly stack: AsyncDisposableStack;
+  },
+): AgentDoor {
+  return stack.use(new AgentDoor({ libc, subnetFilePath, isOurs: () => claims.hasSubnetFile, current }));
 }
 
 /** The configuration that a file has. */

@@ -56,6 +56,8 @@ const SYMBOLS = {
   kill: { parameters: ["i32", "i32"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
+  // int fchmod(int fd, mode_t mode)
+  fchmod: { parameters: ["i32", "u32"], result: "i32" },
   // int malloc_trim(size_t pad), malloc_trim(3)
   malloc_trim: { parameters: ["usize"], result: "i32" },
   // int *__errno_location(void)

@@ -1,18 +1,13 @@
 import { type Address, familyOf } from "../model/address.ts";
-import { EAGAIN, EINTR, NetlinkError } from "./errno.ts";
 import type { Libc } from "./libc.ts";
 import { encodeSocketAddress, portOf } from "./socket_address.ts";
+import { acceptStream, type Listener, StreamSocket } from "./stream_socket.ts";
 
 const SOCK_STREAM = 1;
 const SOCK_CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_SNDBUF = 7;
-const SO_LINGER = 13;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const SHUT_WR = 1;
-const ECONNABORTED = 103;
 /** What the kernel holds, twice this, of what a peer has not taken: it counts as this process's memory, and would be megabytes. */
 const SEND_BUFFER_BYTES = 32 * 1024;
 /** Connections that the kernel makes beside those that are taken. */
@@ -21,7 +16,7 @@ const BACKLOG = 511;
 const MAX_ADDRESS_BYTES = 28;
 
 /** A TCP socket that others connect to. Nothing here waits: poll(2) says when there is something to do. */
-export class TcpListener implements Disposable {
+export class TcpListener implements Listener {
   readonly #libc: Libc;
 
   private constructor(libc: Libc, readonly fd: number, readonly port: number) {
@@ -61,69 +56,11 @@ export class TcpListener implements Disposable {
    *
    * @throws {NetlinkError} If the process or the system can have no more.
    */
-  accept(): TcpStream | undefined {
-    for (;;) {
-      const fd = this.#libc.call.accept4(this.fd, null, null, SOCK_CLOEXEC_NONBLOCK);
-      if (fd >= 0) return new TcpStream(this.#libc, fd);
-      const { errno } = this.#libc;
-      if (errno === EAGAIN) return undefined;
-      // One that has gone meanwhile is no fault.
-      if (errno !== ECONNABORTED && errno !== EINTR) throw new NetlinkError("accept a connection", errno);
-    }
+  accept(): StreamSocket | undefined {
+    return acceptStream(this.#libc, this.fd);
   }
 
   [Symbol.dispose](): void {
     this.#libc.call.close(this.fd);
-  }
-}
-
-/** A TCP connection. Nothing here waits. */
-export class TcpStream implements Disposable {
-  readonly #libc: Libc;
-
-  constructor(libc: Libc, readonly fd: number) {
-    this.#libc = libc;
-  }
-
-  /**
-   * Reads what has come: how many bytes, 0 at the end; `undefined` if nothing has.
-   *
-   * @throws {NetlinkError} If the peer is gone.
-   */
-  read(buffer: Uint8Array<ArrayBuffer>): number | undefined {
-    return this.#orLater("read", this.#libc.call.recv(this.fd, buffer, BigInt(buffer.length), MSG_DONTWAIT));
-  }
-
-  /**
-   * Writes as much as can be taken now: how many bytes, or `undefined` for none.
-   *
-   * @throws {NetlinkError} If the peer is gone.
-   */
-  write(bytes: Uint8Array<ArrayBuffer>): number | undefined {
-    const flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    return this.#orLater("write", this.#libc.call.send(this.fd, bytes, BigInt(bytes.length), flags));
-  }
-
-  /** Says that nothing more is written. */
-  endWriting(): void {
-    this.#libc.call.shutdown(this.fd, SHUT_WR);
-  }
-
-  /** Closes it, and forgets what the peer has not taken: else the kernel would keep that for minutes. */
-  reset(): void {
-    const isOnForNothing = new Uint8Array(new Int32Array([1, 0]).buffer);
-    this.#libc.call.setsockopt(this.fd, SOL_SOCKET, SO_LINGER, isOnForNothing, isOnForNothing.length);
-    this[Symbol.dispose]();
-  }
-
-  [Symbol.dispose](): void {
-    this.#libc.call.close(this.fd);
-  }
-
-  #orLater(action: string, length: number): number | undefined {
-    if (length >= 0) return length;
-    const { errno } = this.#libc;
-    if (errno === EAGAIN || errno === EINTR) return undefined;
-    throw new NetlinkError(action, errno);
   }
 }

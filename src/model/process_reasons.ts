@@ -25,6 +25,11 @@ export const DEGRADED_OF_PROCESS = {
     remedy:
       "Mend what the sentence gives as the reason; where files are too many, allow the process more of them.",
   },
+  "door-closed": {
+    cause: "The commands of this host, as `loden status`, can't ask the agent at its socket.",
+    remedy:
+      "Mend what the sentence gives as the reason; the agent tries again by itself, and works without it.",
+  },
   "state-not-written": {
     cause: "A file that the agent writes for its next start, or for the CNI plugin, can't be written.",
     remedy:

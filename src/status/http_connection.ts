@@ -1,5 +1,5 @@
 import { POLLIN, POLLOUT } from "../linux/poll_many.ts";
-import type { TcpStream } from "../linux/tcp_listener.ts";
+import type { StreamSocket } from "../linux/stream_socket.ts";
 import { formatHead, MAX_HEAD_BYTES, readHead, type RequestLine } from "./http_head.ts";
 
 /** What a connection asks for is answered by. */
@@ -33,7 +33,7 @@ export interface ConnectionDeps {
  * counted is at work. Never throws: a client that goes away is no fault.
  */
 export class HttpConnection {
-  readonly #stream: TcpStream;
+  readonly #stream: StreamSocket;
   readonly #deps: ConnectionDeps;
   #state: State = "asks";
   #dueMs: number;
@@ -43,7 +43,7 @@ export class HttpConnection {
   /** How much of it that is. */
   #length = 0;
 
-  constructor(stream: TcpStream, deps: ConnectionDeps) {
+  constructor(stream: StreamSocket, deps: ConnectionDeps) {
     this.#stream = stream;
     this.#deps = deps;
     this.#dueMs = deps.elapsedMs() + deps.patience.headMs;

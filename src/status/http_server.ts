@@ -1,10 +1,9 @@
 import { errnoName, NetlinkError } from "../linux/errno.ts";
 import type { Libc } from "../linux/libc.ts";
 import { type PollEntry, POLLIN, PollMany } from "../linux/poll_many.ts";
-import { TcpListener } from "../linux/tcp_listener.ts";
+import type { Listener } from "../linux/stream_socket.ts";
 import { errorText } from "../log/error_text.ts";
 import { pause, within } from "../loop/pause.ts";
-import type { Address } from "../model/address.ts";
 import { type Answer, HttpConnection, type Patience } from "./http_connection.ts";
 
 /** How much a server takes on. */
@@ -47,7 +46,7 @@ export interface ServerDeps {
  * `Deno.listen()` does not take can't be given up.
  */
 export class HttpServer implements AsyncDisposable {
-  readonly #listener: TcpListener;
+  readonly #listener: Listener;
   readonly #poll: PollMany;
   readonly #answer: Answer;
   readonly #limits: ServerLimits;
@@ -61,7 +60,7 @@ export class HttpServer implements AsyncDisposable {
   #fault: string | undefined;
 
   private constructor(
-    listener: TcpListener,
+    listener: Listener,
     poll: PollMany,
     { answer, limits }: ServerDeps,
     resources: DisposableStack,
@@ -75,18 +74,14 @@ export class HttpServer implements AsyncDisposable {
   }
 
   /**
-   * Listens, and serves until it is disposed of.
+   * Serves until it is disposed of, and the listener with it.
    *
-   * @throws {NetlinkError} If the address can't be had.
+   * @throws {NetlinkError} If the process can have no more descriptors.
    */
-  static listen(at: { readonly address: Address; readonly port: number }, deps: ServerDeps): HttpServer {
+  static serve(listener: Listener, deps: ServerDeps): HttpServer {
     using stack = new DisposableStack();
-    const listener = stack.use(TcpListener.open(deps.libc, at.address, at.port));
+    stack.use(listener);
     return new HttpServer(listener, stack.use(new PollMany(deps.libc)), deps, stack.move());
-  }
-
-  get port(): number {
-    return this.#listener.port;
   }
 
   /** Why no connection can be taken now; `undefined` if they can. */

@@ -1,5 +1,6 @@
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, isErrno } from "../linux/errno.ts";
 import type { Libc } from "../linux/libc.ts";
+import { TcpListener } from "../linux/tcp_listener.ts";
 import { errorText } from "../log/error_text.ts";
 import { LONGEST_TIMER_MS } from "../loop/pause.ts";
 import { inTurns, type Worker } from "../loop/worker.ts";
@@ -42,7 +43,7 @@ export function serveStatus(
   signal?.throwIfAborted();
   // There may be no request ever: the router is loaded for the first one.
   let app: Promise<{ fetch(request: Request): Response | Promise<Response> }> | undefined;
-  const server = bind(options.libc, options, async (request) => {
+  const { server, port } = bind(options.libc, options, async (request) => {
     app ??= import("./app.ts").then(({ statusApp }) => statusApp(current));
     return await (await app).fetch(request);
   });
@@ -51,7 +52,7 @@ export function serveStatus(
   const closeUnasked = () => void close();
   signal?.addEventListener("abort", closeUnasked, { once: true });
   return {
-    port: server.port,
+    port,
     get fault() {
       return server.fault;
     },
@@ -118,11 +119,16 @@ function canPass({ cause }: Error): boolean {
 }
 
 /** @throws {Error} If the address can't be had: with the kernel's error as its cause, if there is one. */
-function bind(libc: Libc, place: StatusPlace, answer: Answer): HttpServer {
+function bind(
+  libc: Libc,
+  place: StatusPlace,
+  answer: Answer,
+): { readonly server: HttpServer; readonly port: number } {
   const { hostname, port } = place;
   try {
     const address = parseAddress(hostname === "localhost" ? LOOPBACK : hostname);
-    return HttpServer.listen({ address, port }, { libc, answer });
+    const listener = TcpListener.open(libc, address, port);
+    return { server: HttpServer.serve(listener, { libc, answer }), port: listener.port };
   } catch (error) {
     throw new Error(`Cannot serve health on ${where(place)}: ${bindReason(error)}`, { cause: error });
   }

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import { Libc } from "../../src/linux/libc.ts";
+import { TcpListener } from "../../src/linux/tcp_listener.ts";
 import { parseAddress } from "../../src/model/address.ts";
-import { HttpServer, type ServerLimits } from "../../src/status/http_server.ts";
+import { HttpServer, type ServerDeps, type ServerLimits } from "../../src/status/http_server.ts";
 import { FullProcess } from "../double/full_process.ts";
 import { until } from "../double/overlay_rig.ts";
 
@@ -10,12 +11,22 @@ const HOSTNAME = "127.0.0.1";
 const FOR_EVER_MS = 2 ** 30;
 const PATIENT = { headMs: FOR_EVER_MS, answerMs: FOR_EVER_MS, closeMs: FOR_EVER_MS };
 
+/** Where each server listens. */
+const ports = new WeakMap<HttpServer, number>();
+
 function listen(limits: Partial<ServerLimits> = {}, answer = () => new Response("well")): HttpServer {
-  return HttpServer.listen({ address: parseAddress(HOSTNAME), port: 0 }, { libc, answer, limits });
+  return serve({ libc, answer, limits });
 }
 
-function connect({ port }: HttpServer): Promise<Deno.TcpConn> {
-  return Deno.connect({ hostname: HOSTNAME, port });
+function serve(deps: ServerDeps): HttpServer {
+  const listener = TcpListener.open(deps.libc, parseAddress(HOSTNAME), 0);
+  const server = HttpServer.serve(listener, deps);
+  ports.set(server, listener.port);
+  return server;
+}
+
+function connect(server: HttpServer): Promise<Deno.TcpConn> {
+  return Deno.connect({ hostname: HOSTNAME, port: ports.get(server)! });
 }
 
 /** All that comes until the end; what came before a connection was cut off is not told. */
@@ -136,7 +147,7 @@ Deno.test("an HttpServer holds no more of answers that nobody reads than it is t
 
 Deno.test("an HttpServer goes on when no connection can be taken for a while, and says so meanwhile", async () => {
   const full = new FullProcess(libc);
-  await using server = HttpServer.listen({ address: parseAddress(HOSTNAME), port: 0 }, {
+  await using server = serve({
     libc: full.libc,
     answer: () => new Response("well"),
   });

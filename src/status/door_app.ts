@@ -1,0 +1,32 @@
+import { escapedIn } from "../log/printable.ts";
+import { errorText } from "../log/error_text.ts";
+import type { StatusDeps } from "./facts.ts";
+import { statusReport } from "./status_report.ts";
+
+/** Answers one question of a command of this host, in JSON. */
+type DoorAnswer = (facts: StatusDeps, query: URLSearchParams) => unknown;
+
+/** What a route can't answer, as the agent lacks what it takes: a sentence for the person who asks. */
+export class DoorRefusal extends Error {}
+
+/** What can be asked at the agent's door; what few ask for is loaded when it is asked. */
+const ROUTES: Readonly<Record<string, DoorAnswer>> = {
+  "/status": (facts) => statusReport(facts),
+};
+
+/** What the agent answers the commands of its host, over a socket that root alone can use. */
+export async function answerAtDoor(facts: StatusDeps, request: Request): Promise<Response> {
+  const { pathname, searchParams } = new URL(request.url);
+  const route = Object.hasOwn(ROUTES, pathname) ? ROUTES[pathname] : undefined;
+  if (route === undefined) return told(404, { error: `this agent does not know ${pathname}` });
+  try {
+    return told(200, await route(facts, searchParams));
+  } catch (error) {
+    return told(error instanceof DoorRefusal ? 409 : 500, { error: errorText(error) });
+  }
+}
+
+function told(status: number, body: unknown): Response {
+  const text = JSON.stringify(escapedIn(body));
+  return new Response(text, { status, headers: { "content-type": "application/json" } });
+}
