@@ -1,6 +1,7 @@
 import { type Flag, FLAG_GROUPS } from "./flag.ts";
 import { HOST_FLAGS } from "./host_flags.ts";
 import { LATER_FLAGS } from "./later_flags.ts";
+import { PATH_FLAGS } from "./path_flags.ts";
 import { REGISTRY_FLAGS } from "./registry_flags.ts";
 
 const [UNDERLAY, OVERLAY, , FILES, STATUS] = FLAG_GROUPS;
@@ -284,6 +285,7 @@ const FLAGS_HERE = [
 export const FLAGS = [
   ...FLAGS_HERE,
   ...HOST_FLAGS,
+  ...PATH_FLAGS,
   ...REGISTRY_FLAGS,
   ...LATER_FLAGS,
 ] as const satisfies readonly Flag[];

@@ -57,6 +57,12 @@ export interface Options {
   readonly machineIdPath?: string;
   readonly leaseRenewMarginMs: number;
   readonly resyncMs: number;
+  /** Who is asked whether packets get there and back, at which UDP port this host answers, probes a second. */
+  readonly pathProbes: {
+    readonly mode: "auto" | "on" | "off";
+    readonly port: number;
+    readonly budget: number;
+  };
   /** Where `/healthz` is served; absent where it is not. */
   readonly health?: { readonly hostname: string; readonly port: number };
   /** Where log lines go; standard error where absent. */
@@ -143,6 +149,11 @@ function optionsOf(reading: FlagReading): Options {
     ...text("machine-id-file") !== "" && { machineIdPath: text("machine-id-file") },
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
     resyncMs: integer("resync") * 1000,
+    pathProbes: {
+      mode: text("path-probes") as Options["pathProbes"]["mode"],
+      port: integer("path-probe-port"),
+      budget: integer("path-probe-budget"),
+    },
     ...port > 0 && { health: { hostname: text("healthz-ip") || "0.0.0.0", port } },
     ...text("log-file") !== "" && { logFilePath: text("log-file") },
     logFormat: text("log-format") as Options["logFormat"],

@@ -20,6 +20,8 @@ export interface Origin {
   readonly mac?: string;
   /** The host's name. */
   readonly name?: string;
+  /** The UDP port at which it answers probes; absent where it does not. */
+  readonly probePort?: number;
 }
 
 /** A host's claim on one subnet a family. */

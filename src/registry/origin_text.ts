@@ -1,4 +1,15 @@
-import { catch as fallback, object, optional, pipe, regex, string, transform } from "zod/mini";
+import {
+  catch as fallback,
+  int,
+  maximum,
+  minimum,
+  object,
+  optional,
+  pipe,
+  regex,
+  string,
+  transform,
+} from "zod/mini";
 import { formatMac, parseMac } from "../model/address.ts";
 import type { Lease, Origin } from "../model/lease.ts";
 
@@ -14,26 +25,32 @@ export const originSchema = fallback(
       Machine: text(/^[0-9a-f]{32}$/),
       Card: text(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/),
       Name: text(/^[\x21-\x7e]{1,64}$/),
+      // Where well-known services listen nobody is to be sent a probe.
+      Probe: fallback(optional(int().check(minimum(1024), maximum(65535))), undefined),
     }),
-    transform(({ Machine: machine, Card: mac, Name: name }): Origin => ({
+    transform(({ Machine: machine, Card: mac, Name: name, Probe: probePort }): Origin => ({
       ...machine !== undefined && { machine },
       ...mac !== undefined && { mac: formatMac(parseMac(mac)) },
       ...name !== undefined && { name },
+      ...probePort !== undefined && { probePort },
     })),
   )),
   undefined,
 );
 
 /** The value that `originSchema` reads; `undefined` if there is nothing to say. */
-export function formatOrigin(origin: Origin | undefined): Readonly<Record<string, string>> | undefined {
+export function formatOrigin(
+  origin: Origin | undefined,
+): Readonly<Record<string, string | number>> | undefined {
   if (origin === undefined) return undefined;
-  const { machine, mac, name } = origin;
-  if (machine === undefined && mac === undefined && name === undefined) return undefined;
-  return {
+  const { machine, mac, name, probePort } = origin;
+  const said = {
     ...machine !== undefined && { Machine: machine },
     ...mac !== undefined && { Card: mac },
     ...name !== undefined && { Name: name },
+    ...probePort !== undefined && { Probe: probePort },
   };
+  return Object.keys(said).length === 0 ? undefined : said;
 }
 
 /** The origin of a lease, where there is something to say. */

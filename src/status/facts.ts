@@ -2,6 +2,7 @@ import type { CloudReport } from "../cloud/cloud.ts";
 import type { StandingCondition } from "../loop/conditions.ts";
 import type { Condition } from "../model/condition.ts";
 import type { Lease } from "../model/lease.ts";
+import type { PathReport, PeerAnswer } from "../model/peer_path.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { PassReport } from "../reconcile/report.ts";
 
@@ -28,6 +29,13 @@ export interface AgentFacts {
   readonly rules: () => RuleFacts | undefined;
   /** The cloud's route tables at the last look; `undefined` before the first, and where there is none. */
   readonly cloud?: () => CloudReport | undefined;
+  /** What probes have found of the paths to other hosts; absent where nobody probes. */
+  readonly paths?: () => PathReport;
+  /**
+   * Asks a peer, by what the registry knows it by, through each network now; within 2 s. Empty if it takes no part; absent
+   * where nobody probes.
+   */
+  readonly askPeer?: (host: string) => Promise<readonly PeerAnswer[]>;
   /** The host beside links, routes and rules; `undefined` before it was looked at. */
   readonly host: () => HostReport | undefined;
 }

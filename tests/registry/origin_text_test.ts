@@ -12,10 +12,11 @@ const WHOLE: Origin = {
   machine: "0123456789abcdef0123456789abcdef",
   mac: "52:54:00:12:34:56",
   name: "node7",
+  probePort: 8475,
 };
 
 Deno.test("originSchema reads what formatOrigin() wrote", () => {
-  for (const origin of [WHOLE, { name: "node7" }, { mac: WHOLE.mac! }]) {
+  for (const origin of [WHOLE, { name: "node7" }, { mac: WHOLE.mac! }, { probePort: 8475 }]) {
     assertEquals(originSchema.parse(JSON.parse(JSON.stringify(formatOrigin(origin)))), origin);
   }
   assertEquals([formatOrigin({}), formatOrigin(undefined), saidBy({})], [undefined, undefined, {}]);
@@ -28,6 +29,9 @@ const hostile: [value: unknown, read: Origin | undefined, why: string][] = [
   [{ Name: "two\nlines" }, {}, "a name can't end a line of the log"],
   [{ Name: "x".repeat(65) }, {}, "a name is longer than any host's"],
   [{ Card: "52:54:00:12:34:5G" }, {}, "its card is no MAC"],
+  [{ Probe: 53 }, {}, "nobody is to send probes to where a service may listen"],
+  [{ Probe: 65536 }, {}, "there is no such port"],
+  [{ Probe: "8475" }, {}, "a port is a number"],
   [[], undefined, "it is a list"],
 ];
 
