@@ -6,9 +6,10 @@ import type { LeaseRegistry } from "../registry/registry.ts";
 import { type Condition, isReady, sentencesOf } from "../model/condition.ts";
 import type { Announced } from "../registry/kube/kube_announcer.ts";
 import type { PassReport } from "../reconcile/report.ts";
-import type { AgentFacts } from "../status/facts.ts";
+import type { AgentFacts, OverlayFacts } from "../status/facts.ts";
 import { conditionsOf } from "../status/health.ts";
 import type { Cloud } from "../cloud/cloud.ts";
+import type { Backend } from "../overlay/backend/backend.ts";
 import type { HostKeeper } from "./host_keeper.ts";
 import type { LeftoverKeeper } from "./leftover_keeper.ts";
 import type { PassTotals } from "./pass_totals.ts";
@@ -24,6 +25,7 @@ export interface AgentParts {
   /** What the registry is called in messages. */
   readonly registryName: string;
   readonly registry: LeaseRegistry;
+  readonly backend: Backend;
   readonly leases: LeaseSet;
   readonly membership: Membership;
   /** Why nothing may be made for the lease that it has. */
@@ -70,7 +72,18 @@ export function factsOf(parts: AgentParts): AgentFacts {
     rules: () => rules.facts,
     host: () => host.report,
     cloud: () => parts.cloud?.report,
+    overlay: () => overlayOf(parts),
     pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
+  };
+}
+
+function overlayOf({ backend, underlay, leases }: AgentParts): OverlayFacts {
+  return {
+    backend: backend.type,
+    carriage: backend.carriage,
+    leaseType: backend.leaseType,
+    mtuBytes: backend.overlayMtuBytes(underlay.current),
+    leases: leases.unordered,
   };
 }
 

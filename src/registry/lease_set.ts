@@ -85,6 +85,11 @@ export class LeaseSet {
     return this.#leases && this.#inOrder();
   }
 
+  /** The same in no order, for who does not need one: it costs nothing. */
+  get unordered(): readonly Lease[] | undefined {
+    return this.#leases && [...this.#leases.values()];
+  }
+
   /** The longest claims on their data first: of two hosts that claim one MAC, the newcomer is the liar. */
   #inOrder(): readonly Lease[] {
     return [...this.#leases?.values() ?? []].sort(compareByData);

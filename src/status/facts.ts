@@ -3,6 +3,7 @@ import type { StandingCondition } from "../loop/conditions.ts";
 import type { Condition } from "../model/condition.ts";
 import type { Lease } from "../model/lease.ts";
 import type { PathReport, PeerAnswer } from "../model/peer_path.ts";
+import type { Carriage } from "../overlay/backend/backend.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { PassReport } from "../reconcile/report.ts";
 
@@ -38,6 +39,21 @@ export interface AgentFacts {
   readonly askPeer?: (host: string) => Promise<readonly PeerAnswer[]>;
   /** The host beside links, routes and rules; `undefined` before it was looked at. */
   readonly host: () => HostReport | undefined;
+  /** Who is in the overlay, and how packets get there; `undefined`, or absent, until this host has a place in it. */
+  readonly overlay?: () => OverlayFacts | undefined;
+}
+
+/** Who is in the overlay, and how packets get there. */
+export interface OverlayFacts {
+  /** The `Type` of `net-conf.json`. */
+  readonly backend: string;
+  readonly carriage: Carriage;
+  /** What leases of hosts with this backend say; empty where none is reached. */
+  readonly leaseType: string;
+  /** The largest packet that a pod may send. */
+  readonly mtuBytes: number;
+  /** Every lease, the own one too, as the registry said last; `undefined` until it has said. */
+  readonly leases: readonly Lease[] | undefined;
 }
 
 /** Where leases are agreed on, and whether it answers. */
