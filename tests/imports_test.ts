@@ -99,6 +99,15 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "registry/local/shared_file.ts",
   ],
   "agent/patient_files_test.ts": ["linux/read_aside.ts"],
+  "command/status/status_test.ts": ["command/status/usage.ts"],
+  "command/status/status_text_test.ts": ["command/status/answer.ts"],
+  "netns/status_command_test.ts": [
+    "command/status/kernel_state.ts",
+    "command/status/local_facts.ts",
+    "command/status/local_text.ts",
+    "command/status/look.ts",
+    "command/status/look_text.ts",
+  ],
   "command/main_test.ts": [
     "command/agent.ts",
     "command/command.ts",

@@ -134,9 +134,9 @@ async function run(
   report.addSource(() => logConditions(deps.logLoss, options));
   keep("claims", claims);
   keep("health server", openHealth(options, () => report.current, { libc, stack, signal }));
-  keep("door", openDoor(options, { libc, claims, current: () => report.current, stack }));
   const start = new AgentStart({ claims, dropStale: () => dropStaleConflist(options, { client, log }) });
   start.takeSubnetFile();
+  keep("door", openDoor(options, { libc, claims, current: () => report.current, stack }));
   beside("conditions", inTurns(() => tell(report, { claims, stateFile }), { periodMs: LOOK_MS }));
 
   const memory = new MemoryKeeper(() => libc.call.malloc_trim(0n));

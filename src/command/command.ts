@@ -11,7 +11,10 @@ export interface Place {
 }
 
 /** One option of a command: what its help, completion and the man page are made from. */
-export type CommandFlag = Omit<Flag, "group" | "isNew" | "later">;
+export interface CommandFlag extends Omit<Flag, "group" | "isNew" | "later"> {
+  /** What it is where it is given without a value, which then never is the next word. */
+  readonly bare?: string;
+}
 
 /** How a command is asked for. */
 export interface CommandUsage {
@@ -20,6 +23,8 @@ export interface CommandUsage {
   /** What it does, in a few lines of at most 78 characters. */
   readonly about: string;
   readonly flags: readonly CommandFlag[];
+  /** The words that it takes beside flags, where there are only some. */
+  readonly words?: readonly string[];
   /** Whether it takes the agent's flags and variables too. */
   readonly takesAgentFlags?: true;
 }

@@ -24,7 +24,7 @@ export interface CommandWords {
  * @throws {UsageError} If a flag is unknown or has a bad value.
  */
 export function readCommandWords(args: readonly string[], usage: CommandUsage): CommandWords | undefined {
-  const table = usage.flags.map((flag): Flag => ({ ...flag, group, isNew: true }));
+  const table = usage.flags.map((flag): Flag & CommandFlag => ({ ...flag, group, isNew: true }));
   const own: string[] = [];
   const agentArgs: string[] = [];
   const words: string[] = [];
@@ -45,6 +45,10 @@ export function readCommandWords(args: readonly string[], usage: CommandUsage): 
     const flag = ofCommand ?? ofAgent;
     if (!flag) throw unknown(word, name, usage);
     const side = ofCommand ? own : agentArgs;
+    if (ofCommand?.bare !== undefined && equals === undefined) {
+      side.push(`${word}=${ofCommand.bare}`);
+      continue;
+    }
     side.push(word);
     if (flag.kind !== "boolean" && equals === undefined && waiting.length > 0) side.push(waiting.shift()!);
   }
@@ -62,8 +66,10 @@ function unknown(word: string, name: string, { line, flags }: CommandUsage): Usa
 }
 
 /** How a flag is written. */
-export function flagForm({ name, kind, value }: CommandFlag): string {
-  return kind === "boolean" ? `--${name}` : `--${name}=${value ?? "VALUE"}`;
+export function flagForm({ name, kind, value, bare }: CommandFlag): string {
+  if (kind === "boolean") return `--${name}`;
+  const given = `=${value ?? "VALUE"}`;
+  return `--${name}${bare === undefined ? given : `[${given}]`}`;
 }
 
 /** What `--help` of a command prints. */
@@ -79,6 +85,7 @@ export function commandHelp({ line, about, flags, takesAgentFlags }: CommandUsag
   ].join("\n");
 }
 
-function initially({ kind, default: initial }: CommandFlag): string {
+function initially({ kind, bare, default: initial }: CommandFlag): string {
+  if (bare !== undefined) return ` (${bare})`;
   return kind === "boolean" || initial === undefined || initial === "" ? "" : ` (${initial})`;
 }

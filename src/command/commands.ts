@@ -3,12 +3,18 @@ import { VERSION } from "../model/version.ts";
 import { type Command, EXIT, type Place } from "./command.ts";
 import type { Output } from "./output.ts";
 import { ignoreSignals } from "./signals.ts";
+import { STATUS_USAGE } from "./status/usage.ts";
 
 /** All commands; what one needs is loaded when it is run. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
   "agent": {
     summary: "run on this host; also what flags without a command do, as flanneld",
     run: async (args, place) => await (await import("./agent.ts")).runAgentCommand(args, place),
+  },
+  "status": {
+    summary: "how this host is: ready or why not, what to do, its peers; also with no agent",
+    usage: STATUS_USAGE,
+    run: async (args, place) => await (await import("./status/status.ts")).runStatus(args, place),
   },
   "install-cni": {
     summary: "put the CNI plugin, and a conflist, where the container runtime looks for them",

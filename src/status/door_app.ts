@@ -12,6 +12,7 @@ export class DoorRefusal extends Error {}
 /** What can be asked at the agent's door; what few ask for is loaded when it is asked. */
 const ROUTES: Readonly<Record<string, DoorAnswer>> = {
   "/status": (facts) => statusReport(facts),
+  "/peers": async (facts, query) => (await import("./peers.ts")).answerPeers(facts, query),
 };
 
 /** What the agent answers the commands of its host, over a socket that root alone can use. */

@@ -72,6 +72,19 @@ export function peerCounts(facts: PeerFacts): PeerCounts | undefined {
   return peers && countPeers(peers);
 }
 
+/** What the agent's door answers to `/peers?offset=N&limit=N`. */
+export function answerPeers(facts: PeerFacts, query: URLSearchParams): PeersReport {
+  const number = (name: string, usual: number) => {
+    const text = query.get(name) ?? "";
+    return /^\d{1,9}$/.test(text) ? Number(text) : usual;
+  };
+  return peersReport(facts, {
+    at: new Date(),
+    offset: number("offset", 0),
+    limit: number("limit", MAX_PEERS),
+  });
+}
+
 /** A part of the list of peers, which is made when it is asked for. */
 export function peersReport(
   facts: PeerFacts,

@@ -7,6 +7,8 @@ import type { Lease } from "../model/lease.ts";
 import { REASONS } from "../model/reasons.ts";
 import type { Underlay } from "../model/underlay.ts";
 import { countFaults, type PassReport } from "../reconcile/report.ts";
+import { VERSION } from "../model/version.ts";
+import { peerCounts } from "./peers.ts";
 import type { HostReport, RegistryFacts, RuleFacts, StatusDeps } from "./facts.ts";
 
 /** Peers that were left out are named up to this many; all of them are counted. */
@@ -17,13 +19,19 @@ const MAX_LINE_LENGTH = 500;
 /** What `/status` says of this host, at the port and at the agent's door. */
 export function statusReport(deps: StatusDeps): Readonly<Record<string, unknown>> {
   const conditions = deps.conditions();
+  const overlay = deps.overlay?.();
   return {
+    at: new Date().toISOString(),
+    version: VERSION,
+    process: { id: Deno.pid, startedAt: new Date(performance.timeOrigin).toISOString() },
     ready: isReady(conditions),
     reasons: sentencesOf("blocking", conditions).map(oneLine),
     notes: sentencesOf("degraded", conditions).map(oneLine),
     conditions: conditions.map(describeCondition),
     registry: describeRegistry(deps.registry()),
     lease: describeLease(deps.ownLease()),
+    overlay: overlay === undefined ? null : { backend: overlay.backend, mtuBytes: overlay.mtuBytes },
+    peers: peerCounts(deps) ?? null,
     underlay: describeUnderlay(deps.underlay()),
     pools: deps.pools().map(({ leftovers, ...pool }) => ({ ...pool, leftovers: leftovers ?? null })),
     rules: describeRules(deps.rules()),

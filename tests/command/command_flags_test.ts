@@ -9,6 +9,7 @@ const USAGE: CommandUsage = {
   flags: [
     { name: "json", kind: "boolean", default: false, help: "print JSON" },
     { name: "from", kind: "string", value: "ADDRESS", help: "where to begin" },
+    { name: "wait", kind: "string", value: "TIME", bare: "5m", help: "how long to wait" },
     { name: "depth", kind: "integer", default: 3, range: [1, 9], value: "N", help: "how far to go" },
   ],
 };
@@ -24,6 +25,8 @@ const asked: [
   [[], USAGE, { json: false, depth: 3 }, [], []],
   [["a", "--json", "b"], USAGE, { json: true, depth: 3 }, ["a", "b"], []],
   [["-from", "x", "a", "--depth=4"], USAGE, { json: false, depth: 4, from: "x" }, ["a"], []],
+  [["--wait", "a"], USAGE, { json: false, depth: 3, wait: "5m" }, ["a"], []],
+  [["--wait=3s", "a"], USAGE, { json: false, depth: 3, wait: "3s" }, ["a"], []],
   [["--json", "--", "--from"], USAGE, { json: true, depth: 3 }, ["--from"], []],
   [["-iface=eth0", "a", "-v", "3", "--json"], WITH_AGENT, { json: true, depth: 3 }, ["a"], [
     "-iface=eth0",
@@ -69,6 +72,7 @@ Finds an address, and says where it is.
 
   --json          print JSON
   --from=ADDRESS  where to begin
+  --wait[=TIME]   how long to wait (5m)
   --depth=N       how far to go (3)`,
   );
 });

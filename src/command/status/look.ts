@@ -41,9 +41,17 @@ export async function lookAtHost({ subnetFilePath, peers }: LookOptions, libc: L
     const raw = await askAgent(subnetFilePath, "/status");
     if (raw === undefined) return silent(undefined);
     const { data } = statusSchema.safeParse(raw);
-    if (data === undefined) return silent("NO ANSWER: what the agent says can't be read: it is of another version");
+    if (data === undefined) {
+      return silent("NO ANSWER: what the agent says can't be read: it is of another version");
+    }
     const list = peers === "none" ? undefined : await askForPeers(subnetFilePath, peers);
-    return { at: new Date(), agent: { raw, status: data }, peers: list, silence: undefined, local: undefined };
+    return {
+      at: new Date(),
+      agent: { raw, status: data },
+      peers: list,
+      silence: undefined,
+      local: undefined,
+    };
   } catch (error) {
     if (!(error instanceof AgentDoorError)) throw error;
     return silent(`NO ANSWER: ${error.message}`);
@@ -88,7 +96,9 @@ export function lookJson({ at, agent, peers, silence, local }: Look): object {
   };
 }
 
-function localJson({ env, envFault, said, isLockHeld, holder, kernel, kernelFault, faults }: LocalFacts): object {
+function localJson(
+  { env, envFault, said, isLockHeld, holder, kernel, kernelFault, faults }: LocalFacts,
+): object {
   return {
     subnetFile: env === undefined ? { fault: envFault } : {
       networks: env.networks.map(formatPrefix),

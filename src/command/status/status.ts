@@ -18,6 +18,8 @@ export interface StatusDeps {
   readonly isTerminal: boolean;
   readonly look: (options: LookOptions) => Promise<Look>;
   readonly isRoot: boolean;
+  /** A clock that nobody sets. */
+  readonly elapsedMs: () => number;
 }
 
 /** `loden status`: how this host is. */
@@ -27,6 +29,7 @@ export async function runStatus(args: readonly string[], place: Place): Promise<
     isTerminal: Deno.stdout.isTerminal(),
     look: (options) => lookAtHost(options, libc),
     isRoot: libc.call.geteuid() === 0,
+    elapsedMs: () => performance.now(),
   });
 }
 
@@ -47,9 +50,13 @@ export async function statusOf(
   }
   const [word] = asked.words;
   if (word !== undefined) {
-    throw new UsageError(`Cannot read ${JSON.stringify(word)}: status takes flags alone; see 'loden status --help'`);
+    throw new UsageError(
+      `Cannot read ${JSON.stringify(word)}: status takes flags alone; see 'loden status --help'`,
+    );
   }
-  const waitMs = asked.values.has("wait") ? parseDuration("wait", asked.values.get("wait") as string) : undefined;
+  const waitMs = asked.values.has("wait")
+    ? parseDuration("wait", asked.values.get("wait") as string)
+    : undefined;
   if (!deps.isRoot) {
     throw new Error("Cannot look at this host: only root may ask its agent; run it as root, as with sudo");
   }
@@ -65,11 +72,11 @@ export async function statusOf(
     }
     return EXIT.done;
   }
-  const began = performance.now();
+  const began = deps.elapsedMs();
   for (;;) {
     const found = await look();
     const code = exitOf(found);
-    const isOver = waitMs === undefined || performance.now() - began + WAIT_MS > waitMs;
+    const isOver = waitMs === undefined || deps.elapsedMs() - began + WAIT_MS > waitMs;
     if (code === 0 || isOver || place.signal.aborted) {
       print(found);
       // Who has waited is told that it was in vain, whatever the reason.

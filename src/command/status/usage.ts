@@ -15,7 +15,12 @@ export const STATUS_USAGE: CommandUsage = {
     "answers.",
   ].join("\n"),
   flags: [
-    { name: "peers", kind: "boolean", default: false, help: "one line a peer, those that are not well first" },
+    {
+      name: "peers",
+      kind: "boolean",
+      default: false,
+      help: "one line a peer, those that are not well first",
+    },
     { name: "all", kind: "boolean", default: false, help: "all of them, however many" },
     {
       name: "wait",
@@ -24,7 +29,12 @@ export const STATUS_USAGE: CommandUsage = {
       bare: USUAL_WAIT,
       help: "wait until the host is ready; ends with 1 if it is not by then",
     },
-    { name: "watch", kind: "boolean", default: false, help: "look every 2 s: repaint a terminal, else print what changes" },
+    {
+      name: "watch",
+      kind: "boolean",
+      default: false,
+      help: "look every 2 s: repaint a terminal, else print what changes",
+    },
     { name: "json", kind: "boolean", default: false, help: "one JSON document, as docs/status.md tells" },
     {
       name: "subnet-file",

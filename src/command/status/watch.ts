@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { exitOf, type Look, lookJson } from "./look.ts";
+import { type Look, lookJson } from "./look.ts";
 import { linesOf } from "./look_text.ts";
 import { verdictOf } from "./status_text.ts";
 import { momentWords } from "./words.ts";
@@ -43,8 +43,10 @@ export class Watcher {
 function factsOf(look: Look): string[] {
   const { agent, peers, silence, local } = look;
   if (agent === undefined) {
-    const verdict = exitOf(look) === 3 ? silence ?? "no agent runs on this host" : "";
-    return [verdict, ...(local?.faults ?? []).map((fault) => `wrong: ${fault}`)];
+    return [
+      silence ?? "no agent runs on this host",
+      ...(local?.faults ?? []).map((fault) => `wrong: ${fault}`),
+    ];
   }
   const { status } = agent;
   return [
