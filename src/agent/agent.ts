@@ -5,6 +5,7 @@ import { inTurns, type Worker, Workers } from "../loop/worker.ts";
 import { severityOf } from "../model/condition.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import { Libc } from "../linux/libc.ts";
+import { ownProcess } from "../linux/own_process.ts";
 import { legacyTableNames } from "../linux/legacy_tables.ts";
 import { AF_INET, AF_INET6 } from "../model/address.ts";
 import { raiseDescriptorLimit } from "../linux/descriptor_limit.ts";
@@ -18,6 +19,7 @@ import { AgentStart, openConfigWatch, openNetworkGuard } from "./agent_start.ts"
 import { AgentStateFile } from "./agent_state_file.ts";
 import { orWarn } from "./best_effort.ts";
 import { errorText } from "../log/error_text.ts";
+import { CountedLog } from "../log/counted_log.ts";
 import type { Log } from "../log/log.ts";
 import { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import { logConditions } from "./log_condition.ts";
@@ -53,7 +55,7 @@ export async function runAgent(
   deps: AgentDeps,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
-  const { log } = deps;
+  const log = new CountedLog(deps.log);
   const { subnetFilePath } = options;
   const stateFile = new AgentStateFile(subnetFilePath, { now: () => new Date() });
   using libc = new Libc();
@@ -71,7 +73,7 @@ export async function runAgent(
     }
   };
   try {
-    await run(options, deps, { libc, claims, stateFile, uncaught, signal });
+    await run(options, { ...deps, log }, { libc, claims, stateFile, uncaught, signal });
     last(ENDED);
   } catch (error) {
     last(signal.aborted ? ENDED : errorText(error));
@@ -99,7 +101,7 @@ interface Run {
 
 async function run(
   options: Options,
-  deps: AgentDeps,
+  deps: AgentDeps & { readonly log: CountedLog },
   { libc, claims, stateFile, uncaught, signal }: Run,
 ): Promise<void> {
   const { log } = deps;
@@ -112,7 +114,8 @@ async function run(
   const file = options.registry.kind === "etcd" ? undefined : await firstOfFile(options, { files, log });
   giveUpPrograms(libc);
   const transport = stack.use(NetlinkSocket.open(libc));
-  const client = new NetlinkClient(transport);
+  const totals = new PassTotals(deps.logLoss, log);
+  const client = new NetlinkClient(transport, { refusals: totals.netlinkErrors });
   requirePrivilege(client);
   const folders = stack.use(orWarn("files not watched", log, () => FolderWatch.open(libc)));
   const watchFiles = (path: string, changed: () => void): Disposable | undefined =>
@@ -122,8 +125,8 @@ async function run(
   );
   for (const { name, run } of folderWorkers(folders)) beside(name, run);
 
-  const totals = new PassTotals(deps.logLoss);
-  const report = new SelfReport({ registryName: place.name, totals, log });
+  const measured = { figures: () => totals, process: () => ownProcess(libc) };
+  const report = new SelfReport({ registryName: place.name, totals, measured, log });
   /** Runs what has something to say, too. */
   const keep = (name: string, part: Pick<ConfigWatch, "conditions" | "run"> | undefined) => {
     if (part === undefined) return;

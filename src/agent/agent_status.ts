@@ -6,7 +6,7 @@ import type { LeaseRegistry } from "../registry/registry.ts";
 import { type Condition, isReady, sentencesOf } from "../model/condition.ts";
 import type { Announced } from "../registry/kube/kube_announcer.ts";
 import type { PassReport } from "../reconcile/report.ts";
-import type { AgentFacts, OverlayFacts } from "../status/facts.ts";
+import type { AgentFacts, LinkFigures, OverlayFacts } from "../status/facts.ts";
 import { conditionsOf } from "../status/health.ts";
 import type { Cloud } from "../cloud/cloud.ts";
 import type { Backend } from "../overlay/backend/backend.ts";
@@ -38,6 +38,7 @@ export interface AgentParts {
   readonly leftovers: LeftoverKeeper;
   readonly totals: PassTotals;
   readonly cloud: Cloud | undefined;
+  readonly links: () => readonly LinkFigures[];
 }
 
 /** What the status endpoints of a member of the overlay answer from. */
@@ -67,8 +68,10 @@ export function factsOf(parts: AgentParts): AgentFacts {
       name: parts.registryName,
       heardAtMs: registry.contact.heardAtMs,
       reason: registry.contact.reason,
+      reconnects: registry.contact.reconnects ?? 0,
     }),
     totals: () => totals,
+    links: parts.links,
     rules: () => rules.facts,
     host: () => host.report,
     cloud: () => parts.cloud?.report,

@@ -17,6 +17,7 @@ import { cutOff } from "../status/cut_off.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import { EniPathKeeper } from "./eni_path_keeper.ts";
 import { type LeaseParts, openLeaseParts } from "./lease_parts.ts";
+import { LinkKeeper } from "./link_keeper.ts";
 import { type MacAnnouncer, openMacAnnouncer } from "./mac_announcer.ts";
 import { type OpenCloud, openCloud } from "./open_cloud.ts";
 import { openPods } from "./open_pods.ts";
@@ -128,7 +129,15 @@ function openWorkers(
     reconcile: reconciler(member, observer, fights),
     contestsChanged: () => contests.nudge(),
   });
-  const pass = new Pass(stages);
+  const links = new LinkKeeper({
+    ...context,
+    links: () => [
+      ...observer.vtepIndexes.map((link) => ({ link, role: "vtep" as const })),
+      { link: underlayParts.underlay.linkIndex, role: "underlay" },
+      { link: underlayParts.podFiles.bridge ?? 0, role: "bridge" },
+    ],
+  });
+  const pass = new Pass(stages, { elapsedMs: context.elapsedMs, staged: context.totals.staged });
   const facts = factsOf({
     ...underlayParts,
     ...leaseParts,
@@ -157,6 +166,7 @@ function openWorkers(
     leftovers,
     totals: context.totals,
     cloud: member.cloud?.cloud,
+    links: links.read,
   });
   context.show(facts);
   return workersOf({
@@ -168,6 +178,7 @@ function openWorkers(
     filter,
     leftovers,
     contests,
+    links,
     announced: () => announced(facts.conditions()),
   }, stack);
 }
@@ -194,7 +205,7 @@ function reconciler(
   observer: Observer,
   fights: StateFights,
 ): () => PassReport | undefined {
-  const { client, options, elapsedMs, log } = context;
+  const { client, options, elapsedMs, totals, log } = context;
   const { underlay, ground } = underlayParts;
   const { backend, ways, leases, registry: { registry }, host, usable } = leaseParts;
   const networks = known.config.families.map(({ network }) => network);
@@ -218,6 +229,7 @@ function reconciler(
     now: () => new Date(),
     elapsedMs,
     log,
+    stepped: totals.stepped,
   };
   return () => reconcileOnce(deps);
 }

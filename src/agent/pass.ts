@@ -13,17 +13,26 @@ export interface Stage {
   readonly run: (report: PassReport | undefined) => PassReport | void;
 }
 
+/** Told how long each stage took. */
+export interface StageMeasure {
+  /** A clock that nobody sets. */
+  readonly elapsedMs: () => number;
+  readonly staged: (name: string, tookMs: number, isFailed: boolean) => void;
+}
+
 /**
  * Runs the stages of a pass in their order. One that fails keeps no other from being run: what follows of it is seen by
  * each stage itself, and the next pass tries again.
  */
 export class Pass {
   readonly #stages: readonly Stage[];
+  readonly #measure: StageMeasure | undefined;
   #failures: readonly Condition[] = [];
   #last: PassReport | undefined;
 
-  constructor(stages: readonly Stage[]) {
+  constructor(stages: readonly Stage[], measure?: StageMeasure) {
     this.#stages = stages;
+    this.#measure = measure;
   }
 
   /** The report of the last pass; `undefined` before the first. */
@@ -42,15 +51,19 @@ export class Pass {
     let report: PassReport | undefined;
     for (const { name, needs, run } of this.#stages) {
       if (!isMet(needs, report)) continue;
+      const startedMs = this.#measure?.elapsedMs() ?? 0;
+      let isFailed = false;
       try {
         const made = run(report);
         if (made !== undefined) this.#last = report = made;
       } catch (error) {
+        isFailed = true;
         failures.push({
           code: "stage-failed",
           sentence: `the stage "${name}" of the last pass failed: ${errorText(error)}`,
         });
       }
+      this.#measure?.staged(name, this.#measure.elapsedMs() - startedMs, isFailed);
     }
     this.#failures = failures;
     return failures.length === 0 && (report === undefined || report.failureCount === 0);

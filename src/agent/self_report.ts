@@ -6,19 +6,25 @@ import type { AgentFacts, StatusDeps, Totals } from "../status/facts.ts";
 /** While nothing else is to be said. */
 export const STARTING: Condition = { code: "agent-starting", sentence: "the agent is starting" };
 
+/** What is measured of the process, whether or not it is a member. */
+type Measured = Pick<AgentFacts, "figures" | "process">;
+
 /** What the agent says of itself: what it waits for until it is a member of the overlay, then what the member says. */
 export class SelfReport {
   readonly #starting: AgentFacts;
   readonly #board: Conditions;
   readonly #sources: (() => readonly Condition[])[] = [];
+  readonly #measured: Measured;
   #facts: AgentFacts;
   #waitingFor = STARTING;
 
-  constructor({ registryName, totals, log }: {
+  constructor({ registryName, totals, measured = {}, log }: {
     readonly registryName: string;
     readonly totals: Totals;
+    readonly measured?: Measured;
     readonly log: Log;
   }) {
+    this.#measured = measured;
     this.#board = new Conditions({ log, now: () => new Date(), elapsedMs: () => performance.now() });
     this.#facts = this.#starting = {
       conditions: () => [this.#waitingFor, ...this.ofProcess()],
@@ -61,6 +67,6 @@ export class SelfReport {
 
   /** What the status endpoints answer from. */
   get current(): StatusDeps {
-    return { ...this.#facts, conditions: this.look };
+    return { ...this.#measured, ...this.#facts, conditions: this.look };
   }
 }

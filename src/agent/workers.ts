@@ -12,6 +12,7 @@ import { watchEniPath } from "./eni_path_watch.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import type { LeaseParts } from "./lease_parts.ts";
 import type { LeftoverKeeper } from "./leftover_keeper.ts";
+import type { LinkKeeper } from "./link_keeper.ts";
 import type { MacAnnouncer } from "./mac_announcer.ts";
 import type { OpenCloud } from "./open_cloud.ts";
 import type { OpenRules } from "./open_rules.ts";
@@ -23,6 +24,9 @@ import type { UnderlayParts } from "./underlay_parts.ts";
  * containers have theirs come and go.
  */
 const CHOICE_REST_MS = 1000;
+
+/** Between looks at the counters of links. */
+const COUNTERS_MS = 10_000;
 
 /** What the workers of a member work with. */
 export interface WorkerParts {
@@ -41,6 +45,7 @@ export interface WorkerParts {
   readonly filter: OpenRules;
   readonly leftovers: LeftoverKeeper;
   readonly contests: ContestWatch;
+  readonly links: LinkKeeper;
   readonly announcer: MacAnnouncer | undefined;
   readonly cloud: OpenCloud | undefined;
   readonly eniPath: EniPathKeeper;
@@ -96,6 +101,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
     cloud && { name: "way out watch", run: eniPathWatch(parts) },
     { name: "rules", run: filter.keep },
     filter.watch && { name: "rule watch", run: filter.watch },
+    { name: "link counters", run: inTurns(() => parts.links.look(), { periodMs: COUNTERS_MS }) },
     { name: "leftovers", run: (options) => leftovers.watch(options) },
     {
       name: "pass",
@@ -114,6 +120,8 @@ function kernelWatch(parts: WorkerParts, choice: Trigger, stack: AsyncDisposable
       notifications,
       trigger,
       culprits: parts.culprits,
+      changeHeard: () => context.totals.repairs.heard(),
+      overrun: () => context.totals.overruns++,
       ownPortId: context.transport.portId,
       linkIndexes: () => observer.linkIndexes,
       vtepIndexes: () => observer.vtepIndexes,

@@ -85,6 +85,16 @@ function holderOf(library: Library, portId: number, socket: string): string | un
   return undefined;
 }
 
+/** The names in a folder of proc(5), "." and ".." too; none if it can't be read. */
+export function folderNames(folder: string): string[] {
+  const library = Deno.dlopen("libc.so.6", SYMBOLS);
+  try {
+    return namesIn(library.symbols, folder);
+  } finally {
+    library.close();
+  }
+}
+
 function namesIn({ opendir, readdir, closedir }: Library, folder: string): string[] {
   const handle = opendir(cString(folder));
   // It has ended, or is none of ours to see.

@@ -13,6 +13,7 @@ import {
   NLMSG_ERROR,
 } from "./message.ts";
 import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
+import type { Tally } from "../model/tally.ts";
 import type { NetlinkTransport } from "./socket.ts";
 
 /** Times that a dump is read again because the table changed under it. */
@@ -35,6 +36,7 @@ export type WriteRequest = (writer: MessageWriter, sequence: number) => void;
 /** Requests and replies over one transport. Every call is over when it returns: the kernel answers at once. */
 export class NetlinkClient {
   readonly #transport: NetlinkTransport;
+  readonly #refusals: Tally<number> | undefined;
   readonly #writer = new MessageWriter(BATCH_BYTES + 4096);
   readonly #buffer = new Uint8Array(RECEIVE_BYTES);
   readonly #reader = new MessageReader(this.#buffer);
@@ -43,8 +45,10 @@ export class NetlinkClient {
   /** Whether answers to an earlier request may still be unread. */
   #isUnread = false;
 
-  constructor(transport: NetlinkTransport) {
+  /** @param options.refusals Counts what the kernel refuses, by error number. */
+  constructor(transport: NetlinkTransport, options: { readonly refusals?: Tally<number> } = {}) {
     this.#transport = transport;
+    this.#refusals = options.refusals;
   }
 
   /**
@@ -257,6 +261,7 @@ export class NetlinkClient {
     this.#reader.requireHeader(4);
     const errno = -this.#reader.view.getInt32(this.#reader.start, LITTLE_ENDIAN);
     if (errno < 0) throw new SyntaxError(`Cannot decode netlink reply: its error number is ${errno}`);
+    if (errno > 0) this.#refusals?.add(errno);
     return errno;
   }
 

@@ -35,6 +35,10 @@ export interface KernelWatchDeps extends NotificationSource {
   readonly underlayLinkIndex: () => number;
   /** Told of what asks for a pass, and who has done it. */
   readonly culprits?: Culprits;
+  /** Called with each change that asks for a pass. */
+  readonly changeHeard?: () => void;
+  /** Called when notifications were lost: a pass is asked for in their place. */
+  readonly overrun?: () => void;
   /** Called when the underlay's link or addresses may have changed, or by which ways others are reached. */
   readonly underlayNudged: () => void;
   /** Called when another link may be the better one now. What changes with its addresses is told of route by route. */
@@ -54,10 +58,12 @@ export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSigna
   const reader = othersOnly(deps, {
     heard: (message, attributes) => {
       if (!isNews(message, attributes, deps.linkIndexes(), deps)) return;
+      deps.changeHeard?.();
       deps.trigger.nudge();
       deps.culprits?.heard(message, attributes);
     },
     lost: () => {
+      deps.overrun?.();
       deps.underlayNudged();
       deps.trigger.nudge();
     },

@@ -38,7 +38,14 @@ export interface ReconcilerDeps {
   /** Milliseconds of a clock that never jumps. */
   readonly elapsedMs: () => number;
   readonly log: Log;
+  /** Told of steps that were carried out or refused, by the kind of what they change. */
+  readonly stepped?: (kind: StepKind, result: "done" | "failed", count: number) => void;
 }
+
+/** What a step changes. */
+export type StepKind = "link" | "address" | "neighbour" | "FDB entry" | "route";
+
+const TABLE_KINDS = { neighbours: "neighbour", fdb: "FDB entry", routes: "route" } as const;
 
 /** Who carries the steps of a pass out. */
 interface Applier {
@@ -77,7 +84,7 @@ export function observeDrift(deps: ReconcilerDeps): Drift {
       );
     },
   };
-  const { fights: _, ...rest } = deps;
+  const { fights: _, stepped: __, ...rest } = deps;
   runPass({ ...rest, log: SILENT }, applier);
   return { links, tables };
 }
@@ -201,10 +208,12 @@ function reconcileLinks(
     const action = describeLinkStep(step);
     try {
       applier.link(step);
+      deps.stepped?.(kindOf(step), "done", 1);
       deps.log.write("info", "link changed", { action, ...("why" in step ? { found: step.why } : {}) });
     } catch (error) {
       failed.add(linkNameOf(step));
       failures.add(errorText(error));
+      deps.stepped?.(kindOf(step), "failed", 1);
       deps.fights?.linkFailed(step);
     }
   }
@@ -212,6 +221,10 @@ function reconcileLinks(
   const carriers = own.length > 0 ? own : state.links;
   const isForwarding = carriers.length === 0 || carriers.some(({ name }) => !failed.has(name));
   return { planned, isForwarding, failed };
+}
+
+function kindOf(step: LinkStep): StepKind {
+  return "prefix" in step ? "address" : "link";
 }
 
 /** The kernel's index of each link; 0 where none can carry a route, as while it is down. */
@@ -268,6 +281,8 @@ function reconcileTables(
     const refused = failures.count - failedBefore;
     if (refused > 0) fights?.tableFailed(table);
     const rows = indices.length - refused;
+    deps.stepped?.(TABLE_KINDS[table], "done", rows);
+    deps.stepped?.(TABLE_KINDS[table], "failed", refused);
     if (rows > 0) deps.log.write("info", "table changed", { table, operation, rows });
   }
   const { foreignRoutes } = scene.observed;

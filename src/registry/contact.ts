@@ -14,6 +14,7 @@ export class Contact implements RegistryContact {
   #heardAtMs: number | undefined;
   #reason: string | undefined = "the registry is not followed yet";
   #isLost = false;
+  #reconnects = 0;
 
   constructor(deps: ContactDeps) {
     this.#deps = deps;
@@ -32,12 +33,17 @@ export class Contact implements RegistryContact {
     return this.#isLost;
   }
 
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
   /** The registry answered, and is followed. */
   heard(): void {
     this.#heardAtMs = this.#deps.now();
     this.#reason = undefined;
     if (!this.#isLost) return;
     this.#isLost = false;
+    this.#reconnects++;
     this.#deps.back?.();
   }
 

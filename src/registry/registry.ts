@@ -39,6 +39,8 @@ export interface RegistryContact {
   readonly heardAtMs: number | undefined;
   /** Why it can't be followed now, as one sentence; `undefined` while it can. */
   readonly reason: string | undefined;
+  /** How often it was heard again after it could not be followed; absent where nobody counts. */
+  readonly reconnects?: number;
 }
 
 /** Where hosts agree on who holds which subnet. */

@@ -5,7 +5,10 @@ import type { Lease } from "../model/lease.ts";
 import type { PathReport, PeerAnswer } from "../model/peer_path.ts";
 import type { Carriage } from "../overlay/backend/backend.ts";
 import type { Underlay } from "../model/underlay.ts";
+import type { HistogramFigures } from "../model/tally.ts";
 import type { PassReport } from "../reconcile/report.ts";
+import type { ProcessCost } from "../linux/own_process.ts";
+import type { LinkCounters } from "../rtnetlink/link_counters.ts";
 
 /** What the endpoints answer from, asked anew for each request. */
 export interface StatusDeps extends Omit<AgentFacts, "conditions"> {
@@ -24,6 +27,12 @@ export interface AgentFacts {
   readonly registry: () => RegistryFacts;
   /** What has happened since the start. */
   readonly totals: () => Totals;
+  /** More of that, for those who measure; absent where nobody counts. */
+  readonly figures?: () => Figures;
+  /** The counters of the links that the overlay is on, read when they are asked for. */
+  readonly links?: () => readonly LinkFigures[];
+  /** What the process costs, read when it is asked for; `undefined` where that can't be read. */
+  readonly process?: () => ProcessCost | undefined;
   /** How much of the own subnets is in use. */
   readonly pools: () => readonly Pool[];
   /** The packet filter at the last look; `undefined` before the first. */
@@ -63,6 +72,41 @@ export interface RegistryFacts {
   readonly heardAtMs: number | undefined;
   /** Why it can't be followed now; `undefined` while it can. */
   readonly reason: string | undefined;
+  /** How often it was heard again after it could not be followed; absent where nobody counts. */
+  readonly reconnects?: number;
+}
+
+/** What the agent counts from its start on. */
+export interface Figures {
+  readonly passSeconds: HistogramFigures;
+  /** From the first notification of a change until all is as it must be. */
+  readonly repairSeconds: HistogramFigures;
+  /** By name, in their order in a pass. */
+  readonly stages: ReadonlyMap<string, StageFigures>;
+  /** What was changed, by its kind. */
+  readonly steps: ReadonlyMap<string, { readonly done: number; readonly failed: number }>;
+  /** Refusals of the kernel, by error number; most are answers, as that there is no such link. */
+  readonly netlinkErrors: Iterable<[errno: number, count: number]>;
+  /** Times that notifications came faster than they were read, and a whole look was made instead. */
+  readonly overruns: number;
+  /** What went wrong, by its kind. */
+  readonly errors: Readonly<Record<string, number>>;
+  /** What was said to the log, by level, also below the level that is written. */
+  readonly logLines: Readonly<Record<string, number>>;
+}
+
+/** What a stage of a pass has cost. */
+export interface StageFigures {
+  readonly runs: number;
+  readonly failures: number;
+  readonly seconds: number;
+}
+
+/** What the kernel has counted on a link. */
+export interface LinkFigures {
+  /** What it is for: `vtep`, `underlay`, `bridge`. */
+  readonly role: string;
+  readonly counters: LinkCounters;
 }
 
 /** What has happened since the agent was started. */
