@@ -110,12 +110,7 @@ function openWorkers(
   });
   const observer = former.observer();
   const { fights, culprits } = openFights(context);
-  const fightMs = () => {
-    const waits = [fights, leaseParts.host, pods, underlayParts.podFiles].flatMap(({ waitMs }) =>
-      waitMs ?? []
-    );
-    return waits.length === 0 ? undefined : Math.min(...waits);
-  };
+  const fightMs = () => soonestMs([fights, leaseParts.host, pods, underlayParts.podFiles]);
   const rivals = () => pass.last === undefined ? [] : rivalsIn(pass.last);
   const contests = new ContestWatch({ registry, rivals, log: context.log });
   const stages = passStages({
@@ -129,14 +124,7 @@ function openWorkers(
     reconcile: reconciler(member, observer, fights),
     contestsChanged: () => contests.nudge(),
   });
-  const links = new LinkKeeper({
-    ...context,
-    links: () => [
-      ...observer.vtepIndexes.map((link) => ({ link, role: "vtep" as const })),
-      { link: underlayParts.underlay.linkIndex, role: "underlay" },
-      { link: underlayParts.podFiles.bridge ?? 0, role: "bridge" },
-    ],
-  });
+  const links = openLinks(member, observer);
   const pass = new Pass(stages, { elapsedMs: context.elapsedMs, staged: context.totals.staged });
   const facts = factsOf({
     ...underlayParts,
@@ -181,6 +169,27 @@ function openWorkers(
     links,
     announced: () => announced(facts.conditions()),
   }, stack);
+}
+
+/** Milliseconds until the first look that is due; `undefined` if none is. */
+function soonestMs(parts: readonly { readonly waitMs: number | undefined }[]): number | undefined {
+  const waits = parts.flatMap(({ waitMs }) => waitMs ?? []);
+  return waits.length === 0 ? undefined : Math.min(...waits);
+}
+
+/** Reads what the kernel counts on the links that the overlay is on. */
+function openLinks(
+  { context, underlayParts: { underlay, podFiles } }: Member,
+  observer: Observer,
+): LinkKeeper {
+  return new LinkKeeper({
+    ...context,
+    links: () => [
+      ...observer.vtepIndexes.map((link) => ({ link, role: "vtep" as const })),
+      { link: underlay.linkIndex, role: "underlay" },
+      { link: podFiles.bridge ?? 0, role: "bridge" },
+    ],
+  });
 }
 
 /** Knows what others change again and again, and who does. */

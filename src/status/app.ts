@@ -15,10 +15,11 @@ export function statusApp(current: () => StatusDeps): Hono {
     if (isReady(conditions)) return plainText(200, ["flanneld is ready", ...said("degraded")].join("\n"));
     return plainText(503, ["flanneld is not ready yet", ...said("blocking")].join("\n"));
   });
-  app.get("/metrics", async () => {
+  app.get("/metrics", async ({ req }) => {
     // Most clusters ask for metrics; those that do not, need not load it.
-    const { metricsText } = await import("./metrics.ts");
-    return plainText(200, await metricsText(current()), "text/plain; version=0.0.4; charset=utf-8");
+    const { formatFor, MEDIA_TYPES, metricsText } = await import("./metrics.ts");
+    const format = formatFor(req.header("accept"));
+    return plainText(200, metricsText(current(), format), MEDIA_TYPES[format]);
   });
   app.get("/status", (context) => context.json(escapedIn(statusReport(current())) as object));
   app.notFound(() => plainText(404, "404 page not found"));

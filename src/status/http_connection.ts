@@ -95,13 +95,25 @@ export class HttpConnection {
     }
   }
 
+  /** What it asks for, while it is to be answered: who asks the same may have the same answer. */
+  get question(): string {
+    const head = this.#head;
+    if (head === undefined || "refused" in head) return `refused ${head?.refused}`;
+    return `${head.method} ${head.target} ${head.accept ?? ""}`;
+  }
+
   /** Has what it asks for answered; it is told in its next turn. */
-  async answer(answer: Answer): Promise<true> {
+  async answer(answer: Answer): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = await responseBytes(this.#head!, answer);
-    if (this.isOver) return true;
+    this.tell(bytes);
+    return bytes;
+  }
+
+  /** Gives it its whole answer; it is told in its next turn. */
+  tell(bytes: Uint8Array<ArrayBuffer>): void {
+    if (!this.isWaiting) return;
     this.#enter("is told", this.#deps.patience.answerMs);
     this.#bytes = bytes;
-    return true;
   }
 
   /** Ends it, whatever is under way. */
@@ -184,13 +196,14 @@ async function responseBytes(
   return bytes;
 }
 
-async function asked({ method, target }: RequestLine, answer: Answer): Promise<Response> {
+async function asked({ method, target, accept }: RequestLine, answer: Answer): Promise<Response> {
   let request: Request;
   try {
     // The name that it was asked by is of no use.
     const url = new URL(target.startsWith("/") ? `http://status${target}` : target);
     // The head is that of the whole answer; the body is left out behind it.
-    request = new Request(url, { method: method === "HEAD" ? "GET" : method });
+    const headers = accept === undefined ? {} : { accept };
+    request = new Request(url, { method: method === "HEAD" ? "GET" : method, headers });
   } catch {
     return new Response(null, { status: 400 });
   }

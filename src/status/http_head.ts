@@ -1,8 +1,10 @@
-/** The line that a request begins with. */
+/** What of a request's head is of use. */
 export interface RequestLine {
   readonly method: string;
   /** Path and query, or a whole URL, as it was sent. */
   readonly target: string;
+  /** What the client takes, as its header `Accept` says it; absent where it has none. */
+  readonly accept?: string;
 }
 
 /** A head that can't be served, and the status that says so. */
@@ -16,10 +18,11 @@ export const MAX_HEAD_BYTES = 8192;
 const LF = 10;
 const CR = 13;
 /** Method, target and version of RFC 9112, section 3. */
+const ACCEPT = /^accept:[ \t]*([^\r\n]{1,1024})/im;
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (\S+) HTTP\/(\d)\.\d$/;
 
 /**
- * Reads the head of an HTTP/1 request from what has arrived so far. Of its fields none is of use here, so that they are
+ * Reads the head of an HTTP/1 request from what has arrived so far. Of its fields one is of use here; the others are
  * bounded and passed over.
  *
  * @returns `undefined` while the head is not whole.
@@ -32,10 +35,13 @@ export function readHead(bytes: Uint8Array): RequestLine | RefusedHead | undefin
   if (end === undefined) return bytes.length < MAX_HEAD_BYTES ? undefined : { refused: 431 };
   if (end > MAX_HEAD_BYTES) return { refused: 431 };
   const lineEnd = bytes.indexOf(LF, start);
-  const line = new TextDecoder("latin1").decode(bytes.subarray(start, lineEnd)).replace(/\r$/, "");
+  const head = new TextDecoder("latin1").decode(bytes.subarray(start, end));
+  const line = head.slice(0, lineEnd - start).replace(/\r$/, "");
   const [, method, target, version] = REQUEST_LINE.exec(line) ?? [];
   if (method === undefined || target === undefined) return { refused: 400 };
-  return version === "1" ? { method, target } : { refused: 505 };
+  if (version !== "1") return { refused: 505 };
+  const accept = ACCEPT.exec(head.slice(lineEnd - start))?.[1]?.trim();
+  return { method, target, ...accept && { accept } };
 }
 
 /** Where the empty line that ends a head ends. */

@@ -5,6 +5,7 @@ import type { Listener } from "../linux/stream_socket.ts";
 import { errorText } from "../log/error_text.ts";
 import { pause, within } from "../loop/pause.ts";
 import { type Answer, HttpConnection, type Patience } from "./http_connection.ts";
+import { type AnswerPace, KeptAnswers } from "./kept_answers.ts";
 
 /** How much a server takes on. */
 export interface ServerLimits extends Patience {
@@ -26,6 +27,8 @@ const LIMITS: ServerLimits = {
 const SHUTDOWN_MS = 500;
 /** Connections that are taken before the others have their turn. */
 const MAX_ACCEPTED = 64;
+/** A turn lasts no longer, so that passes have theirs soon, however many ask. */
+const TURN_MS = 1;
 /** Between attempts where the system refuses. */
 const RETRY_MS = 100;
 
@@ -34,6 +37,8 @@ export interface ServerDeps {
   readonly libc: Libc;
   readonly answer: Answer;
   readonly limits?: Partial<ServerLimits>;
+  /** How many answers are made, and how long one may be told again. */
+  readonly pace?: Partial<AnswerPace>;
 }
 
 /**
@@ -53,6 +58,7 @@ export class HttpServer implements AsyncDisposable {
   readonly #resources: DisposableStack;
   /** Oldest first. */
   readonly #connections = new Set<HttpConnection>();
+  readonly #kept: KeptAnswers;
   readonly #serving: Promise<void>;
   /** When to listen again, after the system has refused a connection. */
   #acceptAtMs = -Infinity;
@@ -62,13 +68,14 @@ export class HttpServer implements AsyncDisposable {
   private constructor(
     listener: Listener,
     poll: PollMany,
-    { answer, limits }: ServerDeps,
+    { answer, limits, pace }: ServerDeps,
     resources: DisposableStack,
   ) {
     this.#listener = listener;
     this.#poll = poll;
     this.#answer = answer;
     this.#limits = { ...LIMITS, ...limits };
+    this.#kept = new KeptAnswers(() => performance.now(), pace);
     this.#resources = resources;
     this.#serving = this.#serve();
   }
@@ -118,10 +125,25 @@ export class HttpServer implements AsyncDisposable {
     if (isListening) entries.push({ fd: this.#listener.fd, events: POLLIN });
     const ready = await this.#poll.wait(entries, this.#waitMs());
     if (ready === undefined) return false;
-    for (const [at, connection] of waiting.entries()) if (ready[at]) this.#turn(connection);
+    const startedMs = performance.now();
+    for (const [at, connection] of waiting.entries()) {
+      if (ready[at]) this.#turn(connection);
+      if (performance.now() - startedMs > TURN_MS) break;
+    }
     if (isListening && ready[waiting.length]) this.#accept();
     await this.#answerOne();
+    this.#answerAlike();
     return true;
+  }
+
+  /** Those that ask what was answered a moment ago, and waited, have the same answer. */
+  #answerAlike(): void {
+    if (this.#kept.waitMs === 0) return;
+    const startedMs = performance.now();
+    for (const connection of this.#connections) {
+      if (performance.now() - startedMs > TURN_MS) return;
+      if (connection.isWaiting) this.#turn(connection);
+    }
   }
 
   get #isEnded(): boolean {
@@ -131,7 +153,8 @@ export class HttpServer implements AsyncDisposable {
 
   /** How long there is nothing to do if nobody does anything. */
   #waitMs(): number {
-    if ([...this.#connections].some(({ isWaiting }) => isWaiting)) return 0;
+    const isAsked = [...this.#connections].some(({ isWaiting }) => isWaiting);
+    if (isAsked) return Math.ceil(this.#kept.waitMs);
     const nextMs = Math.min(
       this.#endsAtMs,
       this.#acceptAtMs > performance.now() ? this.#acceptAtMs : Infinity,
@@ -142,21 +165,32 @@ export class HttpServer implements AsyncDisposable {
 
   #turn(connection: HttpConnection): void {
     connection.turn();
+    const kept = connection.isWaiting ? this.#kept.again(connection.question) : undefined;
+    if (kept !== undefined) {
+      connection.tell(kept);
+      connection.turn();
+    }
     if (connection.isOver) this.#connections.delete(connection);
   }
 
   /** Makes one answer, of the oldest that waits for one: a hundred at once would be a hundred times the memory. */
   async #answerOne(): Promise<void> {
     const next = [...this.#connections].find(({ isWaiting }) => isWaiting);
-    if (next === undefined) return;
-    if (await within(next.answer(this.#answer), this.#limits.answerMs) === undefined) this.#cutOff(next);
-    else this.#turn(next);
+    if (next === undefined || this.#kept.waitMs > 0) return;
+    const { question } = next;
+    this.#kept.made();
+    const bytes = await within(next.answer(this.#answer), this.#limits.answerMs);
+    if (bytes === undefined) return this.#cutOff(next);
+    this.#kept.keep(question, bytes);
+    this.#turn(next);
   }
 
   #accept(): void {
     const { connections } = this.#limits;
+    const startedMs = performance.now();
     try {
       for (let accepted = 0; accepted < MAX_ACCEPTED; accepted++) {
+        if (performance.now() - startedMs > TURN_MS) return;
         const stream = this.#listener.accept();
         this.#fault = undefined;
         if (stream === undefined) return;

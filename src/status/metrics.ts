@@ -106,6 +106,8 @@ const POOL_GAUGES: readonly Row<Pool>[] = [
   ["loden_pool_leftover_addresses", "Addresses that vanished pods hold.", ({ leftovers }) => leftovers],
 ];
 
+export { formatFor, MEDIA_TYPES } from "./exposition.ts";
+
 /**
  * The text that `/metrics` answers with.
  *
@@ -140,7 +142,7 @@ export function metricFamilies(deps: StatusDeps, nowMs: number): readonly Metric
       name: "loden_build_info",
       type: "info",
       help: "Which version runs.",
-      samples: [{ labels: { version: VERSION, deno: Deno.version.deno }, value: 1 }],
+      samples: [{ labels: { version: VERSION }, value: 1 }],
     },
   ];
 }

@@ -7,5 +7,5 @@ Deno.test("PassTotals adds up passes, their planned steps and their failures", (
   for (const report of [pass(), pass({ planned: 3 }), pass({ planned: 2, failureCount: 1 })]) {
     totals.count(report);
   }
-  assertEquals({ ...totals }, { passes: 3, planned: 5, failed: 1 });
+  assertEquals([totals.passes, totals.planned, totals.failed], [3, 5, 1]);
 });

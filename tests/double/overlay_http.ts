@@ -21,14 +21,16 @@ export async function httpGet(
   netns: Netns,
   path: string,
   at = HEALTH_ADDRESS,
+  accept?: string,
 ): Promise<HttpAnswer | undefined> {
   using socket = NetnsSocket.tcp(libc, netns, AF_INET);
   const [address, port] = at.split(":") as [string, string];
+  const fields = accept === undefined ? "" : `Accept: ${accept}\r\n`;
   let text = "";
   try {
     socket.connect(parseAddress(address), Number(port));
     // Version 1.0: the answer is not cut into chunks, and ends with the connection.
-    socket.send(new TextEncoder().encode(`GET ${path} HTTP/1.0\r\nHost: ${at}\r\n\r\n`));
+    socket.send(new TextEncoder().encode(`GET ${path} HTTP/1.0\r\nHost: ${at}\r\n${fields}\r\n`));
     const decoder = new TextDecoder();
     await waitUntil(`get ${path}`, () => {
       for (;;) {
