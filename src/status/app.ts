@@ -17,9 +17,8 @@ export function statusApp(current: () => StatusDeps): Hono {
   });
   app.get("/metrics", async ({ req }) => {
     // Most clusters ask for metrics; those that do not, need not load it.
-    const { formatFor, MEDIA_TYPES, metricsText } = await import("./metrics.ts");
-    const format = formatFor(req.header("accept"));
-    return plainText(200, metricsText(current(), format), MEDIA_TYPES[format]);
+    const { answerScrape } = await import("./metrics.ts");
+    return answerScrape(current(), req.header("accept"));
   });
   app.get("/status", (context) => context.json(escapedIn(statusReport(current())) as object));
   app.notFound(() => plainText(404, "404 page not found"));

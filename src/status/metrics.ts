@@ -4,7 +4,14 @@ import { FAMILY_NAMES } from "../model/address.ts";
 import { isReady, severityOf } from "../model/condition.ts";
 import { VERSION } from "../model/version.ts";
 import { countFaults, type PassReport } from "../reconcile/report.ts";
-import { type Format, formatFamilies, type MetricFamily, sample } from "./exposition.ts";
+import {
+  type Format,
+  formatFamilies,
+  formatFor,
+  MEDIA_TYPES,
+  type MetricFamily,
+  sample,
+} from "./exposition.ts";
 import type { Pool, StatusDeps } from "./facts.ts";
 import { figureFamilies, linkFamilies, processFamilies } from "./figure_metrics.ts";
 
@@ -106,8 +113,6 @@ const POOL_GAUGES: readonly Row<Pool>[] = [
   ["loden_pool_leftover_addresses", "Addresses that vanished pods hold.", ({ leftovers }) => leftovers],
 ];
 
-export { formatFor, MEDIA_TYPES } from "./exposition.ts";
-
 /**
  * The text that `/metrics` answers with.
  *
@@ -115,6 +120,12 @@ export { formatFor, MEDIA_TYPES } from "./exposition.ts";
  */
 export function metricsText(deps: StatusDeps, format: Format = "text", nowMs = Date.now()): string {
   return formatFamilies(metricFamilies(deps, nowMs), format);
+}
+
+/** Answers a scrape in the format that its header `Accept` asks for. */
+export function answerScrape(deps: StatusDeps, accept: string | undefined): Response {
+  const format = formatFor(accept);
+  return new Response(metricsText(deps, format), { headers: { "content-type": MEDIA_TYPES[format] } });
 }
 
 /** All that is measured, in the order in which it is told. What is not known has no sample. */
