@@ -1,6 +1,7 @@
 import { printable } from "../log/printable.ts";
-import { type Address, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
+import { type Address, AF_INET, familyOf, formatAddress, formatPrefix } from "../model/address.ts";
 import type { Lease, LeasePart } from "../model/lease.ts";
+import type { PathState, PeerPath } from "../model/peer_path.ts";
 import type { Underlay } from "../model/underlay.ts";
 import { type PeerFault, usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
 import { reachOf } from "../overlay/backend/direct_route.ts";
@@ -13,10 +14,20 @@ const MAX_REASON_LENGTH = 300;
 export const MAX_PEERS = 500;
 
 /**
- * What is known of a host of the overlay, worst first: `left out`: its lease can't be used; `other backend`: this backend
- * does not reach it; `well`: what leads to it is in place.
+ * What is known of a host of the overlay, worst first: `left out`: its lease can't be used; `broken` to `silent`: what
+ * probes have found, as `PathState` says; `other backend`: this backend does not reach it; `well`: what leads to it is in
+ * place, and where it is probed, packets come through.
  */
-export const PEER_STATES = ["left out", "other backend", "well"] as const;
+export const PEER_STATES = [
+  "left out",
+  "broken",
+  "damaged",
+  "narrow",
+  "lossy",
+  "silent",
+  "other backend",
+  "well",
+] as const;
 export type PeerState = (typeof PEER_STATES)[number];
 
 /** How packets for a peer leave this host. */
@@ -35,6 +46,20 @@ export interface PeerReport {
   readonly state: PeerState;
   /** Why it is not well. */
   readonly reason: string | null;
+  /** What probes have found, one for each family; empty where none has been there, or all is well among thousands. */
+  readonly paths: readonly PeerPathReport[];
+}
+
+/** What probes have found of the path to a peer: over the overlay where packets are encapsulated. */
+export interface PeerPathReport {
+  readonly family: "ipv4" | "ipv6";
+  readonly state: PathState;
+  readonly roundTripMs: number | null;
+  /** From 0 to 1. */
+  readonly lossRatio: number;
+  /** The largest packet that gets through; `null` while that is not known. */
+  readonly mtuBytes: number | null;
+  readonly answeredAt: string | null;
 }
 
 /** How many hosts there are beside this one. */
@@ -43,6 +68,8 @@ export interface PeerCounts {
   readonly well: number;
   /** Of each state that is not `well` and has some. */
   readonly unwell: Readonly<Partial<Record<PeerState, number>>>;
+  /** How many of them take part in probes. */
+  readonly probed: number;
 }
 
 /** Some of the peers, those that are not well first, then by name. */
@@ -56,7 +83,7 @@ export interface PeersReport {
 }
 
 /** What peers are judged by. */
-export type PeerFacts = Pick<StatusDeps, "overlay" | "ownLease" | "lastPass" | "underlay">;
+export type PeerFacts = Pick<StatusDeps, "overlay" | "ownLease" | "lastPass" | "underlay" | "paths">;
 
 /** A peer before it is put in words, which of thousands takes its time. */
 interface JudgedPeer {
@@ -64,12 +91,13 @@ interface JudgedPeer {
   readonly count: number;
   readonly state: PeerState;
   readonly reasons: readonly string[];
+  readonly paths: readonly PeerPath[];
 }
 
 /** How many peers there are; `undefined` until that is known. */
 export function peerCounts(facts: PeerFacts): PeerCounts | undefined {
   const peers = judgePeers(facts);
-  return peers && countPeers(peers);
+  return peers && countPeers(peers, facts);
 }
 
 /** What the agent's door answers to `/peers?offset=N&limit=N`. */
@@ -99,13 +127,13 @@ export function peersReport(
   const some = peers.slice(offset, offset + Math.min(limit, MAX_PEERS));
   return {
     at: at.toISOString(),
-    counts: countPeers(peers),
+    counts: countPeers(peers, facts),
     offset,
     peers: some.map((peer) => describePeer(peer, overlay, underlay)),
   };
 }
 
-function countPeers(peers: readonly JudgedPeer[]): PeerCounts {
+function countPeers(peers: readonly JudgedPeer[], { paths }: PeerFacts): PeerCounts {
   const unwell: Partial<Record<PeerState, number>> = {};
   let [total, well] = [0, 0];
   for (const { state, count } of peers) {
@@ -113,7 +141,7 @@ function countPeers(peers: readonly JudgedPeer[]): PeerCounts {
     if (state === "well") well += count;
     else unwell[state] = (unwell[state] ?? 0) + count;
   }
-  return { total, well, unwell };
+  return { total, well, unwell, probed: paths?.().peerCount ?? 0 };
 }
 
 function judgePeers(facts: PeerFacts): JudgedPeer[] | undefined {
@@ -122,18 +150,18 @@ function judgePeers(facts: PeerFacts): JudgedPeer[] | undefined {
   if (overlay === undefined || leases === undefined) return undefined;
   const own = facts.ownLease()?.host;
   const faults = Map.groupBy(facts.lastPass()?.faults ?? [], ({ host }) => host);
-  const peers = leases.filter(({ host }) => host !== own).map((lease) => judge(lease, overlay, faults));
+  const paths = Map.groupBy(facts.paths?.().peers ?? [], ({ host }) => host);
+  const peers = leases.filter(({ host }) => host !== own)
+    .map((lease) =>
+      judge(lease, overlay, { faults: faults.get(lease.host), paths: paths.get(lease.host) ?? [] })
+    );
   // Who has no lease that can be read has no line of its own yet.
   const known = new Set(leases.map(({ host }) => host));
   for (const [host, about] of faults) {
     if (known.has(host) || host === own) continue;
     const lease = { host, backendType: "", parts: [] };
-    peers.push({
-      lease,
-      count: countFaults(about),
-      state: "left out",
-      reasons: about.map(({ reason }) => reason),
-    });
+    const reasons = about.map(({ reason }) => reason);
+    peers.push({ lease, count: countFaults(about), state: "left out", reasons, paths: [] });
   }
   return peers;
 }
@@ -141,22 +169,34 @@ function judgePeers(facts: PeerFacts): JudgedPeer[] | undefined {
 function judge(
   lease: Lease,
   { leaseType }: OverlayFacts,
-  faults: ReadonlyMap<string, readonly PeerFault[]>,
+  { faults, paths }: {
+    readonly faults: readonly PeerFault[] | undefined;
+    readonly paths: readonly PeerPath[];
+  },
 ): JudgedPeer {
-  const about = faults.get(lease.host);
-  if (about !== undefined) {
-    return { lease, count: 1, state: "left out", reasons: about.map(({ reason }) => reason) };
-  }
+  const judged = (state: PeerState, reasons: readonly string[]) => ({
+    lease,
+    count: 1,
+    state,
+    reasons,
+    paths,
+  });
+  if (faults !== undefined) return judged("left out", faults.map(({ reason }) => reason));
   // A backend that publishes nothing reaches nobody, and does not mean to.
   if (leaseType !== "" && lease.backendType !== leaseType) {
-    const reason = `its backend is ${lease.backendType || "alloc"}, and this host's ${leaseType}`;
-    return { lease, count: 1, state: "other backend", reasons: [reason] };
+    return judged("other backend", [
+      `its backend is ${lease.backendType || "alloc"}, and this host's ${leaseType}`,
+    ]);
   }
-  return { lease, count: 1, state: "well", reasons: [] };
+  const bad = paths.filter(({ state }) => state !== "good" && state !== "unknown");
+  const worst = PEER_STATES.find((state) => bad.some((path) => path.state === state));
+  return worst === undefined
+    ? judged("well", [])
+    : judged(worst, bad.map(({ reason, state }) => reason ?? `its path is ${state}`));
 }
 
 function describePeer(
-  { lease, count, state, reasons }: JudgedPeer,
+  { lease, count, state, reasons, paths }: JudgedPeer,
   overlay: OverlayFacts,
   underlay: Underlay | undefined,
 ): PeerReport {
@@ -167,9 +207,24 @@ function describePeer(
     subnets: parts.map(({ subnet }) => formatPrefix(subnet)),
     underlayAddresses: parts.map(({ underlayAddress }) => formatAddress(underlayAddress)),
     backendType: printable(backendType, MAX_REASON_LENGTH),
-    ways: state === "well" ? parts.map((part) => wayOf(part, overlay, underlay)) : [],
+    ways: state !== "left out" && state !== "other backend"
+      ? parts.map((part) => wayOf(part, overlay, underlay))
+      : [],
     state,
     reason: reasons.length === 0 ? null : printable(reasons.join("; "), MAX_REASON_LENGTH),
+    paths: paths.map(describePath),
+  };
+}
+
+function describePath({ family, state, overlay, underlay }: PeerPath): PeerPathReport {
+  const { roundTripMs, lossRatio, mtu, answeredAtMs } = overlay ?? underlay;
+  return {
+    family: family === AF_INET ? "ipv4" : "ipv6",
+    state,
+    roundTripMs: roundTripMs ?? null,
+    lossRatio,
+    mtuBytes: mtu.foundBytes ?? null,
+    answeredAt: answeredAtMs === undefined ? null : new Date(answeredAtMs).toISOString(),
   };
 }
 

@@ -45,7 +45,7 @@ Deno.test("loden status tells a host that is ready on one screen, its peers, and
   await twoHosts(async (lab, _, [h1, h2]) => {
     const text = await until("see the peer", async () => {
       const text = await statusOf(h1, 0);
-      return text.includes("1/1 in place") ? text : undefined;
+      return text.includes("1/1 well") ? text : undefined;
     });
     const lines = text.trimEnd().split("\n");
     assertMatch(lines[0]!, LINE_MOMENT);
@@ -74,7 +74,7 @@ Deno.test("loden status tells a host that is ready on one screen, its peers, and
       const text = await statusOf(h1, 0, "--peers");
       return text.includes("1 other backend") ? text : undefined;
     });
-    assertMatch(left, /1\/2 in place; 1 other backend/);
+    assertMatch(left, /1\/2 well; 1 other backend/);
     assertMatch(
       left,
       /STATE\n192\.0\.2\.77 .* other backend: its backend is host-gw, and this host's vxlan\n/,

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { AF_INET, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import { AF_INET, AF_INET6, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
+import type { NetworkPath, PathReport, PathState, PeerPath } from "../../src/model/peer_path.ts";
 import type { Underlay } from "../../src/model/underlay.ts";
 import type { PeerFault } from "../../src/overlay/backend/backend.ts";
 import type { OverlayFacts } from "../../src/status/facts.ts";
@@ -45,7 +46,7 @@ Deno.test("peersReport() tells how each peer is reached, and not the own host", 
   const report = peersReport(factsOf([OWN, leaseOf(2)]), { at: AT, offset: 0, limit: 9 });
   assertEquals(report, {
     at: "2026-01-01T00:00:00.000Z",
-    counts: { total: 1, well: 1, unwell: {} },
+    counts: { total: 1, well: 1, unwell: {}, probed: 0 },
     offset: 0,
     peers: [{
       host: "h0002",
@@ -56,6 +57,7 @@ Deno.test("peersReport() tells how each peer is reached, and not the own host", 
       ways: ["vxlan"],
       state: "well",
       reason: null,
+      paths: [],
     }],
   });
 });
@@ -83,7 +85,7 @@ for (const [why, lease, faults, state, reason] of unwell) {
   Deno.test(`peersReport() names a peer before those that are well when ${why}`, () => {
     const leases = [OWN, leaseOf(1), ...lease === undefined ? [] : [lease]];
     const { counts, peers } = peersReport(factsOf(leases, { faults }), { at: AT, offset: 0, limit: 9 });
-    assertEquals(counts, { total: 2, well: 1, unwell: { [state]: 1 } });
+    assertEquals(counts, { total: 2, well: 1, unwell: { [state]: 1 }, probed: 0 });
     assertEquals(peers.map(({ host }) => host), ["h0002", "h0001"]);
     assertEquals([peers[0]!.state, peers[0]!.reason, peers[0]!.ways], [state, reason, []]);
   });
@@ -120,7 +122,7 @@ Deno.test("peersReport() calls hosts of every backend well where this one reache
     offset: 0,
     limit: 9,
   });
-  assertEquals(counts, { total: 1, well: 1, unwell: {} });
+  assertEquals(counts, { total: 1, well: 1, unwell: {}, probed: 0 });
 });
 
 Deno.test("peerCounts() counts hosts that are too many to be named as so many", () => {
@@ -129,6 +131,7 @@ Deno.test("peerCounts() counts hosts that are too many to be named as so many", 
     total: 901,
     well: 1,
     unwell: { "left out": 900 },
+    probed: 0,
   });
 });
 
@@ -160,3 +163,57 @@ for (const query of ["limit=-1", "limit=x", "offset=-5", "limit=1e9", "limit=999
     assertEquals(answerPeers(factsOf([leaseOf(2)]), new URLSearchParams(query)).peers.length, 1);
   });
 }
+
+const AT_MS = AT.getTime();
+
+/** The path to a peer in one state. */
+function pathOf(host: string, state: PathState, reason?: string): PeerPath {
+  const network: NetworkPath = {
+    state,
+    roundTripMs: 0.5,
+    lossRatio: 0.25,
+    mtu: { expectedBytes: 1450, foundBytes: 1400 },
+    askedAtMs: AT_MS,
+    answeredAtMs: AT_MS,
+  };
+  const underlay = { ...network, roundTripMs: 99 };
+  return { host, family: AF_INET, state, ...reason !== undefined && { reason }, overlay: network, underlay };
+}
+
+function probed(...peers: PeerPath[]): () => PathReport {
+  const totals = { asked: 0, answered: 0, lost: 0, served: 0, refused: 0, roundTripMsSum: 0 };
+  return () => ({ mode: "auto", port: 8473, peerCount: 2, peers, totals });
+}
+
+Deno.test("peersReport() tells what probes have found over the overlay, the worst of two families first", () => {
+  const paths = probed(
+    pathOf("h0002", "good"),
+    pathOf("h0003", "lossy"),
+    { ...pathOf("h0003", "broken", "no answer of 192.0.2.3"), family: AF_INET6 },
+  );
+  const facts = { ...factsOf([leaseOf(2), leaseOf(3)]), paths };
+  const { counts, peers } = peersReport(facts, { at: AT, offset: 0, limit: 9 });
+  assertEquals(counts, { total: 2, well: 1, unwell: { broken: 1 }, probed: 2 });
+  assertEquals(peers.map(({ host, state, reason, ways }) => [host, state, reason, ways]), [
+    ["h0003", "broken", "its path is lossy; no answer of 192.0.2.3", ["vxlan"]],
+    ["h0002", "well", null, ["vxlan"]],
+  ]);
+  assertEquals(peers[1]!.paths, [{
+    family: "ipv4",
+    state: "good",
+    roundTripMs: 0.5,
+    lossRatio: 0.25,
+    mtuBytes: 1400,
+    answeredAt: "2026-01-01T00:00:00.000Z",
+  }]);
+});
+
+Deno.test("peersReport() takes a peer that was not probed yet for well, and a bad lease for worse than a bad path", () => {
+  const paths = probed(pathOf("h0002", "unknown"), pathOf("h0003", "silent"));
+  const facts = {
+    ...factsOf([leaseOf(2), leaseOf(3)], { faults: [{ host: "h0003", reason: "no MAC" }] }),
+    paths,
+  };
+  const { peers } = peersReport(facts, { at: AT, offset: 0, limit: 9 });
+  assertEquals(peers.map(({ state }) => state), ["left out", "well"]);
+});

@@ -20,6 +20,7 @@ const counts = object({
   total: number(),
   well: number(),
   unwell: fallback(record(string(), number()), {}),
+  probed: fallback(number(), 0),
 });
 
 /** What an agent answers to `/status`, as far as it is shown: one of another version may tell less, and more. */
@@ -88,6 +89,10 @@ const peerSchema = object({
   ways: texts,
   state: string(),
   reason: text,
+  paths: fallback(
+    array(object({ state: string(), roundTripMs: count, lossRatio: fallback(number(), 0), mtuBytes: count })),
+    [],
+  ),
 });
 
 /** What an agent answers to `/peers`. */

@@ -80,12 +80,13 @@ function upWords(startedAt: string, now: Date): string {
   return Number.isNaN(at) ? "an unknown time" : spanWords(now.getTime() - at);
 }
 
-/** `11/12 in place; 1 left out`. */
+/** `11/12 well, 10 probed; 1 left out`. */
 export function peerCountWords(counts: PeerCountsAnswer): string {
-  const { total, well } = counts;
+  const { total, well, probed } = counts;
   if (total === 0) return "none: this host is alone";
   const unwell = unwellWords(counts);
-  return `${well}/${total} in place${unwell === "" ? "" : `; ${unwell}`}`;
+  const proof = probed === 0 ? "" : `, ${probed} probed`;
+  return `${well}/${total} well${proof}${unwell === "" ? "" : `; ${unwell}`}`;
 }
 
 function conditionLines(conditions: readonly ConditionAnswer[], now: Date): string[] {
@@ -118,20 +119,29 @@ export function peerLines({ at, counts, peers }: PeersAnswer): string[] {
     "",
     `peers at ${momentWords(new Date(at))}: ${peerCountWords(counts)}`,
     ...peers.length === 0 ? [] : tableLines([
-      ["HOST", "SUBNET", "UNDERLAY", "WAY", "STATE"],
+      ["HOST", "SUBNET", "UNDERLAY", "WAY", "PROBES", "STATE"],
       ...peers.map(peerRow),
     ]),
     ...rest > 0 ? [`and ${rest} more, which --all lists`] : [],
   ];
 }
 
-function peerRow({ host, subnets, underlayAddresses, ways, state, reason }: PeerAnswer): string[] {
+/** `0.4 ms MTU 1450`, `no answer`, with the loss where there is some. */
+function pathWords({ state, roundTripMs, lossRatio, mtuBytes }: PeerAnswer["paths"][number]): string {
+  if (state === "unknown" && roundTripMs === null) return "-";
+  const time = roundTripMs === null ? "no answer" : `${roundTripMs.toFixed(roundTripMs < 10 ? 1 : 0)} ms`;
+  const loss = lossRatio === 0 ? "" : ` ${Math.round(lossRatio * 100)}% lost`;
+  return `${time}${loss}${mtuBytes === null ? "" : ` MTU ${mtuBytes}`}`;
+}
+
+function peerRow({ host, subnets, underlayAddresses, ways, paths, state, reason }: PeerAnswer): string[] {
   const list = (texts: readonly string[]) => texts.join(",") || "-";
   return [
     host,
     list(subnets),
     list(underlayAddresses),
     list([...new Set(ways)]),
+    list(paths.map(pathWords)),
     reason === null ? state : `${state}: ${reason}`,
   ];
 }

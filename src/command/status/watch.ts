@@ -52,7 +52,7 @@ function factsOf(look: Look): string[] {
   return [
     verdictOf(status),
     ...status.conditions.map(({ severity, code, reason }) => `${severity}: ${code}: ${reason}`),
-    ...status.peers === null ? [] : [`peers: ${status.peers.well}/${status.peers.total} in place`],
+    ...status.peers === null ? [] : [`peers: ${status.peers.well}/${status.peers.total} well`],
     ...(peers?.peers ?? []).filter(({ reason }) => reason !== null)
       .map(({ host, state, reason }) => `peer ${host} ${state}: ${reason}`),
   ];

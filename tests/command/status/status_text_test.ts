@@ -5,7 +5,7 @@ import { statusReport } from "../../../src/status/status_report.ts";
 import { HOST, READY, standing } from "../../status/facts.ts";
 
 const NOW = new Date("2026-01-01T00:10:00Z");
-const PEERS = { total: 12, well: 9, unwell: { "other backend": 2, "left out": 1 } };
+const PEERS = { total: 12, probed: 3, well: 9, unwell: { "other backend": 2, "left out": 1 } };
 
 function answer(changes: Partial<StatusAnswer> = {}): StatusAnswer {
   return {
@@ -32,7 +32,7 @@ Deno.test("statusLines() tells a host that is ready", () => {
     "  underlay  eth0 192.0.2.1 (others send to 198.51.100.1), MTU 1500",
     "  registry  etcd /net: followed, heard 9 min ago",
     "  pass      10 min ago, 2 ms, nothing to change",
-    "  peers     9/12 in place; 1 left out, 2 other backend",
+    "  peers     9/12 well, 3 probed; 1 left out, 2 other backend",
   ]);
 });
 
@@ -121,22 +121,38 @@ Deno.test("peerLines() has those that are not well first, with the reason, and c
     offset: 0,
     peers: [
       { ...peer, host: "h2", ways: [], state: "left out", reason: "no MAC" },
-      { ...peer, host: "host-3", ways: ["vxlan", "vxlan"], state: "well", reason: null },
+      {
+        ...peer,
+        host: "host-3",
+        ways: ["vxlan", "vxlan"],
+        state: "lossy",
+        reason: "half of them are lost",
+        paths: [
+          {
+            family: "ipv4",
+            state: "lossy",
+            roundTripMs: 0.41,
+            lossRatio: 0.5,
+            mtuBytes: 1400,
+            answeredAt: null,
+          },
+        ],
+      },
     ],
   });
   assertEquals(peerLines(peers), [
     "",
-    "peers at 2026-01-01T00:10:00Z: 9/12 in place; 1 left out, 2 other backend",
-    "HOST    SUBNET                     UNDERLAY               WAY    STATE",
-    "h2      10.244.2.0/24,fd00:2::/64  192.0.2.2,2001:db8::2  -      left out: no MAC",
-    "host-3  10.244.2.0/24,fd00:2::/64  192.0.2.2,2001:db8::2  vxlan  well",
+    "peers at 2026-01-01T00:10:00Z: 9/12 well, 3 probed; 1 left out, 2 other backend",
+    "HOST    SUBNET                     UNDERLAY               WAY    PROBES                    STATE",
+    "h2      10.244.2.0/24,fd00:2::/64  192.0.2.2,2001:db8::2  -      -                         left out: no MAC",
+    "host-3  10.244.2.0/24,fd00:2::/64  192.0.2.2,2001:db8::2  vxlan  0.4 ms 50% lost MTU 1400  lossy: half of them are lost",
     "and 10 more, which --all lists",
   ]);
 });
 
 Deno.test("peerLines() says that nobody else is there, or that it is not known", () => {
   const at = "2026-01-01T00:10:00.000Z";
-  const alone = { at, counts: { total: 0, well: 0, unwell: {} }, offset: 0, peers: [] };
+  const alone = { at, counts: { total: 0, well: 0, unwell: {}, probed: 0 }, offset: 0, peers: [] };
   assertEquals(peerLines(alone), ["", "peers at 2026-01-01T00:10:00Z: none: this host is alone"]);
   assertEquals(peerLines({ ...alone, counts: null }), [
     "",
