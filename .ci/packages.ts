@@ -34,6 +34,9 @@ const FOR_TESTS: readonly Program[] = [
   ["/usr/share/gocode/src/gopkg.in/yaml.v3/yaml.go", "golang-gopkg-yaml.v3-dev"],
   ["podman", "podman"],
   ["prometheus", "prometheus"],
+  ["zsh", "zsh"],
+  ["fish", "fish"],
+  ["mandoc", "mandoc"],
   // Another program of this name may be in the path; its library is this package's.
   ["/usr/bin/aws", "awscli"],
   ["/usr/lib/python3.11/ensurepip/__init__.py", "python3-venv"],

@@ -101,6 +101,14 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "registry/local/shared_file.ts",
   ],
   "agent/patient_files_test.ts": ["linux/read_aside.ts"],
+  "command/completion/completion_test.ts": [
+    "command/command_table.ts",
+    "command/completion/bash.ts",
+    "command/completion/fish.ts",
+    "command/completion/usage.ts",
+    "command/completion/zsh.ts",
+  ],
+  "command/man/man_test.ts": ["command/man/usage.ts"],
   "command/status/status_test.ts": ["command/status/usage.ts"],
   "command/status/status_text_test.ts": ["command/status/answer.ts"],
   "netns/status_command_test.ts": [
@@ -422,6 +430,7 @@ Deno.test("every file and folder of command is run by a row of COMMANDS", async 
     "agent_door.ts",
     "command.ts",
     "command_flags.ts",
+    "command_table.ts",
     "commands.ts",
     "main.ts",
     "output.ts",

@@ -1,3 +1,4 @@
+import { FLAGS } from "../config/flags.ts";
 import { helpText, type Options, parseOptions } from "../config/options.ts";
 import { fileReason } from "../file/file_reason.ts";
 import { LogFile } from "../file/log_file.ts";
@@ -7,19 +8,32 @@ import { jsonLog, type Log, readableLog } from "../log/log.ts";
 import { pause, within } from "../loop/pause.ts";
 import { QuietLines } from "../loop/quiet_lines.ts";
 import { VERSION } from "../model/version.ts";
-import { EXIT, type Place } from "./command.ts";
+import { type CommandUsage, EXIT, type Place } from "./command.ts";
 import { LAST_WORDS_MS, type Output } from "./output.ts";
 import { ignoreSignals } from "./signals.ts";
 
 /** What a file that others keep may take to be opened. */
 const OPEN_MS = 5000;
 
+/** How the agent is asked for, as far as completion and the man page tell it. */
+export const AGENT_USAGE: CommandUsage = {
+  line: "loden agent",
+  about: [
+    "Runs on this host until it is told to end: takes a subnet, builds the overlay and",
+    "keeps it. All flags of flanneld are understood, with one dash too; for each there",
+    "is a variable, as FLANNELD_IFACE for --iface.",
+  ].join("\n"),
+  flags: FLAGS,
+};
+
 /** Runs the agent on this host until it is told to end. */
 export async function runAgentCommand(args: readonly string[], { output, signal }: Place): Promise<number> {
   await using stack = new AsyncDisposableStack();
-  const outcome = parseOptions(args, Deno.env.toObject());
+  const outcome = parseOptions(isForHelp(args) ? ["-help"] : args, Deno.env.toObject());
   if (outcome.kind !== "run") {
-    output.errors.push(outcome.kind === "version" ? VERSION : helpText().trimEnd());
+    // flanneld tells its version there, and scripts look for it; help is to be read page by page.
+    if (outcome.kind === "version") output.errors.push(VERSION);
+    else output.say(helpText().trimEnd());
     return EXIT.done;
   }
   const { log, lines } = await openLog(outcome.options, output, stack);
@@ -40,6 +54,11 @@ export async function runAgentCommand(args: readonly string[], { output, signal 
     throw error;
   }
   return EXIT.done;
+}
+
+/** A person who asks for help in this way must not have started an agent. flanneld takes no word for a command. */
+function isForHelp([first, ...others]: readonly string[]): boolean {
+  return first === "help" && others.length === 0;
 }
 
 /** Lines in the log file or on standard error: for a person at a terminal, else JSON. None waits for its reader. */

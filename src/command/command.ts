@@ -35,6 +35,8 @@ export interface Command {
   readonly summary: string;
   /** How it is asked for; absent where it has no flags, or reads them by itself. */
   readonly usage?: CommandUsage;
+  /** The same, where it is loaded only when it is asked for. */
+  readonly loadUsage?: () => Promise<CommandUsage>;
   /** What wrong words end it with, where that is not 2. */
   readonly usageExit?: number;
   readonly run: (args: readonly string[], place: Place) => Promise<number> | number;

@@ -1,6 +1,10 @@
+import { UsageError } from "../config/usage_error.ts";
 import { escaped } from "../log/printable.ts";
 import { VERSION } from "../model/version.ts";
 import { type Command, EXIT, type Place } from "./command.ts";
+import { commandHelp } from "./command_flags.ts";
+import { COMPLETION_USAGE } from "./completion/usage.ts";
+import { MAN_USAGE } from "./man/usage.ts";
 import type { Output } from "./output.ts";
 import { ignoreSignals } from "./signals.ts";
 import { STATUS_USAGE } from "./status/usage.ts";
@@ -8,43 +12,75 @@ import { STATUS_USAGE } from "./status/usage.ts";
 /** All commands; what one needs is loaded when it is run. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
   "agent": {
-    summary: "run on this host; also what flags without a command do, as flanneld",
+    summary: "run on this host; also what flags without a command do",
+    loadUsage: async () => (await import("./agent.ts")).AGENT_USAGE,
     run: async (args, place) => await (await import("./agent.ts")).runAgentCommand(args, place),
   },
   "status": {
-    summary: "how this host is: ready or why not, what to do, its peers; also with no agent",
+    summary: "how this host is: ready or why not, what to do, its peers",
     usage: STATUS_USAGE,
     run: async (args, place) => await (await import("./status/status.ts")).runStatus(args, place),
   },
   "install-cni": {
-    summary: "put the CNI plugin, and a conflist, where the container runtime looks for them",
+    summary: "put the CNI plugin and a conflist where the runtime looks",
+    loadUsage: async () => (await import("./install_cni.ts")).INSTALL_USAGE,
     run: install,
   },
   "cleanup": {
-    summary: "find and release what vanished pods have left, or all of ours on this host",
+    summary: "release what vanished pods have left, or all of ours",
+    loadUsage: async () => (await import("./cleanup/cleanup_flags.ts")).CLEANUP_USAGE,
     run: cleanup,
   },
   "doctor": {
-    summary: "look at what the agent needs of the cloud, and say what is wrong; changes nothing",
+    summary: "look at what the agent needs of the cloud; changes nothing",
     run: doctor,
   },
-  "lab": { summary: "several hosts on this machine, in network namespaces", run: lab },
+  "lab": {
+    summary: "several hosts on this machine, in network namespaces",
+    loadUsage: async () => (await import("../lab/flags.ts")).LAB_USAGE,
+    run: lab,
+  },
+  "completion": {
+    summary: "print what completes commands and flags in bash, zsh or fish",
+    usage: COMPLETION_USAGE,
+    run: async (args, { output }) =>
+      say(output, await (await import("./completion/completion.ts")).completionOf(args, COMMANDS)),
+  },
+  "man": {
+    summary: "print the manual page: loden man | man -l -",
+    usage: MAN_USAGE,
+    run: async (args, { output }) => say(output, await (await import("./man/man.ts")).manOf(args, COMMANDS)),
+  },
   "version": { summary: "print the version", run: (_, { output }) => say(output, VERSION) },
   "help": {
-    summary: "print this; 'loden agent -help' prints the agent's flags",
-    run: (_, { output }) => say(output, overview()),
+    summary: "print this, or the help of a command: loden help status",
+    run: help,
   },
 };
 
-function overview(): string {
-  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(13)} ${summary}`);
+/** What `loden help` prints: one screen. */
+export function overview(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map(({ length }) => length));
   return [
     `loden ${VERSION}: a layer 3 network for pods that heals itself`,
     "",
-    "Usage: loden COMMAND [-FLAG[=VALUE]]...",
+    "Usage: loden COMMAND [--FLAG[=VALUE]]...",
     "",
-    ...lines,
+    ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`),
   ].join("\n");
+}
+
+async function help(args: readonly string[], place: Place): Promise<number> {
+  const [name] = args;
+  if (name === undefined || name.startsWith("-")) return say(place.output, overview());
+  const command = name !== "help" && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    throw new UsageError(`Cannot help with "${name}": there is no such command; see 'loden help'`);
+  }
+  // A command that reads its words by itself tells its help by itself.
+  return command.usage === undefined
+    ? await command.run(["--help"], place)
+    : say(place.output, commandHelp(command.usage));
 }
 
 function say(output: Output, text: string): number {

@@ -14,6 +14,7 @@ import { writeIfOther } from "../file/write_if_other.ts";
 import { readText } from "../file/read_text.ts";
 import { UsageError } from "../config/usage_error.ts";
 import { fileReason } from "../file/file_reason.ts";
+import type { CommandUsage } from "./command.ts";
 
 /** What the installer needs of the process that it runs in. */
 export interface InstallDeps {
@@ -35,6 +36,12 @@ that is what CNI_NETWORK_CONFIG says, else ${DEFAULT_SOURCE}, else the usual one
   CNI_CONF_NAME        the conflist's name (10-flannel.conflist); empty writes none
   CNI_NETWORK_CONFIG   the conflist's text
   CNI_MTU              stands in for __CNI_MTU__ in it`;
+/** How it is asked for, as far as completion and the man page tell it. */
+export const INSTALL_USAGE: CommandUsage = {
+  line: "loden install-cni [CONFLIST]",
+  about: USAGE.slice(USAGE.indexOf("\n\n") + 2),
+  flags: [],
+};
 /** Stands for the MTU in Calico's templates. */
 const MTU_PLACEHOLDER = "__CNI_MTU__";
 

@@ -39,6 +39,17 @@ const FLAGS = [
   },
 ] as const satisfies readonly Flag[];
 
+/** How the lab is asked for, as far as completion and the man page tell it. */
+export const LAB_USAGE = {
+  line: "loden lab",
+  about: [
+    "Makes several hosts on this machine, in network namespaces, with an agent and a pod",
+    "on each, measures the overlay between the pods, and takes all of it away again.",
+    "Needs root.",
+  ].join("\n"),
+  flags: FLAGS as readonly Flag[],
+};
+
 /** What the command line asks of the lab. */
 export interface LabFlags {
   readonly hosts: number;

@@ -23,7 +23,8 @@ const runs: [args: string[], code: number, stdout: RegExp, stderr: RegExp][] = [
   [["version"], 0, /^\d+\.\d+\.\d+\n$/, /^$/],
   [["help"], 0, /^loden .*Usage:/s, /^$/],
   [["agent", "-version"], 0, /^$/, /^\d+\.\d+\.\d+\n$/],
-  [["agent", "-help"], 0, /^$/, /^Usage: loden.*-iface/s],
+  [["agent", "-help"], 0, /^Usage: loden.*-iface/s, /^$/],
+  [["agent", "help"], 0, /^Usage: loden.*-iface/s, /^$/],
   [["nonsense"], 2, /^$/, /^loden: Cannot run "nonsense": there is no such command; see 'loden help'\n$/],
   [
     ["agent", "-log-file=/dev/full"],

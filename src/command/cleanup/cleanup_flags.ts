@@ -5,6 +5,7 @@ import { USUAL_NETWORK } from "../../pods/conflist.ts";
 import { type Flag, type Flag as AgentFlag, FLAG_GROUPS } from "../../config/flag.ts";
 import { FLAGS } from "../../config/flags.ts";
 import { readFlags } from "../../config/parse_flags.ts";
+import type { CommandUsage } from "../command.ts";
 import { UsageError } from "../../config/usage_error.ts";
 
 const group = FLAG_GROUPS[3];
@@ -65,6 +66,17 @@ const CLEANUP_FLAGS = [
     help: "looked at beside those of the state files",
   },
 ] as const satisfies readonly Flag[];
+
+/** How it is asked for, as far as completion and the man page tell it. */
+export const CLEANUP_USAGE: CommandUsage = {
+  line: "loden cleanup --stale|--node",
+  about: [
+    "Releases what pods that have vanished have left (--stale), or removes all of ours",
+    "from a host that leaves the overlay (--node).",
+  ].join("\n"),
+  flags: CLEANUP_FLAGS,
+  takesAgentFlags: true,
+};
 
 const STANDARD_CNI_PATH = "/opt/cni/bin:/usr/lib/cni";
 

@@ -27,13 +27,13 @@ export const STATUS_USAGE: CommandUsage = {
       kind: "string",
       value: "DURATION",
       bare: USUAL_WAIT,
-      help: "wait until the host is ready; ends with 1 if it is not by then",
+      help: "until it is ready; ends with 1 if it is not by then",
     },
     {
       name: "watch",
       kind: "boolean",
       default: false,
-      help: "look every 2 s: repaint a terminal, else print what changes",
+      help: "look every 2 s; without a terminal, what changes",
     },
     { name: "json", kind: "boolean", default: false, help: "one JSON document, as docs/status.md tells" },
     {
