@@ -26,7 +26,7 @@ for line in "$@"; do
   echo "\${COMPREPLY[@]}"
 done`;
 const ASK_FISH = `source $argv[1]
-for line in $argv[2..]; complete -C $line | string replace -r '\\t.*' '' | string join ' '; end`;
+for line in $argv[2..]; complete -C $line | string replace -r '\\t.*' '' | string join ' '; end; true`;
 /** Asks a real zsh, which has a terminal: TAB is typed, and the line that it has become is written down. */
 const ASK_ZSH = `
 zmodload zsh/zpty
