@@ -35,6 +35,8 @@ import {
   takenAway,
 } from "./bridge_conditions.ts";
 import { errorText } from "../log/error_text.ts";
+import { SILENT } from "../log/log.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
 import { type FightLimits, Fights } from "../loop/fights.ts";
 import { type BridgeChangeDeps, changeBridge, setBridgeUp } from "./bridge_changes.ts";
 
@@ -105,6 +107,14 @@ export class BridgeKeeper {
   /** Milliseconds until a look is due as a fight with another program goes on, or is over; `undefined` for none. */
   get waitMs(): number | undefined {
     return this.#fights.waitMs;
+  }
+
+  /** Looks with another client, which writes down what is asked for; nothing is learnt by it. */
+  dryRun(client: NetlinkClient, situation: BridgeSituation): void {
+    const twin = new BridgeKeeper({ ...this.#deps, client, log: SILENT, changed: () => {} });
+    twin.#had = { linkIndex: this.#had.linkIndex, families: new Set(this.#had.families) };
+    twin.#outlived = this.#outlived;
+    twin.keep(situation);
   }
 
   /** Looks at the bridge, and gives it what it lacks. Never throws: a fault becomes a finding, and the next pass tries. */

@@ -93,6 +93,11 @@ export class FormerKeeper {
     );
   }
 
+  /** What would go once the new state stands: nothing once it is gone. */
+  get pending(): { readonly links: readonly ObservedLink[]; readonly nextHops: readonly number[] } {
+    return this.#isDone ? { links: [], nextHops: [] } : { links: this.links, nextHops: this.#nextHops() };
+  }
+
   /** Reads what is there, this keeper's part of it too. */
   observer(): Observer {
     return new Observer(this.#deps.client, {
@@ -149,12 +154,16 @@ export class FormerKeeper {
     this.#deps.log.write("info", "former link deleted", { link: name });
   }
 
-  /** Deletes the next hops that early builds gave their routes: their ids are addresses of the cluster networks. */
+  /** The next hops that early builds gave their routes: their ids are addresses of the cluster networks. */
+  #nextHops(): readonly number[] {
+    const networks = [...this.#networks, ...this.former];
+    return dumpNextHops(this.#deps.client, RTPROT_LODEN)
+      .filter((id) => networks.some((network) => prefixContains(network, id as Ipv4)));
+  }
+
   #sweepNextHops(): void {
     const { client, log } = this.#deps;
-    const networks = [...this.#networks, ...this.former];
-    const ids = dumpNextHops(client, RTPROT_LODEN)
-      .filter((id) => networks.some((network) => prefixContains(network, id as Ipv4)));
+    const ids = this.#nextHops();
     if (ids.length === 0) return;
     let refusal: string | undefined;
     client.batch(

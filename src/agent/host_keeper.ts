@@ -12,7 +12,7 @@ import { replaceFile } from "../file/replace_file.ts";
 import { type Carriage, usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
 import type { BackendConfig } from "../config/backend_schema.ts";
 import type { Options } from "../config/options.ts";
-import type { Log } from "../log/log.ts";
+import { type Log, SILENT } from "../log/log.ts";
 import { AF_INET6, type Family, formatAddress, type Mac } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { Underlay } from "../model/underlay.ts";
@@ -58,6 +58,14 @@ export interface HostKeeperDeps {
   readonly log: Log;
 }
 
+/** What a dry run works with: all that it reads is true, and nothing that it writes is done. */
+export interface DryHost {
+  readonly libc: Libc;
+  readonly client: NetlinkClient;
+  readonly ethtool: Ethtool;
+  readonly created: readonly string[];
+}
+
 /** Where this host's own files are. */
 const ROOT = "/";
 
@@ -72,7 +80,7 @@ export class HostKeeper {
   #isIpv6Refused = false;
 
   constructor(deps: HostKeeperDeps) {
-    const { libc, client, socketFd, options, log } = deps;
+    const { libc, client, socketFd, log } = deps;
     this.#deps = deps;
     this.#prerequisites = new Prerequisites({
       libc,
@@ -81,14 +89,7 @@ export class HostKeeper {
       routerLinks: deps.routerLinks,
       elapsedMs: () => performance.now(),
     });
-    this.#checksum = new TxChecksumKeeper({
-      mode: options.vxlanTxChecksum,
-      ethtool: new Ethtool(libc, socketFd),
-      kernel: runningKernel((path) => libc.readSysctl(path)),
-      lowerLinks,
-      elapsedMs: () => performance.now(),
-      log,
-    });
+    this.#checksum = this.#checksumKeeper(new Ethtool(libc, socketFd), log);
     this.#probe = new DataPathProbe({
       targets: () => {
         const own = deps.own();
@@ -171,6 +172,53 @@ export class HostKeeper {
     return waits.length === 0 ? undefined : Math.min(...waits);
   }
 
+  /**
+   * Looks as a pass does, with doors that write down what is set; of what was learnt before only what outlasts a restart
+   * counts, so that a fight that is slowed is not seen.
+   *
+   * @param doors.created VTEPs that the pass will have made.
+   */
+  dryRun({ libc, client, ethtool, created }: DryHost): { readonly settings: () => void; checksums: () => void } {
+    const { carriage } = this.#deps;
+    const elapsedMs = () => performance.now();
+    const { routerLinks } = this.#prerequisites;
+    return {
+      settings: () => {
+        if (carriage === "none") return;
+        const { ownLinks, ownIpv6Links = [], ...needs } = this.#needs();
+        const more = (links: readonly string[]) => created.filter((name) => !links.includes(name));
+        const ipv6 = created.filter((name) => name === this.#ipv6Vtep);
+        new Prerequisites({ libc, client, log: SILENT, routerLinks, elapsedMs }).check({
+          ...needs,
+          ownLinks: [...ownLinks, ...more(ownLinks)],
+          ownIpv6Links: [...ownIpv6Links, ...ipv6.filter((name) => !ownIpv6Links.includes(name))],
+        });
+      },
+      checksums: () => {
+        const names = this.#vteps().map(({ linkName }) => linkName);
+        this.#checksumKeeper(ethtool, SILENT)
+          .keep([...new Set([...names, ...created])], this.#checksumUnderlay());
+      },
+    };
+  }
+
+  #checksumKeeper(ethtool: Ethtool, log: Log): TxChecksumKeeper {
+    const { libc, options } = this.#deps;
+    return new TxChecksumKeeper({
+      mode: options.vxlanTxChecksum,
+      ethtool,
+      kernel: runningKernel((path) => libc.readSysctl(path)),
+      lowerLinks,
+      elapsedMs: () => performance.now(),
+      log,
+    });
+  }
+
+  #checksumUnderlay(): Parameters<TxChecksumKeeper["keep"]>[1] {
+    const { linkName, addresses } = this.#deps.underlay();
+    return { linkName, isBehindNat: addresses.some(({ address, advertised }) => address !== advertised) };
+  }
+
   /** Looks at the kernel's settings, and sets what may be set; before each pass. */
   check(): void {
     const { carriage, fitnessChanged } = this.#deps;
@@ -207,9 +255,11 @@ export class HostKeeper {
     if (!isForwarding) return;
     const { underlay, keepBoot } = this.#deps;
     const vteps = this.#vteps();
-    const { linkName, addresses } = underlay();
-    const isBehindNat = addresses.some(({ address, advertised }) => address !== advertised);
-    this.#checksums = this.#checksum.keep(vteps.map(({ linkName }) => linkName), { linkName, isBehindNat });
+    const { addresses } = underlay();
+    this.#checksums = this.#checksum.keep(
+      vteps.map(({ linkName }) => linkName),
+      this.#checksumUnderlay(),
+    );
     keepBoot({
       underlay: identifyingLink(underlay()),
       vteps: vteps.flatMap(({ linkName, mac }) => mac === undefined ? [] : [{ linkName, mac }]),

@@ -1,6 +1,9 @@
+import { basename } from "node:path";
 import type { FamilyNetwork } from "../config/subnets.ts";
 import type { Options } from "../config/options.ts";
-import type { Log } from "../log/log.ts";
+import { type Log, SILENT } from "../log/log.ts";
+import type { ChangeList } from "../model/host_plan.ts";
+import { listRestore, listRules } from "../firewall/plan_words.ts";
 import { LegacyIptables } from "../firewall/legacy_iptables.ts";
 import { RuleNews } from "../firewall/rule_news.ts";
 import { openRuleWatch } from "../firewall/rule_watch.ts";
@@ -42,6 +45,8 @@ export interface OpenRules {
   readonly keep: (options: { signal: AbortSignal }) => Promise<void>;
   /** Hears of others' changes; absent where the kernel has no nf_tables. */
   readonly watch: ((options: { signal: AbortSignal }) => Promise<void>) | undefined;
+  /** Says what a look would change now, in `list`, and in what it answers what it could not look at. */
+  readonly plan: (list: ChangeList) => Promise<readonly string[]>;
 }
 
 /** Opens what the rules of the packet filter are kept with. A kernel without nf_tables is told in the report. */
@@ -55,11 +60,12 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
   );
   const news = notifications && new RuleNews(elapsedMs);
   const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log, news });
+  const wishes = wishesOf(sources);
   const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
   const keeper = new RulesKeeper({
     keep: (wishes, spared) => rules?.keep(wishes, spared) ?? refused,
     keepLegacy: (wishes) => legacy.keep(wishes),
-    wishes: wishesOf(sources),
+    wishes,
     kept: () => sources.former?.rulesKept(),
     changedBy: () => news?.lastBy?.program || undefined,
     elapsedMs,
@@ -70,16 +76,44 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     keep: ({ signal }) => keeper.run({ resyncMs: options.rulesResyncMs, signal }),
     watch: notifications && news && socket.opened &&
       openRuleWatch({ notifications, ownPortId: socket.opened.portId, news, nudge }),
+    plan: (list) => planRules(wishes(), { rules, reason: socket.reason, libc, list }),
   };
 }
 
+/** Says what a look at nf_tables and at legacy iptables would change now; answers with what can't be looked at. */
+export async function planRules(
+  wishes: RuleWishes | undefined,
+  { rules, reason, libc, list }: {
+    readonly rules: TrafficRules | undefined;
+    /** Why there are none. */
+    readonly reason: string | undefined;
+    readonly libc: Libc;
+    readonly list: ChangeList;
+  },
+): Promise<readonly string[]> {
+  if (wishes === undefined) return ["it is not known which subnets this host has"];
+  const unseen: string[] = [];
+  if (rules === undefined) unseen.push(reason ?? "the kernel has no nf_tables");
+  else {
+    const { plans, set } = rules.plan(wishes);
+    listRules(plans, set, list);
+  }
+  const dry: typeof runProgram = (path, args, input) => {
+    if (!path.endsWith("-restore")) return runProgram(path, args, input);
+    listRestore(basename(path).replace(/-restore$/, ""), input, list);
+    return Promise.resolve({ code: 0, stdout: "", stderr: "" });
+  };
+  const { failures } = await legacyIptables(libc, SILENT, dry).keep(wishes);
+  return [...unseen, ...failures];
+}
+
 /** Legacy iptables of this host. */
-export function legacyIptables(libc: Libc, log: Log): LegacyIptables {
+export function legacyIptables(libc: Libc, log: Log, run = runProgram): LegacyIptables {
   return new LegacyIptables({
     tables: (family) => legacyTableNames(libc, family),
     filter: (family) => readLegacyFilter(libc, family),
     find: findProgram,
-    run: runProgram,
+    run,
     elapsedMs: () => performance.now(),
     log,
   });

@@ -6,7 +6,7 @@ import type { Log } from "../log/log.ts";
 import { type Prefix, prefixEquals } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { BridgeKeeper } from "./bridge_keeper.ts";
+import { BridgeKeeper, type BridgeSituation } from "./bridge_keeper.ts";
 import { KeptFile } from "./kept_file.ts";
 import { OldPodsKeeper } from "./old_pods_keeper.ts";
 
@@ -61,15 +61,24 @@ export class PodKeeper {
 
   /** Looks after each pass. */
   keep(own: readonly Prefix[]): void {
-    const { podFiles, isNamed, networks, others } = this.#deps;
-    const { attachment } = podFiles;
+    const { attachment } = this.#deps.podFiles;
     this.#hold(own);
     if (attachment === undefined) return;
+    this.#bridge.keep(this.#situation(own, attachment));
+  }
+
+  /** Looks as after a pass, with a client that writes down what is asked for. */
+  dryRun(own: readonly Prefix[], attachment: PodAttachment | undefined, client: NetlinkClient): void {
+    if (attachment !== undefined) this.#bridge.dryRun(client, this.#situation(own, attachment));
+  }
+
+  #situation(own: readonly Prefix[], attachment: PodAttachment): BridgeSituation {
+    const { isNamed, networks, others } = this.#deps;
     const held = this.#held;
     // Without a conflist of ours, what is in the usual places may be another agent's, of another network.
     this.#oldPods.look(attachment, { own, held, ...!isNamed && { among: [...networks, ...held] } });
     const { reserved, addresses: inUse } = this.#oldPods;
-    this.#bridge.keep({ attachment, isNamed, own, held, reserved, inUse, others });
+    return { attachment, isNamed, own, held, reserved, inUse, others };
   }
 
   /** Knows from now on, and after a restart too, that this host has had these subnets. */

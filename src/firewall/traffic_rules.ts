@@ -5,8 +5,8 @@ import type { NetlinkClient } from "../netlink/client.ts";
 import { EINTR, ERESTART, isErrno } from "../linux/errno.ts";
 import { changeRules } from "../nftables/objects.ts";
 import { readGeneration } from "../nftables/dump.ts";
-import { forwardWarnings, plansOf } from "./plan.ts";
-import { observeRules } from "./rule_set.ts";
+import { forwardWarnings, plansOf, type RulePlan } from "./plan.ts";
+import { observeRules, type RuleSet } from "./rule_set.ts";
 import type { RuleNews } from "./rule_news.ts";
 import { nothingWished, type RuleKind, type RuleWishes } from "./rules.ts";
 
@@ -78,9 +78,25 @@ export class TrafficRules {
     }
   }
 
+  /**
+   * What a look would change now, and what is there: nothing is changed, or remembered.
+   *
+   * @throws {NetlinkError} If the kernel can't be asked.
+   */
+  plan(wishes: RuleWishes): { readonly plans: readonly RulePlan[]; readonly set: RuleSet } {
+    const set = observeRules(this.#client);
+    return { plans: plansOf(this.#present(wishes), set), set };
+  }
+
+  /** The wishes without former networks whose rules are gone. */
+  #present(wishes: RuleWishes): RuleWishes {
+    const former = wishes.former ?? [];
+    return { ...wishes, former: former.filter((prefix) => !this.#gone.has(formatPrefix(prefix))) };
+  }
+
   #keep(wishes: RuleWishes, spared: ReadonlySet<RuleKind>, first: number): RulesReport {
     const former = wishes.former ?? [];
-    const present = { ...wishes, former: former.filter((prefix) => !this.#gone.has(formatPrefix(prefix))) };
+    const present = this.#present(wishes);
     const met = new Set<RuleKind>();
     let generation = first;
     let changed = 0;

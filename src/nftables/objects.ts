@@ -109,8 +109,33 @@ function bound(writer: MessageWriter, type: number, sequence: number, generation
   writer.end();
 }
 
+/** What a change does. `rule` without a text is a rule that goes, by its handle, or all of its chain. */
+export type NftAct =
+  | { readonly verb: "add" | "delete"; readonly what: "table"; readonly at: NftTable }
+  | { readonly verb: "add" | "delete"; readonly what: "chain"; readonly at: Omit<NftChain, "base"> }
+  | {
+    readonly verb: "add";
+    readonly what: "rule";
+    readonly at: Omit<NftRule, "handle">;
+    /** The rule that it goes before; the end of the chain if absent. */
+    readonly before: bigint | undefined;
+  }
+  | {
+    readonly verb: "delete";
+    readonly what: "rule";
+    readonly at: Omit<NftChain, "base">;
+    readonly handle: bigint | undefined;
+  };
+
 /** One change of a transaction, as a message. */
-export type NftChange = (writer: MessageWriter, sequence: number) => void;
+export interface NftChange {
+  (writer: MessageWriter, sequence: number): void;
+  readonly act: NftAct;
+}
+
+function changeOf(act: NftAct, write: (writer: MessageWriter, sequence: number) => void): NftChange {
+  return Object.assign(write, { act });
+}
 
 /**
  * Carries out changes, all or none.
@@ -131,24 +156,30 @@ export function changeRules(
   });
 }
 
-function tableMessage(type: number, flags: number, { family, table }: NftTable): NftChange {
-  return (writer, sequence) => {
+function tableMessage(
+  verb: NftAct["verb"],
+  [type, flags]: readonly [number, number],
+  { family, table }: NftTable,
+): NftChange {
+  return changeOf({ verb, what: "table", at: { family, table } }, (writer, sequence) => {
     writer.begin(type, flags, sequence);
     encodeHeader(writer, family);
     writer.attributeText(NFTA_TABLE_NAME, table);
     writer.end();
-  };
+  });
 }
 
 /** Adds a table if it is not there. */
-export const addTable = (table: NftTable): NftChange => tableMessage(NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
+export const addTable = (table: NftTable): NftChange =>
+  tableMessage("add", [NFT_MSG_NEWTABLE, NLM_F_CREATE], table);
 
 /** Deletes a table and all that is in it. */
-export const deleteTable = (table: NftTable): NftChange => tableMessage(NFT_MSG_DELTABLE, 0, table);
+export const deleteTable = (table: NftTable): NftChange =>
+  tableMessage("delete", [NFT_MSG_DELTABLE, 0], table);
 
 /** Adds a chain if it is not there. */
 export function addChain({ family, table, chain, base }: NftChain): NftChange {
-  return (writer, sequence) => {
+  return changeOf({ verb: "add", what: "chain", at: { family, table, chain } }, (writer, sequence) => {
     writer.begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE, sequence);
     encodeHeader(writer, family);
     writer.attributeText(NFTA_CHAIN_TABLE, table);
@@ -162,20 +193,20 @@ export function addChain({ family, table, chain, base }: NftChain): NftChange {
       writer.attributeText(NFTA_CHAIN_TYPE, base.type);
     }
     writer.end();
-  };
+  });
 }
 
 /** Deletes a chain that is empty and that nothing jumps to. */
 export function deleteChain(
   { family, table, chain }: Pick<NftChain, "family" | "table" | "chain">,
 ): NftChange {
-  return (writer, sequence) => {
+  return changeOf({ verb: "delete", what: "chain", at: { family, table, chain } }, (writer, sequence) => {
     writer.begin(NFT_MSG_DELCHAIN, 0, sequence);
     encodeHeader(writer, family);
     writer.attributeText(NFTA_CHAIN_TABLE, table);
     writer.attributeText(NFTA_CHAIN_NAME, chain);
     writer.end();
-  };
+  });
 }
 
 /** Adds a rule in front of the one with the handle `before`, else at the end of its chain. */
@@ -183,7 +214,8 @@ export function addRule(
   { family, table, chain, expressions, comment }: Omit<NftRule, "handle">,
   before?: bigint,
 ): NftChange {
-  return (writer, sequence) => {
+  const at = { family, table, chain, expressions, ...comment !== undefined && { comment } };
+  return changeOf({ verb: "add", what: "rule", at, before }, (writer, sequence) => {
     writer.begin(NFT_MSG_NEWRULE, NLM_F_CREATE | (before === undefined ? NLM_F_APPEND : 0), sequence);
     encodeHeader(writer, family);
     writer.attributeText(NFTA_RULE_TABLE, table);
@@ -192,7 +224,7 @@ export function addRule(
     if (before !== undefined) writer.attributeU64be(NFTA_RULE_POSITION, before);
     if (comment !== undefined) writer.attributeBytes(NFTA_RULE_USERDATA, encodeComment(comment));
     writer.end();
-  };
+  });
 }
 
 /** Deletes one rule, or without a handle all rules of a chain. */
@@ -201,12 +233,15 @@ export function deleteRule(
     readonly handle?: bigint;
   },
 ): NftChange {
-  return (writer, sequence) => {
-    writer.begin(NFT_MSG_DELRULE, 0, sequence);
-    encodeHeader(writer, family);
-    writer.attributeText(NFTA_RULE_TABLE, table);
-    writer.attributeText(NFTA_RULE_CHAIN, chain);
-    if (handle !== undefined) writer.attributeU64be(NFTA_RULE_HANDLE, handle);
-    writer.end();
-  };
+  return changeOf(
+    { verb: "delete", what: "rule", at: { family, table, chain }, handle },
+    (writer, sequence) => {
+      writer.begin(NFT_MSG_DELRULE, 0, sequence);
+      encodeHeader(writer, family);
+      writer.attributeText(NFTA_RULE_TABLE, table);
+      writer.attributeText(NFTA_RULE_CHAIN, chain);
+      if (handle !== undefined) writer.attributeU64be(NFTA_RULE_HANDLE, handle);
+      writer.end();
+    },
+  );
 }

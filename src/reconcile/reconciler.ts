@@ -1,8 +1,8 @@
 import { errorText } from "../log/error_text.ts";
 import type { Wanted } from "./wanted.ts";
-import { type Log, SILENT } from "../log/log.ts";
+import type { Log } from "../log/log.ts";
 import type { Family } from "../model/address.ts";
-import type { DesiredState, ObservedLink } from "../model/state.ts";
+import type { DesiredState, ObservedLink, ObservedTables } from "../model/state.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { applyLinkStep, applyTableStep } from "./apply.ts";
 import { ofReadFamilies, onlyCovering, onPresentLinks } from "./due_rows.ts";
@@ -48,7 +48,7 @@ export type StepKind = "link" | "address" | "neighbour" | "FDB entry" | "route";
 const TABLE_KINDS = { neighbours: "neighbour", fdb: "FDB entry", routes: "route" } as const;
 
 /** Who carries the steps of a pass out. */
-interface Applier {
+export interface Applier {
   /** @throws {Error} If it can't be done. */
   readonly link: (step: LinkStep) => void;
   readonly table: (
@@ -59,34 +59,8 @@ interface Applier {
   ) => void;
   /** The kernel's index of each link once the steps on links are done; 0 where none can carry a route. */
   readonly linkIndexes: (state: DesiredState, observed: readonly (ObservedLink | undefined)[]) => number[];
-}
-
-/** What is there, and what must change: the drift of this moment. */
-export interface Drift {
-  readonly links: readonly LinkStep[];
-  readonly tables: readonly TableStep[];
-}
-
-/** Stands for the index of a link that is there once a plan is carried out. */
-const PLANNED_LINK = 0xffff_ffff;
-
-/** What a pass would do now: the very pass, but for the applier, which writes the steps down. */
-export function observeDrift(deps: ReconcilerDeps): Drift {
-  const links: LinkStep[] = [];
-  const tables: TableStep[] = [];
-  const applier: Applier = {
-    link: (step) => void links.push(step),
-    table: (step) => void tables.push(step),
-    linkIndexes: (state, observed) => {
-      const made = new Set(links.flatMap((step) => "link" in step ? [step.link.name] : []));
-      return usableIndexes(observed).map((index, slot) =>
-        index === 0 && made.has(state.links[slot]!.name) ? PLANNED_LINK : index
-      );
-    },
-  };
-  const { fights: _, stepped: __, ...rest } = deps;
-  runPass({ ...rest, log: SILENT }, applier);
-  return { links, tables };
+  /** Told what the steps on tables were planned for, before the first of them. */
+  readonly tablesSeen?: (observed: ObservedTables) => void;
 }
 
 /** What must change in the tables, and the foreign routes that stay in the way. */
@@ -136,7 +110,8 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   });
 }
 
-function runPass(deps: ReconcilerDeps, applier: Applier): PassReport | undefined {
+/** Runs one pass, whose steps `applier` carries out. */
+export function runPass(deps: ReconcilerDeps, applier: Applier): PassReport | undefined {
   const startedAt = deps.now();
   const startedMs = deps.elapsedMs();
   const desire = deps.desire();
@@ -228,7 +203,7 @@ function kindOf(step: LinkStep): StepKind {
 }
 
 /** The kernel's index of each link; 0 where none can carry a route, as while it is down. */
-function usableIndexes(links: readonly (ObservedLink | undefined)[]): number[] {
+export function usableIndexes(links: readonly (ObservedLink | undefined)[]): number[] {
   return links.map((link) => link?.isUp ? link.linkIndex : 0);
 }
 
@@ -266,6 +241,7 @@ function reconcileTables(
     unread.add(family);
     failures.add(errorText(error));
   });
+  applier.tablesSeen?.(scene.observed);
   let planned = 0;
   for (const whole of steps) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.

@@ -16,12 +16,8 @@ import { queryLink } from "../../src/rtnetlink/link.ts";
 import type { NetlinkTransport } from "../../src/netlink/socket.ts";
 import { ForeignFaults } from "../../src/reconcile/foreign_faults.ts";
 import { Observer } from "../../src/reconcile/observe.ts";
-import {
-  type Drift,
-  observeDrift,
-  reconcileOnce,
-  type ReconcilerDeps,
-} from "../../src/reconcile/reconciler.ts";
+import { type Drift, observeDrift } from "../../src/reconcile/drift.ts";
+import { reconcileOnce, type ReconcilerDeps } from "../../src/reconcile/reconciler.ts";
 import type { PassReport } from "../../src/reconcile/report.ts";
 import { createUnderlayLink, TestNetns } from "./netns.ts";
 
@@ -146,8 +142,9 @@ export class TestHost implements AsyncDisposable {
   }
 
   /** What a pass would change. */
-  drift(remote: readonly Lease[]): Drift {
-    return observeDrift(this.deps(remote));
+  drift(remote: readonly Lease[]): Pick<Drift, "links" | "tables"> {
+    const { links, tables } = observeDrift(this.deps(remote));
+    return { links, tables };
   }
 
   /** Everything of the overlay that the kernel holds, as iproute2 prints it: one entry a line, sorted. */
