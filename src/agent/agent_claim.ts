@@ -43,6 +43,8 @@ export interface AgentClaimsDeps {
   readonly libc: Libc;
   readonly log: Log;
   readonly subnetFilePath: string;
+  /** Whether it is only looked who has what, and nothing is taken. */
+  readonly isLooking?: true;
 }
 
 /**
@@ -98,6 +100,7 @@ export class AgentClaims implements Disposable {
    */
   take({ networks, linkNames }: Claims): string | undefined {
     this.release();
+    if (this.#deps.isLooking) return this.#takeNames(networks, linkNames);
     if (!this.takeSubnetFile()) {
       const network = networks.find((network) => this.#heeded(NETWORK + formatPrefix(network)) !== undefined);
       return network === undefined ? lockHeld(this.#deps.subnetFilePath) : this.#networkHeld(network);
@@ -193,6 +196,7 @@ export class AgentClaims implements Disposable {
 
   /** Reports whether a name is this agent's, or at least no other agent's. */
   #takeName(name: string, keep: (claim: UnixClaim) => void): boolean {
+    if (this.#deps.isLooking) return this.#heeded(name) === undefined;
     try {
       const claim = UnixClaim.take(this.#deps.libc, name);
       if (claim === undefined) return this.#heeded(name) === undefined;

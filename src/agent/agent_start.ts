@@ -104,7 +104,7 @@ export function openConfigWatch(
 }
 
 /** Where the configuration and the leases are. */
-function networkPlace(
+export function networkPlace(
   { registry: { kind }, networkConfigPath }: Options,
   place: RegistryPlace,
 ): NetworkPlace {

@@ -39,6 +39,7 @@ export interface AgentParts {
   readonly totals: PassTotals;
   readonly cloud: Cloud | undefined;
   readonly links: () => readonly LinkFigures[];
+  readonly plan: NonNullable<AgentFacts["plan"]>;
 }
 
 /** What the status endpoints of a member of the overlay answer from. */
@@ -76,6 +77,7 @@ export function factsOf(parts: AgentParts): AgentFacts {
     host: () => host.report,
     cloud: () => parts.cloud?.report,
     overlay: () => overlayOf(parts),
+    plan: parts.plan,
     pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
   };
 }

@@ -16,7 +16,7 @@ import { type Fight, Fights, fightText } from "../loop/fights.ts";
 import { EEXIST, ENODEV, ENOENT, ESRCH, isErrno, NetlinkError } from "../linux/errno.ts";
 import type { Libc } from "../linux/libc.ts";
 import { errorText } from "../log/error_text.ts";
-import type { Log } from "../log/log.ts";
+import { type Log, SILENT } from "../log/log.ts";
 import {
   FAMILIES,
   type Family,
@@ -116,6 +116,16 @@ export class EniPathKeeper {
       if (!(error instanceof NetlinkError || error instanceof DumpInterruptedError)) throw error;
       this.#conditions = wanted === undefined ? [] : [missing(wanted, errorText(error))];
     }
+  }
+
+  /** Looks with doors that write down what is asked for; nothing is learnt by it. */
+  dryRun(
+    wanted: EniPathWanted | undefined,
+    { client, libc }: Pick<EniPathDeps, "client" | "libc">,
+  ): readonly Condition[] {
+    const twin = new EniPathKeeper({ ...this.#deps, client, libc, linkLost: () => {}, log: SILENT });
+    twin.look(wanted);
+    return twin.conditions;
   }
 
   #keep(wanted: EniPathWanted): Condition[] {

@@ -178,7 +178,9 @@ export class HostKeeper {
    *
    * @param doors.created VTEPs that the pass will have made.
    */
-  dryRun({ libc, client, ethtool, created }: DryHost): { readonly settings: () => void; checksums: () => void } {
+  dryRun(
+    { libc, client, ethtool, created }: DryHost,
+  ): { readonly settings: () => void; checksums: () => void } {
     const { carriage } = this.#deps;
     const elapsedMs = () => performance.now();
     const { routerLinks } = this.#prerequisites;

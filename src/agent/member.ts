@@ -8,7 +8,7 @@ import { Culprits } from "../reconcile/culprits.ts";
 import { ForeignFaults } from "../reconcile/foreign_faults.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { StateFights } from "../reconcile/state_fights.ts";
-import { reconcileOnce } from "../reconcile/reconciler.ts";
+import { reconcileOnce, type ReconcilerDeps } from "../reconcile/reconciler.ts";
 import type { Observer } from "../reconcile/observe.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import { ContestWatch } from "../registry/contest_watch.ts";
@@ -113,19 +113,13 @@ function openWorkers(
   const fightMs = () => soonestMs([fights, leaseParts.host, pods, underlayParts.podFiles]);
   const rivals = () => pass.last === undefined ? [] : rivalsIn(pass.last);
   const contests = new ContestWatch({ registry, rivals, log: context.log });
-  const stages = passStages({
-    context,
-    known,
-    underlayParts,
-    leaseParts,
-    pods,
-    cloud: member.cloud,
-    eniPath: member.eniPath,
-    reconcile: reconciler(member, observer, fights),
-    contestsChanged: () => contests.nudge(),
-  });
+  const deps = reconcilerDeps(member, observer, fights);
+  const parts = { ...member, pods };
   const links = openLinks(member, observer);
-  const pass = new Pass(stages, { elapsedMs: context.elapsedMs, staged: context.totals.staged });
+  const pass = new Pass(
+    passStages({ ...parts, reconcile: () => reconcileOnce(deps), contestsChanged: () => contests.nudge() }),
+    { elapsedMs: context.elapsedMs, staged: context.totals.staged },
+  );
   const facts = factsOf({
     ...underlayParts,
     ...leaseParts,
@@ -155,6 +149,17 @@ function openWorkers(
     totals: context.totals,
     cloud: member.cloud?.cloud,
     links: links.read,
+    plan: async ({ isWhole }) => {
+      const { planHost } = await import("./plan/plan_host.ts");
+      return await planHost({
+        ...parts,
+        reconcilerDeps: deps,
+        rules: filter.plan,
+        isReleasing: context.options.isReleasingStale,
+        isStart: false,
+        conditions: () => facts.conditions(),
+      }, { source: "the agent", isWhole });
+    },
   });
   context.show(facts);
   return workersOf({
@@ -208,12 +213,15 @@ function reachConditions({ leaseParts }: Member, last: PassReport | undefined): 
   return [...cutOff({ ...last, leaseType: leaseParts.backend.leaseType }), ...last.ownTaken];
 }
 
-/** Compares links and tables with what is wanted, and brings them there. */
-function reconciler(
-  { context, known, underlayParts, leaseParts }: Member,
+/** What links and tables are compared with, and brought there by. */
+export function reconcilerDeps(
+  { context, known, underlayParts, leaseParts }: Pick<
+    Member,
+    "context" | "known" | "underlayParts" | "leaseParts"
+  >,
   observer: Observer,
-  fights: StateFights,
-): () => PassReport | undefined {
+  fights?: StateFights,
+): ReconcilerDeps {
   const { client, options, elapsedMs, totals, log } = context;
   const { underlay, ground } = underlayParts;
   const { backend, ways, leases, registry: { registry }, host, usable } = leaseParts;
@@ -227,18 +235,17 @@ function reconciler(
     ground: () => ground.facts,
     networks,
   });
-  const deps = {
+  return {
     desire,
     client,
     observer,
     takesForeign: options.takesForeignRoutes,
     foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
-    fights,
+    ...fights !== undefined && { fights },
     linkCreated: (name: string) => host.linkCreated(name),
     now: () => new Date(),
     elapsedMs,
     log,
     stepped: totals.stepped,
   };
-  return () => reconcileOnce(deps);
 }

@@ -9,7 +9,7 @@ import type { Libc } from "../linux/libc.ts";
 import { hostFacts } from "./host_facts.ts";
 import { LeftoverKeeper, USUAL_FOLDERS } from "./leftover_keeper.ts";
 import type { PodFiles } from "./pod_files.ts";
-import { PodKeeper } from "./pod_keeper.ts";
+import { PodKeeper, type PodKeeperDeps } from "./pod_keeper.ts";
 
 /** What the pods of a host are seen to with. */
 export interface PodPlace {
@@ -25,6 +25,7 @@ export interface PodPlace {
   /** Called when there is something to look at again. */
   readonly changed: () => void;
   readonly log: Log;
+  readonly keepHistory?: PodKeeperDeps["keepHistory"];
 }
 
 /** Opens what sees to pods that are there, and to what pods that are gone have left. */
@@ -47,6 +48,7 @@ export function openPods(place: PodPlace): { readonly pods: PodKeeper; readonly 
     held,
     others: () => leases.all?.flatMap((lease) => lease.host === own()?.host ? [] : subnetsOf(lease)) ?? [],
     subnetFilePath: options.subnetFilePath,
+    ...place.keepHistory !== undefined && { keepHistory: place.keepHistory },
     changed,
     log,
   });

@@ -14,7 +14,7 @@ import { readSubnetEnv } from "../pods/subnet_env.ts";
 import type { Options } from "../config/options.ts";
 import type { Condition } from "../model/condition.ts";
 import { fileReason } from "../file/file_reason.ts";
-import type { Log } from "../log/log.ts";
+import { type Log, SILENT } from "../log/log.ts";
 import { ConflistKeeper, type PreparedConflist } from "./conflist_keeper.ts";
 import { FileFights } from "./file_fights.ts";
 import { SubnetFileKeeper } from "./subnet_file_keeper.ts";
@@ -44,10 +44,14 @@ export class PodFiles {
       readonly program: string;
       /** A clock that nobody sets. */
       readonly elapsedMs: () => number;
+      /** Writes what is other; its own if absent. */
+      readonly fights?: FileFights;
+      /** Puts the plugin in its place. */
+      readonly install?: typeof installProgram;
     },
   ) {
     const { subnetFilePath, conflist, pluginFolder } = options;
-    const fights = this.#fights = new FileFights(deps.elapsedMs);
+    const fights = this.#fights = deps.fights ?? new FileFights(deps.elapsedMs);
     this.#subnetFile = new SubnetFileKeeper(subnetFilePath, { ...deps, fights });
     this.#conflist = conflist && new ConflistKeeper(conflist, { ...deps, fights, pluginFolder });
     this.#plugin = pluginFolder === undefined
@@ -114,6 +118,17 @@ export class PodFiles {
     return { subnetFile, conflist: undefined };
   }
 
+  /** Sees to all files as `write()` does, with a door that writes down what would be written; nothing is learnt by it. */
+  dryRun(
+    subnetFile: string,
+    doors: { readonly fights: FileFights; readonly install: typeof installProgram },
+  ): PodAttachment | undefined {
+    const twin = new PodFiles(this.options, { ...this.deps, ...doors, log: SILENT });
+    const files = twin.prepare(subnetFile);
+    twin.write(files);
+    return twin.attachment;
+  }
+
   /** Sees to all files, the conflist last: with it the node becomes ready. */
   write({ subnetFile, conflist }: PreparedPodFiles): void {
     this.#subnetFile.keep(subnetFile);
@@ -126,8 +141,9 @@ export class PodFiles {
   #keepPlugin(): void {
     if (this.#plugin === undefined) return;
     const { program, path } = this.#plugin;
+    const { install = installProgram } = this.deps;
     try {
-      const isInstalled = !isFile(path) && installProgram(program, path);
+      const isInstalled = !isFile(path) && install(program, path);
       this.#pluginFault = undefined;
       if (isInstalled) this.deps.log.write("info", "plugin installed", { path });
     } catch (error) {

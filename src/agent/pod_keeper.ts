@@ -25,6 +25,8 @@ export interface PodKeeperDeps {
   readonly held: readonly Prefix[];
   /** Beside it is known which it had before. */
   readonly subnetFilePath: string;
+  /** Writes down which subnets it has had. */
+  readonly keepHistory?: typeof keepHistory;
   /** Called when the bridge has changed, and with it what ways the kernel has. */
   readonly changed: () => void;
   readonly log: Log;
@@ -83,10 +85,10 @@ export class PodKeeper {
 
   /** Knows from now on, and after a restart too, that this host has had these subnets. */
   #hold(subnets: readonly Prefix[]): void {
-    const { subnetFilePath } = this.#deps;
+    const { subnetFilePath, keepHistory: keep = keepHistory } = this.#deps;
     const news = subnets.filter((subnet) => !this.#held.some((other) => prefixEquals(other, subnet)));
     if (news.length === 0 && this.#isNoted && isFile(historyPath(subnetFilePath))) return;
     this.#held = [...this.#held, ...news];
-    this.#isNoted = this.#history.write(() => keepHistory(subnetFilePath, { subnets: this.#held }));
+    this.#isNoted = this.#history.write(() => keep(subnetFilePath, { subnets: this.#held }));
   }
 }

@@ -1,3 +1,4 @@
+import type { EniPathWanted } from "../host/eni_path.ts";
 import { formatSubnetEnv } from "../pods/subnet_env.ts";
 import type { Lease } from "../model/lease.ts";
 import type { PassReport } from "../reconcile/report.ts";
@@ -84,22 +85,39 @@ export function passStages(parts: StageParts): readonly Stage[] {
 }
 
 /** Sees to the way out by the network interface of a cloud; what is not known yet is no reason to remove it. */
-function lookAtEniPath({ cloud, eniPath, known, underlayParts, leaseParts }: StageParts): void {
-  if (cloud === undefined) return eniPath.look(undefined);
-  const { path } = cloud.cloud;
-  const own = leaseParts.usable();
-  if (path === undefined || own === undefined) return;
-  eniPath.look(
-    path === "none" ? undefined : {
-      ...path,
-      mtuBytes: leaseParts.backend.overlayMtuBytes(underlayParts.underlay.current),
-      own: subnetsOf(own),
-      networks: known.config.families.map(({ network }) => network),
-    },
-  );
+function lookAtEniPath(parts: StageParts): void {
+  const wanted = wantedEniPath(parts);
+  if (wanted !== "unknown") parts.eniPath.look(wanted);
 }
 
-function subnetFileFor(lease: Lease, { context, known, underlayParts, leaseParts }: StageParts): string {
+/** What the way out by the network interface of a cloud is to be; `undefined` where there is to be none. */
+export function wantedEniPath(
+  { cloud, known, underlayParts, leaseParts }: Pick<
+    StageParts,
+    "cloud" | "known" | "underlayParts" | "leaseParts"
+  >,
+): EniPathWanted | undefined | "unknown" {
+  if (cloud === undefined) return undefined;
+  const { path } = cloud.cloud;
+  const own = leaseParts.usable();
+  if (path === undefined || own === undefined) return "unknown";
+  if (path === "none") return undefined;
+  return {
+    ...path,
+    mtuBytes: leaseParts.backend.overlayMtuBytes(underlayParts.underlay.current),
+    own: subnetsOf(own),
+    networks: known.config.families.map(({ network }) => network),
+  };
+}
+
+/** What the subnet file says of a lease. */
+export function subnetFileFor(
+  lease: Lease,
+  { context, known, underlayParts, leaseParts }: Pick<
+    StageParts,
+    "context" | "known" | "underlayParts" | "leaseParts"
+  >,
+): string {
   return formatSubnetEnv({
     networks: known.config.families.map(({ network }) => network),
     lease,

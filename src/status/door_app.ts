@@ -11,9 +11,16 @@ export class DoorRefusal extends Error {}
 
 /** What can be asked at the agent's door; what few ask for is loaded when it is asked. */
 const ROUTES: Readonly<Record<string, DoorAnswer>> = {
+  "/plan": planReport,
   "/status": (facts) => statusReport(facts),
   "/peers": async (facts, query) => (await import("./peers.ts")).answerPeers(facts, query),
 };
+
+async function planReport({ plan, conditions }: StatusDeps, query: URLSearchParams): Promise<unknown> {
+  if (plan !== undefined) return await plan({ isWhole: query.has("all") });
+  const [first] = conditions();
+  throw new DoorRefusal(`the agent has no plan yet: ${first?.sentence ?? "it is starting"}`);
+}
 
 /** What the agent answers the commands of its host, over a socket that root alone can use. */
 export async function answerAtDoor(facts: StatusDeps, request: Request): Promise<Response> {

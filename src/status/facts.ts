@@ -1,6 +1,7 @@
 import type { CloudReport } from "../cloud/cloud.ts";
 import type { StandingCondition } from "../loop/conditions.ts";
 import type { Condition } from "../model/condition.ts";
+import type { HostPlan } from "../model/host_plan.ts";
 import type { Lease } from "../model/lease.ts";
 import type { PathReport, PeerAnswer } from "../model/peer_path.ts";
 import type { Carriage } from "../overlay/backend/backend.ts";
@@ -46,6 +47,8 @@ export interface AgentFacts {
    * where nobody probes.
    */
   readonly askPeer?: (host: string) => Promise<readonly PeerAnswer[]>;
+  /** What the agent would change now; absent while it is no member of the overlay. */
+  readonly plan?: (options: { readonly isWhole: boolean }) => Promise<HostPlan>;
   /** The host beside links, routes and rules; `undefined` before it was looked at. */
   readonly host: () => HostReport | undefined;
   /** Who is in the overlay, and how packets get there; `undefined`, or absent, until this host has a place in it. */
