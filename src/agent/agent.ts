@@ -31,6 +31,7 @@ import { requirePrivilege } from "./preflight.ts";
 import { credentialReader } from "./read_credential.ts";
 import { registryPlace } from "./registry_place.ts";
 import type { ConfigWatch } from "./config_watch.ts";
+import { NotedFlagsKeeper } from "./noted_flags.ts";
 import { dropStaleConflist } from "./stale_conflist.ts";
 import { SelfReport } from "./self_report.ts";
 import { Uncaught } from "./uncaught.ts";
@@ -140,7 +141,9 @@ async function run(
   const start = new AgentStart({ claims, dropStale: () => dropStaleConflist(options, { client, log }) });
   start.takeSubnetFile();
   keep("door", openDoor(options, { libc, claims, current: () => report.current, stack }));
-  beside("conditions", inTurns(() => tell(report, { claims, stateFile }), { periodMs: LOOK_MS }));
+  const noted = new NotedFlagsKeeper(options.subnetFilePath, deps.noted);
+  report.addSource(() => noted.conditions);
+  beside("conditions", inTurns(() => tell(report, { claims, stateFile, noted }), { periodMs: LOOK_MS }));
 
   const memory = new MemoryKeeper(() => libc.call.malloc_trim(0n));
   const cacheKeeper = stack.use(openLeaseCache(options, { place, memory, log }));
@@ -181,9 +184,14 @@ async function run(
 }
 
 /** Looks what is to be known, and tells the plugin what keeps pods from being started. */
-function tell(report: SelfReport, { claims, stateFile }: Pick<Run, "claims" | "stateFile">): void {
+function tell(
+  report: SelfReport,
+  { claims, stateFile, noted }: Pick<Run, "claims" | "stateFile"> & { readonly noted: NotedFlagsKeeper },
+): void {
   const conditions = report.look();
-  if (claims.hasSubnetFile) stateFile.keep(conditions.filter((one) => severityOf(one) === "blocking"));
+  if (!claims.hasSubnetFile) return;
+  stateFile.keep(conditions.filter((one) => severityOf(one) === "blocking"));
+  noted.keep();
 }
 
 /** What serves the status endpoints; `undefined` where they are not asked for. */

@@ -12,6 +12,7 @@ import type { AgentFacts } from "../status/facts.ts";
 import type { AgentClaims } from "./agent_claim.ts";
 import type { LeaseCacheKeeper } from "./lease_cache_keeper.ts";
 import type { MemoryKeeper } from "./memory_keeper.ts";
+import type { NotedFlags } from "./noted_flags.ts";
 import type { NetworkGuard } from "./network_guard.ts";
 import type { PassTotals } from "./pass_totals.ts";
 import type { RegistryPlace } from "./registry_place.ts";
@@ -22,6 +23,8 @@ export interface AgentDeps {
   /** What became of the log's lines; absent where none is lost. */
   readonly logLoss?: LineLoss;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What it was started with, for commands that are to do as it would; not noted if absent. */
+  readonly noted?: NotedFlags;
 }
 
 /** What a member of the overlay works with, opened and checked. */

@@ -1,3 +1,4 @@
+import { flagsToNote } from "../agent/noted_flags.ts";
 import { FLAGS } from "../config/flags.ts";
 import { helpText, type Options, parseOptions } from "../config/options.ts";
 import { fileReason } from "../file/file_reason.ts";
@@ -44,7 +45,8 @@ export async function runAgentCommand(args: readonly string[], { output, signal 
   for (const reason of outcome.warnings) log.write("warn", "option doubted", { reason });
   const { runAgent } = await import("../agent/agent.ts");
   try {
-    const deps = { log, logLoss: lines, environment: Deno.env.toObject() };
+    const environment = Deno.env.toObject();
+    const deps = { log, logLoss: lines, environment, noted: flagsToNote(args, environment) };
     await runAgent(outcome.options, deps, { signal });
   } catch (error) {
     // A person who looks at the log alone must see it too.

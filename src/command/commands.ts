@@ -6,6 +6,7 @@ import { commandHelp } from "./command_flags.ts";
 import { COMPLETION_USAGE } from "./completion/usage.ts";
 import { MAN_USAGE } from "./man/usage.ts";
 import type { Output } from "./output.ts";
+import { PLAN_USAGE } from "./plan/plan_usage.ts";
 import { ignoreSignals } from "./signals.ts";
 import { STATUS_USAGE } from "./status/usage.ts";
 
@@ -34,6 +35,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   "doctor": {
     summary: "look at what the agent needs of the cloud; changes nothing",
     run: doctor,
+  },
+  "plan": {
+    summary: "say what would change on this host now, an object a line",
+    usage: PLAN_USAGE,
+    usageExit: 1,
+    run: async (args, place) => await (await import("./plan/plan.ts")).runPlan(args, place),
   },
   "lab": {
     summary: "several hosts on this machine, in network namespaces",

@@ -12,6 +12,7 @@ import { bootIdentityPath } from "../../host/boot_identity.ts";
 import { earlierHistoryPaths, historyPath } from "../../host/history.ts";
 import { unmanagedFiles } from "../../host/unmanaged_files.ts";
 import { fileReason } from "../../file/file_reason.ts";
+import { notedFlagsPath } from "../../agent/noted_flags.ts";
 import { doorPath } from "../../status/door_path.ts";
 import type { CleanupPlan, CleanupStep } from "./cleanup_step.ts";
 
@@ -66,6 +67,7 @@ export function planOwnFiles({ options, root, dataDir, hasPods }: FilePlaces): C
     ["agent's state", agentStatePath(subnetFilePath)],
     ["agent's lock", agentLockPath(subnetFilePath)],
     ["agent's socket", doorPath(subnetFilePath)],
+    ["agent's flags", notedFlagsPath(subnetFilePath)],
     ["boot identity", bootIdentityPath(subnetFilePath)],
     ["host's history", historyPath(subnetFilePath)],
     ...earlierHistoryPaths(subnetFilePath).map((path): [string, string] => ["host's history", path]),

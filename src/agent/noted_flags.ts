@@ -1,0 +1,115 @@
+import { FLAGS } from "../config/flags.ts";
+import { besideSubnetFile } from "../config/beside_subnet_file.ts";
+import { type Environment, readFlags } from "../config/parse_flags.ts";
+import { isFile, readIfThere } from "../file/read_file.ts";
+import { replaceFile } from "../file/replace_file.ts";
+import type { Condition } from "../model/condition.ts";
+import { KeptFile } from "./kept_file.ts";
+
+/** Commands of root read it, and nobody else. */
+const MODE = 0o600;
+const MAX_BYTES = 64 * 1024;
+/** Flags that are a secret by themselves. */
+const SECRET_FLAGS: ReadonlySet<string> = new Set(["etcd-password"]);
+/** A user and a password in a URL. */
+const SECRET_TEXT = /\/\/[^/\s]*@/;
+/** Variables of a pod that an agent finds its registry by, beside its own. */
+const VARIABLES = [
+  "NODE_NAME",
+  "POD_NAME",
+  "POD_NAMESPACE",
+  "KUBERNETES_SERVICE_HOST",
+  "KUBERNETES_SERVICE_PORT",
+] as const;
+
+/** What an agent was started with, so that commands can do without it as it would. */
+export interface NotedFlags {
+  /** `-iface=eth0`, those of the environment too; none that is a secret. */
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  /** Flags that were left out, as they are secrets: `-etcd-password`. */
+  readonly leftOut: readonly string[];
+}
+
+/** Where an agent notes it. */
+export function notedFlagsPath(subnetFilePath: string): string {
+  return besideSubnetFile(subnetFilePath, "flags.json");
+}
+
+/** What is noted of a command line and an environment. */
+export function flagsToNote(args: readonly string[], environment: Environment): NotedFlags {
+  const outcome = readFlags(args, environment, FLAGS);
+  if (outcome.kind !== "values") return { args: [], environment: {}, leftOut: [] };
+  const { given, values } = outcome.reading;
+  const said = [...given.keys()].flatMap((name) => {
+    const value = values.get(name)!;
+    return (Array.isArray(value) ? value : [value]).map((one) => [name, String(one)] as const);
+  });
+  const isSecret = ([name, text]: readonly [string, string]) =>
+    SECRET_FLAGS.has(name) || SECRET_TEXT.test(text);
+  return {
+    args: said.filter((flag) => !isSecret(flag)).map(([name, text]) => `-${name}=${text}`),
+    environment: Object.fromEntries(
+      VARIABLES.flatMap((name) => {
+        const value = environment[name];
+        return value === undefined || value === "" ? [] : [[name, value]];
+      }),
+    ),
+    leftOut: [...new Set(said.filter(isSecret).map(([name]) => `-${name}`))],
+  };
+}
+
+/** @throws What the file system says. */
+export function writeNotedFlags(path: string, noted: NotedFlags): void {
+  replaceFile(path, [`${JSON.stringify(noted)}\n`], MODE);
+}
+
+/** What the last agent has noted; `undefined` if none has, or it can't be read. */
+export function readNotedFlags(path: string): NotedFlags | undefined {
+  try {
+    const { args, environment, leftOut } = JSON.parse(readIfThere(path, MAX_BYTES) ?? "");
+    const isTexts = (value: unknown): value is string[] =>
+      Array.isArray(value) && value.every((one) => typeof one === "string");
+    if (!isTexts(args) || !isTexts(leftOut)) return undefined;
+    const variables = VARIABLES.flatMap((name) => {
+      const value: unknown = environment?.[name];
+      return typeof value === "string" ? [[name, value]] : [];
+    });
+    return { args, environment: Object.fromEntries(variables), leftOut };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Noted flags with those that are given now, which are stronger: a list that is given stands for the noted one. */
+export function withGiven(noted: readonly string[], given: readonly string[]): readonly string[] {
+  const nameOf = (word: string) => /^--?([^=]+)/.exec(word)?.[1];
+  const names = new Set(given.map(nameOf));
+  return [...noted.filter((word) => !names.has(nameOf(word))), ...given];
+}
+
+/** Keeps noted what an agent was started with. */
+export class NotedFlagsKeeper {
+  readonly #path: string;
+  readonly #noted: NotedFlags | undefined;
+  readonly #file: KeptFile;
+  #isWritten = false;
+
+  constructor(subnetFilePath: string, noted: NotedFlags | undefined) {
+    this.#path = notedFlagsPath(subnetFilePath);
+    this.#noted = noted;
+    this.#file = new KeptFile(`what this agent was started with, ${this.#path},`);
+  }
+
+  /** That it can't be written, if so. */
+  get conditions(): readonly Condition[] {
+    return this.#file.conditions;
+  }
+
+  /** Writes it at first, and again once it is gone. */
+  keep(): void {
+    const noted = this.#noted;
+    if (noted === undefined || this.#isWritten && isFile(this.#path)) return;
+    this.#isWritten = this.#file.write(() => writeNotedFlags(this.#path, noted));
+  }
+}
