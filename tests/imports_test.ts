@@ -25,6 +25,15 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
   "netns/link_losses_test.ts": ["agent/link_keeper.ts", "rtnetlink/link_counters.ts"],
   "status/metrics_test.ts": ["status/figure_metrics.ts"],
+  "reconcile/reconciler_test.ts": ["reconcile/drift.ts"],
+  "faults/plan_test.ts": [
+    "agent/plan/plan_alone.ts",
+    "agent/plan/plan_host.ts",
+    "agent/plan/read_only_registry.ts",
+    "command/plan/plan.ts",
+    "command/plan/plan_usage.ts",
+    "reconcile/drift_words.ts",
+  ],
   "netns/route_query_test.ts": [
     "rtnetlink/route_query.ts",
     "rtnetlink/route_walk.ts",

@@ -45,8 +45,7 @@ function listObject(
 
 /** What is other in a chain: rules that go, come, or stand elsewhere. */
 function ruleChanges(place: string, before: readonly Entry[], after: readonly Entry[]): PlannedChange[] {
-  const texts = [before, after].map((entries) => entries.map(({ text }) => text)) as [string[], string[]];
-  const [gone, come] = unlike(...texts);
+  const [gone, come] = unlike(before, after);
   const changes: PlannedChange[] = [];
   const kind = "packet filter";
   for (const { text, at } of gone) {
@@ -68,25 +67,38 @@ function ruleChanges(place: string, before: readonly Entry[], after: readonly En
   ];
 }
 
-/** The texts of two lists that are in no longest common sequence of them, with their places. */
-function unlike(a: readonly string[], b: readonly string[]) {
-  const lengths = Array.from({ length: a.length + 1 }, () => new Array<number>(b.length + 1).fill(0));
+/** A rule that stays where it is counts more than any number of those that are written anew with the same words. */
+const STAYING = 1 << 16;
+
+/** How much it counts that a rule of before is one of after; 0 if it is not. */
+function likeness(old: Entry, fresh: Entry): number {
+  if (fresh.handle !== undefined) return old.handle === fresh.handle ? STAYING : 0;
+  return old.text === fresh.text ? 1 : 0;
+}
+
+/** The rules of two lists that are not the same in the same order, with their places. */
+function unlike(a: readonly Entry[], b: readonly Entry[]) {
+  const best = Array.from({ length: a.length + 1 }, () => new Array<number>(b.length + 1).fill(0));
+  const together = (i: number, j: number) => {
+    const like = likeness(a[i]!, b[j]!);
+    return like === 0 ? -1 : like + best[i + 1]![j + 1]!;
+  };
   for (let i = a.length - 1; i >= 0; i--) {
     for (let j = b.length - 1; j >= 0; j--) {
-      lengths[i]![j] = a[i] === b[j]
-        ? lengths[i + 1]![j + 1]! + 1
-        : Math.max(lengths[i + 1]![j]!, lengths[i]![j + 1]!);
+      best[i]![j] = Math.max(together(i, j), best[i + 1]![j]!, best[i]![j + 1]!);
     }
   }
-  const [gone, come]: { text: string; at: number }[][] = [[], []];
+  const gone: { text: string; at: number }[] = [];
+  const come: { text: string; at: number }[] = [];
   let [i, j] = [0, 0];
   while (i < a.length || j < b.length) {
-    if (i < a.length && j < b.length && a[i] === b[j]) [i, j] = [i + 1, j + 1];
-    else if (j >= b.length || i < a.length && lengths[i + 1]![j]! >= lengths[i]![j + 1]!) {
-      gone!.push({ text: a[i]!, at: i++ });
-    } else come!.push({ text: b[j]!, at: j++ });
+    const here = best[i]![j]!;
+    if (i < a.length && j < b.length && here === together(i, j)) [i, j] = [i + 1, j + 1];
+    else if (j >= b.length || i < a.length && here === best[i + 1]![j]!) {
+      gone.push({ text: a[i]!.text, at: i++ });
+    } else come.push({ text: b[j]!.text, at: j++ });
   }
-  return [gone!, come!] as const;
+  return [gone, come] as const;
 }
 
 function tableName({ family, table }: { readonly family: number; readonly table: string }): string {

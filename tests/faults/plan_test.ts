@@ -1,0 +1,171 @@
+import { assertEquals } from "@std/assert";
+import type { LabHost } from "../../src/lab/host.ts";
+import type { HostPlan, PlannedChange } from "../../src/model/host_plan.ts";
+import { agentCommand, hostsOf, until, untilReady, withOverlay } from "../double/overlay_rig.ts";
+import { FAULTS } from "./faults.ts";
+import {
+  differences,
+  type HostObjects,
+  hostObjects,
+  newLinkSettings,
+  plannedDifferences,
+} from "./host_objects.ts";
+import { HostState } from "./host_state.ts";
+import { untilQuiet } from "./run_fault.ts";
+import { applies, BACKENDS, type Fault, type FaultSite, KINDS, type Mode, MODES } from "./site.ts";
+import { AGENT_FLAGS, startHosts } from "./start_hosts.ts";
+
+/** What `loden plan` printed, and ended with. */
+interface PlanAnswer {
+  readonly code: number;
+  readonly text: string;
+  readonly errors: string;
+}
+
+/** All of it takes many minutes: every mode, families alone, and each family of a fault. */
+const isWhole = Deno.env.get("LODEN_FAULTS") === "all";
+const kinds = isWhole ? KINDS : KINDS.filter(({ families }) => families.length === 2);
+/** In the fast run: one of each kind of object. */
+const FAST: Readonly<Record<Mode, readonly string[]>> = {
+  "vxlan": [
+    "a route is replaced by one to a wrong next hop",
+    "an FDB entry is deleted",
+    "the overlay link is set down",
+    "the overlay link is deleted",
+    "the MAC of the overlay link is changed",
+    "a foreign address is put on the overlay link",
+    "the MTU of the underlay is changed, and back",
+    "a masquerade rule is deleted",
+    "iptables -F, where the policy is DROP",
+    "forwarding is turned off",
+    "/run/flannel is emptied",
+  ],
+  "vxlan + DirectRouting": [
+    "all routes are deleted",
+    "the network card goes, and comes back as another link of the same name",
+  ],
+  "host-gw": ["a route is deleted", "the underlay address is changed, and back"],
+};
+/** Faults that are the agent's own, so that there is nothing to plan while it does not run. */
+const OF_AGENT =
+  /^(?:the agent gets|a route is deleted while no agent runs|a second agent|the registry can't be read)/;
+/** Until it is restored, the agent has nothing to repair with. */
+const NOT_UNTIL_RESTORED = /^\/run is full/;
+
+for (const mode of MODES) {
+  for (const { name: kind, families, network } of kinds) {
+    Deno.test(`${mode}, ${kind}: after each fault a plan says what the agent then repairs, object by object`, async (t) => {
+      const networkConfig = { ...network, Backend: BACKENDS[mode] };
+      await withOverlay({ families, networkConfig, withAgents: false }, async (lab, libc) => {
+        await using _disks = await startHosts(lab, libc);
+        const [host, peer] = hostsOf(lab);
+        const site = { lab, libc, host, peer, agentFlags: AGENT_FLAGS, state: new HostState(host) };
+        await t.step("on a settled host it says nothing, with the agent and without", async () => {
+          await untilQuiet(site);
+          await host.waitForSubnets();
+          await untilNoted(host);
+          assertEquals(await plan(host), { code: 0, text: "", errors: "" });
+          await host.stopAgent("SIGKILL");
+          const { code, text, errors } = await plan(host);
+          assertEquals([code, text], [0, ""], errors);
+          await startAgent(site);
+        });
+        for (const fault of FAULTS) {
+          const isDue = applies(fault, mode, families) && !OF_AGENT.test(fault.name) &&
+            (fault.shows ?? true) && (isWhole || FAST[mode].includes(fault.name));
+          if (!isDue) continue;
+          const each = fault.family !== undefined
+            ? [fault.family]
+            : fault.isOfHost === true
+            ? families.slice(0, 1)
+            : isWhole
+            ? families
+            : families.slice(-1);
+          for (const family of each) {
+            const isRepaired = await t.step(`${fault.name} (${family === 2 ? "IPv4" : "IPv6"})`, async () => {
+              await compareFault(fault, { ...site, family });
+            });
+            if (!isRepaired) return;
+          }
+        }
+      });
+    });
+  }
+}
+
+/** Makes a fault while no agent runs, and holds a plan against what the agent then does. */
+async function compareFault(fault: Fault, site: FaultSite): Promise<void> {
+  await untilQuiet(site);
+  await site.host.stopAgent("SIGKILL");
+  await fault.make(site);
+  if (fault.restore === undefined) return await compareRepair(site);
+  if (fault.follows !== undefined && !NOT_UNTIL_RESTORED.test(fault.name)) {
+    await compareRepair(site);
+    await site.host.stopAgent("SIGKILL");
+  }
+  await fault.restore(site);
+  await compareRepair(site);
+}
+
+/** Holds a plan against what the agent then does. */
+async function compareRepair(site: FaultSite): Promise<void> {
+  const { host } = site;
+  const before = await hostObjects(host);
+  const answer = await plan(host, "--json", "--all");
+  assertEquals(await hostObjects(host), before, "the plan has changed something");
+  const changes = changesOf(answer);
+  await startAgent(site);
+  const after = await hostObjects(host);
+  assertEquals(plannedDifferences(changes, before), differences(before, after), answer.text);
+  const settings = newLinkSettings(changes, before, after);
+  assertEquals(settings.planned, settings.are);
+  checkFiles(changes, before, after);
+  assertEquals(answer.code, changes.length > 0 ? 2 : 0, answer.errors);
+  await untilNoted(host);
+  const settled = await plan(host);
+  assertEquals([settled.code, settled.text], [0, ""], "once repaired there is nothing to do");
+}
+
+function changesOf({ text, errors }: PlanAnswer): readonly PlannedChange[] {
+  if (text === "") throw new Error(`Cannot read a plan: it says nothing but ${errors}`);
+  const { stages } = JSON.parse(text) as HostPlan;
+  assertEquals(stages.filter(({ unseen }) => unseen !== undefined), []);
+  return stages.flatMap(({ changes }) => changes);
+}
+
+/** The lines of a file that a plan says are those that it then has. */
+function checkFiles(changes: readonly PlannedChange[], before: HostObjects, after: HostObjects): void {
+  for (const { object, becomes } of changes.filter(({ kind }) => kind === "file")) {
+    const linesAt = (objects: HostObjects) => (objects.get(object) ?? "").split("\n").filter(Boolean);
+    const old = linesAt(before);
+    assertEquals(becomes?.split("; "), linesAt(after).filter((line) => !old.includes(line)));
+  }
+}
+
+async function startAgent(site: Omit<FaultSite, "family">): Promise<void> {
+  site.host.startAgent(AGENT_FLAGS);
+  await untilReady(site.libc, site.host);
+  await untilQuiet(site);
+}
+
+/** Waits until the agent answers at its door, and has noted its flags. */
+async function untilNoted({ directory }: LabHost): Promise<void> {
+  await until("see what commands need of the agent", async () => {
+    if (await Deno.stat(`${directory}/flags.json`).catch(() => undefined) === undefined) return undefined;
+    // What an agent that was killed has left there is refused.
+    const path = `${directory}/loden.sock`;
+    const connection = await Deno.connect({ transport: "unix", path }).catch(() => undefined);
+    connection?.close();
+    return connection !== undefined ? true : undefined;
+  });
+}
+
+/** Asks for a plan on a host: with the flags that the last agent has noted, or all of them where these are gone. */
+async function plan(host: LabHost, ...args: string[]): Promise<PlanAnswer> {
+  const isNoted = await Deno.stat(`${host.directory}/flags.json`).catch(() => undefined) !== undefined;
+  const { command } = host.agentStart(AGENT_FLAGS);
+  const flags = isNoted ? [`-subnet-file=${host.subnetFilePath}`] : command.slice(agentCommand.length);
+  const [program, ...rest] = [...agentCommand.slice(0, -1), "plan", ...flags, ...args];
+  const { code, stdout, stderr } = await host.exec(program!, ...rest);
+  return { code, text: stdout.trim(), errors: stderr.trim() };
+}
