@@ -59,6 +59,7 @@ export async function runAgent(
   const log = new CountedLog(deps.log);
   const { subnetFilePath } = options;
   const stateFile = new AgentStateFile(subnetFilePath, { now: () => new Date() });
+  const noted = new NotedFlagsKeeper(subnetFilePath, deps.noted);
   using libc = new Libc();
   orWarn("limit of descriptors not raised", log, () => raiseDescriptorLimit(libc));
   using uncaught = new Uncaught(globalThis, { log });
@@ -74,7 +75,7 @@ export async function runAgent(
     }
   };
   try {
-    await run(options, { ...deps, log }, { libc, claims, stateFile, uncaught, signal });
+    await run(options, { ...deps, log }, { libc, claims, stateFile, noted, uncaught, signal });
     last(ENDED);
   } catch (error) {
     last(signal.aborted ? ENDED : errorText(error));
@@ -96,6 +97,7 @@ interface Run {
   readonly libc: Libc;
   readonly claims: AgentClaims;
   readonly stateFile: AgentStateFile;
+  readonly noted: NotedFlagsKeeper;
   readonly uncaught: Uncaught;
   readonly signal: AbortSignal;
 }
@@ -103,7 +105,7 @@ interface Run {
 async function run(
   options: Options,
   deps: AgentDeps & { readonly log: CountedLog },
-  { libc, claims, stateFile, uncaught, signal }: Run,
+  { libc, claims, stateFile, noted, uncaught, signal }: Run,
 ): Promise<void> {
   const { log } = deps;
   await using stack = new AsyncDisposableStack();
@@ -134,15 +136,13 @@ async function run(
     report.addSource(() => part.conditions);
     beside(name, (options) => part.run(options));
   };
-  report.addSource(() => [workers, stateFile, uncaught].flatMap(({ conditions }) => conditions));
+  report.addSource(() => [workers, stateFile, noted, uncaught].flatMap(({ conditions }) => conditions));
   report.addSource(() => logConditions(deps.logLoss, options));
   keep("claims", claims);
   keep("health server", openHealth(options, () => report.current, { libc, stack, signal }));
   const start = new AgentStart({ claims, dropStale: () => dropStaleConflist(options, { client, log }) });
   start.takeSubnetFile();
   keep("door", openDoor(options, { libc, claims, current: () => report.current, stack }));
-  const noted = new NotedFlagsKeeper(options.subnetFilePath, deps.noted);
-  report.addSource(() => noted.conditions);
   beside("conditions", inTurns(() => tell(report, { claims, stateFile, noted }), { periodMs: LOOK_MS }));
 
   const memory = new MemoryKeeper(() => libc.call.malloc_trim(0n));
@@ -186,7 +186,7 @@ async function run(
 /** Looks what is to be known, and tells the plugin what keeps pods from being started. */
 function tell(
   report: SelfReport,
-  { claims, stateFile, noted }: Pick<Run, "claims" | "stateFile"> & { readonly noted: NotedFlagsKeeper },
+  { claims, stateFile, noted }: Pick<Run, "claims" | "stateFile" | "noted">,
 ): void {
   const conditions = report.look();
   if (!claims.hasSubnetFile) return;

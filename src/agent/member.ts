@@ -13,6 +13,7 @@ import type { Observer } from "../reconcile/observe.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import { ContestWatch } from "../registry/contest_watch.ts";
 import { queryLink } from "../rtnetlink/link.ts";
+import type { AgentFacts } from "../status/facts.ts";
 import { cutOff } from "../status/cut_off.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import { EniPathKeeper } from "./eni_path_keeper.ts";
@@ -23,6 +24,7 @@ import { type OpenCloud, openCloud } from "./open_cloud.ts";
 import { openPods } from "./open_pods.ts";
 import { type OpenRules, openRules } from "./open_rules.ts";
 import { Pass } from "./pass.ts";
+import type { PlanParts } from "./plan/stage_plans.ts";
 import { rivalsIn } from "./rivals.ts";
 import { passStages } from "./stages.ts";
 import { type LateParts, openUnderlayParts, type UnderlayParts } from "./underlay_parts.ts";
@@ -149,17 +151,12 @@ function openWorkers(
     totals: context.totals,
     cloud: member.cloud?.cloud,
     links: links.read,
-    plan: async ({ isWhole }) => {
-      const { planHost } = await import("./plan/plan_host.ts");
-      return await planHost({
-        ...parts,
-        reconcilerDeps: deps,
-        rules: filter.plan,
-        isReleasing: context.options.isReleasingStale,
-        isStart: false,
-        conditions: () => facts.conditions(),
-      }, { source: "the agent", isWhole });
-    },
+    plan: planner({
+      ...parts,
+      reconcilerDeps: deps,
+      rules: filter.plan,
+      conditions: () => facts.conditions(),
+    }),
   });
   context.show(facts);
   return workersOf({
@@ -195,6 +192,15 @@ function openLinks(
       { link: podFiles.bridge ?? 0, role: "bridge" },
     ],
   });
+}
+
+/** Says what the next pass, and the loops beside it, would do now. What it takes is loaded when it is asked for. */
+function planner(parts: Omit<PlanParts, "isStart" | "isReleasing">): NonNullable<AgentFacts["plan"]> {
+  const isReleasing = parts.context.options.isReleasingStale;
+  return async ({ isWhole }) => {
+    const { planHost } = await import("./plan/plan_host.ts");
+    return await planHost({ ...parts, isReleasing, isStart: false }, { source: "the agent", isWhole });
+  };
 }
 
 /** Knows what others change again and again, and who does. */

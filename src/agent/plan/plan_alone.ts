@@ -1,7 +1,6 @@
 import { statIfThere } from "../../file/read_file.ts";
 import { Libc } from "../../linux/libc.ts";
 import { SILENT } from "../../log/log.ts";
-import { errorText } from "../../log/error_text.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { Trigger } from "../../loop/trigger.ts";
 import { Workers } from "../../loop/worker.ts";
