@@ -1,5 +1,4 @@
-import type { PlannedChange } from "../model/host_plan.ts";
-import { type ChangeList } from "../model/host_plan.ts";
+import type { ChangeList, PlannedChange } from "../model/host_plan.ts";
 import { type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
 import {
   FDB,
