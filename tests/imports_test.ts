@@ -31,7 +31,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "agent/plan/plan_host.ts",
     "agent/plan/read_only_registry.ts",
     "command/plan/plan.ts",
-    "command/plan/plan_usage.ts",
+    "command/plan/usage.ts",
     "reconcile/drift_words.ts",
   ],
   "netns/route_query_test.ts": [

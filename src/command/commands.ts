@@ -6,7 +6,7 @@ import { commandHelp } from "./command_flags.ts";
 import { COMPLETION_USAGE } from "./completion/usage.ts";
 import { MAN_USAGE } from "./man/usage.ts";
 import type { Output } from "./output.ts";
-import { PLAN_USAGE } from "./plan/plan_usage.ts";
+import { PLAN_USAGE } from "./plan/usage.ts";
 import { ignoreSignals } from "./signals.ts";
 import { STATUS_USAGE } from "./status/usage.ts";
 

@@ -6,7 +6,7 @@ import { countChanges, type HostPlan } from "../../model/host_plan.ts";
 import { askAgent } from "../agent_door.ts";
 import { EXIT, type Place } from "../command.ts";
 import { commandHelp, readCommandWords } from "../command_flags.ts";
-import { PLAN_USAGE } from "./plan_usage.ts";
+import { PLAN_USAGE } from "./usage.ts";
 import { planText } from "./plan_text.ts";
 
 /** What a plan ends with. */
