@@ -29,6 +29,9 @@ const SHUTDOWN_MS = 500;
 const MAX_ACCEPTED = 64;
 /** A turn lasts no longer, so that passes have theirs soon, however many ask. */
 const TURN_MS = 1;
+/** Behind a turn in which more connections went on than these comes a pause: the next one has more to do at once. */
+const FEW_TURNS = 4;
+const REST_MS = 1;
 /** Between attempts where the system refuses. */
 const RETRY_MS = 100;
 
@@ -105,7 +108,12 @@ export class HttpServer implements AsyncDisposable {
   async #serve(): Promise<void> {
     while (!this.#isEnded) {
       try {
-        if (await this.#turns()) continue;
+        const turns = await this.#turns();
+        if (turns !== undefined && turns <= FEW_TURNS) continue;
+        if (turns !== undefined) {
+          await pause(REST_MS);
+          continue;
+        }
       } catch (error) {
         this.#fault = errorText(error);
       }
@@ -113,35 +121,41 @@ export class HttpServer implements AsyncDisposable {
     }
   }
 
-  /** Waits until some can go on, and has these take their turns. Answers `false` if the kernel could not wait. */
-  async #turns(): Promise<boolean> {
+  /**
+   * Waits until some can go on, and has these take their turns.
+   *
+   * @returns How many went on; `undefined` if the kernel could not wait.
+   */
+  async #turns(): Promise<number | undefined> {
     this.#cutOffLate();
     const isEnding = this.#endsAtMs !== Infinity;
     if (isEnding) this.#letGo();
-    if (this.#isEnded) return true;
+    if (this.#isEnded) return 0;
     const isListening = !isEnding && performance.now() >= this.#acceptAtMs;
     const waiting = [...this.#connections].filter(({ events }) => events !== 0);
     const entries: PollEntry[] = waiting.map(({ fd, events }) => ({ fd, events }));
     if (isListening) entries.push({ fd: this.#listener.fd, events: POLLIN });
     const ready = await this.#poll.wait(entries, this.#waitMs());
-    if (ready === undefined) return false;
-    const startedMs = performance.now();
+    if (ready === undefined) return undefined;
+    const untilMs = performance.now() + TURN_MS;
+    let turns = 0;
     for (const [at, connection] of waiting.entries()) {
-      if (ready[at]) this.#turn(connection);
-      if (performance.now() - startedMs > TURN_MS) break;
+      if (!ready[at]) continue;
+      this.#turn(connection);
+      turns++;
+      if (performance.now() > untilMs) break;
     }
-    if (isListening && ready[waiting.length]) this.#accept();
+    if (isListening && ready[waiting.length]) turns += this.#accept(untilMs);
     await this.#answerOne();
-    this.#answerAlike();
-    return true;
+    this.#answerAlike(untilMs);
+    return turns;
   }
 
   /** Those that ask what was answered a moment ago, and waited, have the same answer. */
-  #answerAlike(): void {
+  #answerAlike(untilMs: number): void {
     if (this.#kept.waitMs === 0) return;
-    const startedMs = performance.now();
     for (const connection of this.#connections) {
-      if (performance.now() - startedMs > TURN_MS) return;
+      if (performance.now() > untilMs) return;
       if (connection.isWaiting) this.#turn(connection);
     }
   }
@@ -185,15 +199,15 @@ export class HttpServer implements AsyncDisposable {
     this.#turn(next);
   }
 
-  #accept(): void {
+  /** Takes who waits to be taken, one at least. Answers how many there were. */
+  #accept(untilMs: number): number {
     const { connections } = this.#limits;
-    const startedMs = performance.now();
+    let accepted = 0;
     try {
-      for (let accepted = 0; accepted < MAX_ACCEPTED; accepted++) {
-        if (performance.now() - startedMs > TURN_MS) return;
+      for (; accepted < MAX_ACCEPTED && (accepted === 0 || performance.now() <= untilMs); accepted++) {
         const stream = this.#listener.accept();
         this.#fault = undefined;
-        if (stream === undefined) return;
+        if (stream === undefined) break;
         while (this.#connections.size >= connections) this.#cutOff(this.#oldest());
         const changed = () => this.#poll.wake();
         const deps = {
@@ -212,6 +226,7 @@ export class HttpServer implements AsyncDisposable {
       // It may be for want of descriptors, which these have.
       this.#cutOffIdle();
     }
+    return accepted;
   }
 
   /** The one that gives way to another. */

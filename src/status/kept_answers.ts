@@ -8,7 +8,7 @@ export interface AnswerPace {
   readonly keptMs: number;
 }
 
-const PACE: AnswerPace = { burst: 20, perSecond: 200, keptMs: 250 };
+const PACE: AnswerPace = { burst: 20, perSecond: 40, keptMs: 250 };
 /** Of different questions so many answers are kept, and none that is longer. */
 const MOST_ANSWERS = 8;
 const MOST_BYTES = 256 * 1024;

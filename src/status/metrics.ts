@@ -56,7 +56,7 @@ const GAUGES: readonly Row<Facts>[] = [
     "How long ago the registry was last heard.",
     ({ registry, nowMs }) => {
       const { heardAtMs } = registry();
-      return heardAtMs === undefined ? undefined : Math.max(0, nowMs - heardAtMs) / 1000;
+      return heardAtMs === undefined ? undefined : Math.floor(Math.max(0, nowMs - heardAtMs) / 1000);
     },
   ],
   [

@@ -8,6 +8,7 @@ import { describeMachine, formatTable } from "./machine.ts";
 import { timeCloudStart } from "./cloud.ts";
 import { timeChains } from "./cni.ts";
 import { timeColdStart } from "./cold_start.ts";
+import { measureFlood } from "./flood.ts";
 import { measureNoise } from "./noise.ts";
 import { timePasses } from "./passes.ts";
 import { timeRoutes } from "./routes.ts";
@@ -61,6 +62,13 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
         "deleted meanwhile (LODEN_BEFORE names another binary to compare with):",
     );
     print(formatTable(await measureNoise(binary, Deno.env.get("LODEN_BEFORE"))));
+  },
+  async flood() {
+    print(
+      "\nThe compiled agent with 100 leases while it is asked 10,000 times a second, one request each connection: 150 repairs\n" +
+        "of a route, from its deletion until the kernel tells of the new one:",
+    );
+    print(formatTable(await measureFlood(binary, 10_000)));
   },
   async lists() {
     print(

@@ -93,7 +93,7 @@ async function measure(binary: string, noise: Noise): Promise<Measured> {
   const { backend, leases } = noise;
   const config = { Network: NETWORK, SubnetLen: 24, Backend: { Type: backend } };
   await Deno.writeTextFile(`${folder}/net-conf.json`, JSON.stringify(config));
-  seed(`${folder}/registry.db`, leases, backend === "host-gw" ? backend : "vxlan");
+  seedLeases(`${folder}/registry.db`, leases, backend === "host-gw" ? backend : "vxlan");
   const agent = stack.use(startAgent(binary, netns.name, [
     `-local-registry=${folder}/registry.db`,
     `-net-config-path=${folder}/net-conf.json`,
@@ -178,7 +178,7 @@ function ipBatch(netns: TestNetns): { write(lines: readonly string[]): Promise<v
 }
 
 /** Fills a registry with `count` others; the host itself takes its own lease. */
-function seed(path: string, count: number, backendType: string): void {
+export function seedLeases(path: string, count: number, backendType: string): void {
   using file = new LocalFile(path);
   const expiresAtMs = Date.now() + 24 * 3600 * 1000;
   file.transaction("IMMEDIATE", "seed leases", () => {

@@ -14,7 +14,7 @@ const MEANING = {
 function document(): string {
   const parts = SEVERITIES.map((severity) => {
     const rows = Object.entries(REASONS).filter(([, reason]) => reason.severity === severity)
-      .map(([code, { cause, remedy }]) => `| \`${code}\` | ${cause} | ${remedy} |`);
+      .map(([code, { cause, remedy }]) => `| <a id="${code}"></a>\`${code}\` | ${cause} | ${remedy} |`);
     return [
       `## ${severity}`,
       "",

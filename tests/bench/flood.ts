@@ -1,0 +1,151 @@
+import { Libc } from "../../src/linux/libc.ts";
+import { AF_INET, type Prefix } from "../../src/model/address.ts";
+import { writeAddress } from "../../src/model/rows.ts";
+import { NetlinkClient } from "../../src/netlink/client.ts";
+import { MessageReader } from "../../src/netlink/message.ts";
+import { NOTIFICATION_GROUPS, type NotificationSocket } from "../../src/netlink/notifications.ts";
+import { RT_TABLE_MAIN, RTA_DST, RTM_DELROUTE, RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
+import { doorPath } from "../../src/status/door_path.ts";
+import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { startAgent } from "./agent.ts";
+import type { FloodResult, FloodTask } from "./flood_inside.ts";
+import { cpuMs, percentile } from "./machine.ts";
+import { member, NETWORK } from "./members.ts";
+import { seedLeases } from "./noise.ts";
+
+const PORT = 8081;
+const LEASES = 100;
+const REPAIRS = 150;
+/** Between two repairs. */
+const REST_MS = 50;
+/** `RT_SCOPE_NOWHERE`: of whatever scope. */
+const ANY_SCOPE = 255;
+const DEADLINE_MS = 30_000;
+
+/** What is asked for, by whom it is asked. */
+const FLOODS: Readonly<Record<string, readonly string[]>> = {
+  "nobody": [],
+  "/status": ["tcp /status"],
+  "/metrics": ["tcp /metrics"],
+  "the door": ["door /status"],
+  "all of these": ["tcp /status", "tcp /metrics", "tcp /readyz", "door /status"],
+  "always another": Array.from({ length: 997 }, (_, at) => `tcp /status?${at}`),
+};
+
+/** Measures how long repairs take while an agent is asked `perSecond` times a second. */
+export async function measureFlood(
+  binary: string,
+  perSecond: number,
+): Promise<Record<string, string | number>[]> {
+  using libc = new Libc();
+  await using stack = new AsyncDisposableStack();
+  const netns = stack.use(await TestNetns.create());
+  await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
+  const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const config = { Network: NETWORK, SubnetLen: 24, Backend: { Type: "vxlan" } };
+  await Deno.writeTextFile(`${folder}/net-conf.json`, JSON.stringify(config));
+  seedLeases(`${folder}/registry.db`, LEASES, "vxlan");
+  const subnetFile = `${folder}/subnet.env`;
+  const agent = stack.use(startAgent(binary, netns.name, [
+    `-local-registry=${folder}/registry.db`,
+    `-net-config-path=${folder}/net-conf.json`,
+    `-subnet-file=${subnetFile}`,
+    `-healthz-port=${PORT}`,
+    "-healthz-ip=127.0.0.1",
+    "-resync=600",
+  ]));
+  await agent.until(() => agent.settledPasses() > 0);
+  const client = new NetlinkClient(stack.use(netns.openTransport(libc)));
+  const rows: Record<string, string | number>[] = [];
+  for (const [name, questions] of Object.entries(FLOODS)) {
+    const task = { port: PORT, doorPath: doorPath(subnetFile), questions, perSecond };
+    const [cpuBefore, startedMs] = [await cpuMs(agent.pid), performance.now()];
+    const flood = questions.length === 0 ? undefined : startFlood(netns, task);
+    await pause(1000);
+    const repairs = await timeRepairs(libc, netns, client);
+    const percent = (await cpuMs(agent.pid) - cpuBefore) / (performance.now() - startedMs) * 100;
+    const result = await flood?.stop();
+    rows.push({
+      "asked for": name,
+      "asked a second": result === undefined ? "–" : Math.round(result.asked / result.seconds),
+      "answered a second": result === undefined ? "–" : Math.round(result.answered / result.seconds),
+      "CPU %": percent,
+      "repair ms, median": percentile(repairs, 0.5),
+      "99 of 100": percentile(repairs, 0.99),
+      "longest": Math.max(...repairs),
+    });
+  }
+  return rows;
+}
+
+/** How long it takes until a route is back that is deleted, one after the other. */
+async function timeRepairs(libc: Libc, netns: TestNetns, client: NetlinkClient): Promise<number[]> {
+  const tookMs: number[] = [];
+  await using notifications = netns.openNotifications(libc, { groups: [NOTIFICATION_GROUPS.ipv4Route] });
+  for (let at = 0; at < REPAIRS; at++) {
+    const { subnet } = member(2 + at % LEASES).parts[0]!;
+    await pause(REST_MS);
+    drain(notifications);
+    const startMs = performance.now();
+    deleteRoute(client, subnet);
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    do await notifications.wait({ signal }); while (!isAdded(notifications));
+    tookMs.push(performance.now() - startMs);
+  }
+  return tookMs;
+}
+
+const buffer = new Uint8Array(64 * 1024);
+
+function drain(notifications: NotificationSocket): void {
+  while (notifications.receive(buffer) !== 0);
+}
+
+/** Whether the kernel tells of a new route. */
+function isAdded(notifications: NotificationSocket): boolean {
+  const reader = new MessageReader(buffer);
+  let found = false;
+  for (let length; (length = notifications.receive(buffer)) > 0;) {
+    reader.reset(length);
+    while (reader.next()) found ||= reader.type === RTM_NEWROUTE;
+  }
+  return found;
+}
+
+function deleteRoute(client: NetlinkClient, { address, length }: Prefix): void {
+  const words = new Uint32Array(4);
+  writeAddress(words, 0, address);
+  client.request("delete a route", (writer, sequence) => {
+    writer.begin(RTM_DELROUTE, 0, sequence);
+    // struct rtmsg: family, lengths, tos; table, protocol, scope (any), type; flags.
+    for (const byte of [AF_INET, length, 0, 0, RT_TABLE_MAIN, 0, ANY_SCOPE, 0]) writer.u8(byte);
+    writer.u32(0);
+    writer.attributeAddress(RTA_DST, words, 0, 4);
+    writer.end();
+  });
+}
+
+/** A flood that goes on until it is stopped. */
+function startFlood(netns: TestNetns, task: FloodTask): { stop(): Promise<FloodResult> } {
+  const script = new URL("flood_inside.ts", import.meta.url).pathname;
+  const child = new Deno.Command("ip", {
+    args: [
+      ...["netns", "exec", netns.name, Deno.execPath(), "run", "--quiet", "--no-check", "-A", script],
+      JSON.stringify(task),
+    ],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  return {
+    async stop() {
+      await child.stdin.close();
+      const { stdout } = await child.output();
+      return JSON.parse(new TextDecoder().decode(stdout));
+    },
+  };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
