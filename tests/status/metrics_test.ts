@@ -1,105 +1,19 @@
 import { assertEquals } from "@std/assert";
 import { assertSnapshot } from "@std/testing/snapshot";
-import { PassTotals } from "../../src/agent/pass_totals.ts";
-import { CountedLog } from "../../src/log/counted_log.ts";
-import { SILENT } from "../../src/log/log.ts";
-import type { StatusDeps } from "../../src/status/facts.ts";
 import { metricFamilies, metricsText } from "../../src/status/metrics.ts";
-import { OWN, pass, standing, UNDERLAY } from "./facts.ts";
+import { figuresOf, WHOLE } from "../double/whole_figures.ts";
+import { pass } from "./facts.ts";
 
 const NOW_MS = 61_000;
 
-function deps(lastPass: ReturnType<typeof pass> | undefined, reason: string | undefined): StatusDeps {
-  return {
-    conditions: () =>
-      standing(
-        ...lastPass === undefined ? [["pass-missing", "no pass was made yet"]] as const : [],
-        ...reason === undefined ? [] : [["registry-not-followed", reason]] as const,
-      ),
-    lastPass: () => lastPass,
-    underlay: () => lastPass && UNDERLAY,
-    ownLease: () => lastPass && OWN,
-    registry: () => ({ name: "etcd", heardAtMs: reason === undefined ? 1000 : undefined, reason }),
-    totals: () => ({ passes: 7, planned: 40, failed: 2, lostLogLines: 7 }),
-    host: () => undefined,
-    rules: () =>
-      lastPass === undefined
-        ? undefined
-        : { changes: 2, isMasquerading: true, effective: [], failures: ["no table"], warnings: [] },
-    pools: () =>
-      lastPass === undefined
-        ? []
-        : [{ network: "cbr0", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 }],
-  };
-}
-
-/** All that there is to be told. */
-function whole(): StatusDeps {
-  const log = new CountedLog(SILENT);
-  for (const event of ["sysctl set", "rules changed", "rules changed"]) log.write("info", event);
-  log.write("debug", "loop failed");
-  const totals = new PassTotals({ lostLines: 7 }, log);
-  totals.stepped("route", "done", 5);
-  totals.stepped("route", "failed", 1);
-  totals.staged("underlay", 2, false);
-  totals.staged("underlay", 4, true);
-  totals.netlinkErrors.add(19, 3);
-  totals.count(pass({ planned: 6, failureCount: 1, durationMs: 4 }));
-  const faults = [{ host: "192.0.2.9", reason: "no MAC" }];
-  const reach = [{ family: 2, peers: 41, reached: 40 }] as const;
-  return {
-    ...deps(pass({ remoteLeases: 41, faults, reach }), undefined),
-    conditions: () => standing(["state-fought", "a"], ["state-fought", "b"]),
-    registry: () => ({ name: "etcd", heardAtMs: 1000, reason: undefined, reconnects: 2 }),
-    figures: () => totals,
-    process: () => ({
-      cpuSeconds: 1.5,
-      residentBytes: 70e6,
-      anonymousBytes: 20e6,
-      virtualBytes: 9e8,
-      openDescriptors: 21,
-      mostDescriptors: 1024,
-      threads: 9,
-      startedAtSeconds: 1.5,
-    }),
-    links: () => [{
-      role: "vtep",
-      counters: {
-        linkIndex: 7,
-        name: "flannel.1",
-        rxPackets: 1,
-        txPackets: 2,
-        rxBytes: 3,
-        txBytes: 4,
-        rxErrors: 5,
-        txErrors: 6,
-        rxDropped: 7,
-        txDropped: 8,
-        collisions: 9,
-        rxFrameErrors: 10,
-        rxMissed: 11,
-        txCarrierErrors: 12,
-        rxNoHandler: 13,
-        carrierLosses: 14,
-      },
-    }],
-    cloud: () => ({
-      interfaceId: "eni-0a",
-      tables: [{ id: "rtb-0a", routes: 3 }],
-      lookedAt: new Date(1000),
-      calls: new Map([["DescribeRouteTables", 4]]),
-    }),
-  };
-}
-
 for (const format of ["text", "openmetrics"] as const) {
   Deno.test(`metricsText() tells each figure once, what it is, and its unit in its name, as ${format}`, async (t) => {
-    await assertSnapshot(t, metricsText(whole(), format, NOW_MS));
+    await assertSnapshot(t, metricsText(WHOLE, format, NOW_MS));
   });
 }
 
 Deno.test("metricsText() does not tell what is not known yet", () => {
-  const lines = metricsText(deps(undefined, "it does not answer"), "text", NOW_MS).split("\n");
+  const lines = metricsText(figuresOf(undefined, "it does not answer"), "text", NOW_MS).split("\n");
   assertEquals(lines.filter((line) => line !== "" && !line.startsWith("#")), [
     "loden_ready 0",
     "loden_registry_followed 0",
@@ -115,7 +29,7 @@ Deno.test("metricsText() does not tell what is not known yet", () => {
 
 Deno.test("metricsText() shows what is not seen in a label as its number", () => {
   const pool = { network: "c\u202ebr\u2028", subnet: "10.244.1.0/24", used: 3, size: 253, leftovers: 1 };
-  const text = metricsText({ ...deps(pass({}), undefined), pools: () => [pool] });
+  const text = metricsText({ ...figuresOf(pass({}), undefined), pools: () => [pool] });
   assertEquals(text.includes('{network="c\\\\u202ebr\\\\u2028",subnet="10.244.1.0/24"} 253'), true, text);
 });
 
@@ -124,7 +38,7 @@ Deno.test("metricFamilies() has as many samples on a host with 5,000 peers as on
     const faults = Array.from({ length: peers - 1 }, (_, at) => ({ host: `h${at}`, reason: `${at}` }));
     const reach = [{ family: 2, peers, reached: 1 }] as const;
     const last = pass({ remoteLeases: peers, faults, reach });
-    return metricFamilies({ ...whole(), lastPass: () => last }, NOW_MS)
+    return metricFamilies({ ...WHOLE, lastPass: () => last }, NOW_MS)
       .reduce((sum, { samples }) => sum + samples.length, 0);
   };
   assertEquals(count(5000), count(1));
