@@ -23,6 +23,7 @@ const MAX_LINES = 320;
 /** Source files without a test file of their own name, by the test that covers them. */
 const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
+  "netns/log_lines_test.ts": ["reconcile/repair_lines.ts"],
   "netns/link_losses_test.ts": ["agent/link_keeper.ts", "rtnetlink/link_counters.ts"],
   "status/metrics_test.ts": ["status/figure_metrics.ts"],
   "reconcile/reconciler_test.ts": ["reconcile/drift.ts"],

@@ -20,10 +20,16 @@ export interface LinkKeeperDeps {
   readonly log: Log;
 }
 
+/** Between looks, and behind one that has found other links than the one before it. */
+const PERIOD_MS = 10_000;
+const SOON_MS = 1000;
+
 /** Reads what the kernel counts on the links that the overlay is on, and says what packets are lost there. */
 export class LinkKeeper {
   readonly #deps: LinkKeeperDeps;
   readonly #losses = new LinkLosses();
+  #seen = "";
+  #isSettled = false;
 
   constructor(deps: LinkKeeperDeps) {
     this.#deps = deps;
@@ -38,11 +44,20 @@ export class LinkKeeper {
     });
   };
 
+  /** Milliseconds to the next look. */
+  get periodMs(): number {
+    return this.#isSettled ? PERIOD_MS : SOON_MS;
+  }
+
   /** Looks, and logs what has come to be lost since the last look. */
   look(): void {
     const { elapsedMs, log } = this.#deps;
     try {
-      for (const loss of this.#losses.see(this.read(), elapsedMs())) {
+      const readings = this.read();
+      const seen = readings.map(({ counters }) => counters.linkIndex).join();
+      this.#isSettled = seen === this.#seen;
+      this.#seen = seen;
+      for (const loss of this.#losses.see(readings, elapsedMs())) {
         log.write("warn", "packets lost", { ...loss });
       }
     } catch (error) {

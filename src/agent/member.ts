@@ -15,6 +15,7 @@ import { ContestWatch } from "../registry/contest_watch.ts";
 import { queryLink } from "../rtnetlink/link.ts";
 import type { AgentFacts } from "../status/facts.ts";
 import { cutOff } from "../status/cut_off.ts";
+import { hostBlame } from "./blame.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import { EniPathKeeper } from "./eni_path_keeper.ts";
 import { type LeaseParts, openLeaseParts } from "./lease_parts.ts";
@@ -115,11 +116,16 @@ function openWorkers(
   const fightMs = () => soonestMs([fights, leaseParts.host, pods, underlayParts.podFiles]);
   const rivals = () => pass.last === undefined ? [] : rivalsIn(pass.last);
   const contests = new ContestWatch({ registry, rivals, log: context.log });
-  const deps = reconcilerDeps(member, observer, fights);
+  const blame = hostBlame(context.libc, culprits, context.elapsedMs);
+  const deps = { ...reconcilerDeps(member, observer, fights), blame };
   const parts = { ...member, pods };
   const links = openLinks(member, observer);
   const pass = new Pass(
-    passStages({ ...parts, reconcile: () => reconcileOnce(deps), contestsChanged: () => contests.nudge() }),
+    passStages({
+      ...parts,
+      reconcile: () => culprits.answered(() => reconcileOnce(deps)),
+      contestsChanged: () => contests.nudge(),
+    }),
     { elapsedMs: context.elapsedMs, staged: context.totals.staged },
   );
   const facts = factsOf({

@@ -25,9 +25,6 @@ import type { UnderlayParts } from "./underlay_parts.ts";
  */
 const CHOICE_REST_MS = 1000;
 
-/** Between looks at the counters of links. */
-const COUNTERS_MS = 10_000;
-
 /** What the workers of a member work with. */
 export interface WorkerParts {
   readonly context: AgentContext;
@@ -65,6 +62,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
     filter,
     leftovers,
     contests,
+    links,
     announcer,
     cloud,
     eniPath,
@@ -101,7 +99,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
     cloud && { name: "way out watch", run: eniPathWatch(parts) },
     { name: "rules", run: filter.keep },
     filter.watch && { name: "rule watch", run: filter.watch },
-    { name: "link counters", run: inTurns(() => parts.links.look(), { periodMs: COUNTERS_MS }) },
+    { name: "link counters", run: inTurns(() => links.look(), { periodMs: () => links.periodMs }) },
     { name: "leftovers", run: (options) => leftovers.watch(options) },
     {
       name: "pass",

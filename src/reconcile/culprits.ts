@@ -33,6 +33,8 @@ const KINDS = { routes: "route", neighbours: "neighbour", "FDB entries": "FDB en
  */
 export class Culprits {
   readonly #ports = new Map<string, number>();
+  /** Of things alone, since the last pass. */
+  #recent = new Map<string, number>();
 
   /** Notes that a port has changed what a message is about, and things of its kind. */
   heard(message: MessageReader, attributes: AttributeReader): void {
@@ -45,6 +47,21 @@ export class Culprits {
       this.#ports.set(each, portId);
     }
     if (this.#ports.size > MOST_THINGS) this.#ports.delete(this.#ports.keys().next().value!);
+    if (this.#recent.size < MOST_THINGS) this.#recent.set(thing, portId);
+  }
+
+  /** The port that has changed a thing since the last pass; `undefined` if that is not known. */
+  recentPortOf(thing: string): number | undefined {
+    return this.#recent.get(bare(thing));
+  }
+
+  /** Runs a pass, which answers all that was heard. */
+  answered<T>(pass: () => T): T {
+    try {
+      return pass();
+    } finally {
+      if (this.#recent.size > 0) this.#recent = new Map();
+    }
   }
 
   /** The port that has changed a thing of a fight last; `undefined` if that is not known. */
@@ -54,8 +71,13 @@ export class Culprits {
         return this.#ports.get(kind);
       }
     }
-    return this.#ports.get(thing.replace(/ (?:dev|of|\().*/, ""));
+    return this.#ports.get(bare(thing));
   }
+}
+
+/** A thing without its link. */
+function bare(thing: string): string {
+  return thing.replace(/ (?:dev|of|\().*/, "");
 }
 
 function kindOf(thing: string): string {

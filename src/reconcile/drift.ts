@@ -45,7 +45,7 @@ export function observeDrift(deps: ReconcilerDeps): Drift {
     },
     tablesSeen: (observed) => tablesFound = observed,
   };
-  const { fights: _, stepped: __, ...rest } = deps;
+  const { fights: _, stepped: __, blame: ___, ...rest } = deps;
   const report = runPass({ ...rest, log: SILENT }, applier);
   return { links, tables, slots, found, observed: tablesFound, created: createdLinks(links), report };
 }

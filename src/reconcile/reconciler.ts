@@ -18,6 +18,7 @@ import {
 import { Failures, type PassReport } from "./report.ts";
 import { findForeign, type ForeignHit, isTakable } from "./foreign_routes.ts";
 import type { ForeignFaults } from "./foreign_faults.ts";
+import { type Blame, linkFacts, rowFacts } from "./repair_lines.ts";
 import type { StateFights, StepScene } from "./state_fights.ts";
 
 /** What a pass needs of the world. */
@@ -38,6 +39,8 @@ export interface ReconcilerDeps {
   /** Milliseconds of a clock that never jumps. */
   readonly elapsedMs: () => number;
   readonly log: Log;
+  /** Says who has changed a thing since the last pass, as far as that is known; nobody is named if absent. */
+  readonly blame?: Blame;
   /** Told of steps that were carried out or refused, by the kind of what they change. */
   readonly stepped?: (kind: StepKind, result: "done" | "failed", count: number) => void;
 }
@@ -184,7 +187,10 @@ function reconcileLinks(
     try {
       applier.link(step);
       deps.stepped?.(kindOf(step), "done", 1);
-      deps.log.write("info", "link changed", { action, ...("why" in step ? { found: step.why } : {}) });
+      deps.log.write("info", "link changed", {
+        action,
+        ...linkFacts(step, deps.blame),
+      });
     } catch (error) {
       failed.add(linkNameOf(step));
       failures.add(errorText(error));
@@ -259,7 +265,14 @@ function reconcileTables(
     const rows = indices.length - refused;
     deps.stepped?.(TABLE_KINDS[table], "done", rows);
     deps.stepped?.(TABLE_KINDS[table], "failed", refused);
-    if (rows > 0) deps.log.write("info", "table changed", { table, operation, rows });
+    if (rows > 0) {
+      deps.log.write("info", "table changed", {
+        table,
+        operation,
+        rows,
+        ...rowFacts(step, state.links, deps.blame),
+      });
+    }
   }
   const { foreignRoutes } = scene.observed;
   const joined = foreignFaults.join(desire, foreignRoutes, staying, left);

@@ -263,7 +263,10 @@ export class Membership {
     this.#isGone = false;
     this.#holder = undefined;
     if (before !== undefined && before.host !== lease.host) this.#contest = undefined;
-    if (isSameLease(before, lease)) return;
+    if (isSameLease(before, lease)) {
+      this.#deps.log.write("debug", "lease renewed", facts(lease));
+      return;
+    }
     if (before !== undefined) this.#moves.turn();
     this.#deps.log.write("info", "lease acquired", facts(lease));
     this.#deps.changed();
@@ -280,10 +283,11 @@ function describeParts({ parts }: Lease): string {
   return parts.map(({ underlayAddress }) => formatAddress(underlayAddress)).join(" and ");
 }
 
-function facts({ host, parts }: Lease): Record<string, unknown> {
+function facts({ host, parts, expiresAtMs }: Lease): Record<string, unknown> {
   return {
     host,
     subnets: parts.map(({ subnet }) => formatPrefix(subnet)),
     underlayAddresses: parts.map(({ underlayAddress }) => formatAddress(underlayAddress)),
+    ...expiresAtMs !== undefined && { expiresAt: new Date(expiresAtMs).toISOString() },
   };
 }

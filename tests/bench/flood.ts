@@ -1,12 +1,11 @@
 import { Libc } from "../../src/linux/libc.ts";
-import { AF_INET, type Prefix } from "../../src/model/address.ts";
-import { writeAddress } from "../../src/model/rows.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { MessageReader } from "../../src/netlink/message.ts";
 import { NOTIFICATION_GROUPS, type NotificationSocket } from "../../src/netlink/notifications.ts";
-import { RT_TABLE_MAIN, RTA_DST, RTM_DELROUTE, RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
+import { RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
 import { doorPath } from "../../src/status/door_path.ts";
 import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { encodeRouteDeletion } from "../double/route_deletion.ts";
 import { startAgent } from "./agent.ts";
 import type { FloodResult, FloodTask } from "./flood_inside.ts";
 import { cpuMs, percentile } from "./machine.ts";
@@ -18,8 +17,6 @@ const LEASES = 100;
 const REPAIRS = 150;
 /** Between two repairs. */
 const REST_MS = 50;
-/** `RT_SCOPE_NOWHERE`: of whatever scope. */
-const ANY_SCOPE = 255;
 const DEADLINE_MS = 30_000;
 
 /** What is asked for, by whom it is asked. */
@@ -88,7 +85,7 @@ async function timeRepairs(libc: Libc, netns: TestNetns, client: NetlinkClient):
     await pause(REST_MS);
     drain(notifications);
     const startMs = performance.now();
-    deleteRoute(client, subnet);
+    client.request("delete a route", (writer, sequence) => encodeRouteDeletion(writer, sequence, subnet));
     const signal = AbortSignal.timeout(DEADLINE_MS);
     do await notifications.wait({ signal }); while (!isAdded(notifications));
     tookMs.push(performance.now() - startMs);
@@ -111,19 +108,6 @@ function isAdded(notifications: NotificationSocket): boolean {
     while (reader.next()) found ||= reader.type === RTM_NEWROUTE;
   }
   return found;
-}
-
-function deleteRoute(client: NetlinkClient, { address, length }: Prefix): void {
-  const words = new Uint32Array(4);
-  writeAddress(words, 0, address);
-  client.request("delete a route", (writer, sequence) => {
-    writer.begin(RTM_DELROUTE, 0, sequence);
-    // struct rtmsg: family, lengths, tos; table, protocol, scope (any), type; flags.
-    for (const byte of [AF_INET, length, 0, 0, RT_TABLE_MAIN, 0, ANY_SCOPE, 0]) writer.u8(byte);
-    writer.u32(0);
-    writer.attributeAddress(RTA_DST, words, 0, 4);
-    writer.end();
-  });
 }
 
 /** A flood that goes on until it is stopped. */

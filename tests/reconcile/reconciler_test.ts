@@ -192,11 +192,27 @@ Deno.test("reconcileOnce() counts one change a kernel object, and says a line a 
     ...Array(8).fill(RTM_NEWNEIGH),
     ...Array(4).fill(RTM_NEWROUTE),
   ]);
-  assertEquals(said.filter(([level]) => level === "info"), [
-    ["info", "table changed", { table: "neighbours", operation: "add", rows: 4 }],
-    ["info", "table changed", { table: "fdb", operation: "add", rows: 4 }],
-    ["info", "table changed", { table: "routes", operation: "add", rows: 4 }],
-  ]);
+  const which = {
+    neighbours: [
+      "neighbour 10.244.2.0 dev flannel.1",
+      "neighbour 10.244.3.0 dev flannel.1",
+      "neighbour fd00:10:244:2:: dev flannel-v6.1",
+    ],
+    fdb: [
+      "FDB entry 0e:2a:00:00:00:02 dev flannel.1",
+      "FDB entry 0e:2a:00:00:00:03 dev flannel.1",
+      "FDB entry 0e:2a:00:00:00:02 dev flannel-v6.1",
+    ],
+    routes: ["route 10.244.2.0/24", "route 10.244.3.0/24", "route fd00:10:244:2::/64"],
+  };
+  assertEquals(
+    said.filter(([level]) => level === "info"),
+    Object.entries(which).map(([table, which]) => [
+      "info",
+      "table changed",
+      { table, operation: "add", rows: 4, which },
+    ]),
+  );
 });
 
 Deno.test("reconcileOnce() goes on with the other family's link when one cannot be made, and is forwarding by that", () => {
@@ -300,8 +316,18 @@ Deno.test("reconcileOnce() takes the place of a foreign route where it is told t
   assertEquals(
     said.filter(([, , fields]) => (fields as { table?: string } | undefined)?.table === "routes"),
     [
-      ["info", "table changed", { table: "routes", operation: "add", rows: 1 }],
-      ["info", "table changed", { table: "routes", operation: "replace", rows: 1 }],
+      ["info", "table changed", {
+        table: "routes",
+        operation: "add",
+        rows: 1,
+        which: ["route fd00:10:244:2::/64"],
+      }],
+      ["info", "table changed", {
+        table: "routes",
+        operation: "replace",
+        rows: 1,
+        which: ["route 10.244.2.0/24"],
+      }],
     ],
   );
 });

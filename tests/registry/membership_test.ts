@@ -119,7 +119,9 @@ Deno.test("Membership renews a lease before it ends, which nobody else needs to 
   const ending = () => ({ ...OWN, expiresAtMs: Date.now() + 2000 });
   await withMembership(async ({ registry, events, changes }) => {
     await registry.until(2);
-    assertEquals([events, changes()], [["lease acquired"], 1]);
+    // It may be renewed once more meanwhile.
+    assertEquals([events.slice(0, 1), changes()], [["lease acquired"], 1]);
+    assertEquals(new Set(events.slice(1)), new Set(["lease renewed"]));
   }, { answers: [ending, ending], renewMarginMs: 1990 });
 });
 
