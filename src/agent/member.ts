@@ -132,23 +132,7 @@ function openWorkers(
     ...underlayParts,
     ...leaseParts,
     lastPass: () => pass.last,
-    // What was found, by each part that looks for it.
-    conditions: () =>
-      [
-        context.conditions(),
-        pass.conditions,
-        reachConditions(member, pass.last),
-        leaseParts.ways.conditions,
-        member.cloud?.cloud.conditions ?? [],
-        member.eniPath.conditions,
-        former.conditions,
-        underlayParts.ground.conditions(membership.own),
-        underlayParts.bootKeeper.conditions,
-        leaseParts.registry.conditions?.() ?? [],
-        pods.conditions,
-        underlayParts.podFiles.conditions,
-        leftovers.conditions,
-      ].flat(),
+    conditions: () => conditionsFound(member, pass, pods, leftovers),
     registryName: context.place.name,
     registry,
     contests,
@@ -177,6 +161,31 @@ function openWorkers(
     links,
     announced: () => announced(facts.conditions()),
   }, stack);
+}
+
+/** What was found, by each part that looks for it. */
+function conditionsFound(
+  member: Member,
+  pass: Pass,
+  pods: { readonly conditions: readonly Condition[] },
+  leftovers: { readonly conditions: readonly Condition[] },
+): readonly Condition[] {
+  const { context, underlayParts: { ground, bootKeeper, podFiles }, leaseParts, cloud, eniPath } = member;
+  return [
+    context.conditions(),
+    pass.conditions,
+    reachConditions(member, pass.last),
+    leaseParts.ways.conditions,
+    cloud?.cloud.conditions ?? [],
+    eniPath.conditions,
+    leaseParts.former.conditions,
+    ground.conditions(leaseParts.membership.own),
+    bootKeeper.conditions,
+    leaseParts.registry.conditions?.() ?? [],
+    pods.conditions,
+    podFiles.conditions,
+    leftovers.conditions,
+  ].flat();
 }
 
 /** Milliseconds until the first look that is due; `undefined` if none is. */
