@@ -118,6 +118,11 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/completion/usage.ts",
     "command/completion/zsh.ts",
   ],
+  "command/kubectl/kubectl_test.ts": [
+    "command/kubectl/cluster_text.ts",
+    "command/kubectl/read_cluster.ts",
+    "command/kubectl/usage.ts",
+  ],
   "command/man/man_test.ts": ["command/man/usage.ts"],
   "command/status/status_test.ts": ["command/status/usage.ts"],
   "command/status/status_text_test.ts": ["command/status/answer.ts"],

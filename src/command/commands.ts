@@ -4,6 +4,7 @@ import { VERSION } from "../model/version.ts";
 import { type Command, EXIT, type Place } from "./command.ts";
 import { commandHelp } from "./command_flags.ts";
 import { COMPLETION_USAGE } from "./completion/usage.ts";
+import { KUBECTL_USAGE } from "./kubectl/usage.ts";
 import { MAN_USAGE } from "./man/usage.ts";
 import type { Output } from "./output.ts";
 import { PLAN_USAGE } from "./plan/usage.ts";
@@ -41,6 +42,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     usage: PLAN_USAGE,
     usageExit: 1,
     run: async (args, place) => await (await import("./plan/plan.ts")).runPlan(args, place),
+  },
+  "kubectl": {
+    summary: "the nodes of a cluster and their agents; also: kubectl loden",
+    usage: KUBECTL_USAGE,
+    run: async (args, place) =>
+      await (await import("./kubectl/kubectl.ts")).runKubectl(args, place, Deno.env.toObject()),
   },
   "lab": {
     summary: "several hosts on this machine, in network namespaces",

@@ -36,9 +36,10 @@ export async function main(program: string): Promise<number> {
   return code;
 }
 
-/** The command and its arguments: flannel's flags alone, or flannel's name, mean the agent. */
+/** The command and its arguments: flannel's flags alone, or flannel's name, mean the agent; kubectl runs its plugins by name. */
 export function commandOf(args: readonly string[], calledAs: string): readonly [string, ...string[]] {
   const [first, ...rest] = args;
+  if (calledAs === "kubectl-loden") return ["kubectl", ...args];
   if (calledAs === "flanneld" || first?.startsWith("-")) return ["agent", ...args];
   return [first ?? "help", ...rest];
 }

@@ -10,6 +10,7 @@ const commands: [args: string[], calledAs: string, command: string[], why: strin
   [["--kube-subnet-mgr"], "loden", ["agent", "--kube-subnet-mgr"], "two dashes are flags, too"],
   [[], "flanneld", ["agent"], "the file is called flanneld"],
   [["-v=1"], "flanneld", ["agent", "-v=1"], "flanneld has no commands"],
+  [["status", "--peers"], "kubectl-loden", ["kubectl", "status", "--peers"], "kubectl runs it as its plugin"],
   [["lab", "-hosts=2"], "loden", ["lab", "-hosts=2"], "the lab is asked for"],
 ];
 

@@ -103,44 +103,82 @@ export async function findApiServer(
 }
 
 async function readKubeconfig(path: string, url: string, deps: KubeConfigDeps): Promise<KubeAccess> {
-  const refuse = (reason: string) => new RegistryError(`use the kubeconfig ${path}`, reason);
-  const config = await parseKubeconfig(path, deps, refuse);
-  const contextName = config["current-context"] ?? "";
-  const context = config.contexts?.find(({ name }) => name === contextName)?.context;
+  return await readKubeconfigs([path], { url, context: "" }, deps);
+}
+
+/** Which server of a kubeconfig is meant. */
+export interface KubeconfigChoice {
+  /** Stands in for the server of the cluster; empty for that. */
+  readonly url: string;
+  /** Empty for the current one. */
+  readonly context: string;
+  /** What a person names another file and another server with; the agent's flags if absent. */
+  readonly flags?: typeof AGENT_FLAGS;
+}
+
+const AGENT_FLAGS: { readonly file: string; readonly server: string; readonly others: string } = {
+  file: "-kubeconfig-file",
+  server: "-kube-api-url",
+  others: "use a token or certificate",
+};
+
+/**
+ * How the API server is reached that kubeconfigs name, as kubectl reads several: what a name stands for the first file
+ * says that has it, and each file must be there.
+ *
+ * @throws {RegistryError} If they don't say it, and what to do.
+ */
+export async function readKubeconfigs(
+  paths: readonly string[],
+  { url, context: asked, flags = AGENT_FLAGS }: KubeconfigChoice,
+  deps: KubeConfigDeps,
+): Promise<KubeAccess> {
+  const shown = paths.join(" and ");
+  const refuse = (reason: string) => new RegistryError(`use the kubeconfig ${shown}`, reason);
+  const configs = await Promise.all(
+    paths.map(async (path) => ({ ...await parseKubeconfig(path, flags, deps, refuse), path })),
+  );
+  const config = {
+    "current-context": configs.map((one) => one["current-context"]).find((name) => name),
+    contexts: configs.flatMap(({ contexts }) => contexts ?? []),
+    clusters: configs.flatMap(({ clusters, path }) => (clusters ?? []).map((one) => ({ ...one, path }))),
+    users: configs.flatMap(({ users, path }) => (users ?? []).map((one) => ({ ...one, path }))),
+  };
+  const contextName = asked || (config["current-context"] ?? "");
+  const context = config.contexts.find(({ name }) => name === contextName)?.context;
   if (contextName !== "" && context === undefined) throw refuse(`it has no context "${contextName}"`);
   if (context === undefined && url === "") {
-    throw refuse("it has no current-context; name the server with -kube-api-url");
+    throw refuse(`it has no current-context; name the server with ${flags.server}`);
   }
-  const cluster = config.clusters?.find(({ name }) => name === context?.cluster)?.cluster;
+  const { cluster, path: clusterPath } = config.clusters.find(({ name }) => name === context?.cluster) ?? {};
   if (context !== undefined && cluster === undefined) throw refuse(`it has no cluster "${context.cluster}"`);
-  const user = config.users?.find(({ name }) => name === context?.user)?.user ?? {};
-  if (context?.user && !config.users?.some(({ name }) => name === context.user)) {
-    throw refuse(`it has no user "${context.user}"`);
-  }
+  const found = config.users.find(({ name }) => name === context?.user);
+  const user = found?.user ?? {};
+  if (context?.user && found === undefined) throw refuse(`it has no user "${context.user}"`);
   if (cluster?.["insecure-skip-tls-verify"]) {
     throw refuse("insecure-skip-tls-verify is not supported; name the authority of the server's certificate");
   }
   if ((user.exec ?? user["auth-provider"] ?? null) !== null) {
     throw refuse(
-      "a user that is known by a program (exec, auth-provider) is not supported; use a token or certificate",
+      `a user that is known by a program (exec, auth-provider) is not supported; ${flags.others}`,
     );
   }
   if (user.username) {
-    throw refuse("user name and password are not supported; use a token or certificate");
+    throw refuse(`user name and password are not supported; ${flags.others}`);
   }
   const server = url || cluster?.server?.replace(/\/+$/, "");
   if (!server) throw refuse(`its cluster "${context?.cluster}" has no server`);
-  const file = (name: string | null | undefined) =>
-    name && (isAbsolute(name) ? name : join(dirname(path), name));
+  const file = (path: string | undefined, name: string | null | undefined) =>
+    name && (isAbsolute(name) ? name : join(dirname(path!), name));
   const text = (key: string, base64: string | null | undefined) => base64 && fromBase64(key, base64, refuse);
   // Texts in the file are stronger than files that it names, as with kubectl.
   const ca = text("certificate-authority-data", cluster?.["certificate-authority-data"]);
   const cert = text("client-certificate-data", user["client-certificate-data"]);
   const key = text("client-key-data", user["client-key-data"]);
-  const caFile = ca ? undefined : file(cluster?.["certificate-authority"]);
-  const certFile = cert ? undefined : file(user["client-certificate"]);
-  const keyFile = key ? undefined : file(user["client-key"]);
-  const tokenFile = file(user.tokenFile);
+  const caFile = ca ? undefined : file(clusterPath, cluster?.["certificate-authority"]);
+  const certFile = cert ? undefined : file(found?.path, user["client-certificate"]);
+  const keyFile = key ? undefined : file(found?.path, user["client-key"]);
+  const tokenFile = file(found?.path, user.tokenFile);
   return {
     url: server,
     tls: {
@@ -148,12 +186,13 @@ async function readKubeconfig(path: string, url: string, deps: KubeConfigDeps): 
       texts: { ...ca && { ca }, ...cert && { cert }, ...key && { key } },
     },
     ...user.token ? { token: user.token } : tokenFile ? { tokenFile } : {},
-    hint: `look at ${path}`,
+    hint: `look at ${shown}`,
   };
 }
 
 async function parseKubeconfig(
   path: string,
+  flags: typeof AGENT_FLAGS,
   deps: KubeConfigDeps,
   refuse: (reason: string) => RegistryError,
 ): Promise<Infer<typeof schema>> {
@@ -162,7 +201,7 @@ async function parseKubeconfig(
     text = await deps.readTextFile(path);
   } catch (error) {
     const reason = `${fileReason(error)}${error instanceof OddFileError ? "" : "; write it"}`;
-    throw refuse(`${reason}, or name another with -kubeconfig-file`);
+    throw refuse(`${reason}, or name another with ${flags.file}`);
   }
   if (text.length > MAX_KUBECONFIG_BYTES) throw refuse(`it has more than ${MAX_KUBECONFIG_BYTES} bytes`);
   // Only hosts that are no pods need YAML.
