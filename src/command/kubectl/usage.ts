@@ -16,7 +16,7 @@ export const KUBECTL_USAGE: CommandUsage = {
       name: "peers",
       kind: "boolean",
       default: false,
-      help: "ask each agent how it is, and how many peers it reaches",
+      help: "ask each agent how it is",
     },
     { name: "all", kind: "boolean", default: false, help: "all nodes, however many" },
     { name: "json", kind: "boolean", default: false, help: "one JSON document, as docs/status.md tells" },
@@ -25,7 +25,7 @@ export const KUBECTL_USAGE: CommandUsage = {
       kind: "string",
       default: "",
       value: "NAME",
-      help: "of the kubeconfig; else the current one",
+      help: "else the current one",
     },
     {
       name: "kubeconfig",
@@ -39,7 +39,7 @@ export const KUBECTL_USAGE: CommandUsage = {
       kind: "string",
       default: "",
       value: "URL",
-      help: "as of kubectl proxy: http://127.0.0.1:8001",
+      help: "as of kubectl proxy",
     },
     { name: "selector", kind: "string", default: "app=flannel", value: "LABELS", help: "of agents' pods" },
     {
