@@ -1,6 +1,5 @@
 import { delimiter } from "node:path";
-import type { KubeAccess, KubeConfigDeps } from "./kube_config.ts";
-import { findApiServer, readKubeconfigs } from "./kube_config.ts";
+import { findApiServer, type KubeAccess, type KubeConfigDeps, readKubeconfigs } from "./kube_config.ts";
 import { RegistryError } from "../registry_error.ts";
 
 /** What a person at a terminal has named. */

@@ -92,7 +92,7 @@ async function removePods(server: KubeApiServer): Promise<void> {
 async function kubeconfig(
   server: KubeApiServer,
   folder: string,
-  token = server.tokens.admin,
+  token: string = server.tokens.admin,
 ): Promise<string> {
   const path = `${folder}/config-${token}`;
   await Deno.writeTextFile(
