@@ -27,10 +27,9 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/link_losses_test.ts": ["agent/link_keeper.ts", "rtnetlink/link_counters.ts"],
   "status/metrics_test.ts": ["status/figure_metrics.ts"],
   "reconcile/reconciler_test.ts": ["reconcile/drift.ts"],
+  "netns/plan_command_test.ts": ["agent/plan/plan_alone.ts", "agent/plan/read_only_registry.ts"],
   "faults/plan_test.ts": [
-    "agent/plan/plan_alone.ts",
     "agent/plan/plan_host.ts",
-    "agent/plan/read_only_registry.ts",
     "command/plan/plan.ts",
     "command/plan/usage.ts",
     "reconcile/drift_words.ts",

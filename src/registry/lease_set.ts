@@ -80,6 +80,11 @@ export class LeaseSet {
     return this.#leases !== undefined;
   }
 
+  /** Whether the registry has said who is in the overlay, since this process was started. */
+  get isHeard(): boolean {
+    return this.isKnown && !this.#isRemembered;
+  }
+
   /** Every lease, the own one too, as the registry said last; `undefined` before the first snapshot. */
   get all(): readonly Lease[] | undefined {
     return this.#leases && this.#inOrder();

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import type { LabHost } from "../../src/lab/host.ts";
-import type { HostPlan, PlannedChange } from "../../src/model/host_plan.ts";
-import { agentCommand, hostsOf, until, untilReady, withOverlay } from "../double/overlay_rig.ts";
+import type { PlannedChange } from "../../src/model/host_plan.ts";
+import { changesIn, planIn, planOn, untilAsked } from "../double/overlay_plan.ts";
+import { hostsOf, untilReady, withOverlay } from "../double/overlay_rig.ts";
 import { FAULTS } from "./faults.ts";
 import {
   differences,
@@ -14,13 +14,6 @@ import { HostState } from "./host_state.ts";
 import { untilQuiet } from "./run_fault.ts";
 import { applies, BACKENDS, type Fault, type FaultSite, KINDS, type Mode, MODES } from "./site.ts";
 import { AGENT_FLAGS, startHosts } from "./start_hosts.ts";
-
-/** What `loden plan` printed, and ended with. */
-interface PlanAnswer {
-  readonly code: number;
-  readonly text: string;
-  readonly errors: string;
-}
 
 /** All of it takes many minutes: every mode, families alone, and each family of a fault. */
 const isWhole = Deno.env.get("LODEN_FAULTS") === "all";
@@ -63,10 +56,10 @@ for (const mode of MODES) {
         await t.step("on a settled host it says nothing, with the agent and without", async () => {
           await untilQuiet(site);
           await host.waitForSubnets();
-          await untilNoted(host);
-          assertEquals(await plan(host), { code: 0, text: "", errors: "" });
+          await untilAsked(host);
+          assertEquals(await planOn(host, AGENT_FLAGS), { code: 0, text: "", errors: "" });
           await host.stopAgent("SIGKILL");
-          const { code, text, errors } = await plan(host);
+          const { code, text, errors } = await planOn(host, AGENT_FLAGS);
           assertEquals([code, text], [0, ""], errors);
           await startAgent(site);
         });
@@ -111,9 +104,11 @@ async function compareFault(fault: Fault, site: FaultSite): Promise<void> {
 async function compareRepair(site: FaultSite): Promise<void> {
   const { host } = site;
   const before = await hostObjects(host);
-  const answer = await plan(host, "--json", "--all");
+  const answer = await planOn(host, AGENT_FLAGS, "--json", "--all");
   assertEquals(await hostObjects(host), before, "the plan has changed something");
-  const changes = changesOf(answer);
+  const found = planIn(answer);
+  assertEquals(found.stages.filter(({ unseen }) => unseen !== undefined), []);
+  const changes = changesIn(found);
   await startAgent(site);
   const after = await hostObjects(host);
   assertEquals(plannedDifferences(changes, before), differences(before, after), answer.text);
@@ -121,16 +116,9 @@ async function compareRepair(site: FaultSite): Promise<void> {
   assertEquals(settings.planned, settings.are);
   checkFiles(changes, before, after);
   assertEquals(answer.code, changes.length > 0 ? 2 : 0, answer.errors);
-  await untilNoted(host);
-  const settled = await plan(host);
+  await untilAsked(host);
+  const settled = await planOn(host, AGENT_FLAGS);
   assertEquals([settled.code, settled.text], [0, ""], "once repaired there is nothing to do");
-}
-
-function changesOf({ text, errors }: PlanAnswer): readonly PlannedChange[] {
-  if (text === "") throw new Error(`Cannot read a plan: it says nothing but ${errors}`);
-  const { stages } = JSON.parse(text) as HostPlan;
-  assertEquals(stages.filter(({ unseen }) => unseen !== undefined), []);
-  return stages.flatMap(({ changes }) => changes);
 }
 
 /** The lines of a file that a plan says are those that it then has. */
@@ -146,26 +134,4 @@ async function startAgent(site: Omit<FaultSite, "family">): Promise<void> {
   site.host.startAgent(AGENT_FLAGS);
   await untilReady(site.libc, site.host);
   await untilQuiet(site);
-}
-
-/** Waits until the agent answers at its door, and has noted its flags. */
-async function untilNoted({ directory }: LabHost): Promise<void> {
-  await until("see what commands need of the agent", async () => {
-    if (await Deno.stat(`${directory}/flags.json`).catch(() => undefined) === undefined) return undefined;
-    // What an agent that was killed has left there is refused.
-    const path = `${directory}/loden.sock`;
-    const connection = await Deno.connect({ transport: "unix", path }).catch(() => undefined);
-    connection?.close();
-    return connection !== undefined ? true : undefined;
-  });
-}
-
-/** Asks for a plan on a host: with the flags that the last agent has noted, or all of them where these are gone. */
-async function plan(host: LabHost, ...args: string[]): Promise<PlanAnswer> {
-  const isNoted = await Deno.stat(`${host.directory}/flags.json`).catch(() => undefined) !== undefined;
-  const { command } = host.agentStart(AGENT_FLAGS);
-  const flags = isNoted ? [`-subnet-file=${host.subnetFilePath}`] : command.slice(agentCommand.length);
-  const [program, ...rest] = [...agentCommand.slice(0, -1), "plan", ...flags, ...args];
-  const { code, stdout, stderr } = await host.exec(program!, ...rest);
-  return { code, text: stdout.trim(), errors: stderr.trim() };
 }

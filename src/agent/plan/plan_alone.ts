@@ -221,15 +221,15 @@ async function hear(
   patience.limit(REGISTRY_MS);
   const options = { signal: patience.signal };
   const loops = [membership.hold(options), membership.follow(options)];
-  const isHeard = () => membership.reason === undefined && leases.isKnown;
-  const isRefused = () => leases.isKnown && membership.reason !== undefined;
+  // The leases of others are asked for once the own one was had, or refused.
+  const isHeard = () => leases.isHeard;
   try {
-    while (!isHeard() && !isRefused()) await news.next(REGISTRY_MS, options);
+    while (!isHeard()) await news.next(REGISTRY_MS, options);
   } catch {
     signal.throwIfAborted();
   }
   const notes: string[] = [];
-  if (!leases.isKnown) {
+  if (!leases.isHeard) {
     const why = registry.contact.reason ?? membership.reason ?? "it has not answered in time";
     notes.push(
       `the registry has not told who else there is: ${why}; what was known last counts, so nothing of others is removed`,
