@@ -96,9 +96,9 @@ export function wantedEniPath(
     StageParts,
     "cloud" | "known" | "underlayParts" | "leaseParts"
   >,
+  path = cloud?.cloud.path,
 ): EniPathWanted | undefined | "unknown" {
   if (cloud === undefined) return undefined;
-  const { path } = cloud.cloud;
   const own = leaseParts.usable();
   if (path === undefined || own === undefined) return "unknown";
   if (path === "none") return undefined;

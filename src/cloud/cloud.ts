@@ -1,4 +1,5 @@
 import type { Condition } from "../model/condition.ts";
+import type { ChangeList } from "../model/host_plan.ts";
 import type { CloudPath, DesiredCloud } from "../model/state.ts";
 
 /** What a cloud was found to be, and what is done to it. */
@@ -19,6 +20,14 @@ export interface Cloud {
   want(desired: DesiredCloud, options: { readonly isRemembered: boolean }): boolean;
   /** Compares it with what is there, and makes it so. Answers whether nothing is left to be done. */
   turn(options: { readonly signal: AbortSignal }): Promise<boolean>;
+  /**
+   * Looks as a turn does, and writes down what it would change; nothing is learnt by it. Answers with what packets for pods
+   * would come in by, and what stands in the way of what is wanted.
+   */
+  dryRun(
+    desired: DesiredCloud,
+    options: { readonly isRemembered: boolean; readonly list: ChangeList; readonly signal: AbortSignal },
+  ): Promise<{ readonly path: CloudPath | "none" | undefined; readonly conditions: readonly Condition[] }>;
   /** What is wrong. */
   readonly conditions: readonly Condition[];
   /**

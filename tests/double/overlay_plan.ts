@@ -19,10 +19,11 @@ export async function planOn(
   ...args: string[]
 ): Promise<PlanAnswer> {
   const isNoted = await Deno.stat(`${host.directory}/flags.json`).catch(() => undefined) !== undefined;
-  const { command } = host.agentStart(agentFlags);
+  const { command, environment } = host.agentStart(agentFlags);
+  const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
   const flags = isNoted ? [`-subnet-file=${host.subnetFilePath}`] : command.slice(agentCommand.length);
-  const [program, ...rest] = [...agentCommand.slice(0, -1), "plan", ...flags, ...args];
-  const { code, stdout, stderr } = await host.exec(program!, ...rest);
+  const words = [...variables, ...agentCommand.slice(0, -1), "plan", ...flags, ...args];
+  const { code, stdout, stderr } = await host.exec("env", ...words);
   return { code, text: stdout.trim(), errors: stderr.trim() };
 }
 

@@ -1,5 +1,6 @@
 import { NetlinkSocket } from "../../netlink/socket.ts";
 import { NetlinkClient } from "../../netlink/client.ts";
+import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { errorText } from "../../log/error_text.ts";
 import {
   ChangeList,
@@ -37,6 +38,8 @@ export async function planHost(parts: PlanParts, { source, isWhole }: PlanAsked)
   // Of the lists that the doors write to, that of the stage whose turn it is counts.
   let list = new ChangeList(0);
   const changes = { add: (change: PlannedChange) => list.add(change) };
+  // First what has to be waited for: after it, the kernel's part is looked at as of one moment.
+  const cloud = await lookAtCloud(parts, isWhole);
   const drift = observe(parts);
   const dryLibc = stack.use(new DryLibc(changes, drift.created));
   const doors = {
@@ -55,7 +58,9 @@ export async function planHost(parts: PlanParts, { source, isWhole }: PlanAsked)
     if (plan.kind === "none") continue;
     list = new ChangeList(isWhole ? Infinity : LISTED_CHANGES);
     const notes: string[] = [];
+    if (stage === "cloud" && cloud !== undefined) list = cloud.list;
     const run: StageDryRun = {
+      cloud,
       ...{
         parts,
         drift,
@@ -74,6 +79,27 @@ export async function planHost(parts: PlanParts, { source, isWhole }: PlanAsked)
   }
   const notes = parts.conditions().filter(({ code }) => NOTED.has(code)).map(({ sentence }) => sentence);
   return { source, stages, notes };
+}
+
+/** What the cloud may take to answer. */
+const CLOUD_MS = 8000;
+
+/** What would be changed in the cloud; `undefined` where there is none, or nothing is wanted of it yet. */
+async function lookAtCloud(parts: PlanParts, isWhole: boolean): Promise<StageDryRun["cloud"]> {
+  const cloud = parts.cloud?.cloud;
+  if (cloud === undefined) return undefined;
+  const report = observe(parts).report;
+  if (report?.cloud === undefined) return undefined;
+  const list = new ChangeList(isWhole ? Infinity : LISTED_CHANGES);
+  using abort = new LinkedAbort(new AbortController().signal);
+  abort.limit(CLOUD_MS);
+  const { isRemembered } = report;
+  try {
+    const found = await cloud.dryRun(report.cloud, { isRemembered, list, signal: abort.signal });
+    return { list, path: found.path, conditions: found.conditions };
+  } catch (error) {
+    return { list, path: undefined, conditions: [], fault: errorText(error) };
+  }
 }
 
 /** The drift of links and tables, with an observer of its own: that of the passes goes on as it was. */

@@ -5,6 +5,7 @@ import { writeUnmanagedFiles } from "../../host/unmanaged_files.ts";
 import { ENI_TABLE } from "../../host/eni_path.ts";
 import { formatAddress, type Ipv4 } from "../../model/address.ts";
 import type { Condition } from "../../model/condition.ts";
+import type { CloudPath } from "../../model/state.ts";
 import type { ChangeList } from "../../model/host_plan.ts";
 import type { Lease } from "../../model/lease.ts";
 import { queryLink } from "../../rtnetlink/link.ts";
@@ -36,6 +37,16 @@ export interface StageDryRun {
   /** The own lease, once packets can be forwarded for it. */
   readonly own: Lease | undefined;
   readonly list: ChangeList;
+  /** What a look at the cloud would change, and has found; absent where there is no cloud. */
+  readonly cloud:
+    | {
+      readonly list: ChangeList;
+      readonly path: CloudPath | "none" | undefined;
+      readonly conditions: readonly Condition[];
+      /** Why it could not be asked. */
+      readonly fault?: string;
+    }
+    | undefined;
   readonly note: (sentence: string) => void;
   readonly client: NetlinkClient;
   readonly dryClient: (words: ActionWords) => DryClient;
@@ -62,6 +73,8 @@ const planned = (
   needs: "nothing" | "report" | "forwarding" = "nothing",
 ): StagePlan => ({ kind: "planned", needs, plan });
 
+/** That the cloud could not be asked. */
+const UNREAD = new Set<Condition["code"]>(["cloud-not-answering", "cloud-route-missing"]);
 /** So many peers that are left out are named. */
 const NAMED_FAULTS = 20;
 
@@ -128,17 +141,20 @@ export function whyUnknown({ leaseParts, underlayParts }: PlanParts): string {
   return reason ?? "it is not known what this host must hold";
 }
 
-function planWayOut({ parts, libc, dryClient }: StageDryRun): string | undefined {
-  const wanted = wantedEniPath(parts);
+function planWayOut({ parts, cloud, libc, dryClient }: StageDryRun): string | undefined {
+  const wanted = wantedEniPath(parts, parts.cloud?.cloud.path ?? cloud?.path);
   if (wanted === "unknown") {
     return "the cloud has not told which network interface packets for pods come in by";
   }
   parts.eniPath.dryRun(wanted, { libc, client: dryClient(wayOutAction(ENI_TABLE)) });
 }
 
-function planCloud({ parts }: StageDryRun): string | undefined {
+function planCloud({ parts, cloud, note }: StageDryRun): string | undefined {
   if (parts.cloud === undefined) return undefined;
-  return "the route tables of the cloud are read by the agent at its own pace, `loden doctor` reads them now";
+  if (cloud === undefined) return "it is not known what the cloud must hold";
+  for (const { sentence } of cloud.conditions) note(sentence);
+  const unread = cloud.conditions.find(({ code }) => UNREAD.has(code));
+  return cloud.fault ?? (unread === undefined || cloud.path !== undefined ? undefined : unread.sentence);
 }
 
 function planFormer({ parts, drift, list }: StageDryRun): void {

@@ -1,10 +1,11 @@
 import type { AwsVpcConfig } from "../../config/aws_schema.ts";
 import { errorText } from "../../log/error_text.ts";
-import type { Log } from "../../log/log.ts";
+import { type Log, SILENT } from "../../log/log.ts";
 import { type Address, formatAddress, formatPrefix, type Prefix } from "../../model/address.ts";
 import type { Condition } from "../../model/condition.ts";
 import type { CloudPath, DesiredCloud } from "../../model/state.ts";
 import type { Cloud, CloudReport } from "../cloud.ts";
+import { callChange } from "./call_words.ts";
 import { chooseInterface } from "./choose_interface.ts";
 import {
   attachedTo,
@@ -111,6 +112,18 @@ export class AwsCloud implements Cloud {
   #lacking({ own }: DesiredCloud): readonly string[] {
     const routed = new Set(this.#routed.map(formatPrefix));
     return own.map(formatPrefix).filter((subnet) => !routed.has(subnet));
+  }
+
+  async dryRun(
+    desired: DesiredCloud,
+    { isRemembered, list, signal }: Parameters<Cloud["dryRun"]>[1],
+  ): ReturnType<Cloud["dryRun"]> {
+    const client = (region: string) =>
+      this.#deps.client(region).dry((action, parameters) => list.add(callChange(action, parameters)));
+    const twin = new AwsCloud({ ...this.#deps, client, log: SILENT });
+    twin.want(desired, { isRemembered });
+    await twin.turn({ signal });
+    return twin;
   }
 
   async turn(options: CallOptions): Promise<boolean> {

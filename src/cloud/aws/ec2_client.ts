@@ -32,6 +32,11 @@ export interface Credentials {
   readonly sessionToken?: string;
 }
 
+/** What a call is made with. */
+export interface Ec2Parameters {
+  readonly [name: string]: FormValue;
+}
+
 /** What the client needs of the world. */
 export interface Ec2ClientDeps {
   readonly region: string;
@@ -68,7 +73,7 @@ export class Ec2Client {
    */
   async call(
     action: string,
-    parameters: { readonly [name: string]: FormValue },
+    parameters: Ec2Parameters,
     { signal }: { readonly signal: AbortSignal },
   ): Promise<unknown> {
     const body = ec2Form(action, parameters);
@@ -89,6 +94,11 @@ export class Ec2Client {
         signal.throwIfAborted();
       }
     }
+  }
+
+  /** Another client, which asks with the same keys, and makes no call that changes something. */
+  dry(noted: (action: string, parameters: Ec2Parameters) => void): Ec2Client {
+    return new DryEc2Client(this.#deps, noted);
   }
 
   async #ask(
@@ -173,4 +183,32 @@ export class CredentialsError extends Error {
 function skewOf(headers: Headers): number | undefined {
   const skewMs = Date.parse(headers.get("date") ?? "") - Date.now();
   return Math.abs(skewMs) > MAX_SKEW_MS ? skewMs : undefined;
+}
+
+/** What calls that change something answer with, as far as it is read, though they were not made. */
+const NOT_MADE: Readonly<Record<string, unknown>> = {
+  CreateNetworkInterface: {
+    CreateNetworkInterfaceResponse: { networkInterface: { networkInterfaceId: "eni-to-be-made" } },
+  },
+  AttachNetworkInterface: { AttachNetworkInterfaceResponse: {} },
+};
+
+/** Asks, and writes down what it is told to change. */
+class DryEc2Client extends Ec2Client {
+  readonly #noted: (action: string, parameters: Ec2Parameters) => void;
+
+  constructor(deps: Ec2ClientDeps, noted: (action: string, parameters: Ec2Parameters) => void) {
+    super(deps);
+    this.#noted = noted;
+  }
+
+  override async call(
+    action: string,
+    parameters: Ec2Parameters,
+    options: { readonly signal: AbortSignal },
+  ): Promise<unknown> {
+    if (action.startsWith("Describe")) return await super.call(action, parameters, options);
+    this.#noted(action, parameters);
+    return NOT_MADE[action] ?? {};
+  }
 }
