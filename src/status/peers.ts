@@ -14,12 +14,14 @@ const MAX_REASON_LENGTH = 300;
 export const MAX_PEERS = 500;
 
 /**
- * What is known of a host of the overlay, worst first: `left out`: its lease can't be used; `broken` to `silent`: what
+ * What is known of a host of the overlay, worst first: `left out`: its lease can't be used; `misled`: the kernel
+ * takes another way to it than ours; `broken` to `silent`: what
  * probes have found, as `PathState` says; `other backend`: this backend does not reach it; `well`: what leads to it is in
  * place, and where it is probed, packets come through.
  */
 export const PEER_STATES = [
   "left out",
+  "misled",
   "broken",
   "damaged",
   "narrow",
@@ -72,7 +74,7 @@ export interface PeerCounts {
   readonly probed: number;
 }
 
-/** Some of the peers, those that are not well first, then by name. */
+/** Some of the peers, those that are not well first, the worst of these before. */
 export interface PeersReport {
   readonly at: string;
   /** `null` until it is known who is in the overlay. */
@@ -83,7 +85,11 @@ export interface PeersReport {
 }
 
 /** What peers are judged by. */
-export type PeerFacts = Pick<StatusDeps, "overlay" | "ownLease" | "lastPass" | "underlay" | "paths">;
+export interface PeerFacts
+  extends Pick<StatusDeps, "overlay" | "ownLease" | "lastPass" | "underlay" | "paths"> {
+  /** Why the kernel takes another way to a peer than ours, by host; absent where nobody looks. */
+  readonly peerTruth?: () => ReadonlyMap<string, string>;
+}
 
 /** A peer before it is put in words, which of thousands takes its time. */
 interface JudgedPeer {
@@ -91,13 +97,20 @@ interface JudgedPeer {
   readonly count: number;
   readonly state: PeerState;
   readonly reasons: readonly string[];
-  readonly paths: readonly PeerPath[];
+}
+
+/** All peers: of those that are well, of which there may be thousands, nothing is made. */
+interface JudgedPeers {
+  readonly unwell: readonly JudgedPeer[];
+  /** In the registry's order, which stays as it is. */
+  readonly well: readonly Lease[];
+  readonly counts: PeerCounts;
+  readonly paths: ReadonlyMap<string, readonly PeerPath[]>;
 }
 
 /** How many peers there are; `undefined` until that is known. */
 export function peerCounts(facts: PeerFacts): PeerCounts | undefined {
-  const peers = judgePeers(facts);
-  return peers && countPeers(peers, facts);
+  return judgePeers(facts)?.counts;
 }
 
 /** What the agent's door answers to `/peers?offset=N&limit=N`. */
@@ -118,69 +131,75 @@ export function peersReport(
   facts: PeerFacts,
   { at, offset, limit }: { readonly at: Date; readonly offset: number; readonly limit: number },
 ): PeersReport {
-  const peers = judgePeers(facts);
-  if (peers === undefined) return { at: at.toISOString(), counts: null, offset, peers: [] };
-  const rank = ({ state }: JudgedPeer) => PEER_STATES.indexOf(state);
-  peers.sort((a, b) => rank(a) - rank(b) || (a.lease.host < b.lease.host ? -1 : 1));
-  const overlay = facts.overlay!()!;
-  const underlay = facts.underlay();
-  const some = peers.slice(offset, offset + Math.min(limit, MAX_PEERS));
+  const judged = judgePeers(facts);
+  if (judged === undefined) return { at: at.toISOString(), counts: null, offset, peers: [] };
+  const { counts, unwell, well, paths } = judged;
+  const end = offset + Math.min(limit, MAX_PEERS);
+  const first = unwell.slice(offset, end);
+  const others = well.slice(Math.max(0, offset - unwell.length), Math.max(0, end - unwell.length))
+    .map((lease): JudgedPeer => ({ lease, count: 1, state: "well", reasons: [] }));
+  const place = { overlay: facts.overlay!()!, underlay: facts.underlay(), paths };
   return {
     at: at.toISOString(),
-    counts: countPeers(peers, facts),
+    counts,
     offset,
-    peers: some.map((peer) => describePeer(peer, overlay, underlay)),
+    peers: [...first, ...others].map((peer) => describePeer(peer, place)),
   };
 }
 
-function countPeers(peers: readonly JudgedPeer[], { paths }: PeerFacts): PeerCounts {
-  const unwell: Partial<Record<PeerState, number>> = {};
-  let [total, well] = [0, 0];
-  for (const { state, count } of peers) {
-    total += count;
-    if (state === "well") well += count;
-    else unwell[state] = (unwell[state] ?? 0) + count;
-  }
-  return { total, well, unwell, probed: paths?.().peerCount ?? 0 };
-}
-
-function judgePeers(facts: PeerFacts): JudgedPeer[] | undefined {
+function judgePeers(facts: PeerFacts): JudgedPeers | undefined {
   const overlay = facts.overlay?.();
   const leases = overlay?.leases;
   if (overlay === undefined || leases === undefined) return undefined;
   const own = facts.ownLease()?.host;
   const faults = Map.groupBy(facts.lastPass()?.faults ?? [], ({ host }) => host);
-  const paths = Map.groupBy(facts.paths?.().peers ?? [], ({ host }) => host);
-  const peers = leases.filter(({ host }) => host !== own)
-    .map((lease) =>
-      judge(lease, overlay, { faults: faults.get(lease.host), paths: paths.get(lease.host) ?? [] })
-    );
+  const report = facts.paths?.();
+  const paths = Map.groupBy(report?.peers ?? [], ({ host }) => host);
+  const truth = facts.peerTruth?.();
+  const unwell: JudgedPeer[] = [];
+  const well: Lease[] = [];
+  for (const lease of leases) {
+    const { host } = lease;
+    if (host === own) continue;
+    const about = { faults: faults.get(host), misled: truth?.get(host), paths: paths.get(host) };
+    const judged = judge(lease, overlay, about);
+    if (judged === undefined) well.push(lease);
+    else unwell.push(judged);
+    faults.delete(host);
+  }
   // Who has no lease that can be read has no line of its own yet.
-  const known = new Set(leases.map(({ host }) => host));
   for (const [host, about] of faults) {
-    if (known.has(host) || host === own) continue;
+    if (host === own) continue;
     const lease = { host, backendType: "", parts: [] };
     const reasons = about.map(({ reason }) => reason);
-    peers.push({ lease, count: countFaults(about), state: "left out", reasons, paths: [] });
+    unwell.push({ lease, count: countFaults(about), state: "left out", reasons });
   }
-  return peers;
+  const rank = ({ state }: JudgedPeer) => PEER_STATES.indexOf(state);
+  unwell.sort((a, b) => rank(a) - rank(b) || (a.lease.host < b.lease.host ? -1 : 1));
+  return { unwell, well, paths, counts: countPeers(unwell, well.length, report?.peerCount ?? 0) };
 }
 
+function countPeers(unwell: readonly JudgedPeer[], well: number, probed: number): PeerCounts {
+  const counts: Partial<Record<PeerState, number>> = {};
+  let total = well;
+  for (const { state, count } of unwell) {
+    total += count;
+    counts[state] = (counts[state] ?? 0) + count;
+  }
+  return { total, well, unwell: counts, probed };
+}
+
+/** What is wrong with a peer; `undefined` if nothing is. */
 function judge(
   lease: Lease,
   { leaseType }: OverlayFacts,
-  { faults, paths }: {
+  { faults, misled, paths }: {
     readonly faults: readonly PeerFault[] | undefined;
-    readonly paths: readonly PeerPath[];
+    readonly misled: string | undefined;
+    readonly paths: readonly PeerPath[] | undefined;
   },
-): JudgedPeer {
-  const judged = (state: PeerState, reasons: readonly string[]) => ({
-    lease,
-    count: 1,
-    state,
-    reasons,
-    paths,
-  });
+): JudgedPeer | undefined {
+  const judged = (state: PeerState, reasons: readonly string[]) => ({ lease, count: 1, state, reasons });
   if (faults !== undefined) return judged("left out", faults.map(({ reason }) => reason));
   // A backend that publishes nothing reaches nobody, and does not mean to.
   if (leaseType !== "" && lease.backendType !== leaseType) {
@@ -188,17 +207,19 @@ function judge(
       `its backend is ${lease.backendType || "alloc"}, and this host's ${leaseType}`,
     ]);
   }
-  const bad = paths.filter(({ state }) => state !== "good" && state !== "unknown");
+  if (misled !== undefined) return judged("misled", [misled]);
+  const bad = paths?.filter(({ state }) => state !== "good" && state !== "unknown") ?? [];
   const worst = PEER_STATES.find((state) => bad.some((path) => path.state === state));
-  return worst === undefined
-    ? judged("well", [])
-    : judged(worst, bad.map(({ reason, state }) => reason ?? `its path is ${state}`));
+  return worst && judged(worst, bad.map(({ reason, state }) => reason ?? `its path is ${state}`));
 }
 
 function describePeer(
-  { lease, count, state, reasons, paths }: JudgedPeer,
-  overlay: OverlayFacts,
-  underlay: Underlay | undefined,
+  { lease, count, state, reasons }: JudgedPeer,
+  { overlay, underlay, paths }: {
+    readonly overlay: OverlayFacts;
+    readonly underlay: Underlay | undefined;
+    readonly paths: JudgedPeers["paths"];
+  },
 ): PeerReport {
   const { host, parts, backendType } = lease;
   return {
@@ -212,7 +233,7 @@ function describePeer(
       : [],
     state,
     reason: reasons.length === 0 ? null : printable(reasons.join("; "), MAX_REASON_LENGTH),
-    paths: paths.map(describePath),
+    paths: (paths.get(host) ?? []).map(describePath),
   };
 }
 

@@ -217,3 +217,18 @@ Deno.test("peersReport() takes a peer that was not probed yet for well, and a ba
   const { peers } = peersReport(facts, { at: AT, offset: 0, limit: 9 });
   assertEquals(peers.map(({ state }) => state), ["left out", "well"]);
 });
+
+Deno.test("peersReport() says why the kernel takes another way to a peer, before what probes have found of it", () => {
+  const facts = {
+    ...factsOf([leaseOf(2), leaseOf(3)]),
+    paths: probed(pathOf("h0003", "silent")),
+    peerTruth: () => new Map([["h0003", "rule 100 leads to table 7"]]),
+  };
+  const { counts, peers } = peersReport(facts, { at: AT, offset: 0, limit: 9 });
+  assertEquals(counts?.unwell, { misled: 1 });
+  assertEquals([peers[0]!.host, peers[0]!.state, peers[0]!.reason], [
+    "h0003",
+    "misled",
+    "rule 100 leads to table 7",
+  ]);
+});

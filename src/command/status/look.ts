@@ -1,7 +1,7 @@
 import type { Libc } from "../../linux/libc.ts";
 import { formatAddress, formatPrefix } from "../../model/address.ts";
 import { AgentDoorError, askAgent } from "../agent_door.ts";
-import { type PeersAnswer, peersSchema, type StatusAnswer, statusSchema } from "./answer.ts";
+import { type PeerAnswer, type PeersAnswer, peersSchema, type StatusAnswer, statusSchema } from "./answer.ts";
 import { type LocalFacts, readLocalFacts } from "./local_facts.ts";
 
 /** Peers of one question; what the agent tells at most (`status/peers.ts`). */
@@ -74,8 +74,15 @@ async function askForPeers(
     const fresh = data.peers.filter(({ host }) => !seen.has(host));
     for (const { host } of fresh) seen.add(host);
     whole = { ...data, offset: 0, peers: [...whole?.peers ?? [], ...fresh] };
-    if (peers === "some" || data.peers.length < limit) return whole;
+    if (peers === "some" || data.peers.length < limit) return { ...whole, peers: sorted(whole.peers) };
   }
+}
+
+/** The agent tells those that are not well first, and the others in no order. */
+function sorted(peers: readonly PeerAnswer[]): PeerAnswer[] {
+  const isWell = ({ state }: PeerAnswer) => state === "well";
+  const byName = (a: PeerAnswer, b: PeerAnswer) => a.host < b.host ? -1 : 1;
+  return [...peers.filter((peer) => !isWell(peer)), ...peers.filter(isWell).sort(byName)];
 }
 
 /** What the process ends with for a look: 0 ready, 1 not ready, 3 no agent answers. */
