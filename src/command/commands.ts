@@ -4,6 +4,7 @@ import { VERSION } from "../model/version.ts";
 import { type Command, EXIT, type Place } from "./command.ts";
 import { commandHelp } from "./command_flags.ts";
 import { COMPLETION_USAGE } from "./completion/usage.ts";
+import { DOCTOR_USAGE } from "./doctor/usage.ts";
 import { KUBECTL_USAGE } from "./kubectl/usage.ts";
 import { MAN_USAGE } from "./man/usage.ts";
 import type { Output } from "./output.ts";
@@ -34,7 +35,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: cleanup,
   },
   "doctor": {
-    summary: "look at what the agent needs of the cloud; changes nothing",
+    summary: "look at this host, its registry and its cloud for what is wrong",
+    usage: DOCTOR_USAGE,
     run: doctor,
   },
   "plan": {
@@ -103,7 +105,7 @@ function say(output: Output, text: string): number {
 }
 
 async function doctor(args: readonly string[], { output, signal }: Place): Promise<number> {
-  const { runDoctor } = await import("./doctor.ts");
+  const { runDoctor } = await import("./doctor/doctor.ts");
   const environment = Deno.env.toObject();
   const print = (line: string) => output.say(escaped(line));
   return await runDoctor(args, { environment, print }, { signal }) ? EXIT.done : EXIT.failed;

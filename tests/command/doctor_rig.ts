@@ -1,4 +1,4 @@
-import { runDoctor } from "../../src/command/doctor.ts";
+import { runDoctor } from "../../src/command/doctor/doctor.ts";
 import { AwsRig } from "../cloud/aws/aws_rig.ts";
 import { setVariables } from "../double/aws/process_env.ts";
 import type { PolicyDocument } from "../double/aws/policy.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { runDoctor } from "../../src/command/doctor.ts";
+import { runDoctor } from "../../src/command/doctor/doctor.ts";
 import { UsageError } from "../../src/config/usage_error.ts";
 import type { PolicyDocument } from "../double/aws/policy.ts";
 import { DoctorRig, printedPolicy } from "./doctor_rig.ts";

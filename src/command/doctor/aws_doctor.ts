@@ -1,49 +1,35 @@
-import { readConfigFile } from "../agent/network_config.ts";
-import type { Finding } from "../cloud/aws/examine.ts";
-import { type Options, parseOptions } from "../config/options.ts";
-import type { NetworkConfig } from "../config/network.ts";
-import { UsageError } from "../config/usage_error.ts";
-import { Libc } from "../linux/libc.ts";
-import { errorText } from "../log/error_text.ts";
-import { SILENT } from "../log/log.ts";
-import type { Address } from "../model/address.ts";
-import { NetlinkClient } from "../netlink/client.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
-import { observeHostNetwork } from "../overlay/underlay/host_network.ts";
-import { weighUnderlay } from "../overlay/underlay/underlay.ts";
-
-/** What the command needs of the process that it runs in. */
-export interface DoctorDeps {
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly print: (line: string) => void;
-}
-
-const USAGE = `Usage: loden doctor --aws [-FLAG[=VALUE]]...
-
-Looks at what the agent needs of AWS, and changes nothing: what this instance is, which of the calls its role may make
-(each as a dry run), the source/destination check, the route tables, and whether security groups let pods through.
-Prints the smallest policy for the role at the end. Takes the agent's flags and variables, so that it looks at what the
-agent would use: see 'loden agent -help'.`;
+import { readConfigFile } from "../../agent/network_config.ts";
+import type { Finding } from "../../cloud/aws/examine.ts";
+import { type Options, parseOptions } from "../../config/options.ts";
+import type { NetworkConfig } from "../../config/network.ts";
+import { Libc } from "../../linux/libc.ts";
+import { errorText } from "../../log/error_text.ts";
+import { SILENT } from "../../log/log.ts";
+import type { Address } from "../../model/address.ts";
+import { NetlinkClient } from "../../netlink/client.ts";
+import { NetlinkSocket } from "../../netlink/socket.ts";
+import { observeHostNetwork } from "../../overlay/underlay/host_network.ts";
+import { weighUnderlay } from "../../overlay/underlay/underlay.ts";
+import { commandHelp } from "../command_flags.ts";
+import { DOCTOR_USAGE, type DoctorDeps } from "./usage.ts";
 
 const MARKS: Readonly<Record<Finding["verdict"], string>> = { ok: "ok   ", wrong: "WRONG", unknown: "?    " };
 
 /**
- * Looks at what the agent needs beside this host, and says what is wrong.
+ * Looks at what the agent needs of AWS, and says what is wrong; changes nothing.
  *
  * @returns Whether nothing is.
  */
-export async function runDoctor(
-  args: readonly string[],
+export async function runAwsDoctor(
+  agentArgs: readonly string[],
   { environment, print }: DoctorDeps,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<boolean> {
-  if (args.some((word) => /^--?h(elp)?$/.test(word))) return printed(print, USAGE);
-  const rest = args.filter((word) => !/^--?aws$/.test(word));
-  if (rest.length === args.length) {
-    throw new UsageError("Cannot run doctor: name what it is to look at; there is --aws");
+  const outcome = parseOptions(agentArgs, environment);
+  if (outcome.kind !== "run") {
+    print(commandHelp(DOCTOR_USAGE));
+    return true;
   }
-  const outcome = parseOptions(rest, environment);
-  if (outcome.kind !== "run") return printed(print, USAGE);
   const { config } = readConfigFile(outcome.options, SILENT);
   const { backend, families } = config;
   if (backend.type !== "aws-vpc") {
@@ -51,7 +37,7 @@ export async function runDoctor(
       `Cannot look at AWS: the backend is ${backend.type}; name aws-vpc, as with -backend=aws-vpc`,
     );
   }
-  const { openDoctor } = await import("../cloud/aws/open_doctor.ts");
+  const { openDoctor } = await import("../../cloud/aws/open_doctor.ts");
   const findings = openDoctor({
     config: backend,
     networks: families.map(({ network, subnetLength }) => ({ network, subnetLength })),
@@ -70,11 +56,6 @@ export async function runDoctor(
     if (value.verdict === "wrong") isWell = false;
     print(`${MARKS[value.verdict]} ${value.text}`);
   }
-}
-
-function printed(print: DoctorDeps["print"], text: string): true {
-  print(text);
-  return true;
 }
 
 /** What ends the look is the last finding. */

@@ -1,0 +1,203 @@
+import { isAgentLockHeld } from "../../pods/agent_lock.ts";
+import type { Process } from "../../linux/system_facts.ts";
+import { errorText } from "../../log/error_text.ts";
+import { AgentDoorError } from "../agent_door.ts";
+import { type Check, check } from "./check.ts";
+import { doubtful, ok, type Said, unseen, wrong } from "./finding.ts";
+import type { AgentWords, DoctorPlace } from "./place.ts";
+
+/** What the agent says, who else would be one, and what serves Services beside it. */
+export const AGENT_CHECKS: readonly Check[] = [
+  check("agent", readAgent, judgeAgent),
+  check(
+    "other-agents",
+    (place) => place.system.processes(FLANNELD).filter(({ isHere }) => isHere ?? true),
+    judgeOthers,
+  ),
+  check("kube-proxy", readProxy, judgeProxy),
+  check("cloud", readCloud, judgeCloud),
+];
+
+const FLANNELD: ReadonlySet<string> = new Set(["flanneld", "loden"]);
+
+/** What the agent answered. */
+export type FoundAgent =
+  | { readonly kind: "words"; readonly words: AgentWords }
+  | { readonly kind: "none"; readonly isLockHeld: boolean }
+  | { readonly kind: "fault"; readonly reason: string; readonly isRoot: boolean };
+
+async function readAgent(place: DoctorPlace): Promise<FoundAgent> {
+  try {
+    const words = await place.agent;
+    if (words !== undefined) return { kind: "words", words };
+    return { kind: "none", isLockHeld: isAgentLockHeld(place.options.subnetFilePath) };
+  } catch (error) {
+    if (!(error instanceof AgentDoorError)) throw error;
+    return { kind: "fault", reason: errorText(error), isRoot: place.isRoot };
+  }
+}
+
+export function judgeAgent(found: FoundAgent): readonly Said[] {
+  switch (found.kind) {
+    case "none":
+      return found.isLockHeld
+        ? [
+          doubtful(
+            "an agent runs that is not asked here: it is of another version, or still starts",
+            "see its log",
+          ),
+        ]
+        : [unseen("no agent runs on this host")];
+    case "fault":
+      return [found.isRoot ? wrong(found.reason, "start it anew") : unseen(found.reason)];
+    case "words": {
+      const { conditions, ready } = found.words;
+      const said = conditions.flatMap(({ code, severity, reason, remedy }): Said[] => {
+        const text = `${reason} (${code})`;
+        if (severity === "blocking") return [wrong(text, remedy)];
+        return severity === "degraded" ? [doubtful(text, remedy)] : [];
+      });
+      if (said.length > 0) return said;
+      return [ready ? ok("it is ready") : doubtful("it is not ready, and does not say why", "see its log")];
+    }
+  }
+}
+
+export function judgeOthers(processes: readonly Process[]): Said {
+  const flanneld = processes.filter(({ program }) => program === "flanneld");
+  const own = processes.filter(({ program }) => program === "loden");
+  if (flanneld.length > 0 && own.length > 1) {
+    return doubtful(
+      `flanneld (process ${
+        flanneld.map(({ pid }) => pid).join(", ")
+      }) runs beside loden: two agents of one network undo ` +
+        "each other's work",
+      "run one of the two only",
+    );
+  }
+  if (flanneld.length > 1) {
+    const pids = flanneld.map(({ pid }) => pid).join(", ");
+    return doubtful(
+      `${flanneld.length} agents run in this network namespace (processes ${pids})`,
+      "run one only, unless each has another network, VNI and subnet file",
+    );
+  }
+  return ok("no other agent is seen");
+}
+
+/** Where kube-proxy tells how it is configured. */
+const PROXY_URL = "http://127.0.0.1:10249/configz";
+const PROXY_MS = 1000;
+const MAX_PROXY_BYTES = 256 * 1024;
+
+/** How Services are served. */
+export interface FoundProxy {
+  /** What kube-proxy says of itself; `undefined` where it does not answer. */
+  readonly config: ProxyConfig | undefined;
+  /** What its links and chains look like. */
+  readonly signs: readonly string[];
+  /** The cluster networks. */
+  readonly networks: readonly string[];
+  readonly arpIgnore: number | undefined;
+}
+
+export interface ProxyConfig {
+  readonly mode?: unknown;
+  readonly clusterCIDR?: unknown;
+  readonly iptables?: { readonly masqueradeAll?: unknown } | null;
+  readonly ipvs?: { readonly strictARP?: unknown } | null;
+  readonly nftables?: { readonly masqueradeAll?: unknown } | null;
+}
+
+async function readProxy(place: DoctorPlace): Promise<FoundProxy> {
+  const { formatPrefix } = await import("../../model/address.ts");
+  const { config: { families } } = await place.config;
+  const chains = place.isRoot ? place.chains : [];
+  const arpIgnore = place.kernelFile("/proc/sys/net/ipv4/conf/all/arp_ignore");
+  return {
+    config: await askProxy(place.signal),
+    signs: [
+      ...place.links.some(({ name }) => name === "kube-ipvs0") ? ["ipvs"] : [],
+      ...chains.some(({ chain }) => chain === "KUBE-SERVICES") ? ["iptables"] : [],
+      ...chains.some(({ table }) => table === "kube-proxy") ? ["nftables"] : [],
+    ],
+    networks: families.map(({ network }) => formatPrefix(network)),
+    arpIgnore: arpIgnore === undefined ? undefined : Number(arpIgnore),
+  };
+}
+
+async function askProxy(signal: AbortSignal): Promise<ProxyConfig | undefined> {
+  const { LinkedAbort } = await import("../../loop/linked_abort.ts");
+  const { readHead } = await import("../../registry/http/read_head.ts");
+  using abort = new LinkedAbort(signal);
+  abort.limit(PROXY_MS);
+  try {
+    const response = await fetch(PROXY_URL, { signal: abort.signal, redirect: "error" });
+    const text = await readHead(response, MAX_PROXY_BYTES, abort.signal);
+    const value = JSON.parse(text);
+    const config = value?.["kubeproxy.config.k8s.io"];
+    return typeof config === "object" && config !== null ? config : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function judgeProxy({ config, signs, networks, arpIgnore }: FoundProxy): readonly Said[] {
+  const said: Said[] = [];
+  const mode = typeof config?.mode === "string" && config.mode !== "" ? config.mode : signs[0];
+  if (signs.length > 1) {
+    said.push(doubtful(
+      `kube-proxy has rules of the modes ${signs.join(" and ")}: those of a mode before are still there`,
+      "run `kube-proxy --cleanup` on this host, and start it anew",
+    ));
+  }
+  if (mode === "userspace") {
+    said.push(
+      doubtful("kube-proxy is in the mode userspace, which was removed", "choose iptables or nftables"),
+    );
+  }
+  if (config?.iptables?.masqueradeAll === true || config?.nftables?.masqueradeAll === true) {
+    said.push(doubtful(
+      "kube-proxy masquerades all packets to Services (masqueradeAll): pods see this host's address in place of a pod's",
+      "set masqueradeAll to false, and clusterCIDR to the cluster network",
+    ));
+  }
+  const cidr = config?.clusterCIDR;
+  if (
+    typeof cidr === "string" && cidr !== "" && !cidr.split(",").some((one) => networks.includes(one.trim()))
+  ) {
+    said.push(doubtful(
+      `kube-proxy holds ${cidr.slice(0, 100)} for the cluster network, and it is ${networks.join(" and ")}`,
+      "set its clusterCIDR to the cluster network",
+    ));
+  }
+  if (mode === "ipvs" && config?.ipvs?.strictARP === true && arpIgnore === 0) {
+    said.push(
+      doubtful("strictARP is asked for, and net.ipv4.conf.all.arp_ignore is 0", "start kube-proxy anew"),
+    );
+  }
+  if (said.length > 0) return said;
+  return [
+    ok(mode === undefined ? "kube-proxy is not seen on this host" : `kube-proxy is in the mode ${mode}`),
+  ];
+}
+
+async function readCloud(place: DoctorPlace): Promise<{ readonly vendor: string; readonly backend: string }> {
+  const { config: { backend } } = await place.config;
+  return {
+    vendor: place.kernelFile("/sys/class/dmi/id/sys_vendor") ??
+      (place.kernelFile("/sys/hypervisor/uuid")?.startsWith("ec2") ? "Amazon EC2" : ""),
+    backend: backend.type,
+  };
+}
+
+export function judgeCloud({ vendor, backend }: { readonly vendor: string; readonly backend: string }): Said {
+  if (backend === "aws-vpc") return ok("'loden doctor --aws' looks at AWS");
+  if (/Amazon EC2/.test(vendor) && backend === "host-gw") {
+    return doubtful(
+      "this is AWS, where packets of pods are dropped by the source/destination check of the instance, and routed by no other host",
+      "choose the backend aws-vpc, which 'loden doctor --aws' looks at, or vxlan",
+    );
+  }
+  return ok("nothing is asked of a cloud");
+}

@@ -1,0 +1,67 @@
+import { errorText } from "../../log/error_text.ts";
+import { within } from "../../loop/pause.ts";
+import { type Finding, type Said, unseen } from "./finding.ts";
+import type { DoctorPlace } from "./place.ts";
+
+/** One thing that is looked at. */
+export interface Check {
+  /** What it is called in the output: lower case, with dashes. */
+  readonly name: string;
+  /** What it may take, in milliseconds; 2000 unless told. */
+  readonly limitMs?: number;
+  readonly look: (place: DoctorPlace) => Promise<readonly Said[]>;
+}
+
+/** What a check may take unless it says otherwise. */
+const LIMIT_MS = 2000;
+/** What all of them may take. */
+const ALL_MS = 8000;
+
+/** A check: what is read of the host, and a pure judge of that. */
+export function check<T>(
+  name: string,
+  read: (place: DoctorPlace) => T | Promise<T>,
+  judge: (value: T) => Said | readonly Said[],
+  options: { readonly limitMs?: number } = {},
+): Check {
+  return {
+    name,
+    ...options,
+    look: async (place) => [judge(await read(place))].flat(),
+  };
+}
+
+/**
+ * Makes all checks side by side, and yields what they find in their order. One that fails, or takes too long, is told as not
+ * looked at, and hides no other.
+ */
+export async function* runChecks(
+  checks: readonly Check[],
+  place: DoctorPlace,
+  { signal, allMs = ALL_MS }: { readonly signal: AbortSignal; readonly allMs?: number },
+): AsyncGenerator<Finding> {
+  const endMs = performance.now() + allMs;
+  const looks = checks.map((one) => looked(one, place, signal));
+  for (const [at, { name }] of checks.entries()) {
+    const said = await within(looks[at]!, Math.max(endMs - performance.now(), 0));
+    signal.throwIfAborted();
+    for (const one of said ?? [tooLate(allMs)]) yield { check: name, ...one };
+  }
+}
+
+async function looked(one: Check, place: DoctorPlace, signal: AbortSignal): Promise<readonly Said[]> {
+  const { limitMs = LIMIT_MS } = one;
+  try {
+    const look = Promise.try(() => one.look(place));
+    // It may fail when nobody waits any more.
+    look.catch(() => {});
+    return await within(look, limitMs) ?? [tooLate(limitMs)];
+  } catch (error) {
+    if (signal.aborted) return [];
+    return [unseen(errorText(error))];
+  }
+}
+
+function tooLate(limitMs: number): Said {
+  return unseen(`it was not seen within ${limitMs / 1000} s`, "see what hangs there, and look again");
+}

@@ -1,0 +1,228 @@
+import { forwardWarnings, plansOf } from "../../firewall/plan.ts";
+import { observeRules } from "../../firewall/rule_set.ts";
+import { IP_NAME, type RuleWishes } from "../../firewall/rules.ts";
+import { legacyTableNames } from "../../linux/legacy_tables.ts";
+import { AF_INET, AF_INET6, familyOf } from "../../model/address.ts";
+import type { NetlinkClient } from "../../netlink/client.ts";
+import { NLM_F_DUMP } from "../../netlink/message.ts";
+import {
+  encodeHeader,
+  NFT_MSG_GETRULE,
+  NFT_MSG_NEWRULE,
+  NFTA_RULE_TABLE,
+  type NftChain,
+  POLICY,
+} from "../../nftables/objects.ts";
+import { readSubnetEnv } from "../../pods/subnet_env.ts";
+import { type Check, check } from "./check.ts";
+import { doubtful, ok, type Said, unseen } from "./finding.ts";
+import type { DoctorPlace } from "./place.ts";
+
+/** `NF_INET_LOCAL_IN`. */
+const HOOK_INPUT = 1;
+const INET = 1;
+/** Those of iptables, by whatever program. */
+const IPTABLES_TABLES: ReadonlySet<string> = new Set(["filter", "nat", "mangle", "raw", "security"]);
+
+/** What the packet filter does with packets of pods and of the overlay. */
+export const FIREWALL_CHECKS: readonly Check[] = [
+  check("input", readInput, judgeInput),
+  check("forward", readForward, judgeForward),
+  check("firewall-managers", readManagers, judgeManagers),
+  check("iptables-variants", (place) => ({
+    legacy: ([AF_INET, AF_INET6] as const).flatMap((family) => legacyTableNames(place.libc, family)),
+    nft: place.chains.filter(isIptables).map(({ table }) => table),
+  }), judgeVariants),
+];
+
+function isIptables({ family, table, chain, base }: NftChain): boolean {
+  return family !== INET && IPTABLES_TABLES.has(table) && (base !== undefined || /^[A-Z]/.test(chain)) &&
+    (base === undefined || /^[A-Z]+$/.test(chain));
+}
+
+/** Chains that drop what they do not accept, and what they say of the overlay's port. */
+export interface FoundInput {
+  readonly port: number;
+  readonly chains: readonly {
+    readonly chain: string;
+    readonly table: string;
+    readonly family: number;
+    /** Whether a rule of the table names the port. */
+    readonly namesPort: boolean;
+  }[];
+}
+
+async function readInput(place: DoctorPlace): Promise<FoundInput | undefined> {
+  const { config: { backend } } = await place.config;
+  if (!("vni" in backend)) return undefined;
+  const dropping = place.chains.filter(({ base, family }) =>
+    base?.hook === HOOK_INPUT && base.policy === POLICY.drop && [INET, AF_INET, AF_INET6].includes(family)
+  );
+  return {
+    port: backend.port,
+    chains: dropping.map(({ chain, table, family }) => ({
+      chain,
+      table,
+      family,
+      namesPort: namesPort(place.nft, { table, family }, backend.port),
+    })),
+  };
+}
+
+/** Whether a rule of a table holds a port's two bytes, as nft or iptables write them. */
+function namesPort(
+  client: NetlinkClient,
+  { table, family }: { readonly table: string; readonly family: number },
+  port: number,
+): boolean {
+  let isNamed = false;
+  const [high, low] = [port >> 8, port & 0xff];
+  client.dump(
+    `read rules of table ${table}`,
+    (writer, sequence) => {
+      writer.begin(NFT_MSG_GETRULE, NLM_F_DUMP, sequence);
+      encodeHeader(writer, family);
+      writer.attributeText(NFTA_RULE_TABLE, table);
+      writer.end();
+    },
+    () => isNamed = false,
+    ({ type, view, start, end }) => {
+      if (type !== NFT_MSG_NEWRULE) return;
+      for (let at = start; at + 2 <= end && !isNamed; at += 2) {
+        const [first, second] = [view.getUint8(at), view.getUint8(at + 1)];
+        isNamed = first === high && second === low || first === low && second === high;
+      }
+    },
+  );
+  return isNamed;
+}
+
+export function judgeInput(found: FoundInput | undefined): readonly Said[] {
+  if (found === undefined) return [ok("the backend has no port of its own")];
+  const { port, chains } = found;
+  const said = chains.filter(({ namesPort }) => !namesPort).map(({ chain, table, family }) =>
+    doubtful(
+      `chain ${chain} of table ${
+        IP_NAME[family]
+      } ${table} drops what it does not accept, and no rule of it names UDP ` +
+        `port ${port}: packets of the overlay may be dropped`,
+      `accept UDP port ${port} from the other hosts there, as with \`udp dport ${port} accept\``,
+    )
+  );
+  return said.length > 0 ? said : [ok(`nothing is known to drop UDP port ${port}`)];
+}
+
+/** What is to be said of forwarded packets, and what the agent would change. */
+export interface FoundForward {
+  readonly warnings: readonly string[];
+  /** What is not as the agent makes it. */
+  readonly actions: readonly string[];
+  readonly hasAgent: boolean;
+}
+
+async function readForward(place: DoctorPlace): Promise<FoundForward | "unused" | "no subnet"> {
+  const { options } = place;
+  if (!options.forwardRules && !options.masquerade) return "unused";
+  const { config: { families, masqueradeExclude } } = await place.config;
+  const text = await place.file(options.subnetFilePath);
+  const subnets = text === undefined ? [] : readSubnetEnv(text, options.subnetFilePath).subnets;
+  const parts = families.flatMap(({ network }) => {
+    const subnet = subnets.find(({ address }) => familyOf(address) === familyOf(network.address));
+    return subnet === undefined ? [] : [{ network, subnet }];
+  });
+  if (parts.length === 0) return "no subnet";
+  const wishes: RuleWishes = {
+    families: parts,
+    isMasquerading: options.masquerade,
+    isFullyRandom: options.isFullyRandom,
+    isForwarding: options.forwardRules,
+    excluded: masqueradeExclude,
+  };
+  const set = observeRules(place.nft);
+  return {
+    warnings: forwardWarnings(wishes, set),
+    actions: plansOf(wishes, set).flatMap(({ actions }) => actions),
+    hasAgent: await place.hasAgent,
+  };
+}
+
+export function judgeForward(found: FoundForward | "unused" | "no subnet"): readonly Said[] {
+  if (found === "unused") return [ok("no rules are asked for")];
+  if (found === "no subnet") return [unseen("this host has no subnet yet")];
+  const { warnings, actions, hasAgent } = found;
+  const said: Said[] = warnings.map((warning) =>
+    doubtful(
+      warning,
+      "accept the cluster network there, or add the overlay's links to a zone that is trusted",
+    )
+  );
+  if (actions.length > 0) {
+    said.push(doubtful(
+      `the rules for pods are not as they must be: ${actions.slice(0, 3).join(", ")}`,
+      hasAgent ? "see what undoes them: 'loden status' names it" : "start the agent, which makes them",
+    ));
+  }
+  return said.length > 0 ? said : [ok("pods' packets are forwarded, as far as rules tell")];
+}
+
+/** Programs that write the rules of a host. */
+export interface FoundManagers {
+  readonly firewalld: boolean;
+  readonly ufw: boolean;
+  /** Whether firewalld has one of these networks, or links, in a zone that is trusted. */
+  readonly isTrusted: boolean;
+}
+
+const TRUSTED_ZONE = "/etc/firewalld/zones/trusted.xml";
+
+async function readManagers(place: DoctorPlace): Promise<FoundManagers> {
+  const tables = new Set(place.isRoot ? place.chains.map(({ table }) => table) : []);
+  const programs = place.system.processes(new Set(["firewalld"]));
+  const ufw = await place.file("/etc/ufw/ufw.conf") ?? "";
+  const hasUfwChains = place.isRoot && place.chains.some(({ chain }) => chain.startsWith("ufw-"));
+  const zone = await place.file(TRUSTED_ZONE) ?? "";
+  return {
+    firewalld: tables.has("firewalld") || programs.some(({ isHere }) => isHere ?? true),
+    ufw: hasUfwChains || /^ENABLED=yes/m.test(ufw),
+    isTrusted: /<(source|interface)\s/.test(zone),
+  };
+}
+
+export function judgeManagers({ firewalld, ufw, isTrusted }: FoundManagers): readonly Said[] {
+  const said: Said[] = [];
+  if (firewalld && !isTrusted) {
+    said.push(doubtful(
+      "firewalld is active and trusts no link or network: packets of pods, or of the overlay, may be dropped",
+      "run `firewall-cmd --permanent --zone=trusted --add-source=NETWORK`, " +
+        "`firewall-cmd --permanent --add-port=8472/udp` and `firewall-cmd --reload`",
+    ));
+  }
+  if (ufw) {
+    said.push(doubtful(
+      "ufw is active, which drops what is forwarded unless it is told otherwise",
+      "run `ufw allow 8472/udp` and `ufw route allow in on cni0`, and the same for flannel.1",
+    ));
+  }
+  if (said.length > 0) return said;
+  return [
+    ok(
+      firewalld ? "firewalld is active, and trusts a link or network" : "no program for firewalls is active",
+    ),
+  ];
+}
+
+export function judgeVariants(
+  { legacy, nft }: { readonly legacy: readonly string[]; readonly nft: readonly string[] },
+): Said {
+  const list = (names: readonly string[]) => [...new Set(names)].sort().join(", ");
+  if (legacy.length > 0 && nft.length > 0) {
+    return doubtful(
+      `legacy iptables has the tables ${list(legacy)}, and iptables-nft has ${
+        list(nft)
+      }: each of the two filters what ` +
+        "the other has accepted",
+      "have all programs use one of them (update-alternatives --config iptables), and empty the other",
+    );
+  }
+  return ok(legacy.length > 0 ? "rules are in legacy iptables alone" : "rules are in nftables alone");
+}

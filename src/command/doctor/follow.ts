@@ -1,0 +1,60 @@
+import { within } from "../../loop/pause.ts";
+import { errorText } from "../../log/error_text.ts";
+import { parseIpv4 } from "../../model/address.ts";
+import type { Lease } from "../../model/lease.ts";
+import type { LeaseFault } from "../../registry/remote_leases.ts";
+import type { ReadConfig } from "../../agent/network_config.ts";
+import type { RegistryPlace } from "../../agent/registry_place.ts";
+import { UnseenError } from "./finding.ts";
+
+/** What the registry takes to tell all leases: of thousands of hosts that is seconds. */
+const FOLLOW_MS = 4500;
+/** The name of a host without an address, which takes no lease here. */
+const NO_ADDRESS = parseIpv4("0.0.0.0");
+
+/** What is followed. */
+interface FollowDeps {
+  readonly registry: Promise<RegistryPlace>;
+  readonly config: Promise<ReadConfig>;
+  readonly signal: AbortSignal;
+}
+
+/** What a registry says of all hosts. */
+export interface Followed {
+  readonly name: string;
+  /** `undefined` if it has not said it. */
+  readonly leases: readonly Lease[] | undefined;
+  readonly faults: readonly LeaseFault[];
+  /** Why there are no leases. */
+  readonly reason: string | undefined;
+}
+
+/** Reads all leases once. Nothing is taken, renewed or written. */
+export async function follow(place: FollowDeps): Promise<Followed> {
+  const registryPlace = await place.registry;
+  const { name } = registryPlace;
+  try {
+    const { config: { families } } = await place.config;
+    using opened = registryPlace.open({
+      families,
+      ownAddresses: () => [NO_ADDRESS],
+      previousSubnets: [],
+      token: undefined,
+      ownChanged: () => {},
+      back: () => {},
+    });
+    const { registry } = opened;
+    const updates = registry.watch({ signal: place.signal })[Symbol.asyncIterator]();
+    const next = updates.next();
+    next.catch(() => {});
+    const first = await within(next, FOLLOW_MS);
+    const update = first?.done ? undefined : first?.value;
+    const said = { name, faults: registry.faults };
+    if (update?.kind === "snapshot") return { ...said, leases: update.leases, reason: undefined };
+    const reason = registry.contact.reason ?? `it has not answered within ${FOLLOW_MS / 1000} s`;
+    return { ...said, leases: undefined, reason };
+  } catch (error) {
+    if (error instanceof UnseenError) throw error;
+    return { name, leases: undefined, faults: [], reason: errorText(error) };
+  }
+}

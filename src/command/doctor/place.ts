@@ -1,0 +1,341 @@
+import { basename, dirname, join } from "node:path";
+import { array, boolean, catch as fallback, type infer as Infer, object, string } from "zod/mini";
+import { PatientFiles } from "../../agent/patient_files.ts";
+import { parseConfig, type ReadConfig, readConfigAside } from "../../agent/network_config.ts";
+import { type RegistryPlace, registryPlace } from "../../agent/registry_place.ts";
+import { credentialReader } from "../../agent/read_credential.ts";
+import type { Options } from "../../config/options.ts";
+import { fileReason } from "../../file/file_reason.ts";
+import { isFile } from "../../file/read_file.ts";
+import { EACCES, ENOENT, isErrno } from "../../linux/errno.ts";
+import { Libc } from "../../linux/libc.ts";
+import { SystemFacts } from "../../linux/system_facts.ts";
+import { readWhole } from "../../linux/unix_claim.ts";
+import { SILENT } from "../../log/log.ts";
+import { LinkedAbort } from "../../loop/linked_abort.ts";
+import type { ObservedLink } from "../../model/state.ts";
+import type { Underlay } from "../../model/underlay.ts";
+import { NetlinkClient } from "../../netlink/client.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
+import { dumpChains } from "../../nftables/dump.ts";
+import type { NftChain } from "../../nftables/objects.ts";
+import type { Backend } from "../../overlay/backend/backend.ts";
+import { makeBackend } from "../../overlay/backend/make_backend.ts";
+import { vtepNames } from "../../overlay/backend/vxlan.ts";
+import { observeHostNetwork } from "../../overlay/underlay/host_network.ts";
+import { weighUnderlay } from "../../overlay/underlay/underlay.ts";
+import { bridgeIn, isOurConflist, USUAL_BRIDGE } from "../../pods/conflist.ts";
+import { dumpLinks } from "../../rtnetlink/link.ts";
+import { askAgent } from "../agent_door.ts";
+import { UnseenError } from "./finding.ts";
+import { follow, type Followed } from "./follow.ts";
+
+/** A file takes no longer to be read; what takes longer hangs. */
+const FILE_MS = 1500;
+/** A larger file is none that is looked at here. */
+const MAX_FILE_BYTES = 1 << 20;
+/** More names are not read of one folder. */
+const MOST_NAMES = 1000;
+const ROOT_USER = 0;
+
+/** An agent that works answers sooner. */
+const AGENT_MS = 1500;
+/** Where runtimes look for network configurations unless told. */
+const USUAL_CONFLIST_FOLDER = "/etc/cni/net.d";
+const CONFLIST = /\.(conf|conflist|json)$/;
+/** More of them are not read. */
+const MOST_CONFLISTS = 50;
+
+const text = fallback(string(), "");
+/** What is read of `/status`. */
+const agentSchema = object({
+  ready: boolean(),
+  conditions: fallback(
+    array(object({ code: text, severity: text, reason: text, remedy: text })),
+    [],
+  ),
+});
+
+/** What an agent says of itself. */
+export type AgentWords = Infer<typeof agentSchema>;
+
+/** The runtime's network configurations. */
+export interface FoundConflists {
+  readonly folder: string;
+  /** In the order in which a runtime chooses; the text is absent where it can't be read. */
+  readonly files: readonly {
+    readonly name: string;
+    readonly text: string | undefined;
+    readonly fault?: string;
+  }[];
+  /** Which one is ours; `undefined` if none is. */
+  readonly ownName: string | undefined;
+  /** Whether the agent is asked to write one. */
+  readonly isAsked: boolean;
+}
+
+/** What is looked at, and by which flags. */
+export interface DoctorPlaceOptions {
+  readonly options: Options;
+  /** The flags and variables that were given, by name. */
+  readonly given: ReadonlySet<string>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  /** Where the host's files are; `/` unless told. */
+  readonly root?: string;
+}
+
+/** The host that is looked at. What several checks need is read once, when the first asks for it. */
+export class DoctorPlace implements Disposable {
+  readonly #stack = new DisposableStack();
+  readonly #abort: LinkedAbort;
+  readonly #known = new Map<string, unknown>();
+  readonly #files: PatientFiles;
+  readonly options: Options;
+  readonly given: ReadonlySet<string>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  readonly root: string;
+  readonly libc: Libc;
+  readonly system: SystemFacts;
+
+  constructor({ options, given, environment, signal, root = "/" }: DoctorPlaceOptions) {
+    this.options = options;
+    this.given = given;
+    this.environment = environment;
+    this.#abort = this.#stack.use(new LinkedAbort(signal));
+    this.signal = this.#abort.signal;
+    this.root = root;
+    this.libc = this.#stack.use(new Libc());
+    this.system = new SystemFacts(this.libc);
+    this.#files = new PatientFiles(this.libc, FILE_MS);
+  }
+
+  /** Whether the kernel tells this process all. */
+  get isRoot(): boolean {
+    return this.libc.call.geteuid() === ROOT_USER;
+  }
+
+  /** @throws {UnseenError} If this process is not root. */
+  requireRoot(): void {
+    if (!this.isRoot) throw new UnseenError("only root sees it");
+  }
+
+  /** Speaks with the kernel about links, addresses, routes. */
+  get client(): NetlinkClient {
+    return this.#once("client", () => new NetlinkClient(this.#stack.use(NetlinkSocket.open(this.libc))));
+  }
+
+  /** Speaks with the kernel about the packet filter. */
+  get nft(): NetlinkClient {
+    this.requireRoot();
+    return this.#once("nft", () => {
+      const socket = NetlinkSocket.open(this.libc, { protocol: NETLINK_NETFILTER });
+      return new NetlinkClient(this.#stack.use(socket));
+    });
+  }
+
+  get links(): readonly ObservedLink[] {
+    return this.#once("links", () => dumpLinks(this.client));
+  }
+
+  /** All chains of the packet filter. */
+  get chains(): readonly NftChain[] {
+    return this.#once("chains", () => [...dumpChains(this.nft, () => true).values()]);
+  }
+
+  /** The network configuration that an agent would use. */
+  get config(): Promise<ReadConfig> {
+    return this.#once("config", () => this.#readConfig());
+  }
+
+  /** The backend that it names. */
+  get backend(): Promise<Backend> {
+    return this.#once("backend", async () => {
+      const { config: { families, backend } } = await this.config;
+      return makeBackend(backend, {
+        networks: families.map(({ network }) => network),
+        hasBlackholeRoute: false,
+      });
+    });
+  }
+
+  /** What the registry says of all hosts, as far as it has said anything within some seconds. */
+  get followed(): Promise<Followed> {
+    return this.#once("followed", async () => await follow(this));
+  }
+
+  /** The registry that the flags name. */
+  get registry(): Promise<RegistryPlace> {
+    return this.#once("registry", () => this.#openRegistry());
+  }
+
+  /** The underlay that an agent would choose. */
+  get underlay(): Promise<Underlay> {
+    return this.#once("underlay", async () => {
+      const { config: { families, backend } } = await this.config;
+      const { underlay } = weighUnderlay(observeHostNetwork(this.client), {
+        ...this.options,
+        networks: families.map(({ network }) => network),
+        vtepNames: "vni" in backend ? vtepNames(backend.vni) : [],
+        nodeAddresses: [],
+        families: families.map(({ family }) => family),
+      }, {});
+      return underlay;
+    });
+  }
+
+  /**
+   * What the agent of this host says of itself; `undefined` if none runs.
+   *
+   * @throws {AgentDoorError} If one does not answer, or may not be asked.
+   */
+  get agent(): Promise<AgentWords | undefined> {
+    return this.#once("agent", async () => {
+      const answer = await askAgent(this.options.subnetFilePath, "/status", { timeoutMs: AGENT_MS });
+      if (answer === undefined) return undefined;
+      const { data } = agentSchema.safeParse(answer);
+      if (data === undefined) throw new UnseenError("the agent says what this version does not understand");
+      return data;
+    });
+  }
+
+  /** Whether an agent of this host answers. */
+  get hasAgent(): Promise<boolean> {
+    return this.agent.then((words) => words !== undefined, () => false);
+  }
+
+  /** The folder of the runtime's network configurations, and those that are in it. */
+  get conflists(): Promise<FoundConflists> {
+    return this.#once("conflists", () => this.#readConflists());
+  }
+
+  /** The bridge that pods are on; `undefined` where they are on none. */
+  get podsBridge(): Promise<string | undefined> {
+    return this.#once("bridge", async () => {
+      const { files, ownName } = await this.conflists;
+      const own = files.find(({ name }) => name === ownName);
+      try {
+        return own?.text === undefined ? USUAL_BRIDGE : bridgeIn(own.text);
+      } catch {
+        return USUAL_BRIDGE;
+      }
+    });
+  }
+
+  /** A file of proc(5) or sysfs, trimmed and at most 4 KiB; `undefined` if there is none, or it is not to be seen. */
+  kernelFile(path: string): string | undefined {
+    try {
+      return this.libc.readSysctl(path);
+    } catch (error) {
+      if (isErrno(error, ENOENT) || isErrno(error, EACCES)) return undefined;
+      throw error;
+    }
+  }
+
+  /** The same of a long file, whole. */
+  longKernelFile(path: string): string | undefined {
+    try {
+      return readWhole(this.libc, path);
+    } catch (error) {
+      if (isErrno(error, ENOENT) || isErrno(error, EACCES)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * A file of the host; `undefined` if there is none.
+   *
+   * @throws What the file system says, or that it says nothing.
+   */
+  async file(path: string): Promise<string | undefined> {
+    try {
+      return await this.#files.read(join(this.root, path), MAX_FILE_BYTES);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  /** The names in a folder of the host, sorted; `undefined` if there is no such folder. */
+  async names(path: string): Promise<readonly string[] | undefined> {
+    const folder = join(this.root, path);
+    try {
+      // Of a file system that hangs this is what another thread waits for.
+      await Deno.stat(folder);
+      const names: string[] = [];
+      for await (const { name } of Deno.readDir(folder)) if (names.push(name) >= MOST_NAMES) break;
+      return names.sort();
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#stack[Symbol.dispose]();
+  }
+
+  #once<T>(name: string, make: () => T): T {
+    if (!this.#known.has(name)) this.#known.set(name, make());
+    return this.#known.get(name) as T;
+  }
+
+  async #readConflists(): Promise<FoundConflists> {
+    const { conflist } = this.options;
+    const folder = conflist === undefined ? USUAL_CONFLIST_FOLDER : dirname(conflist.path);
+    const names = (await this.names(folder) ?? []).filter((name) => CONFLIST.test(name)).slice(
+      0,
+      MOST_CONFLISTS,
+    );
+    const files = await Promise.all(names.map(async (name) => {
+      try {
+        return { name, text: await this.file(join(folder, name)) };
+      } catch (error) {
+        return { name, text: undefined, fault: fileReason(error) };
+      }
+    }));
+    const ours = files.filter(({ text }) => text !== undefined && isOurConflist(text)).map(({ name }) =>
+      name
+    );
+    const named = conflist === undefined ? undefined : basename(conflist.path);
+    const ownName = named !== undefined && ours.includes(named) ? named : ours[0];
+    return { folder, files, ownName, isAsked: conflist !== undefined };
+  }
+
+  async #readConfig(): Promise<ReadConfig> {
+    const { options } = this;
+    const { registry: { kind }, networkConfigPath } = options;
+    if (kind !== "etcd") {
+      const text = await readConfigAside(networkConfigPath, this.#files);
+      return { config: parseConfig(text, networkConfigPath, options, SILENT), text };
+    }
+    const place = await this.registry;
+    const text = await place.readNetworkConfig!({ signal: this.signal });
+    return { config: parseConfig(text, `${place.name}/config`, options, SILENT), text };
+  }
+
+  /** Reads a key, token, certificate or kubeconfig, which may be on a file system that hangs. */
+  get readCredential(): (path: string) => Promise<string> {
+    return credentialReader(this.#files);
+  }
+
+  async #openRegistry(): Promise<RegistryPlace> {
+    const { registry } = this.options;
+    // To open a file is to make it.
+    if (registry.kind === "local" && !isFile(registry.path)) {
+      throw new UnseenError(`${registry.path} is not there yet`);
+    }
+    const place = await registryPlace(registry, {
+      log: SILENT,
+      environment: this.environment,
+      watchFiles: () => undefined,
+      readCredential: this.readCredential,
+    });
+    return this.#stack.use(place);
+  }
+}
