@@ -124,7 +124,7 @@ async function readForward(place: DoctorPlace): Promise<FoundForward | "unused" 
   const { options } = place;
   if (!options.forwardRules && !options.masquerade) return "unused";
   const { config: { families, masqueradeExclude } } = await place.config;
-  const text = await place.file(options.subnetFilePath);
+  const text = await place.namedFile(options.subnetFilePath);
   const subnets = text === undefined ? [] : readSubnetEnv(text, options.subnetFilePath).subnets;
   const parts = families.flatMap(({ network }) => {
     const subnet = subnets.find(({ address }) => familyOf(address) === familyOf(network.address));

@@ -1,9 +1,11 @@
 import { formatAddress } from "../../model/address.ts";
+import { errorText } from "../../log/error_text.ts";
+import type { Underlay } from "../../model/underlay.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import { readSubnetEnv } from "../../pods/subnet_env.ts";
 import { vtepNames } from "../../overlay/backend/vxlan.ts";
 import { type Check, check } from "./check.ts";
-import { doubtful, ok, type Said, wrong } from "./finding.ts";
+import { doubtful, ok, type Said, UnseenError, wrong } from "./finding.ts";
 import type { DoctorPlace } from "./place.ts";
 
 /** What VXLAN puts around a packet, in IPv4 and in IPv6 (RFC 7348). */
@@ -11,22 +13,30 @@ const OVERHEAD_BYTES = { 2: 50, 10: 70 } as const;
 
 /** The links of the overlay, and what they hang on. */
 export const LINK_CHECKS: readonly Check[] = [
-  check(
-    "underlay",
-    (place) => place.underlay,
-    ({ linkName, addresses, mtuBytes, caution, shortfalls = [] }) => {
-      const text = `${linkName} with ${
-        addresses.map(({ address }) => formatAddress(address)).join(" and ")
-      }, MTU ${mtuBytes}`;
-      const notes = [...caution === undefined ? [] : [caution], ...shortfalls];
-      return notes.length === 0
-        ? ok(text)
-        : notes.map((note) => doubtful(`${text}: ${note}`, "name the right link with -iface, or mend it"));
+  {
+    name: "underlay",
+    look: async (place) => {
+      try {
+        return judgeUnderlay(await place.chosenUnderlay);
+      } catch (error) {
+        if (error instanceof UnseenError) throw error;
+        return [wrong(errorText(error), "see `ip address` and `ip route`")];
+      }
     },
-  ),
+  },
   check("vxlan-port", readPort, judgePort),
   check("mtu", readMtus, judgeMtus),
 ];
+
+export function judgeUnderlay(
+  { linkName, addresses, mtuBytes, caution, shortfalls = [] }: Underlay,
+): readonly Said[] {
+  const named = addresses.map(({ address }) => formatAddress(address)).join(" and ");
+  const text = `${linkName} with ${named}, MTU ${mtuBytes}`;
+  const notes = [...caution === undefined ? [] : [caution], ...shortfalls];
+  if (notes.length === 0) return [ok(text)];
+  return notes.map((note) => doubtful(`${text}: ${note}`, "name the right link with -iface, or mend it"));
+}
 
 /** Who may have the port of the VTEPs. */
 export interface FoundPort {
@@ -122,7 +132,7 @@ async function readMtus(place: DoctorPlace): Promise<FoundMtus> {
       }];
     })
     : [];
-  const text = await place.file(place.options.subnetFilePath);
+  const text = await place.namedFile(place.options.subnetFilePath);
   return {
     underlay: {
       name: underlay.linkName,

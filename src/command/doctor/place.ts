@@ -26,6 +26,7 @@ import { observeHostNetwork } from "../../overlay/underlay/host_network.ts";
 import { weighUnderlay } from "../../overlay/underlay/underlay.ts";
 import { bridgeIn, isOurConflist, USUAL_BRIDGE } from "../../pods/conflist.ts";
 import { dumpLinks } from "../../rtnetlink/link.ts";
+import { MAX_CACHE_BYTES, parseLeaseCache } from "../../registry/lease_cache.ts";
 import { askAgent } from "../agent_door.ts";
 import { UnseenError } from "./finding.ts";
 import { follow, type Followed } from "./follow.ts";
@@ -144,9 +145,27 @@ export class DoctorPlace implements Disposable {
     return this.#once("chains", () => [...dumpChains(this.nft, () => true).values()]);
   }
 
-  /** The network configuration that an agent would use. */
+  /**
+   * The network configuration that an agent would use.
+   *
+   * @throws {UnseenError} If it can't be had: one check says why, and the others that they need it.
+   */
   get config(): Promise<ReadConfig> {
-    return this.#once("config", () => this.#readConfig());
+    return this.#once("config", () =>
+      this.givenConfig.catch(async (error) => {
+        const remembered = await this.#rememberedConfig().catch(() => undefined);
+        if (remembered !== undefined) return remembered;
+        throw new UnseenError("the network configuration is not known", { cause: error });
+      }));
+  }
+
+  /**
+   * The same, as it is now where it is kept.
+   *
+   * @throws {Error} If it can't be had, or is wrong: one sentence.
+   */
+  get givenConfig(): Promise<ReadConfig> {
+    return this.#once("given", () => this.#readConfig());
   }
 
   /** The backend that it names. */
@@ -170,9 +189,27 @@ export class DoctorPlace implements Disposable {
     return this.#once("registry", () => this.#openRegistry());
   }
 
-  /** The underlay that an agent would choose. */
+  /**
+   * The underlay that an agent would choose.
+   *
+   * @throws {UnseenError} If there is none: one check says why.
+   */
   get underlay(): Promise<Underlay> {
-    return this.#once("underlay", async () => {
+    return this.#once("underlay", () =>
+      this.chosenUnderlay.catch((error) => {
+        throw error instanceof UnseenError
+          ? error
+          : new UnseenError("there is no underlay", { cause: error });
+      }));
+  }
+
+  /**
+   * The same.
+   *
+   * @throws {Error} If there is none: why, and what to do.
+   */
+  get chosenUnderlay(): Promise<Underlay> {
+    return this.#once("chosen", async () => {
       const { config: { families, backend } } = await this.config;
       const { underlay } = weighUnderlay(observeHostNetwork(this.client), {
         ...this.options,
@@ -249,8 +286,13 @@ export class DoctorPlace implements Disposable {
    * @throws What the file system says, or that it says nothing.
    */
   async file(path: string): Promise<string | undefined> {
+    return await this.namedFile(join(this.root, path));
+  }
+
+  /** The same of a file that a flag names. */
+  async namedFile(path: string): Promise<string | undefined> {
     try {
-      return await this.#files.read(join(this.root, path), MAX_FILE_BYTES);
+      return await this.#files.read(path, MAX_FILE_BYTES);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
         return undefined;
@@ -261,7 +303,10 @@ export class DoctorPlace implements Disposable {
 
   /** The names in a folder of the host, sorted; `undefined` if there is no such folder. */
   async names(path: string): Promise<readonly string[] | undefined> {
-    const folder = join(this.root, path);
+    return await this.#namesIn(join(this.root, path));
+  }
+
+  async #namesIn(folder: string): Promise<readonly string[] | undefined> {
     try {
       // Of a file system that hangs this is what another thread waits for.
       await Deno.stat(folder);
@@ -287,14 +332,14 @@ export class DoctorPlace implements Disposable {
 
   async #readConflists(): Promise<FoundConflists> {
     const { conflist } = this.options;
-    const folder = conflist === undefined ? USUAL_CONFLIST_FOLDER : dirname(conflist.path);
-    const names = (await this.names(folder) ?? []).filter((name) => CONFLIST.test(name)).slice(
+    const folder = conflist === undefined ? join(this.root, USUAL_CONFLIST_FOLDER) : dirname(conflist.path);
+    const names = (await this.#namesIn(folder) ?? []).filter((name) => CONFLIST.test(name)).slice(
       0,
       MOST_CONFLISTS,
     );
     const files = await Promise.all(names.map(async (name) => {
       try {
-        return { name, text: await this.file(join(folder, name)) };
+        return { name, text: await this.namedFile(join(folder, name)) };
       } catch (error) {
         return { name, text: undefined, fault: fileReason(error) };
       }
@@ -317,6 +362,19 @@ export class DoctorPlace implements Disposable {
     const place = await this.registry;
     const text = await place.readNetworkConfig!({ signal: this.signal });
     return { config: parseConfig(text, `${place.name}/config`, options, SILENT), text };
+  }
+
+  /** What the agent used last, where the registry that keeps it is away. */
+  async #rememberedConfig(): Promise<ReadConfig | undefined> {
+    const { leaseCachePath, registry: { kind } } = this.options;
+    if (leaseCachePath === undefined || kind !== "etcd") return undefined;
+    const { name } = await this.registry;
+    const { registry, networkConfig } = parseLeaseCache(
+      await this.#files.read(leaseCachePath, MAX_CACHE_BYTES),
+    );
+    if (registry !== name || networkConfig === undefined) return undefined;
+    const config = parseConfig(networkConfig, leaseCachePath, this.options, SILENT);
+    return { config, text: networkConfig };
   }
 
   /** Reads a key, token, certificate or kubeconfig, which may be on a file system that hangs. */

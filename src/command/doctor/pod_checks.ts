@@ -120,7 +120,7 @@ async function readPlugins(place: DoctorPlace): Promise<FoundPlugins | undefined
   const { pluginFolder } = place.options;
   const { CNI_PATH } = place.environment;
   const named = pluginFolder !== undefined ? [pluginFolder] : CNI_PATH?.split(":").filter(Boolean);
-  const folders = (named ?? USUAL_PLUGIN_FOLDERS).map((folder) => join(place.root, folder));
+  const folders = named ?? USUAL_PLUGIN_FOLDERS.map((folder) => join(place.root, folder));
   const called = isRenderedConflist(text) ? pluginTypes(text) : ["flannel", ...expectedPluginTypes(text)];
   // Each runtime starts this one for each pod.
   const types = [...new Set([...called, "loopback"])];

@@ -18,7 +18,7 @@ export const REGISTRY_CHECKS: readonly Check[] = [
     limitMs: 3000,
     look: async (place) => {
       try {
-        const { config: { families, backend } } = await place.config;
+        const { config: { families, backend } } = await place.givenConfig;
         const { formatPrefix } = await import("../../model/address.ts");
         return [
           ok(`${families.map(({ network }) => formatPrefix(network)).join(" and ")} by ${backend.type}`),
