@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
 import { hostsOf, untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
-import { askDoctor, notOk } from "./doctor_rig.ts";
+import { askDoctor, notOk, untilAsked } from "./doctor_rig.ts";
 
 const V4 = { Network: "10.244.0.0/16" };
 const V6 = { EnableIPv6: true, IPv6Network: "fd00:10:244::/56" };
@@ -21,6 +21,7 @@ for (const [name, networkConfig, isDual] of hosts) {
       const [h1, h2] = hostsOf(lab);
       if (name === "alloc") { for (const host of [h1, h2]) await untilReady(libc, host); }
       else await untilSettled(lab, libc);
+      await untilAsked(h1);
       const root = await Deno.makeTempDir({ dir: lab.directory, prefix: "root-" });
       const words = await askDoctor(h1, { root });
       assertEquals(notOk(words), []);

@@ -1,6 +1,7 @@
 import type { Finding, Verdict } from "../../src/command/doctor/finding.ts";
 import type { LabHost } from "../../src/lab/host.ts";
-import { agentCommand } from "../double/overlay_rig.ts";
+import { askAgent } from "../../src/command/agent_door.ts";
+import { agentCommand, until } from "../double/overlay_rig.ts";
 
 const CHILD = new URL("../command/doctor/doctor_child.ts", import.meta.url).pathname;
 /**
@@ -23,8 +24,12 @@ export function flagsOf(host: LabHost, extraFlags: readonly string[] = []): read
 /** Runs the doctor on a host with its agent's flags; `root` holds the files of the host's own. */
 export async function askDoctor(
   host: LabHost,
-  { root, extraFlags = [], environment = {} }: {
+  { root, extraFlags = [], environment = {}, wrap = [], withMachine = false }: {
     readonly root: string;
+    /** What starts the program. */
+    readonly wrap?: readonly string[];
+    /** Whether what is this machine's is told too. */
+    readonly withMachine?: boolean;
     readonly extraFlags?: readonly string[];
     readonly environment?: Readonly<Record<string, string>>;
   },
@@ -35,6 +40,7 @@ export async function askDoctor(
   const result = await host.exec(
     "env",
     ...variables,
+    ...wrap,
     ...command,
     root,
     "--json",
@@ -47,9 +53,16 @@ export async function askDoctor(
   const { findings } = JSON.parse(result.stdout) as { readonly findings: readonly Finding[] };
   return {
     code: result.code,
-    findings: findings.filter(({ check }) => !OF_THE_MACHINE.includes(check)),
+    findings: findings.filter(({ check }) => withMachine || !OF_THE_MACHINE.includes(check)),
     durationMs,
   };
+}
+
+/** Waits until the agent of a host can be asked by commands. */
+export async function untilAsked(host: LabHost): Promise<void> {
+  await until("ask the agent", async () => {
+    return await askAgent(host.subnetFilePath, "/status") === undefined ? undefined : true;
+  });
 }
 
 /** `VERDICT CHECK: TEXT` of all that is not ok. */

@@ -48,7 +48,7 @@ export const KERNEL_CHECKS: readonly Check[] = [
     return nftablesFault(place.libc) ?? "there";
   }, judgeNftables),
   check("sysctls", readSettings, (found) => {
-    const said = found.flatMap(judgeSetting);
+    const said = withoutEffects(found).flatMap(judgeSetting);
     return said.length > 0 ? said : ok(
       found.length === 0
         ? "the backend asks for none"
@@ -102,6 +102,14 @@ export function hasLinkKind(client: NetlinkClient, kind: string): boolean {
     if (!(error instanceof NetlinkError)) throw error;
     return error.errno === EINVAL || error.errno === EPERM;
   }
+}
+
+/** What is so only since forwarding is off for all links is not told of each. */
+function withoutEffects(found: readonly FoundSetting[]): readonly FoundSetting[] {
+  const isOff = ({ check: { path, isGood }, value }: FoundSetting) =>
+    path === "net/ipv4/ip_forward" && typeof value === "number" && !isGood(value);
+  if (!found.some(isOff)) return found;
+  return found.filter(({ check: { path } }) => !/^net\/ipv4\/conf\/.*\/forwarding$/.test(path));
 }
 
 /** A setting as it is. */

@@ -166,8 +166,8 @@ export function judgeMtus(found: FoundMtus): readonly Said[] {
       ));
     }
   }
-  const carried = podBytes ?? Math.min(...vteps.map(({ mtuBytes }) => mtuBytes), underlay.mtuBytes);
-  const smallest = Math.min(...vteps.map(({ mtuBytes }) => mtuBytes), underlay.mtuBytes);
+  const smallest = vteps.length > 0 ? Math.min(...vteps.map(({ mtuBytes }) => mtuBytes)) : underlay.mtuBytes;
+  const carried = podBytes ?? smallest;
   if (podBytes !== undefined && podBytes > smallest) {
     said.push(wrong(
       `the subnet file gives pods MTU ${podBytes}, and the overlay carries ${smallest}: large packets get lost`,
