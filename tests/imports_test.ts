@@ -22,6 +22,22 @@ const MAX_LINES = 320;
 
 /** Source files without a test file of their own name, by the test that covers them. */
 const COVERED: Readonly<Record<string, readonly string[]>> = {
+  "command/doctor/check_test.ts": ["command/doctor/doctor.ts", "command/doctor/finding.ts"],
+  "command/doctor/judges_test.ts": [
+    "command/doctor/agent_checks.ts",
+    "command/doctor/firewall_checks.ts",
+    "command/doctor/kernel_checks.ts",
+    "command/doctor/lease_checks.ts",
+    "command/doctor/limit_checks.ts",
+    "command/doctor/link_checks.ts",
+    "command/doctor/manager_checks.ts",
+    "command/doctor/pod_checks.ts",
+  ],
+  "command/doctor/registry_checks_test.ts": [
+    "command/doctor/follow.ts",
+    "command/doctor/place.ts",
+    "command/doctor/usage.ts",
+  ],
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
   "netns/log_lines_test.ts": ["reconcile/repair_lines.ts"],
   "netns/link_losses_test.ts": ["agent/link_keeper.ts", "rtnetlink/link_counters.ts"],

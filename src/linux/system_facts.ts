@@ -48,16 +48,19 @@ export interface FileSystemRoom {
   readonly freeFiles?: number;
 }
 
-/**
- * Facts about the machine that neither netlink nor a file tells. The library stays open until the process ends: what was
- * asked off the main thread may still wait.
- */
-export class SystemFacts {
-  readonly #library = Deno.dlopen("libc.so.6", SYMBOLS);
+/** Facts about the machine that neither netlink nor a file tells. The library is opened when one is asked for. */
+export class SystemFacts implements Disposable {
   readonly #libc: Libc;
+  #opened: Deno.DynamicLibrary<typeof SYMBOLS> | undefined;
+  /** Calls off the main thread that have not come back. */
+  #waiting = 0;
 
   constructor(libc: Libc) {
     this.#libc = libc;
+  }
+
+  get #library(): Deno.DynamicLibrary<typeof SYMBOLS> {
+    return this.#opened ??= Deno.dlopen("libc.so.6", SYMBOLS);
   }
 
   /** Whether the kernel holds the clock for synchronized; `undefined` where it does not say. */
@@ -84,7 +87,10 @@ export class SystemFacts {
   /** The room of the file system that a path is on; `undefined` if there is nothing at the path. */
   async roomAt(path: string): Promise<FileSystemRoom | undefined> {
     const buffer = new Uint8Array(STATVFS_BYTES);
-    if (await this.#library.symbols.statvfs(cString(path), buffer) < 0) return undefined;
+    this.#waiting++;
+    const result = await this.#library.symbols.statvfs(cString(path), buffer);
+    this.#waiting--;
+    if (result < 0) return undefined;
     const [, fragmentBytes, , , free, files, , freeFiles, , flags] = new BigUint64Array(buffer.buffer);
     return {
       isReadOnly: (flags! & READ_ONLY) !== 0n,
@@ -92,6 +98,12 @@ export class SystemFacts {
       // btrfs and others have no inodes to run out of.
       ...files! > 0n && { freeFiles: Number(freeFiles!) },
     };
+  }
+
+  /** The library stays where a file system hangs: a thread still waits in it. */
+  [Symbol.dispose](): void {
+    if (this.#waiting === 0) this.#opened?.close();
+    this.#opened = undefined;
   }
 
   #programOf(pid: string): string | undefined {

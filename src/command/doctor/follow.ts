@@ -34,7 +34,8 @@ export async function follow(place: FollowDeps): Promise<Followed> {
   const registryPlace = await place.registry;
   const { name } = registryPlace;
   try {
-    const { config: { families } } = await place.config;
+    // Without it the leases are still told.
+    const families = await place.config.then(({ config }) => config.families, () => []);
     using opened = registryPlace.open({
       families,
       ownAddresses: () => [NO_ADDRESS],

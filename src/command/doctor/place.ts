@@ -108,7 +108,7 @@ export class DoctorPlace implements Disposable {
     this.signal = this.#abort.signal;
     this.root = root;
     this.libc = this.#stack.use(new Libc());
-    this.system = new SystemFacts(this.libc);
+    this.system = this.#stack.use(new SystemFacts(this.libc));
     this.#files = new PatientFiles(this.libc, FILE_MS);
   }
 

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { runDoctor } from "../../src/command/doctor/doctor.ts";
-import { UsageError } from "../../src/config/usage_error.ts";
-import type { PolicyDocument } from "../double/aws/policy.ts";
-import { DoctorRig, printedPolicy } from "./doctor_rig.ts";
+import { runDoctor } from "../../../src/command/doctor/doctor.ts";
+import { UsageError } from "../../../src/config/usage_error.ts";
+import type { PolicyDocument } from "../../double/aws/policy.ts";
+import { DoctorRig, printedPolicy } from "./aws_doctor_rig.ts";
 
 /** The policy of a role, without one action. */
 function without(policy: PolicyDocument, action: string): PolicyDocument {

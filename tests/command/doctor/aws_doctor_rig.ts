@@ -1,8 +1,8 @@
-import { runDoctor } from "../../src/command/doctor/doctor.ts";
-import { AwsRig } from "../cloud/aws/aws_rig.ts";
-import { setVariables } from "../double/aws/process_env.ts";
-import type { PolicyDocument } from "../double/aws/policy.ts";
-import type { Instance, NetworkInterface } from "../double/aws/resources.ts";
+import { runDoctor } from "../../../src/command/doctor/doctor.ts";
+import { AwsRig } from "../../cloud/aws/aws_rig.ts";
+import { setVariables } from "../../double/aws/process_env.ts";
+import type { PolicyDocument } from "../../double/aws/policy.ts";
+import type { Instance, NetworkInterface } from "../../double/aws/resources.ts";
 
 const TAGS = { "flannel.io/cluster": "blue" };
 
