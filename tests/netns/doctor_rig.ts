@@ -1,6 +1,5 @@
 import type { Finding, Verdict } from "../../src/command/doctor/finding.ts";
 import type { LabHost } from "../../src/lab/host.ts";
-import { askAgent } from "../../src/command/agent_door.ts";
 import { agentCommand, until } from "../double/overlay_rig.ts";
 
 const CHILD = new URL("../command/doctor/doctor_child.ts", import.meta.url).pathname;
@@ -61,7 +60,8 @@ export async function askDoctor(
 /** Waits until the agent of a host can be asked by commands. */
 export async function untilAsked(host: LabHost): Promise<void> {
   await until("ask the agent", async () => {
-    return await askAgent(host.subnetFilePath, "/status") === undefined ? undefined : true;
+    const { isSocket } = await Deno.stat(`${host.directory}/loden.sock`).catch(() => ({ isSocket: false }));
+    return isSocket || undefined;
   });
 }
 

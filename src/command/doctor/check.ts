@@ -40,17 +40,20 @@ export async function* runChecks(
   place: DoctorPlace,
   { signal, allMs = ALL_MS }: { readonly signal: AbortSignal; readonly allMs?: number },
 ): AsyncGenerator<Finding> {
-  const endMs = performance.now() + allMs;
-  const looks = checks.map((one) => looked(one, place, signal));
+  const looks = checks.map((one) => looked(one, place, { signal, allMs }));
   for (const [at, { name }] of checks.entries()) {
-    const said = await within(looks[at]!, Math.max(endMs - performance.now(), 0));
+    const said = await looks[at]!;
     signal.throwIfAborted();
-    for (const one of said ?? [tooLate(allMs)]) yield { check: name, ...one };
+    for (const one of said) yield { check: name, ...one };
   }
 }
 
-async function looked(one: Check, place: DoctorPlace, signal: AbortSignal): Promise<readonly Said[]> {
-  const { limitMs = LIMIT_MS } = one;
+async function looked(
+  one: Check,
+  place: DoctorPlace,
+  { signal, allMs }: { readonly signal: AbortSignal; readonly allMs: number },
+): Promise<readonly Said[]> {
+  const limitMs = Math.min(one.limitMs ?? LIMIT_MS, allMs);
   try {
     const look = Promise.try(() => one.look(place));
     // It may fail when nobody waits any more.

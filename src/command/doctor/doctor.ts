@@ -1,3 +1,4 @@
+import { notedFlagsPath, readNotedFlags, withGiven } from "../../agent/noted_flags.ts";
 import { parseOptions } from "../../config/options.ts";
 import { escapedIn } from "../../log/printable.ts";
 import { commandHelp, readCommandWords } from "../command_flags.ts";
@@ -83,6 +84,33 @@ export async function runDoctor(
   if (isJson) deps.print(JSON.stringify(escapedIn(reportOf(findings)), undefined, 2));
   else deps.print(summary(findings));
   return isWell(findings);
+}
+
+/**
+ * The host as an agent with these flags would see it; what is not given is as the last agent has noted it.
+ *
+ * @throws {UsageError} If a person must change the command line.
+ */
+export function openDoctorPlace(
+  agentArgs: readonly string[],
+  variables: Readonly<Record<string, string | undefined>>,
+  options: { readonly signal: AbortSignal; readonly root?: string },
+): DoctorPlace {
+  const { subnetFilePath } = readOptions(agentArgs, variables).options;
+  const noted = readNotedFlags(notedFlagsPath(subnetFilePath));
+  // The agent was given its variables as flags; a command's own are stronger.
+  const own = Object.keys(variables).filter((name) => name.startsWith(VARIABLE_PREFIX)).length > 0;
+  const args = own ? agentArgs : withGiven(noted?.args ?? [], agentArgs);
+  const environment = { ...noted?.environment, ...variables };
+  return new DoctorPlace({ ...options, ...readOptions(args, environment), environment });
+}
+
+const VARIABLE_PREFIX = "FLANNELD_";
+
+function readOptions(args: readonly string[], environment: Readonly<Record<string, string | undefined>>) {
+  const outcome = parseOptions(args, environment);
+  if (outcome.kind !== "run") throw new UsageError("Cannot run doctor: the agent's flags ask for no agent");
+  return { options: outcome.options, given: new Set(outcome.given.keys()) };
 }
 
 /** What `--json` prints. */

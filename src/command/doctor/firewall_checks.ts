@@ -124,7 +124,7 @@ async function readForward(place: DoctorPlace): Promise<FoundForward | "unused" 
   const { options } = place;
   if (!options.forwardRules && !options.masquerade) return "unused";
   const { config: { families, masqueradeExclude } } = await place.config;
-  const text = await place.namedFile(options.subnetFilePath);
+  const text = await place.files.named(options.subnetFilePath);
   const subnets = text === undefined ? [] : readSubnetEnv(text, options.subnetFilePath).subnets;
   const parts = families.flatMap(({ network }) => {
     const subnet = subnets.find(({ address }) => familyOf(address) === familyOf(network.address));
@@ -178,9 +178,9 @@ const TRUSTED_ZONE = "/etc/firewalld/zones/trusted.xml";
 async function readManagers(place: DoctorPlace): Promise<FoundManagers> {
   const tables = new Set(place.isRoot ? place.chains.map(({ table }) => table) : []);
   const programs = place.system.processes(new Set(["firewalld"]));
-  const ufw = await place.file("/etc/ufw/ufw.conf") ?? "";
+  const ufw = await place.files.file("/etc/ufw/ufw.conf") ?? "";
   const hasUfwChains = place.isRoot && place.chains.some(({ chain }) => chain.startsWith("ufw-"));
-  const zone = await place.file(TRUSTED_ZONE) ?? "";
+  const zone = await place.files.file(TRUSTED_ZONE) ?? "";
   return {
     firewalld: tables.has("firewalld") || programs.some(({ isHere }) => isHere ?? true),
     ufw: hasUfwChains || /^ENABLED=yes/m.test(ufw),

@@ -132,7 +132,7 @@ async function readMtus(place: DoctorPlace): Promise<FoundMtus> {
       }];
     })
     : [];
-  const text = await place.namedFile(place.options.subnetFilePath);
+  const text = await place.files.named(place.options.subnetFilePath);
   return {
     underlay: {
       name: underlay.linkName,

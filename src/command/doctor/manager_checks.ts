@@ -33,9 +33,9 @@ async function overlayLinks(place: DoctorPlace) {
 
 async function readNetworkd(place: DoctorPlace): Promise<FoundNetworkd | undefined> {
   const running = place.system.processes(new Set(["systemd-network"])).some(({ isHere }) => isHere ?? true);
-  if (await place.names("/run/systemd/netif/links") === undefined || !running) return undefined;
+  if (await place.files.names("/run/systemd/netif/links") === undefined || !running) return undefined;
   const links = await Promise.all((await overlayLinks(place)).map(async ({ name, linkIndex }) => {
-    const state = await place.file(`/run/systemd/netif/links/${linkIndex}`) ?? "";
+    const state = await place.files.file(`/run/systemd/netif/links/${linkIndex}`) ?? "";
     const [, admin] = /^ADMIN_STATE=(.*)$/m.exec(state) ?? [];
     return { name, isManaged: admin === undefined ? undefined : admin !== "unmanaged" };
   }));
@@ -52,10 +52,10 @@ async function readNetworkd(place: DoctorPlace): Promise<FoundNetworkd | undefin
 async function networkdConfiguration(place: DoctorPlace): Promise<string> {
   const texts: string[] = [];
   for (const root of ["/usr/lib/systemd", "/etc/systemd"]) {
-    texts.push(await place.file(`${root}/networkd.conf`) ?? "");
+    texts.push(await place.files.file(`${root}/networkd.conf`) ?? "");
     const folder = `${root}/networkd.conf.d`;
-    for (const name of await place.names(folder) ?? []) {
-      if (name.endsWith(".conf")) texts.push(await place.file(`${folder}/${name}`) ?? "");
+    for (const name of await place.files.names(folder) ?? []) {
+      if (name.endsWith(".conf")) texts.push(await place.files.file(`${folder}/${name}`) ?? "");
     }
   }
   return texts.join("\n");
@@ -83,9 +83,9 @@ export function judgeNetworkd(found: FoundNetworkd | undefined): readonly Said[]
 
 /** NetworkManager on this host; `undefined` where it does not run. */
 async function readNetworkManager(place: DoctorPlace): Promise<readonly ManagedLink[] | undefined> {
-  if (await place.names("/run/NetworkManager/devices") === undefined) return undefined;
+  if (await place.files.names("/run/NetworkManager/devices") === undefined) return undefined;
   return await Promise.all((await overlayLinks(place)).map(async ({ name, linkIndex }) => {
-    const state = await place.file(`/run/NetworkManager/devices/${linkIndex}`) ?? "";
+    const state = await place.files.file(`/run/NetworkManager/devices/${linkIndex}`) ?? "";
     const [, managed] = /^managed=(.*)$/m.exec(state) ?? [];
     return { name, isManaged: managed === undefined ? undefined : /^(true|1)$/.test(managed) };
   }));
@@ -117,14 +117,14 @@ export interface FoundClients {
 async function readClients(place: DoctorPlace): Promise<FoundClients> {
   const runs = place.system.processes(new Set(["dhcpcd", "connmand"])).map(({ program }) => program);
   const cloud: string[] = [];
-  for (const name of await place.names("/etc/cloud/cloud.cfg.d") ?? []) {
-    cloud.push(await place.file(`/etc/cloud/cloud.cfg.d/${name}`) ?? "");
+  for (const name of await place.files.names("/etc/cloud/cloud.cfg.d") ?? []) {
+    cloud.push(await place.files.file(`/etc/cloud/cloud.cfg.d/${name}`) ?? "");
   }
   // It may hang, so another thread looks first.
-  const hasDhcpcd = await place.file("/etc/dhcpcd.conf") !== undefined && runs.includes("dhcpcd");
+  const hasDhcpcd = await place.files.file("/etc/dhcpcd.conf") !== undefined && runs.includes("dhcpcd");
   return {
-    dhcpcd: hasDhcpcd ? dhcpcdAdvice(place.root) : undefined,
-    connman: runs.includes("connmand") ? await place.file("/etc/connman/main.conf") ?? "" : undefined,
+    dhcpcd: hasDhcpcd ? dhcpcdAdvice(place.files.root) : undefined,
+    connman: runs.includes("connmand") ? await place.files.file("/etc/connman/main.conf") ?? "" : undefined,
     cloudInit: cloud.join("\n"),
   };
 }

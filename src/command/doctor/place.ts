@@ -1,11 +1,7 @@
-import { basename, dirname, join } from "node:path";
 import { array, boolean, catch as fallback, type infer as Infer, object, string } from "zod/mini";
-import { PatientFiles } from "../../agent/patient_files.ts";
 import { parseConfig, type ReadConfig, readConfigAside } from "../../agent/network_config.ts";
 import { type RegistryPlace, registryPlace } from "../../agent/registry_place.ts";
-import { credentialReader } from "../../agent/read_credential.ts";
 import type { Options } from "../../config/options.ts";
-import { fileReason } from "../../file/file_reason.ts";
 import { isFile } from "../../file/read_file.ts";
 import { EACCES, ENOENT, isErrno } from "../../linux/errno.ts";
 import { Libc } from "../../linux/libc.ts";
@@ -24,29 +20,18 @@ import { makeBackend } from "../../overlay/backend/make_backend.ts";
 import { vtepNames } from "../../overlay/backend/vxlan.ts";
 import { observeHostNetwork } from "../../overlay/underlay/host_network.ts";
 import { weighUnderlay } from "../../overlay/underlay/underlay.ts";
-import { bridgeIn, isOurConflist, USUAL_BRIDGE } from "../../pods/conflist.ts";
 import { dumpLinks } from "../../rtnetlink/link.ts";
 import { MAX_CACHE_BYTES, parseLeaseCache } from "../../registry/lease_cache.ts";
 import { askAgent } from "../agent_door.ts";
+import { bridgeOf, type FoundConflists, readConflists } from "./conflists.ts";
 import { UnseenError } from "./finding.ts";
 import { follow, type Followed } from "./follow.ts";
+import { HostFiles } from "./host_files.ts";
 
-/** A file takes no longer to be read; what takes longer hangs. */
-const FILE_MS = 1500;
-/** A larger file is none that is looked at here. */
-const MAX_FILE_BYTES = 1 << 20;
-/** More names are not read of one folder. */
-const MOST_NAMES = 1000;
 const ROOT_USER = 0;
 
 /** An agent that works answers sooner. */
 const AGENT_MS = 1500;
-/** Where runtimes look for network configurations unless told. */
-const USUAL_CONFLIST_FOLDER = "/etc/cni/net.d";
-const CONFLIST = /\.(conf|conflist|json)$/;
-/** More of them are not read. */
-const MOST_CONFLISTS = 50;
-
 const text = fallback(string(), "");
 /** What is read of `/status`. */
 const agentSchema = object({
@@ -59,21 +44,6 @@ const agentSchema = object({
 
 /** What an agent says of itself. */
 export type AgentWords = Infer<typeof agentSchema>;
-
-/** The runtime's network configurations. */
-export interface FoundConflists {
-  readonly folder: string;
-  /** In the order in which a runtime chooses; the text is absent where it can't be read. */
-  readonly files: readonly {
-    readonly name: string;
-    readonly text: string | undefined;
-    readonly fault?: string;
-  }[];
-  /** Which one is ours; `undefined` if none is. */
-  readonly ownName: string | undefined;
-  /** Whether the agent is asked to write one. */
-  readonly isAsked: boolean;
-}
 
 /** What is looked at, and by which flags. */
 export interface DoctorPlaceOptions {
@@ -91,12 +61,11 @@ export class DoctorPlace implements Disposable {
   readonly #stack = new DisposableStack();
   readonly #abort: LinkedAbort;
   readonly #known = new Map<string, unknown>();
-  readonly #files: PatientFiles;
+  readonly files: HostFiles;
   readonly options: Options;
   readonly given: ReadonlySet<string>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
-  readonly root: string;
   readonly libc: Libc;
   readonly system: SystemFacts;
 
@@ -106,10 +75,9 @@ export class DoctorPlace implements Disposable {
     this.environment = environment;
     this.#abort = this.#stack.use(new LinkedAbort(signal));
     this.signal = this.#abort.signal;
-    this.root = root;
     this.libc = this.#stack.use(new Libc());
     this.system = this.#stack.use(new SystemFacts(this.libc));
-    this.#files = new PatientFiles(this.libc, FILE_MS);
+    this.files = new HostFiles(this.libc, root);
   }
 
   /** Whether the kernel tells this process all. */
@@ -244,20 +212,12 @@ export class DoctorPlace implements Disposable {
 
   /** The folder of the runtime's network configurations, and those that are in it. */
   get conflists(): Promise<FoundConflists> {
-    return this.#once("conflists", () => this.#readConflists());
+    return this.#once("conflists", () => readConflists(this.files, this.options));
   }
 
   /** The bridge that pods are on; `undefined` where they are on none. */
   get podsBridge(): Promise<string | undefined> {
-    return this.#once("bridge", async () => {
-      const { files, ownName } = await this.conflists;
-      const own = files.find(({ name }) => name === ownName);
-      try {
-        return own?.text === undefined ? USUAL_BRIDGE : bridgeIn(own.text);
-      } catch {
-        return USUAL_BRIDGE;
-      }
-    });
+    return this.#once("bridge", async () => bridgeOf(await this.conflists));
   }
 
   /** A file of proc(5) or sysfs, trimmed and at most 4 KiB; `undefined` if there is none, or it is not to be seen. */
@@ -280,47 +240,6 @@ export class DoctorPlace implements Disposable {
     }
   }
 
-  /**
-   * A file of the host; `undefined` if there is none.
-   *
-   * @throws What the file system says, or that it says nothing.
-   */
-  async file(path: string): Promise<string | undefined> {
-    return await this.namedFile(join(this.root, path));
-  }
-
-  /** The same of a file that a flag names. */
-  async namedFile(path: string): Promise<string | undefined> {
-    try {
-      return await this.#files.read(path, MAX_FILE_BYTES);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-        return undefined;
-      }
-      throw error;
-    }
-  }
-
-  /** The names in a folder of the host, sorted; `undefined` if there is no such folder. */
-  async names(path: string): Promise<readonly string[] | undefined> {
-    return await this.#namesIn(join(this.root, path));
-  }
-
-  async #namesIn(folder: string): Promise<readonly string[] | undefined> {
-    try {
-      // Of a file system that hangs this is what another thread waits for.
-      await Deno.stat(folder);
-      const names: string[] = [];
-      for await (const { name } of Deno.readDir(folder)) if (names.push(name) >= MOST_NAMES) break;
-      return names.sort();
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-        return undefined;
-      }
-      throw error;
-    }
-  }
-
   [Symbol.dispose](): void {
     this.#stack[Symbol.dispose]();
   }
@@ -330,33 +249,11 @@ export class DoctorPlace implements Disposable {
     return this.#known.get(name) as T;
   }
 
-  async #readConflists(): Promise<FoundConflists> {
-    const { conflist } = this.options;
-    const folder = conflist === undefined ? join(this.root, USUAL_CONFLIST_FOLDER) : dirname(conflist.path);
-    const names = (await this.#namesIn(folder) ?? []).filter((name) => CONFLIST.test(name)).slice(
-      0,
-      MOST_CONFLISTS,
-    );
-    const files = await Promise.all(names.map(async (name) => {
-      try {
-        return { name, text: await this.namedFile(join(folder, name)) };
-      } catch (error) {
-        return { name, text: undefined, fault: fileReason(error) };
-      }
-    }));
-    const ours = files.filter(({ text }) => text !== undefined && isOurConflist(text)).map(({ name }) =>
-      name
-    );
-    const named = conflist === undefined ? undefined : basename(conflist.path);
-    const ownName = named !== undefined && ours.includes(named) ? named : ours[0];
-    return { folder, files, ownName, isAsked: conflist !== undefined };
-  }
-
   async #readConfig(): Promise<ReadConfig> {
     const { options } = this;
     const { registry: { kind }, networkConfigPath } = options;
     if (kind !== "etcd") {
-      const text = await readConfigAside(networkConfigPath, this.#files);
+      const text = await readConfigAside(networkConfigPath, this.files.patient);
       return { config: parseConfig(text, networkConfigPath, options, SILENT), text };
     }
     const place = await this.registry;
@@ -370,16 +267,11 @@ export class DoctorPlace implements Disposable {
     if (leaseCachePath === undefined || kind !== "etcd") return undefined;
     const { name } = await this.registry;
     const { registry, networkConfig } = parseLeaseCache(
-      await this.#files.read(leaseCachePath, MAX_CACHE_BYTES),
+      await this.files.patient.read(leaseCachePath, MAX_CACHE_BYTES),
     );
     if (registry !== name || networkConfig === undefined) return undefined;
     const config = parseConfig(networkConfig, leaseCachePath, this.options, SILENT);
     return { config, text: networkConfig };
-  }
-
-  /** Reads a key, token, certificate or kubeconfig, which may be on a file system that hangs. */
-  get readCredential(): (path: string) => Promise<string> {
-    return credentialReader(this.#files);
   }
 
   async #openRegistry(): Promise<RegistryPlace> {
@@ -392,7 +284,7 @@ export class DoctorPlace implements Disposable {
       log: SILENT,
       environment: this.environment,
       watchFiles: () => undefined,
-      readCredential: this.readCredential,
+      readCredential: this.files.readCredential,
     });
     return this.#stack.use(place);
   }

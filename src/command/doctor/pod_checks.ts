@@ -11,7 +11,8 @@ import type { ObservedLink } from "../../model/state.ts";
 import { isVtepName } from "../../model/vtep.ts";
 import { type Check, check } from "./check.ts";
 import { doubtful, ok, type Said, wrong } from "./finding.ts";
-import type { DoctorPlace, FoundConflists } from "./place.ts";
+import type { FoundConflists } from "./conflists.ts";
+import type { DoctorPlace } from "./place.ts";
 
 /** How pods are attached: by which configuration, with which plugins, and who else does it. */
 export const POD_CHECKS: readonly Check[] = [
@@ -120,7 +121,7 @@ async function readPlugins(place: DoctorPlace): Promise<FoundPlugins | undefined
   const { pluginFolder } = place.options;
   const { CNI_PATH } = place.environment;
   const named = pluginFolder !== undefined ? [pluginFolder] : CNI_PATH?.split(":").filter(Boolean);
-  const folders = named ?? USUAL_PLUGIN_FOLDERS.map((folder) => join(place.root, folder));
+  const folders = named ?? USUAL_PLUGIN_FOLDERS.map((folder) => join(place.files.root, folder));
   const called = isRenderedConflist(text) ? pluginTypes(text) : ["flannel", ...expectedPluginTypes(text)];
   // Each runtime starts this one for each pod.
   const types = [...new Set([...called, "loopback"])];

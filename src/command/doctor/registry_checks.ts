@@ -109,7 +109,7 @@ async function readCertificates(place: DoctorPlace): Promise<readonly FoundCerti
   for (const [name, given] of named) {
     if (name === undefined || name.endsWith("kubeconfig") && given === undefined) continue;
     try {
-      found.push({ name, ...validity(given ?? await place.readCredential(name)) });
+      found.push({ name, ...validity(given ?? await place.files.readCredential(name)) });
     } catch (error) {
       found.push({ name, endsAtMs: undefined, fault: errorText(error) });
     }
@@ -152,7 +152,7 @@ async function accessOf(place: DoctorPlace): Promise<KubeAccess> {
   if (registry.kind !== "kube") throw new UnseenError("leases are not in Kubernetes");
   const { findApiServer } = await import("../../registry/kube/kube_config.ts");
   const { apiUrl: url, kubeconfigFile } = registry;
-  const { environment, readCredential } = place;
+  const { environment, files: { readCredential } } = place;
   return await findApiServer({ url, kubeconfigFile }, { readTextFile: readCredential, environment });
 }
 
@@ -165,7 +165,7 @@ async function readServerClock(place: DoctorPlace): Promise<FoundServerClock> {
   const { url, tls } = registry.kind === "etcd"
     ? { url: registry.endpoints[0]!, tls: { files: registry.tls } }
     : await accessOf(place);
-  using door = new HttpDoor({ readTextFile: place.readCredential }, tls);
+  using door = new HttpDoor({ readTextFile: place.files.readCredential }, tls);
   using abort = new LinkedAbort(place.signal);
   abort.limit(2000, new UnseenError("the server does not answer"));
   const startedMs = Date.now();
@@ -221,7 +221,7 @@ async function readPermissions(place: DoctorPlace): Promise<FoundPermissions> {
   const access = await accessOf(place);
   const { KubeClient } = await import("../../registry/kube/kube_client.ts");
   using client = new KubeClient(access, {
-    readTextFile: place.readCredential,
+    readTextFile: place.files.readCredential,
     elapsedMs: () => performance.now(),
   });
   return await Promise.all(NEEDED.map(async ({ verb, resource, subresource }) => {

@@ -4,7 +4,7 @@ import { openAwsCloud } from "../../../src/cloud/aws/open_aws_cloud.ts";
 import { Conditions } from "../../../src/loop/conditions.ts";
 import { parseAddress } from "../../../src/model/address.ts";
 import { statusApp } from "../../../src/status/app.ts";
-import { DoctorRig } from "../../command/doctor_rig.ts";
+import { DoctorRig } from "../../command/doctor/aws_doctor_rig.ts";
 import { AwsError } from "../../double/aws/aws_error.ts";
 import type { Fault } from "../../double/aws/control.ts";
 import { setVariables } from "../../double/aws/process_env.ts";

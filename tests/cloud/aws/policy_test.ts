@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { leastPolicy, partitionOf } from "../../../src/cloud/aws/policy.ts";
-import { DoctorRig, printedPolicy } from "../../command/doctor_rig.ts";
+import { DoctorRig, printedPolicy } from "../../command/doctor/aws_doctor_rig.ts";
 import { AwsError } from "../../double/aws/aws_error.ts";
 import type { PolicyDocument } from "../../double/aws/policy.ts";
 import { awsConfig, AwsRig } from "./aws_rig.ts";

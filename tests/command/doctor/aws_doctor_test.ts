@@ -235,8 +235,11 @@ Deno.test("loden doctor --aws chooses the interface by the underlay's address, a
 });
 
 const usages: readonly [args: string[], message: string][] = [
-  [[], "Cannot run doctor: name what it is to look at; there is --aws"],
-  [["--aws", "-nonsense"], "Cannot read flag -nonsense: there is no such flag; -help lists all flags"],
+  [["--aws", "here"], 'Cannot read "here": doctor takes flags alone'],
+  [
+    ["--aws", "-nonsense"],
+    "Cannot read flag \"-nonsense\": there is no such flag; see 'loden doctor --help'",
+  ],
 ];
 
 for (const [args, message] of usages) {
@@ -260,6 +263,6 @@ for (const args of [["-h"], ["--aws", "-help"], ["--help"]]) {
     const lines: string[] = [];
     const deps = { environment: {}, print: (line: string) => void lines.push(line) };
     assertEquals(await runDoctor(args, deps, { signal: new AbortController().signal }), true);
-    assert(lines.join("\n").startsWith("Usage: loden doctor --aws"));
+    assert(lines.join("\n").startsWith("Usage: loden doctor "));
   });
 }
