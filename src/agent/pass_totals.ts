@@ -1,6 +1,7 @@
 import type { CountedLog } from "../log/counted_log.ts";
 import type { LineLoss } from "../log/line_queue.ts";
 import { Histogram, Tally } from "../model/tally.ts";
+import type { StepKind } from "../reconcile/reconciler.ts";
 import { RepairTimes } from "../reconcile/repair_times.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { Figures, StageFigures, Totals } from "../status/facts.ts";
@@ -18,6 +19,9 @@ const CHANGES = {
   "cloud route changed": "cloud route",
 } as const;
 
+/** What passes change. A counter that begins at zero shows its first rise. */
+const STEPS: readonly StepKind[] = ["link", "address", "neighbour", "FDB entry", "route"];
+
 /** Counts what the agent does from its start on, and what the log has lost, for `/metrics`. */
 export class PassTotals implements Totals, Figures {
   passes = 0;
@@ -29,7 +33,7 @@ export class PassTotals implements Totals, Figures {
   /** By the number of the error. */
   readonly netlinkErrors = new Tally<number>();
   readonly #stages = new Map<string, { runs: number; failures: number; seconds: number }>();
-  readonly #steps = new Map<string, { done: number; failed: number }>();
+  readonly #steps = new Map(STEPS.map((kind) => [kind as string, { done: 0, failed: 0 }]));
   readonly #loss: Pick<LineLoss, "lostLines"> | undefined;
   readonly #log: Pick<CountedLog, "levels" | "times"> | undefined;
 
@@ -58,7 +62,7 @@ export class PassTotals implements Totals, Figures {
     const steps = new Map(this.#steps);
     for (const [event, kind] of Object.entries(CHANGES)) {
       const done = (steps.get(kind)?.done ?? 0) + (this.#log?.times(event) ?? 0);
-      if (done > 0) steps.set(kind, { done, failed: 0 });
+      steps.set(kind, { done, failed: 0 });
     }
     return steps;
   }
@@ -96,10 +100,7 @@ export class PassTotals implements Totals, Figures {
   };
 
   /** Steps of a kind were carried out, or refused. */
-  readonly stepped = (kind: string, result: "done" | "failed", count: number): void => {
-    if (count === 0) return;
-    const step = this.#steps.get(kind) ?? { done: 0, failed: 0 };
-    step[result] += count;
-    this.#steps.set(kind, step);
+  readonly stepped = (kind: StepKind, result: "done" | "failed", count: number): void => {
+    this.#steps.get(kind)![result] += count;
   };
 }
