@@ -128,6 +128,24 @@ const ROWS: Readonly<Record<string, readonly Panel[]>> = {
       "{{instance}} {{subnet}}, left over",
     ]),
   ],
+  "Paths": [
+    panel("timeseries", "Paths", "none", "Paths from each host to others, by what probes have found.", [
+      `sum by (state) (loden_probe_paths{${HOSTS},state!="good"})`,
+      "{{state}}",
+    ]),
+    panel("timeseries", "Lost probes", "percentunit", "Of those that were asked.", [
+      `rate(loden_probe_lost_total{${HOSTS}}${RATE}) / rate(loden_probe_asked_total{${HOSTS}}${RATE})`,
+      "{{instance}}",
+    ]),
+    panel("timeseries", "Round trip", "s", "The mean of probes that were answered.", [
+      `rate(loden_probe_round_trip_seconds_sum{${HOSTS}}${RATE}) / rate(loden_probe_round_trip_seconds_count{${HOSTS}}${RATE})`,
+      "{{instance}}",
+    ]),
+    panel("timeseries", "Narrowest path", "bytes", "The largest packet that gets through on it.", [
+      `min by (instance) (loden_probe_smallest_mtu_bytes{${HOSTS}})`,
+      "{{instance}}",
+    ]),
+  ],
   "Links": [
     panel("timeseries", "Overlay", "Bps", "What VTEPs send and receive.", [
       `sum by (instance) (rate(loden_link_transmit_bytes_total{${HOSTS},role="vtep"}${RATE}))`,

@@ -46,7 +46,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
   "netns/log_lines_test.ts": ["reconcile/repair_lines.ts"],
   "netns/link_losses_test.ts": ["agent/link_keeper.ts", "rtnetlink/link_counters.ts"],
-  "status/metrics_test.ts": ["status/figure_metrics.ts"],
+  "status/metrics_test.ts": ["status/figure_metrics.ts", "status/path_metrics.ts"],
   "reconcile/reconciler_test.ts": ["reconcile/drift.ts"],
   "netns/plan_command_test.ts": ["agent/plan/plan_alone.ts", "agent/plan/read_only_registry.ts"],
   "faults/plan_test.ts": [

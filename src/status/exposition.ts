@@ -4,14 +4,20 @@ import type { HistogramFigures } from "../model/tally.ts";
 export interface Sample {
   /** Values are ours, or were made printable. */
   readonly labels?: Readonly<Record<string, string>>;
-  readonly value: number | HistogramFigures;
+  readonly value: number | HistogramFigures | SummaryFigures;
+}
+
+/** How often something was measured, and what that is in all. */
+export interface SummaryFigures {
+  readonly count: number;
+  readonly sum: number;
 }
 
 /** What is measured under one name. */
 export interface MetricFamily {
   /** As samples are named: that of a counter ends with `_total`, that of an info with `_info`; a unit stands before it. */
   readonly name: string;
-  readonly type: "gauge" | "counter" | "histogram" | "info";
+  readonly type: "gauge" | "counter" | "histogram" | "summary" | "info";
   readonly help: string;
   readonly samples: readonly Sample[];
 }
@@ -79,13 +85,18 @@ function heads({ name, type, help }: MetricFamily, isOpen: boolean): string[] {
 
 function sampleLines(name: string, { labels = {}, value }: Sample): string[] {
   if (typeof value === "number") return [line(name, labels, value)];
+  const totals = (count: number) => [
+    line(`${name}_sum`, labels, value.sum),
+    line(`${name}_count`, labels, count),
+  ];
+  if ("count" in value) return totals(value.count);
   let count = 0;
   const buckets = value.counts.map((each, at) => {
     count += each;
     const bound = value.bounds[at];
     return line(`${name}_bucket`, { ...labels, le: bound === undefined ? "+Inf" : floatText(bound) }, count);
   });
-  return [...buckets, line(`${name}_sum`, labels, value.sum), line(`${name}_count`, labels, count)];
+  return [...buckets, ...totals(count)];
 }
 
 function line(name: string, labels: Readonly<Record<string, string>>, value: number): string {

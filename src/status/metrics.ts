@@ -14,6 +14,7 @@ import {
 } from "./exposition.ts";
 import type { Pool, StatusDeps } from "./facts.ts";
 import { figureFamilies, linkFamilies, processFamilies } from "./figure_metrics.ts";
+import { pathFamilies } from "./path_metrics.ts";
 
 /** What families are made from, read once for each answer. */
 interface Facts extends StatusDeps {
@@ -148,6 +149,7 @@ export function metricFamilies(deps: StatusDeps, nowMs: number): readonly Metric
     ...cloud === undefined ? [] : cloudFamilies(cloud),
     ...figureFamilies(deps.figures?.()),
     ...linkFamilies(deps),
+    ...pathFamilies(deps.paths?.()),
     ...processFamilies(deps),
     {
       name: "loden_build_info",

@@ -81,6 +81,25 @@ function whole(): StatusDeps {
         carrierLosses: 14,
       },
     }],
+    paths: () => ({
+      mode: "on",
+      port: 8473,
+      peerCount: 41,
+      peers: [{
+        host: "192.0.2.9",
+        family: 2,
+        state: "narrow",
+        underlay: {
+          state: "narrow",
+          roundTripMs: 0.2,
+          lossRatio: 0,
+          mtu: { expectedBytes: 1500, foundBytes: 1400 },
+          askedAtMs: 1,
+          answeredAtMs: 2,
+        },
+      }],
+      totals: { asked: 100, answered: 98, lost: 2, served: 97, refused: 1, roundTripMsSum: 49 },
+    }),
     cloud: () => ({
       interfaceId: "eni-0a",
       tables: [{ id: "rtb-0a", routes: 3 }],

@@ -63,7 +63,11 @@ Deno.test("each expression of rules and dashboard is about metrics that there ar
   const families = metricFamilies(WHOLE, 0).filter(({ samples }) => samples.length > 0);
   const known = new Set(
     families.flatMap(({ name, type }) =>
-      type === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name]
+      type === "histogram"
+        ? [`${name}_bucket`, `${name}_sum`, `${name}_count`]
+        : type === "summary"
+        ? [`${name}_sum`, `${name}_count`]
+        : [name]
     ),
   );
   const expressions = expressionsOf(rules, dashboard);

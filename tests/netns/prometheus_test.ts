@@ -10,8 +10,8 @@ import { ip } from "../double/overlay_standing.ts";
 
 const FOLDER = new URL("../../manifests/observability/", import.meta.url);
 const AT = "127.0.0.1:9090";
-/** What a lab's hosts don't have: a cloud, and pods that a conflist of Loden's has started. */
-const NOT_HERE = /^loden_(cloud|pool)_/;
+/** What a lab's hosts may not have: a cloud, pods that a conflist of Loden's has started, probes. */
+const NOT_HERE = /^loden_(cloud|pool|probe)_/;
 
 const rules = parse(await Deno.readTextFile(new URL("alerts.yml", FOLDER))) as RuleFile;
 const dashboard = JSON.parse(
