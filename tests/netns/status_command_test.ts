@@ -16,7 +16,7 @@ import { lease } from "../registry/local/local_world.ts";
 
 /** What starts `loden status`: as the agent is started. */
 const STATUS = [...agentCommand.slice(0, -1), "status"];
-/** An agent that does not answer is given 2 s; the rest is the start of a program, on a machine that does other things too. */
+/** An agent that does not answer is given 1.5 s; the rest is the start of a program, on a machine that does other things too. */
 const SILENCE_MS = 6000;
 const LINE_MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ /;
 
@@ -90,7 +90,7 @@ Deno.test("loden status speaks from the kernel when the agent stands still, was 
     assert(performance.now() - began < SILENCE_MS, `${performance.now() - began} ms`);
     assertMatch(
       halted,
-      /^\S+ NO ANSWER: the agent at \S+ has not answered within 2 s: it is halted, or very busy\n/,
+      /^\S+ NO ANSWER: the agent at \S+ has not answered within 1\.5 s: it is halted, or very busy\n/,
     );
     assertMatch(halted, /data path +stands: 1 route over flannel\.1\n/);
     h1.agent!.signal("SIGCONT");

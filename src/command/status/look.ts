@@ -1,5 +1,6 @@
 import type { Libc } from "../../linux/libc.ts";
 import { formatAddress, formatPrefix } from "../../model/address.ts";
+import { PEER_STATES } from "../../status/peers.ts";
 import { AgentDoorError, askAgent } from "../agent_door.ts";
 import { type PeerAnswer, type PeersAnswer, peersSchema, type StatusAnswer, statusSchema } from "./answer.ts";
 import { type LocalFacts, readLocalFacts } from "./local_facts.ts";
@@ -8,6 +9,9 @@ import { type LocalFacts, readLocalFacts } from "./local_facts.ts";
 const PAGE = 500;
 /** Peers that are listed unless all are asked for. */
 const LISTED = 40;
+
+/** An agent that works answers within milliseconds: a person is told within 2 s that one does not. */
+const PATIENCE_MS = 1500;
 
 /** What is asked for beside the state of the host. */
 export interface LookOptions {
@@ -38,7 +42,7 @@ export async function lookAtHost({ subnetFilePath, peers }: LookOptions, libc: L
     local: readLocalFacts(subnetFilePath, libc),
   });
   try {
-    const raw = await askAgent(subnetFilePath, "/status");
+    const raw = await askAgent(subnetFilePath, "/status", { timeoutMs: PATIENCE_MS });
     if (raw === undefined) return silent(undefined);
     const { data } = statusSchema.safeParse(raw);
     if (data === undefined) {
@@ -78,11 +82,11 @@ async function askForPeers(
   }
 }
 
-/** The agent tells those that are not well first, and the others in no order. */
+/** Those that are not well first, then by name as people count: node-2 before node-10. */
 function sorted(peers: readonly PeerAnswer[]): PeerAnswer[] {
-  const isWell = ({ state }: PeerAnswer) => state === "well";
-  const byName = (a: PeerAnswer, b: PeerAnswer) => a.host < b.host ? -1 : 1;
-  return [...peers.filter((peer) => !isWell(peer)), ...peers.filter(isWell).sort(byName)];
+  const { compare } = new Intl.Collator("en", { numeric: true });
+  const order: readonly string[] = PEER_STATES;
+  return peers.toSorted((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || compare(a.host, b.host));
 }
 
 /** What the process ends with for a look: 0 ready, 1 not ready, 3 no agent answers. */
