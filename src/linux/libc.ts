@@ -25,6 +25,10 @@ const SYMBOLS = {
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   // ssize_t recv(int fd, void *buffer, size_t length, int flags)
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  // ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const struct sockaddr *addr, socklen_t addrlen)
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "i32" },
+  // ssize_t recvfrom(int fd, void *buffer, size_t length, int flags, struct sockaddr *addr, socklen_t *addrlen)
+  recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeout), off the main thread: no errno from this one
   poll: { parameters: ["buffer", "usize", "i32"], result: "i32", nonblocking: true },
   // int eventfd(unsigned int initial, int flags)

@@ -1,4 +1,4 @@
-import { type Address, AF_INET, familyOf } from "../model/address.ts";
+import { type Address, AF_INET, AF_INET6, familyOf, type Ipv4, type Ipv6 } from "../model/address.ts";
 import { addressBytes } from "../model/rows.ts";
 import { LITTLE_ENDIAN } from "./byte_order.ts";
 
@@ -28,4 +28,12 @@ export function encodeSocketAddress(address: Address, port: number): Uint8Array<
 /** The port of a socket's address, as getsockname(2) gives it. */
 export function portOf(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint16(2);
+}
+
+/** The address of a socket, as recvfrom(2) gives it; `undefined` for another family. */
+export function addressOf(bytes: Uint8Array): Address | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const family = view.getUint16(0, LITTLE_ENDIAN);
+  if (family === AF_INET) return view.getUint32(4) as Ipv4;
+  return family === AF_INET6 ? (view.getBigUint64(8) << 64n | view.getBigUint64(16)) as Ipv6 : undefined;
 }

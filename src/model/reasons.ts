@@ -1,4 +1,5 @@
 import { BLOCKING_OF_CLOUD, DEGRADED_OF_CLOUD } from "./cloud_reasons.ts";
+import { BLOCKING_OF_PATH, DEGRADED_OF_PATH, INFO_OF_PATH } from "./path_reasons.ts";
 import { DEGRADED_OF_PROCESS } from "./process_reasons.ts";
 import type { Reason, ReasonWords, Severity } from "./reason.ts";
 
@@ -68,6 +69,7 @@ const BLOCKING = {
       "Read what changes-failed says beside this; another program may hold a link, its name or its VNI.",
   },
   ...BLOCKING_OF_CLOUD,
+  ...BLOCKING_OF_PATH,
   "link-fought": {
     cause:
       "Another program changes a link of the overlay, or all that hangs on it, each time that it is put back.",
@@ -147,6 +149,7 @@ const DEGRADED = {
     remedy: "Mend what the sentence gives as the kernel's reason; each pass tries again.",
   },
   ...DEGRADED_OF_PROCESS,
+  ...DEGRADED_OF_PATH,
   "family-missing": {
     cause: "One of the two families can't be used as the configuration asks; the other goes on without it.",
     remedy:
@@ -278,6 +281,7 @@ const DEGRADED = {
 } satisfies Record<string, ReasonWords>;
 
 const INFO = {
+  ...INFO_OF_PATH,
   "network-in-use": {
     cause:
       "Addresses that this host reaches by other ways are in the cluster network: no subnet may cover them.",
