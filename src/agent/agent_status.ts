@@ -12,6 +12,7 @@ import type { Cloud } from "../cloud/cloud.ts";
 import type { Backend } from "../overlay/backend/backend.ts";
 import type { HostKeeper } from "./host_keeper.ts";
 import type { LeftoverKeeper } from "./leftover_keeper.ts";
+import type { OpenPaths } from "./open_paths.ts";
 import type { PassTotals } from "./pass_totals.ts";
 import type { PodFiles } from "./pod_files.ts";
 import type { RulesKeeper } from "./rules_keeper.ts";
@@ -40,6 +41,8 @@ export interface AgentParts {
   readonly cloud: Cloud | undefined;
   readonly links: () => readonly LinkFigures[];
   readonly plan: NonNullable<AgentFacts["plan"]>;
+  /** What probes find; absent where nobody probes. */
+  readonly paths: OpenPaths | undefined;
 }
 
 /** What the status endpoints of a member of the overlay answer from. */
@@ -76,10 +79,17 @@ export function factsOf(parts: AgentParts): AgentFacts {
     rules: () => rules.facts,
     host: () => host.report,
     cloud: () => parts.cloud?.report,
+    ...pathFacts(parts.paths),
     overlay: () => overlayOf(parts),
     plan: parts.plan,
     pools: () => leftovers.usage(membership.own?.parts.map(({ subnet }) => subnet) ?? []),
   };
+}
+
+function pathFacts(paths: OpenPaths | undefined): Pick<AgentFacts, "paths" | "askPeer"> {
+  if (paths === undefined) return {};
+  const { prober } = paths;
+  return { paths: () => prober.report, askPeer: (host) => prober.askPeer(host) };
 }
 
 function overlayOf({ backend, underlay, leases }: AgentParts): OverlayFacts {

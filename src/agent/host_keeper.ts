@@ -55,6 +55,8 @@ export interface HostKeeperDeps {
   readonly own: () => Lease | undefined;
   /** The leases of all other hosts. */
   readonly remote: (own: Lease) => readonly Lease[];
+  /** Whether probes show that what this host sends is damaged on its way. */
+  readonly isDamaging: () => boolean;
   readonly log: Log;
 }
 
@@ -217,8 +219,10 @@ export class HostKeeper {
   }
 
   #checksumUnderlay(): Parameters<TxChecksumKeeper["keep"]>[1] {
-    const { linkName, addresses } = this.#deps.underlay();
-    return { linkName, isBehindNat: addresses.some(({ address, advertised }) => address !== advertised) };
+    const { underlay, isDamaging } = this.#deps;
+    const { linkName, addresses } = underlay();
+    const isBehindNat = addresses.some(({ address, advertised }) => address !== advertised);
+    return { linkName, isBehindNat, isDamaging: isDamaging() };
   }
 
   /** Looks at the kernel's settings, and sets what may be set; before each pass. */

@@ -80,6 +80,7 @@ export function openLeaseParts(
     registry,
     own,
     peers,
+    isDamaging: () => late.prober?.isDamaging ?? false,
   });
   const ways = openWays(backend.carriage, {
     underlay: () => underlay.usable,
@@ -100,7 +101,9 @@ export function openLeaseParts(
   const request = (previous?: Lease) => {
     underlay.follow();
     const current = ways.segment?.withAdvertised(underlay.current) ?? underlay.current;
-    return leaseRequest(backend, current, previous, { families, seed, machine: known.machine });
+    const { machine } = known;
+    const probePort = late.prober?.port;
+    return leaseRequest(backend, current, previous, { families, seed, machine, probePort });
   };
   const { registry: held } = registry;
   const asked = { registry: held, leases, remembered: cache?.own, request };
@@ -162,12 +165,13 @@ function openHost(
   { options, libc, client, transport, place, log }: AgentContext,
   config: KnownConfig["config"],
   { bootKeeper, podFiles, underlay }: UnderlayParts,
-  { boot, carriage, registry, own, peers }: {
+  { boot, carriage, registry, own, peers, isDamaging }: {
     readonly boot: BootAnswer;
     readonly carriage: Backend["carriage"];
     readonly registry: OpenRegistry;
     readonly own: () => Lease | undefined;
     readonly peers: () => readonly Lease[];
+    readonly isDamaging: () => boolean;
   },
 ): HostKeeper {
   return new HostKeeper({
@@ -191,6 +195,7 @@ function openHost(
     fitnessChanged: () => underlay.nudge(),
     own,
     remote: peers,
+    isDamaging,
     log,
   });
 }

@@ -11,14 +11,24 @@ export function leaseRequest(
   backend: Backend,
   underlay: Underlay,
   previous: Lease | undefined,
-  own: { readonly families: readonly Family[]; readonly seed: HostSeed; readonly machine: Machine },
+  own: {
+    readonly families: readonly Family[];
+    readonly seed: HostSeed;
+    readonly machine: Machine;
+    /** The port at which this host answers probes; `undefined` if it does not. */
+    readonly probePort: number | undefined;
+  },
 ): LeaseRequest {
   const link = identifyingLink(underlay);
   const parts = backend.advertise(underlay, previous, own.seed);
   return {
     backendType: backend.leaseType,
     parts: withLostFamilies(parts, previous, own.families),
-    origin: { ...own.machine, ...link !== undefined && { mac: formatMac(link.mac) } },
+    origin: {
+      ...own.machine,
+      ...link !== undefined && { mac: formatMac(link.mac) },
+      ...own.probePort !== undefined && { probePort: own.probePort },
+    },
   };
 }
 

@@ -22,6 +22,7 @@ import { type LeaseParts, openLeaseParts } from "./lease_parts.ts";
 import { LinkKeeper } from "./link_keeper.ts";
 import { type MacAnnouncer, openMacAnnouncer } from "./mac_announcer.ts";
 import { type OpenCloud, openCloud } from "./open_cloud.ts";
+import { type OpenPaths, openPaths } from "./open_paths.ts";
 import { openPods } from "./open_pods.ts";
 import { type OpenRules, openRules } from "./open_rules.ts";
 import { Pass } from "./pass.ts";
@@ -41,6 +42,8 @@ interface Member {
   readonly announcer: MacAnnouncer | undefined;
   readonly cloud: OpenCloud | undefined;
   readonly eniPath: EniPathKeeper;
+  readonly paths: OpenPaths | undefined;
+  readonly late: LateParts;
 }
 
 /**
@@ -82,8 +85,12 @@ export async function runMember(
   late.rules = filter.keeper;
   const networks = [...known.config.families.map(({ network }) => network), ...former.former];
   const eniPath = new EniPathKeeper({ ...context, networks, linkLost: () => cloud?.nudge() });
-  const member: Member = { context, known, underlayParts, leaseParts, trigger, announcer, cloud, eniPath };
-  const workers = openWorkers(member, filter, stack);
+  const lastPass = () => late.lastPass?.();
+  const pathParts = { context, known, underlayParts, leaseParts, lastPass, damageChanged: nudges.pass };
+  const paths = await openPaths(pathParts, stack);
+  late.prober = paths?.prober;
+  const parts = { context, known, underlayParts, leaseParts };
+  const workers = openWorkers({ ...parts, trigger, announcer, cloud, eniPath, paths, late }, filter, stack);
   former.start();
   log.write("info", "agent started", {
     backend: backend.type,
@@ -128,6 +135,7 @@ function openWorkers(
     }),
     { elapsedMs: context.elapsedMs, staged: context.totals.staged },
   );
+  member.late.lastPass = () => pass.last;
   const facts = factsOf({
     ...underlayParts,
     ...leaseParts,
@@ -147,6 +155,7 @@ function openWorkers(
       rules: filter.plan,
       conditions: () => facts.conditions(),
     }),
+    paths: member.paths,
   });
   context.show(facts);
   return workersOf({
@@ -185,6 +194,7 @@ function conditionsFound(
     pods.conditions,
     podFiles.conditions,
     leftovers.conditions,
+    member.paths?.prober.conditions ?? [],
   ].flat();
 }
 

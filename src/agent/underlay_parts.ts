@@ -3,6 +3,8 @@ import type { Machine } from "../host/origin.ts";
 import type { Trigger } from "../loop/trigger.ts";
 import type { Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
+import type { PathProber } from "../path/path_prober.ts";
+import type { PassReport } from "../reconcile/report.ts";
 import type { Membership } from "../registry/membership.ts";
 import { machineOf } from "./best_effort.ts";
 import { BootKeeper } from "./boot_keeper.ts";
@@ -24,6 +26,8 @@ export interface LateParts {
   membership?: Membership;
   announcer?: MacAnnouncer;
   rules?: RulesKeeper;
+  prober?: PathProber | undefined;
+  lastPass?: () => PassReport | undefined;
   /** All other hosts in the overlay, as far as they are known. */
   peers?: () => readonly Lease[];
 }

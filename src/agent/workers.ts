@@ -15,6 +15,7 @@ import type { LeftoverKeeper } from "./leftover_keeper.ts";
 import type { LinkKeeper } from "./link_keeper.ts";
 import type { MacAnnouncer } from "./mac_announcer.ts";
 import type { OpenCloud } from "./open_cloud.ts";
+import type { OpenPaths } from "./open_paths.ts";
 import type { OpenRules } from "./open_rules.ts";
 import type { Pass } from "./pass.ts";
 import type { UnderlayParts } from "./underlay_parts.ts";
@@ -46,6 +47,7 @@ export interface WorkerParts {
   readonly announcer: MacAnnouncer | undefined;
   readonly cloud: OpenCloud | undefined;
   readonly eniPath: EniPathKeeper;
+  readonly paths: OpenPaths | undefined;
   /** What is told to the cluster. */
   readonly announced: () => Announced;
 }
@@ -100,6 +102,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
     { name: "rules", run: filter.keep },
     filter.watch && { name: "rule watch", run: filter.watch },
     { name: "link counters", run: inTurns(() => links.look(), { periodMs: () => links.periodMs }) },
+    ...parts.paths?.workers ?? [],
     { name: "leftovers", run: (options) => leftovers.watch(options) },
     {
       name: "pass",

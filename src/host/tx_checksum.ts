@@ -15,6 +15,8 @@ export interface TxChecksumFacts {
   readonly kernel: KernelVersion | undefined;
   /** Whether others reach this host at another address than its link has. */
   readonly isBehindNat: boolean;
+  /** Whether probes show, or have shown, that what this host sends is damaged on its way; not if absent. */
+  readonly isDamaging?: boolean;
 }
 
 /** Whether a VXLAN link leaves inner checksums to later, and why. */
@@ -57,7 +59,7 @@ const ALL_MENDED_SINCE: KernelVersion = [5, 7, 0];
  */
 export function chooseTxChecksum(mode: TxChecksumMode, facts: TxChecksumFacts): TxChecksumChoice {
   if (mode !== "auto") return { isOn: mode === "on", reason: `-vxlan-tx-checksum=${mode} asks for it` };
-  const { drivers, kernel, isBehindNat } = facts;
+  const { drivers, kernel, isBehindNat, isDamaging = false } = facts;
   const driver = drivers.find((name) => BROKEN_DRIVERS.includes(name));
   if (driver !== undefined) {
     return { isOn: false, reason: `the driver ${driver} spoils checksums inside of VXLAN` };
@@ -67,6 +69,9 @@ export function chooseTxChecksum(mode: TxChecksumMode, facts: TxChecksumFacts): 
     const reason = `Linux ${version} can spoil the checksum of an outer packet whose source is translated; ` +
       `if your distribution has mended it, -vxlan-tx-checksum=on saves work`;
     return { isOn: false, reason };
+  }
+  if (isDamaging) {
+    return { isOn: false, reason: "probes showed that what this host sent was damaged on its way" };
   }
   if (isBehindNat) {
     return { isOn: false, reason: "a NAT in front of this host may spoil checksums that are left to it" };
@@ -105,6 +110,8 @@ export class TxChecksumKeeper {
   readonly #fights: Fights<string>;
   /** The links that were as chosen after the last look. */
   #settled = new Set<string>();
+  /** Once it is off nothing is damaged any more, and that is no reason to turn it on again. */
+  #wasDamaging = false;
 
   constructor(deps: TxChecksumDeps) {
     this.#deps = deps;
@@ -124,8 +131,9 @@ export class TxChecksumKeeper {
   /** Looks at every link, and changes what is not as chosen. What the kernel refuses is in the state. */
   keep(
     linkNames: readonly string[],
-    underlay: { readonly linkName: string; readonly isBehindNat: boolean },
+    underlay: { readonly linkName: string; readonly isBehindNat: boolean; readonly isDamaging?: boolean },
   ): readonly TxChecksumState[] {
+    this.#wasDamaging ||= underlay.isDamaging ?? false;
     const choice = this.#choose(underlay);
     this.#fights.look();
     const states = linkNames.map((linkName) => this.#keepOne(linkName, choice));
@@ -140,6 +148,7 @@ export class TxChecksumKeeper {
       drivers: mode === "auto" ? [...this.#drivers(underlay.linkName)] : [],
       kernel,
       isBehindNat: underlay.isBehindNat,
+      isDamaging: this.#wasDamaging,
     });
   }
 

@@ -1,0 +1,183 @@
+import { ANSWERS, PAYLOAD, PORT } from "../host/probe.ts";
+import { EAGAIN, NetlinkError } from "../linux/errno.ts";
+import type { Libc } from "../linux/libc.ts";
+import { PollMany } from "../linux/poll_many.ts";
+import { UdpPort } from "../linux/udp_port.ts";
+import { UdpSocket } from "../linux/udp_socket.ts";
+import { pause } from "../loop/pause.ts";
+import { inTurns, type Worker } from "../loop/worker.ts";
+import { type Address, type Family, familyOf } from "../model/address.ts";
+import type { Lease } from "../model/lease.ts";
+import type { ProbedNetwork } from "../model/peer_path.ts";
+import { vtepName } from "../model/vtep.ts";
+import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
+import type { ExpectedBytes } from "../path/path_looker.ts";
+import type { MemberChoice, PathMembers } from "../path/path_members.ts";
+import type { PathProber } from "../path/path_prober.ts";
+import type { PassReport } from "../reconcile/report.ts";
+import type { AgentContext, KnownConfig } from "./context.ts";
+import type { LeaseParts } from "./lease_parts.ts";
+import type { UnderlayParts } from "./underlay_parts.ts";
+
+/** Bytes that VXLAN takes of the underlay's MTU, by the family of the underlay. */
+const OVERHEAD_BYTES = { 2: 50, 10: 70 } as const;
+/** Between looks for the refusal of a peer's kernel. */
+const LOOKS_AFTER_MS = [1, 3, 12, 48, 186];
+/** Who takes part is found anew after this if no lease has changed: an agent may have begun to. Of many hosts, later. */
+const MEMBERS_MS = { few: 5000, many: 60_000 } as const;
+const MANY = 500;
+
+/** What probes of a member work with. */
+export interface PathParts {
+  readonly context: AgentContext;
+  readonly known: KnownConfig;
+  readonly underlayParts: UnderlayParts;
+  readonly leaseParts: LeaseParts;
+  /** The last pass: who is left out is not asked. */
+  readonly lastPass: () => PassReport | undefined;
+  /** Called when it is known that what this host sends is damaged. */
+  readonly damageChanged: () => void;
+}
+
+/** The probes of a member. */
+export interface OpenPaths {
+  readonly prober: PathProber;
+  readonly workers: readonly Worker[];
+}
+
+/** Opens the probes; `undefined` where they are turned off, or packets of pods do not go from host to host. */
+export async function openPaths(
+  parts: PathParts,
+  stack: AsyncDisposableStack,
+): Promise<OpenPaths | undefined> {
+  const { context: { options, libc, elapsedMs, log }, leaseParts: { membership, backend } } = parts;
+  const { mode, port, budget } = options.pathProbes;
+  const { carriage } = backend;
+  if (mode === "off" || !usesTunnel(carriage) && !usesSegment(carriage)) return undefined;
+  const { PathProber, TURN_MS } = await import("../path/path_prober.ts");
+  const { pathMembers } = await import("../path/path_members.ts");
+  const { MAX_PROBE_BYTES } = await import("../path/probe_wire.ts");
+  const prober = new PathProber({
+    options: { mode, port, budget },
+    places: () => placesOf(parts),
+    members: membersOf(parts, pathMembers),
+    own: () => membership.own?.host,
+    expected: (family) => expectedBytes(parts, family),
+    open: (place) => UdpPort.open(libc, place, MAX_PROBE_BYTES),
+    poll: stack.use(new PollMany(libc)),
+    askKernel: (source, target, network) => askKernel(libc, { source, target, network }),
+    vtepReceived: (family) => vtepReceived(parts, family),
+    damageChanged: parts.damageChanged,
+    nonce: () => crypto.getRandomValues(new BigUint64Array(1))[0]!,
+    now: () => Date.now(),
+    elapsedMs,
+    log,
+  });
+  // Before the lease is asked for, so that it says so at once.
+  prober.open();
+  const workers: readonly Worker[] = [
+    { name: "path answers", run: (options) => prober.listen(options) },
+    { name: "path probes", run: inTurns(() => prober.turn(), { periodMs: TURN_MS }) },
+  ];
+  return { prober, workers };
+}
+
+/** Where this host is: in the underlay, and at its VTEPs where it has them. */
+function placesOf({ underlayParts: { underlay }, leaseParts: { backend, usable } }: PathParts) {
+  const { addresses } = underlay.usable;
+  const families = addresses.map(({ family }) => family);
+  const overlay = usesTunnel(backend.carriage)
+    ? (usable()?.parts ?? []).map(({ subnet }) => subnet.address)
+    : [];
+  return [
+    ...addresses.map(({ address }) => ({ network: "underlay" as const, address })),
+    ...overlay.filter((address) => families.includes(familyOf(address)))
+      .map((address) => ({ network: "overlay" as const, address })),
+  ];
+}
+
+/** Finds who takes part, anew after leases have changed, and now and then. */
+function membersOf(
+  { context: { options, elapsedMs }, leaseParts: { backend, leases, membership, peers }, lastPass }:
+    PathParts,
+  pathMembers: (leases: Iterable<Lease>, choice: MemberChoice) => PathMembers,
+): () => PathMembers {
+  let last: {
+    readonly members: PathMembers;
+    readonly of: readonly Lease[];
+    readonly own: string | undefined;
+    readonly untilMs: number;
+  } | undefined;
+  return () => {
+    const of = peers();
+    const faults = lastPass()?.faults;
+    const own = membership.own?.host;
+    const nowMs = elapsedMs();
+    if (last?.of === of && last.own === own && nowMs < last.untilMs) return last.members;
+    const leftOut = new Set(faults?.map(({ host }) => host));
+    // What a host says beside its lease makes no other lease of it.
+    const current = of.filter(({ host }) => !leftOut.has(host)).map((lease) => {
+      const { origin, ...rest } = lease;
+      const said = leases.of(lease.host)?.origin ?? origin;
+      return said === origin ? lease : { ...rest, ...said !== undefined && { origin: said } };
+    });
+    const members = pathMembers(current, {
+      own: own ?? "",
+      backendType: backend.leaseType,
+      hasOverlay: usesTunnel(backend.carriage),
+      withOthers: options.pathProbes.mode === "on",
+    });
+    const untilMs = nowMs + (of.length < MANY ? MEMBERS_MS.few : MEMBERS_MS.many);
+    last = { members, of, own, untilMs };
+    return members;
+  };
+}
+
+/** What must get through: packets of pods, and what becomes of them in the underlay. */
+function expectedBytes(
+  { underlayParts: { underlay }, leaseParts: { backend } }: PathParts,
+  family: Family,
+): ExpectedBytes | undefined {
+  const address = underlay.usable.addresses.find((one) => one.family === family);
+  if (address === undefined) return undefined;
+  const ofPods = backend.overlayMtuBytes(underlay.current);
+  if (!usesTunnel(backend.carriage)) return { underlay: ofPods };
+  return { overlay: ofPods, underlay: Math.min(address.mtuBytes, ofPods + OVERHEAD_BYTES[family]) };
+}
+
+/** How many packets have come in by a VTEP. */
+function vtepReceived({ context: { libc }, known }: PathParts, family: Family): number | undefined {
+  const { backend } = known.config;
+  if (!("vni" in backend)) return undefined;
+  try {
+    const path = `/sys/class/net/${vtepName(family, backend.vni)}/statistics/rx_packets`;
+    return Number(libc.readSysctl(path));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a peer's kernel refuses a datagram: then a packet came to it, and another one back. */
+async function askKernel(
+  libc: Libc,
+  { source, target, network }: {
+    readonly source: Address;
+    readonly target: Address;
+    readonly network: ProbedNetwork;
+  },
+): Promise<boolean> {
+  try {
+    const hopLimit = network === "overlay" ? 1 : 64;
+    using socket = UdpSocket.open(libc, { source, target, port: PORT, hopLimit });
+    if (socket.send(PAYLOAD) !== 0) return false;
+    for (const ms of LOOKS_AFTER_MS) {
+      await pause(ms);
+      const errno = socket.receive();
+      if (errno !== EAGAIN) return ANSWERS.has(errno);
+    }
+    return false;
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    return false;
+  }
+}
