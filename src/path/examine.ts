@@ -44,6 +44,7 @@ export interface Examination {
 }
 
 const GOOD: Finding = { state: "good" };
+const BY_KERNEL: Finding = { state: "good", isByKernel: true };
 /** Sizes that are tried at a time: of a thousand, three times are enough to know one. */
 const TRIED_AT_ONCE = 8;
 
@@ -64,7 +65,9 @@ export async function examine(deps: ExamineDeps): Promise<Examination> {
 
 /** Looks through one network: `silent` if nothing at all comes back. */
 async function lookThrough(deps: ExamineDeps, network: ProbedNetwork, fullBytes: number): Promise<Finding> {
-  const { ask, leastBytes } = deps;
+  const { ask, askKernel, leastBytes } = deps;
+  // Before all else: a kernel refuses a few datagrams a second only, and where no agent is, it refuses probes too.
+  const kernel = askKernel(network);
   const full = { network, packetBytes: fullBytes };
   const small = { network, packetBytes: leastBytes };
   const [first, second, third, fourth] = await Promise.all([ask(full), ask(full), ask(small), ask(small)]);
@@ -73,7 +76,10 @@ async function lookThrough(deps: ExamineDeps, network: ProbedNetwork, fullBytes:
     return whole.some(isDamaged) ? await confirmDamage(deps, full) : GOOD;
   }
   if (whole.length > 0) return await confirmDamage(deps, full);
-  if ((third ?? fourth) === undefined) return await lookWithoutChecksum(deps, network);
+  if ((third ?? fourth) === undefined) {
+    // The agent may be gone, and the path be as it was.
+    return await kernel ? BY_KERNEL : await lookWithoutChecksum(deps, network);
+  }
   return await findSize(deps, { network, fullBytes });
 }
 
@@ -165,9 +171,7 @@ async function placed(
   isAlive: boolean,
 ): Promise<Finding> {
   if (finding.state !== "silent") return finding;
-  const { ask, leastBytes, isHeard, askKernel, expected } = deps;
-  // The agent may be gone and the path be as it was: its kernel answers, too.
-  if (await askKernel(network)) return { state: "good", isByKernel: true };
+  const { ask, leastBytes, isHeard, expected } = deps;
   const isHeardHere = isHeard(network);
   if (!isAlive && !isHeardHere && !isHeard("underlay")) return { state: "silent" };
   if (network === "underlay") return { state: "broken", ...isHeardHere && { direction: "there" } };

@@ -15,6 +15,8 @@ const FIRST_TIMEOUT_MS = 600;
 const UNDERLAY_MS = 30_000;
 /** A path that is not good is looked at again after this, doubled up to the second. */
 const AGAIN_MS = [2000, 15_000] as const;
+/** A kernel without an agent is asked again after this. */
+const WITHOUT_AGENT_MS = 5000;
 /** What an examination costs about, and how many are made side by side. */
 const EXAMINATION_PROBES = 12;
 const EXAMINATIONS = 4;
@@ -66,7 +68,8 @@ export class PathLooker {
     if (member.port === undefined) return await this.#probeKernel(member, record);
     const network = record.mainNetwork;
     const packetBytes = network === "overlay" ? expected.overlay : expected.underlay;
-    if (packetBytes === undefined) return;
+    // While the own VTEP is being made there is nothing to ask from.
+    if (packetBytes === undefined || !this.#deps.door.has(network, member.family)) return;
     const reply = await this.#ask(member, record, { network, packetBytes });
     if (reply !== undefined && !reply.isDamagedThere && !reply.isDamagedBack) {
       this.#passed(record, record.main, packetBytes);
@@ -154,6 +157,7 @@ export class PathLooker {
     if (!isMain) return;
     if (finding.state === "good") {
       settle(record);
+      record.againMs = this.#deps.elapsedMs() + WITHOUT_AGENT_MS;
       return;
     }
     const waitMs = Math.min(AGAIN_MS[0] * 2 ** record.badLooks++, AGAIN_MS[1]);
@@ -162,8 +166,8 @@ export class PathLooker {
 
   async #ask(member: PathMember, record: PathRecord, question: Question): Promise<FullReply | undefined> {
     const network = record[question.network];
-    if (network === undefined) return undefined;
     const { elapsedMs, door } = this.#deps;
+    if (network === undefined || !door.has(question.network, member.family)) return undefined;
     network.asked(elapsedMs());
     const known = network.roundTripMs;
     const timeoutMs = known === undefined

@@ -1,19 +1,19 @@
 import { escapedIn } from "../log/printable.ts";
 import { errorText } from "../log/error_text.ts";
+import { DoorRefusal } from "./door_refusal.ts";
 import type { StatusDeps } from "./facts.ts";
 import { statusReport } from "./status_report.ts";
 
 /** Answers one question of a command of this host, in JSON. */
 type DoorAnswer = (facts: StatusDeps, query: URLSearchParams) => unknown;
 
-/** What a route can't answer, as the agent lacks what it takes: a sentence for the person who asks. */
-export class DoorRefusal extends Error {}
-
 /** What can be asked at the agent's door; what few ask for is loaded when it is asked. */
 const ROUTES: Readonly<Record<string, DoorAnswer>> = {
   "/plan": planReport,
   "/status": (facts) => statusReport(facts),
   "/peers": async (facts, query) => (await import("./peers.ts")).answerPeers(facts, query),
+  "/paths": async (facts) => (await import("./path_answers.ts")).answerPaths(facts),
+  "/ask": async (facts, query) => await (await import("./path_answers.ts")).answerPeerQuestion(facts, query),
 };
 
 async function planReport({ plan, conditions }: StatusDeps, query: URLSearchParams): Promise<unknown> {
