@@ -204,6 +204,9 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "rtnetlink/link_test.ts": ["rtnetlink/link_header.ts", "rtnetlink/veth.ts", "rtnetlink/vxlan.ts"],
   "rtnetlink/route_test.ts": ["rtnetlink/route_header.ts"],
   "netns/mac_announcement_test.ts": ["linux/packet_socket.ts"],
+  "netns/path_test.ts": ["agent/open_paths.ts", "linux/udp_port.ts"],
+  "path/path_prober_test.ts": ["path/path_ledger.ts", "path/path_looker.ts"],
+  "status/path_answers_test.ts": ["status/door_refusal.ts"],
   "netns/overlay_repair_test.ts": ["agent/best_effort.ts"],
   "netns/unix_claim_test.ts": ["linux/unix_claim.ts"],
   "netns/overlay_restart_test.ts": [
@@ -250,7 +253,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "cloud/aws/ec2_client_test.ts": ["cloud/aws/read_capped.ts"],
   "agent/open_cloud_test.ts": ["cloud/aws/open_aws_cloud.ts"],
   "cloud/aws/managed_interface_test.ts": ["cloud/aws/interface_calls.ts"],
-  "model/reasons_test.ts": ["model/cloud_reasons.ts", "model/process_reasons.ts"],
+  "model/reasons_test.ts": ["model/cloud_reasons.ts", "model/path_reasons.ts", "model/process_reasons.ts"],
   "command/doctor/aws_doctor_test.ts": ["cloud/aws/examine.ts", "cloud/aws/open_doctor.ts"],
   "netns/masquerade_forward_test.ts": ["firewall/plan.ts", "firewall/rule_set.ts"],
   "netns/masquerade_legacy_test.ts": ["firewall/legacy_iptables.ts", "linux/legacy_tables.ts"],
