@@ -33,6 +33,8 @@ const choices: [
     /Linux 5\.4\.40 .*-vxlan-tx-checksum=on/,
     "a kernel before the repair",
   ],
+  ["auto", { isDamaging: true }, false, /probes showed/, "probes have shown that what is sent is damaged"],
+  ["on", { isDamaging: true }, true, /=on/, "a person asks for it whatever probes show"],
   ["auto", { isBehindNat: true }, false, /NAT/, "others know this host by a NAT's address"],
 ];
 
