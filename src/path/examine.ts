@@ -78,9 +78,11 @@ async function lookThrough(deps: ExamineDeps, network: ProbedNetwork, fullBytes:
   if (whole.length > 0) return await confirmDamage(deps, full);
   if ((third ?? fourth) === undefined) {
     // The agent may be gone, and the path be as it was.
-    return await kernel ? BY_KERNEL : await lookWithoutChecksum(deps, network);
+    return await kernel ? BY_KERNEL : await lookWithoutChecksum(deps, small) ?? { state: "silent" };
   }
-  return await findSize(deps, { network, fullBytes });
+  // What gets through if nobody looks at its checksum is not too large.
+  const isKnown = deps.foundBefore(network) !== undefined;
+  return !isKnown && await lookWithoutChecksum(deps, full) || await findSize(deps, { network, fullBytes });
 }
 
 function isDamaged({ isDamagedThere, isDamagedBack }: Reply): boolean {
@@ -102,25 +104,22 @@ function bothOrOne(damaged: readonly Reply[]): { readonly direction?: PathDirect
 }
 
 /**
- * Nothing came back: asks without UDP checksums. If that comes through, the checksums are spoilt on the way, as by a card
- * that is to fill them in and can't inside of VXLAN: the receiver drops all else.
+ * Nothing of a size came back: asks without UDP checksums. If that comes through, the checksums are wrong, as a card that
+ * is to fill them in and can't inside of VXLAN leaves them, or as what changes packets on the way does: the receiver drops
+ * all else. `undefined` if nothing comes through either.
  */
-async function lookWithoutChecksum(
-  { ask, leastBytes }: ExamineDeps,
-  network: ProbedNetwork,
-): Promise<Finding> {
-  const question = { network, packetBytes: leastBytes };
+async function lookWithoutChecksum({ ask }: ExamineDeps, question: Question): Promise<Finding | undefined> {
   const [both, there, back] = await Promise.all([
     ask({ ...question, isPlain: true, wantsPlain: true }),
     ask({ ...question, isPlain: true }),
     ask({ ...question, wantsPlain: true }),
   ]);
-  if ((both ?? there ?? back) === undefined) return { state: "silent" };
+  if ((both ?? there ?? back) === undefined) return undefined;
   // The one that had no checksum on the spoilt way alone comes through.
   if (there !== undefined && back === undefined) return { state: "damaged", direction: "there" };
   if (back !== undefined && there === undefined) return { state: "damaged", direction: "back" };
   // With a checksum on each way by turns: what was lost before was lost by chance.
-  return { state: there !== undefined && back !== undefined ? "lossy" : "damaged" };
+  return there !== undefined && back !== undefined ? GOOD : { state: "damaged" };
 }
 
 /** Small packets come through, and none of full size has: finds the largest that does, and which way it is lost. */

@@ -19,6 +19,8 @@ interface Net {
   /** Packets with a UDP checksum are lost, as it is wrong. */
   readonly isSpoiltThere?: true;
   readonly isSpoiltBack?: true;
+  /** The same of packets over this size alone, as something changes them at a place behind it. */
+  readonly isSpoiltOver?: number;
   /** The fillings of packets are damaged. */
   readonly isDamagedThere?: true;
   readonly isDamagedBack?: true;
@@ -53,7 +55,8 @@ async function run(world: World): Promise<{ found: Examination; asked: readonly 
     await Promise.resolve();
     if (world.isAgentGone || net.chance?.includes(nth)) return undefined;
     const isOut = question.packetBytes > (net.mtuThere ?? Infinity) || net.isDeadThere ||
-      net.isSpoiltThere && question.isPlain !== true;
+      net.isSpoiltThere && question.isPlain !== true ||
+      question.packetBytes > (net.isSpoiltOver ?? Infinity) && question.isPlain !== true;
     if (isOut) return undefined;
     if (question.network === "overlay") hearsOverlay = true;
     const answerBytes = question.answerBytes ?? question.packetBytes;
@@ -163,6 +166,11 @@ const worlds: [why: string, world: World, found: Examination][] = [
   [
     "checksums are spoilt on the way there",
     { overlay: { isSpoiltThere: true } },
+    { overlay: { state: "damaged", direction: "there" }, underlay: GOOD },
+  ],
+  [
+    "large packets are changed on the way there, so that their checksums are wrong",
+    { overlay: { isSpoiltOver: 220 } },
     { overlay: { state: "damaged", direction: "there" }, underlay: GOOD },
   ],
   [
