@@ -5,7 +5,7 @@ import { hostObjects } from "../faults/host_objects.ts";
 import { untilQuiet } from "../faults/run_fault.ts";
 import { changesIn, planIn, planOn, untilAsked } from "../double/overlay_plan.ts";
 import { onEveryRegistry } from "../double/overlay_registries.ts";
-import { hostsOf, until, untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
+import { hostsOf, statusOf, until, untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { withEtcdOverlay } from "../double/overlay_servers.ts";
 import { leaseOf } from "../double/overlay_standing.ts";
 
@@ -102,6 +102,32 @@ Deno.test("plans that are asked for while all changes leave the host to its agen
   });
 });
 
+Deno.test("what another program undoes again and again is noted, and its route in front of ours too", async () => {
+  await withOverlay({}, async (lab, libc) => {
+    const [host, peer] = hostsOf(lab);
+    await untilReady(libc, host);
+    await untilAsked(host);
+    const subnet = peer.share.subnets[0]!;
+    const first = [24, 16, 8, 0].map((bits) => Number(subnet.address) >>> bits & 255).join(".");
+    // The lower half of the peer's subnet.
+    await host.netns.mustExec("ip", "route", "add", "blackhole", `${first}/25`);
+    const flush = async () => {
+      const { mustExec } = host.netns;
+      if (await mustExec.call(host.netns, "ip", "route", "show", "proto", "76") === "") return;
+      await mustExec.call(host.netns, "ip", "route", "flush", "proto", "76");
+    };
+    await until("hear of the fight", async () => {
+      await flush();
+      const status = await statusOf(libc, host);
+      return status?.conditions.some((one) => one.code === "state-fought") || undefined;
+    });
+    const { code, text } = await planOn(host, []);
+    assert(code === 0 || code === 2, text);
+    assertMatch(text, /^notes\n  .* has changed route .* after each repair/m);
+    assertMatch(text, new RegExp(`  note: .*${first}/25`));
+  });
+});
+
 Deno.test("what a plan can't know it says, and ends with 1", async () => {
   await withOverlay({}, async (lab, libc) => {
     const [host] = hostsOf(lab);
@@ -129,6 +155,12 @@ Deno.test("what a plan can't know it says, and ends with 1", async () => {
     }
     // Those of other hosts would make the file again.
     for (const each of lab.hosts) await each.stopAgent("SIGTERM");
+    const config = await Deno.readTextFile(lab.networkConfigPath);
+    await Deno.writeTextFile(lab.networkConfigPath, config.replace("10.244.0.0/16", "10.99.0.0/16"));
+    const refused = await planOn(host, []);
+    await Deno.writeTextFile(lab.networkConfigPath, config);
+    assertEquals(refused.code, 1);
+    assertStringIncludes(refused.errors, "is not applied, and all stays as it was");
     await Deno.rename(lab.registryPath, `${lab.registryPath}.away`);
     const lost = await planOn(host, []);
     await Deno.rename(`${lab.registryPath}.away`, lab.registryPath);

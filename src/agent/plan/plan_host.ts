@@ -23,7 +23,7 @@ export interface PlanAsked {
 }
 
 /** What is told of where it stands: what other programs undo, which may be left for a while. */
-const NOTED = new Set<Condition["code"]>(["state-fought"]);
+const NOTED = new Set<Condition["code"]>(["state-fought", "link-fought"]);
 
 /**
  * What the agent would do now: every stage of a pass and each loop beside it, by their own code, with doors that write down.
