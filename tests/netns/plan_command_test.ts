@@ -123,7 +123,7 @@ Deno.test("what another program undoes again and again is noted, and its route i
     });
     const { code, text } = await planOn(host, []);
     assert(code === 0 || code === 2, text);
-    assertMatch(text, /^notes\n  .* has changed route .* after each repair/m);
+    assertMatch(text, /^notes\n {2}.* has changed route .* after each repair/m);
     assertMatch(text, new RegExp(`  note: .*${first}/25`));
   });
 });
