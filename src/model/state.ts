@@ -93,6 +93,10 @@ export interface ObservedLink {
   readonly name: string;
   /** `IFF_UP`: it is meant to be up. */
   readonly isUp: boolean;
+  /** Whether it has no carrier, as without a cable: nothing leaves by it; it has one if absent. */
+  readonly hasNoCarrier?: true;
+  /** `protodown` of ip-link(8): another program has set it out of use; not so if absent. */
+  readonly isProtoDown?: true;
   /** Whether it resolves no neighbours: `IFF_LOOPBACK`, `IFF_POINTOPOINT` or `IFF_NOARP`; it does if absent. */
   readonly resolvesNothing?: true;
   readonly mtuBytes: number;

@@ -13,6 +13,7 @@ import {
   routeType,
 } from "../model/rows.ts";
 import { Table } from "../model/table.ts";
+import { PROTOCOL_NAMES, TYPE_NAMES } from "./route_names.ts";
 import { RTN_UNICAST, RTPROT_KERNEL } from "../rtnetlink/route_header.ts";
 
 /** A route that is not ours, and takes packets that one of ours is for. */
@@ -124,42 +125,6 @@ export function withoutLinks(foreign: Table): Table {
   return copy;
 }
 
-/** `/etc/iproute2/rt_protos`, as far as the kernel's headers number them. */
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: "redirect",
-  2: "kernel",
-  3: "boot",
-  4: "static",
-  8: "gated",
-  9: "ra",
-  10: "mrt",
-  11: "zebra",
-  12: "bird",
-  13: "dnrouted",
-  14: "xorp",
-  15: "ntk",
-  16: "dhcp",
-  18: "keepalived",
-  42: "babel",
-  84: "ovs-if-monitor",
-  186: "bgp",
-  187: "isis",
-  188: "ospf",
-  189: "rip",
-  192: "eigrp",
-};
-const TYPES: Readonly<Record<number, string>> = {
-  2: "local ",
-  3: "broadcast ",
-  4: "anycast ",
-  5: "multicast ",
-  6: "blackhole ",
-  7: "unreachable ",
-  8: "prohibit ",
-  9: "throw ",
-  10: "nat ",
-};
-
 /** Says what a foreign route is, as iproute2 prints it. */
 export function describeForeign(
   foreign: Table,
@@ -178,7 +143,7 @@ export function describeForeign(
   const device = linkIndex === 0 ? "" : ` dev ${linkName(linkIndex) ?? linkIndex}`;
   const metric = words[at + ROUTE.metric]!;
   const traits = words[at + ROUTE.traits]!;
-  return `${TYPES[routeType(words, at)] ?? ""}${to}${via}${device}${protocolOf(words, at)}` +
+  return `${TYPE_NAMES[routeType(words, at)] ?? ""}${to}${via}${device}${protocolOf(words, at)}` +
     (metric === 0 ? "" : ` metric ${metric}`) +
     (traits & ROUTE_SHARED ? " (one of several next hops)" : "") +
     (isSelective(foreign, row) ? " (for one TOS or source)" : "");
@@ -188,5 +153,5 @@ export function describeForeign(
 function protocolOf(words: Uint32Array, at: number): string {
   const protocol = routeProtocol(words, at);
   if (protocol === 0 && words[at + ROUTE.traits]! & ROUTE_SHARED) return "";
-  return ` proto ${PROTOCOLS[protocol] ?? protocol}`;
+  return ` proto ${PROTOCOL_NAMES[protocol] ?? protocol}`;
 }

@@ -153,6 +153,10 @@ function linkDrift(link: VxlanLink, found: ObservedLink): [change: LinkChange, w
     change.isUp = true;
     drift.push("down");
   }
+  if (found.isProtoDown) {
+    change.isProtoDown = false;
+    drift.push("protodown");
+  }
   if (found.masterIndex !== undefined) {
     // What comes out of a VTEP would go to the bridge, bond or VRF, and to no pod.
     change.master = 0;

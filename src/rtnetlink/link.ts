@@ -25,6 +25,8 @@ import {
 import { decodeVxlan } from "./vxlan.ts";
 
 const IFLA_EXT_MASK = 29;
+const IFLA_CARRIER = 33;
+const IFLA_PROTO_DOWN = 39;
 /** `IFF_LOOPBACK`, `IFF_POINTOPOINT`, `IFF_NOARP`: each makes ARP and NDP ask nobody. */
 const IFF_RESOLVES_NOTHING = 0x8 | 0x10 | 0x80;
 /** Leaves the counters out of a reply, which are most of its bytes. */
@@ -50,6 +52,8 @@ export function encodeLinkQuery(writer: MessageWriter, sequence: number, link: s
 /** What can be changed on a link of any kind; what is absent stays. */
 export interface LinkChange {
   readonly isUp?: boolean;
+  /** `protodown` of ip-link(8) is taken off. */
+  readonly isProtoDown?: false;
   readonly mtuBytes?: number;
   readonly mac?: Mac;
   /** Index of the bridge that the link becomes a port of; 0 frees it. */
@@ -66,6 +70,7 @@ export function encodeLinkChange(
   writer.begin(RTM_NEWLINK, 0, sequence);
   encodeLinkHeader(writer, linkIndex, change.isUp ? IFF_UP : 0, change.isUp === undefined ? 0 : IFF_UP);
   if (change.mtuBytes !== undefined) writer.attributeU32(IFLA_MTU, change.mtuBytes);
+  if (change.isProtoDown !== undefined) writer.attributeU8(IFLA_PROTO_DOWN, 0);
   if (change.mac !== undefined) encodeMac(writer, change.mac);
   if (change.master !== undefined) writer.attributeU32(IFLA_MASTER, change.master);
   writer.end();
@@ -93,11 +98,15 @@ export function decodeLink(message: MessageReader): ObservedLink | undefined {
   let kind: string | undefined;
   let vxlan: ObservedVxlan | undefined;
   let masterIndex: number | undefined;
+  let hasCarrier = true;
+  let isProtoDown = false;
   const attributes = new AttributeReader(view, start + LINK_HEADER_BYTES, end);
   while (attributes.next()) {
     if (attributes.type === IFLA_IFNAME) name = attributes.text();
     else if (attributes.type === IFLA_MTU) mtuBytes = attributes.u32();
     else if (attributes.type === IFLA_MASTER) masterIndex = attributes.u32();
+    else if (attributes.type === IFLA_CARRIER) hasCarrier = attributes.u8() !== 0;
+    else if (attributes.type === IFLA_PROTO_DOWN) isProtoDown = attributes.u8() !== 0;
     else if (attributes.type === IFLA_ADDRESS && attributes.length === 6) {
       const words = new Uint32Array(2);
       attributes.macWords(words, 0);
@@ -115,6 +124,9 @@ export function decodeLink(message: MessageReader): ObservedLink | undefined {
     linkIndex: view.getInt32(start + 4, LITTLE_ENDIAN),
     name,
     isUp: (flags & IFF_UP) !== 0,
+    // Of a link that is down it says nothing.
+    ...(flags & IFF_UP) !== 0 && !hasCarrier && { hasNoCarrier: true },
+    ...isProtoDown && { isProtoDown: true },
     ...(flags & IFF_RESOLVES_NOTHING) !== 0 && { resolvesNothing: true },
     mtuBytes,
     mac,

@@ -146,9 +146,15 @@ export function decodeTableRoute(message: MessageReader): TableRoute | undefined
 /**
  * The routes of a family in a table; none if there is no such table, or no such family.
  *
+ * @param isKept Which of them are of interest; all if absent.
  * @throws {NetlinkError} If the kernel refused.
  */
-export function dumpTableRoutes(client: NetlinkClient, family: Family, table: number): TableRoute[] {
+export function dumpTableRoutes(
+  client: NetlinkClient,
+  family: Family,
+  table: number,
+  isKept: (route: TableRoute) => boolean = () => true,
+): TableRoute[] {
   const routes: TableRoute[] = [];
   try {
     client.dump(
@@ -157,7 +163,8 @@ export function dumpTableRoutes(client: NetlinkClient, family: Family, table: nu
       () => routes.length = 0,
       (message) => {
         const route = decodeTableRoute(message);
-        if (route?.table === table && familyOf(route.destination.address) === family) routes.push(route);
+        if (route?.table !== table || familyOf(route.destination.address) !== family) return;
+        if (isKept(route)) routes.push(route);
       },
     );
   } catch (error) {

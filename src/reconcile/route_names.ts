@@ -1,0 +1,36 @@
+/** `/etc/iproute2/rt_protos`, as far as the kernel's headers number them. */
+export const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
+  1: "redirect",
+  2: "kernel",
+  3: "boot",
+  4: "static",
+  8: "gated",
+  9: "ra",
+  10: "mrt",
+  11: "zebra",
+  12: "bird",
+  13: "dnrouted",
+  14: "xorp",
+  15: "ntk",
+  16: "dhcp",
+  18: "keepalived",
+  42: "babel",
+  84: "ovs-if-monitor",
+  186: "bgp",
+  187: "isis",
+  188: "ospf",
+  189: "rip",
+  192: "eigrp",
+};
+/** How `ip route` begins a route that is not unicast. */
+export const TYPE_NAMES: Readonly<Record<number, string>> = {
+  2: "local ",
+  3: "broadcast ",
+  4: "anycast ",
+  5: "multicast ",
+  6: "blackhole ",
+  7: "unreachable ",
+  8: "prohibit ",
+  9: "throw ",
+  10: "nat ",
+};
