@@ -16,6 +16,7 @@ import type { OpenPaths } from "./open_paths.ts";
 import type { PassTotals } from "./pass_totals.ts";
 import type { PodFiles } from "./pod_files.ts";
 import type { RulesKeeper } from "./rules_keeper.ts";
+import type { TruthKeeper } from "./truth_keeper.ts";
 import type { UnderlayFollower } from "./underlay_follower.ts";
 
 /** Who knows how this host is. */
@@ -39,6 +40,7 @@ export interface AgentParts {
   readonly leftovers: LeftoverKeeper;
   readonly totals: PassTotals;
   readonly cloud: Cloud | undefined;
+  readonly truth: Pick<TruthKeeper, "peers">;
   readonly links: () => readonly LinkFigures[];
   readonly plan: NonNullable<AgentFacts["plan"]>;
   /** What probes find; absent where nobody probes. */
@@ -78,6 +80,7 @@ export function factsOf(parts: AgentParts): AgentFacts {
     links: parts.links,
     rules: () => rules.facts,
     host: () => host.report,
+    peerTruth: () => parts.truth.peers,
     cloud: () => parts.cloud?.report,
     ...pathFacts(parts.paths),
     overlay: () => overlayOf(parts),

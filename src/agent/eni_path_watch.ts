@@ -17,9 +17,6 @@ import { RTM_DELRULE, RTM_NEWRULE } from "../rtnetlink/rule.ts";
 import { routeTableOf } from "../rtnetlink/table_route.ts";
 import type { EniPathKeeper } from "./eni_path_keeper.ts";
 
-/** `RTNLGRP_IPV4_RULE` and `RTNLGRP_IPV6_RULE` of linux/rtnetlink.h. */
-const RULE_GROUPS = [8, 19];
-
 /** What the watch needs. */
 export interface EniPathWatchDeps {
   readonly keeper: Pick<EniPathKeeper, "used" | "concerns">;
@@ -43,8 +40,16 @@ export async function watchEniPath(
   signal.addEventListener("abort", () => aborted.resolve(), { once: true });
   if (!signal.aborted) await Promise.race([keeper.used, aborted.promise]);
   if (signal.aborted) return;
-  const { link, ipv4Address, ipv4Route, ipv6Address, ipv6Route } = NOTIFICATION_GROUPS;
-  await using notifications = open([link, ipv4Address, ipv4Route, ipv6Address, ipv6Route, ...RULE_GROUPS]);
+  const { link, ipv4Address, ipv4Route, ipv4Rule, ipv6Address, ipv6Route, ipv6Rule } = NOTIFICATION_GROUPS;
+  await using notifications = open([
+    link,
+    ipv4Address,
+    ipv4Route,
+    ipv6Address,
+    ipv6Route,
+    ipv4Rule,
+    ipv6Rule,
+  ]);
   // What has changed since the look that found something to keep.
   nudge();
   const reader = othersOnly({ notifications, ownPortId }, {

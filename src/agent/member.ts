@@ -10,7 +10,8 @@ import type { PassReport } from "../reconcile/report.ts";
 import { StateFights } from "../reconcile/state_fights.ts";
 import { reconcileOnce, type ReconcilerDeps } from "../reconcile/reconciler.ts";
 import type { Observer } from "../reconcile/observe.ts";
-import { wantedState } from "../reconcile/wanted.ts";
+import { truthKernel } from "../reconcile/truth_look.ts";
+import { type Wanted, wantedState } from "../reconcile/wanted.ts";
 import { ContestWatch } from "../registry/contest_watch.ts";
 import { queryLink } from "../rtnetlink/link.ts";
 import type { AgentFacts } from "../status/facts.ts";
@@ -29,6 +30,7 @@ import { Pass } from "./pass.ts";
 import type { PlanParts } from "./plan/stage_plans.ts";
 import { rivalsIn } from "./rivals.ts";
 import { passStages } from "./stages.ts";
+import { type TruthDeps, TruthKeeper } from "./truth_keeper.ts";
 import { type LateParts, openUnderlayParts, type UnderlayParts } from "./underlay_parts.ts";
 import { workersOf } from "./workers.ts";
 
@@ -107,17 +109,9 @@ function openWorkers(
   filter: OpenRules,
   stack: AsyncDisposableStack,
 ): readonly (Worker | undefined)[] {
-  const { context, known, underlayParts, leaseParts, trigger } = member;
-  const { membership, former, registry: { registry }, leases } = leaseParts;
-  const { pods, leftovers } = openPods({
-    ...context,
-    podFiles: underlayParts.podFiles,
-    networks: known.config.families.map(({ network }) => network),
-    held: underlayParts.held,
-    leases,
-    own: () => membership.own,
-    changed: () => trigger.nudge(),
-  });
+  const { context, underlayParts, leaseParts } = member;
+  const { former, registry: { registry } } = leaseParts;
+  const { pods, leftovers } = openMemberPods(member);
   const observer = former.observer();
   const { fights, culprits } = openFights(context);
   const fightMs = () => soonestMs([fights, leaseParts.host, pods, underlayParts.podFiles]);
@@ -125,12 +119,15 @@ function openWorkers(
   const contests = new ContestWatch({ registry, rivals, log: context.log });
   const blame = hostBlame(context.libc, culprits, context.elapsedMs);
   const deps = { ...reconcilerDeps(member, observer, fights), blame };
-  const parts = { ...member, pods };
+  let wanted: Wanted | undefined;
+  const desire = () => wanted = deps.desire();
+  const truth = openTruth(member, { wanted: () => wanted, lastPass: () => pass.last });
+  const parts = { ...member, pods, truth };
   const links = openLinks(member, observer);
   const pass = new Pass(
     passStages({
       ...parts,
-      reconcile: () => culprits.answered(() => reconcileOnce(deps)),
+      reconcile: () => culprits.answered(() => reconcileOnce({ ...deps, desire })),
       contestsChanged: () => contests.nudge(),
     }),
     { elapsedMs: context.elapsedMs, staged: context.totals.staged },
@@ -140,7 +137,7 @@ function openWorkers(
     ...underlayParts,
     ...leaseParts,
     lastPass: () => pass.last,
-    conditions: () => conditionsFound(member, pass, pods, leftovers),
+    conditions: () => conditionsFound(member, pass, { pods, leftovers, truth }),
     registryName: context.place.name,
     registry,
     contests,
@@ -148,6 +145,7 @@ function openWorkers(
     leftovers,
     totals: context.totals,
     cloud: member.cloud?.cloud,
+    truth,
     links: links.read,
     plan: planner({
       ...parts,
@@ -168,16 +166,48 @@ function openWorkers(
     leftovers,
     contests,
     links,
+    truth,
     announced: () => announced(facts.conditions()),
   }, stack);
+}
+
+/** Keeps what pods of this host are on, and knows what was left of vanished ones. */
+function openMemberPods({ context, known, underlayParts, leaseParts, trigger }: Member) {
+  const { membership, leases } = leaseParts;
+  return openPods({
+    ...context,
+    podFiles: underlayParts.podFiles,
+    networks: known.config.families.map(({ network }) => network),
+    held: underlayParts.held,
+    leases,
+    own: () => membership.own,
+    changed: () => trigger.nudge(),
+  });
+}
+
+/** Knows which routes the kernel takes for packets of the overlay. */
+function openTruth(
+  { context, underlayParts: { underlay, podFiles }, leaseParts: { ways } }: Member,
+  deps: Pick<TruthDeps, "wanted" | "lastPass">,
+): TruthKeeper {
+  return new TruthKeeper({
+    ...deps,
+    kernel: truthKernel(context.client),
+    isLost: () => underlay.reason !== undefined,
+    bridge: () => podFiles.bridge,
+    underlayLinkName: () => underlay.current.linkName,
+    cutFamilies: () => ways.cutFamilies,
+    elapsedMs: context.elapsedMs,
+  });
 }
 
 /** What was found, by each part that looks for it. */
 function conditionsFound(
   member: Member,
   pass: Pass,
-  pods: { readonly conditions: readonly Condition[] },
-  leftovers: { readonly conditions: readonly Condition[] },
+  { pods, leftovers, truth }: Readonly<
+    Record<"pods" | "leftovers" | "truth", { readonly conditions: readonly Condition[] }>
+  >,
 ): readonly Condition[] {
   const { context, underlayParts: { ground, bootKeeper, podFiles }, leaseParts, cloud, eniPath } = member;
   return [
@@ -185,6 +215,7 @@ function conditionsFound(
     pass.conditions,
     reachConditions(member, pass.last),
     leaseParts.ways.conditions,
+    truth.conditions,
     cloud?.cloud.conditions ?? [],
     eniPath.conditions,
     leaseParts.former.conditions,

@@ -1,5 +1,5 @@
 import { type Carriage, usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
-import type { Prefix } from "../model/address.ts";
+import type { Family, Prefix } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import { isVtepName } from "../model/vtep.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
@@ -14,11 +14,15 @@ export interface Ways {
   readonly segment: SegmentKeeper | undefined;
   /** That no other host is reached, or that this is not known, if so. */
   readonly conditions: readonly Condition[];
+  /** The families in which the kernel has no way to any other host, as the conditions say. */
+  readonly cutFamilies: ReadonlySet<Family>;
   /** After a pass. */
   readonly passed: () => void;
   /** Reports whether a route that has changed is of interest. */
   readonly changed: (prefix: Prefix) => boolean;
 }
+
+const NO_FAMILY: ReadonlySet<Family> = new Set();
 
 /** Opens the keepers that ask the kernel how peers are reached, as far as a backend depends on it. */
 export function openWays(
@@ -48,6 +52,9 @@ export function openWays(
     segment,
     get conditions() {
       return [...segment?.conditions ?? [], ...ways?.conditions ?? []];
+    },
+    get cutFamilies() {
+      return ways?.cutFamilies ?? NO_FAMILY;
     },
     passed: () => ways?.passed(),
     changed: (prefix) => {

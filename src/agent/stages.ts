@@ -12,6 +12,7 @@ import type { PodKeeper } from "./pod_keeper.ts";
 import { followRivals } from "./rivals.ts";
 import type { OpenCloud } from "./open_cloud.ts";
 import { notifyReady } from "./sd_notify.ts";
+import type { TruthKeeper } from "./truth_keeper.ts";
 import type { UnderlayParts } from "./underlay_parts.ts";
 
 /** What a pass works with. */
@@ -25,6 +26,8 @@ export interface StageParts {
   readonly reconcile: () => PassReport | undefined;
   readonly cloud: OpenCloud | undefined;
   readonly eniPath: EniPathKeeper;
+  /** Asks the kernel whether packets take our routes, beside the passes. */
+  readonly truth: TruthKeeper;
   /** Called when it is other peers that are left out. */
   readonly contestsChanged: () => void;
 }
@@ -64,6 +67,7 @@ export function passStages(parts: StageParts): readonly Stage[] {
     after("checksum offload and boot", (report) => host.passed(report)),
     after("former state", (report) => former.passed(report)),
     after("ways to peers", () => ways.passed()),
+    after("route truth", () => parts.truth.passed()),
     after("rivals", (report) => followRival(report)),
     forwarding("lease cache", (_, { isRemembered }) => {
       if (!isRemembered) cacheKeeper?.keepLeases(leases, () => membership.own, origin);

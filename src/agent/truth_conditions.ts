@@ -74,7 +74,9 @@ function cutOffBy(
     code: "host-cut-off",
     sentence:
       `this host reaches none of the other hosts${where}, so that its pods are cut off from theirs: ` +
-      `of ${peer!.host}: ${peer!.reason}${more > 0 ? `; the ${more} others likewise` : ""}`,
+      `of ${peer!.host}: ${peer!.reason}${
+        more > 0 ? `; the ${more === 1 ? "other" : `${more} others`} likewise` : ""
+      }`,
   }];
 }
 

@@ -38,6 +38,7 @@ export class WayKeeper {
   /** One that had a way, of the peers of then, by family. */
   readonly #witnesses = new Map<Family, { readonly peers: readonly Lease[]; readonly address: Address }>();
   #conditions: readonly Condition[] = [];
+  #cutFamilies: ReadonlySet<Family> = new Set();
 
   constructor(deps: WayDeps) {
     this.#deps = deps;
@@ -46,6 +47,11 @@ export class WayKeeper {
   /** What must be known: of each family in which no host is reached, one sentence. */
   get conditions(): readonly Condition[] {
     return this.#conditions;
+  }
+
+  /** The families in which no host is reached, as the conditions say. */
+  get cutFamilies(): ReadonlySet<Family> {
+    return this.#cutFamilies;
   }
 
   /** Reports whether a route to the addresses in a prefix, come or gone, may have changed the conditions. */
@@ -61,12 +67,15 @@ export class WayKeeper {
     const { underlay, isLost } = this.#deps;
     if (isLost()) {
       this.#conditions = [];
+      this.#cutFamilies = new Set();
       return;
     }
     const families = [...new Set(underlay().addresses.map(({ family }) => family))];
     try {
+      const cut = new Set<Family>();
       this.#conditions = families.flatMap((family) => {
         const sentence = this.#look(family);
+        if (sentence !== undefined) cut.add(family);
         const where = families.length > 1 ? ` in ${FAMILY_NAMES[family]}` : "";
         return sentence === undefined ? [] : [{
           code: "host-cut-off" as const,
@@ -74,6 +83,7 @@ export class WayKeeper {
             `this host reaches none of the other hosts${where}, so that its pods are cut off from theirs: ${sentence}`,
         }];
       });
+      this.#cutFamilies = cut;
     } catch (error) {
       // What was found last stands until the kernel answers again.
       if (!(error instanceof NetlinkError)) throw error;

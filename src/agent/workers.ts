@@ -18,6 +18,7 @@ import type { OpenCloud } from "./open_cloud.ts";
 import type { OpenPaths } from "./open_paths.ts";
 import type { OpenRules } from "./open_rules.ts";
 import type { Pass } from "./pass.ts";
+import type { TruthKeeper } from "./truth_keeper.ts";
 import type { UnderlayParts } from "./underlay_parts.ts";
 
 /**
@@ -48,6 +49,7 @@ export interface WorkerParts {
   readonly cloud: OpenCloud | undefined;
   readonly eniPath: EniPathKeeper;
   readonly paths: OpenPaths | undefined;
+  readonly truth: TruthKeeper;
   /** What is told to the cluster. */
   readonly announced: () => Announced;
 }
@@ -93,6 +95,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
         restMs: CHOICE_REST_MS,
       }),
     },
+    { name: "route truth", run: (options) => parts.truth.run(options) },
     { name: "registry look-up", run: (options) => ground.run(options) },
     segment && { name: "segment", run: (options) => segment.run(options) },
     { name: "data path", run: once((options) => host.prove(options)) },
@@ -134,6 +137,8 @@ function kernelWatch(parts: WorkerParts, choice: Trigger, stack: AsyncDisposable
       },
       choiceNudged: () => choice.nudge(),
       wayChanged: ways.changed,
+      ruleChanged: () => parts.truth.ruleChanged(),
+      routeChanged: (table, prefix) => parts.truth.routeChanged(table, prefix),
       linkChanged: () => ways.segment?.nudgeBeyond() ?? false,
       isCarrier: (linkIndex) => underlay.isCarrier(linkIndex),
       concerns: (linkIndex) => host.concerns(linkIndex),

@@ -19,6 +19,8 @@ export const NOTIFICATION_GROUPS = {
   ipv4Route: 7,
   ipv6Address: 9,
   ipv6Route: 11,
+  ipv4Rule: 8,
+  ipv6Rule: 19,
   ipv4Netconf: 24,
   ipv6Netconf: 25,
 } as const;
@@ -36,8 +38,8 @@ export class NotificationSocket implements AsyncDisposable {
   }
 
   /**
-   * Opens a socket that hears the given multicast groups: where none are given links, addresses, routes, neighbours
-   * and FDB entries, and the settings of links. A group that the kernel does not have is left out: the periodic
+   * Opens a socket that hears the given multicast groups: where none are given links, addresses, routes and rules,
+   * neighbours and FDB entries, and the settings of links. A group that the kernel does not have is left out: the periodic
    * pass sees its changes.
    *
    * @throws {NetlinkError} If no socket or wake-up descriptor can be had.

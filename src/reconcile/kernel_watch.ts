@@ -6,6 +6,8 @@ import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../rtnetlink/address.ts";
 import { NEIGHBOUR_HEADER_BYTES, RTM_DELNEIGH, RTM_NEWNEIGH } from "../rtnetlink/neighbour.ts";
 import { RT_TABLE_MAIN, RTM_DELROUTE, RTM_NEWROUTE } from "../rtnetlink/route_header.ts";
+import { RTM_DELRULE, RTM_NEWRULE } from "../rtnetlink/rule.ts";
+import { routeTableOf } from "../rtnetlink/table_route.ts";
 import {
   IFF_UP,
   IFLA_MASTER,
@@ -45,6 +47,10 @@ export interface KernelWatchDeps extends NotificationSource {
   readonly choiceNudged: () => void;
   /** Called when the way to a prefix outside of the cluster networks has changed; reports whether that is news. */
   readonly wayChanged?: (prefix: Prefix) => boolean;
+  /** Called when a routing policy rule has changed. */
+  readonly ruleChanged?: () => void;
+  /** Called when a route of another table than main has changed. */
+  readonly routeChanged?: (table: number, destination: Prefix) => void;
   /** Called when a link has changed that others may be reached over, and is not the underlay's; reports whether that is news. */
   readonly linkChanged?: () => boolean;
   /** Whether a link has carried an address that could be the underlay's: changes of others say nothing. */
@@ -65,6 +71,7 @@ export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSigna
     lost: () => {
       deps.overrun?.();
       deps.underlayNudged();
+      deps.ruleChanged?.();
       deps.trigger.nudge();
     },
   });
@@ -102,9 +109,15 @@ function isNews(
     case RTM_DELNEIGH:
       message.requireHeader(NEIGHBOUR_HEADER_BYTES);
       return deps.vtepIndexes().includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN));
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+      deps.ruleChanged?.();
+      return false;
     case RTM_NEWROUTE:
     case RTM_DELROUTE: {
       const destination = destinationOf(message, attributes);
+      const isOfMain = message.view.getUint8(message.start + 4) === RT_TABLE_MAIN;
+      if (!isOfMain) deps.routeChanged?.(routeTableOf(message, attributes), destination);
       if (destination.length === 0) {
         // A default route: the underlay may be another one now.
         deps.underlayNudged();
@@ -112,7 +125,6 @@ function isNews(
       }
       // Whose destination is none of ours may leave by whichever links: a router has 200,000 of them.
       const isOurs = deps.networks.some((network) => prefixContains(network, destination.address));
-      const isOfMain = message.view.getUint8(message.start + 4) === RT_TABLE_MAIN;
       return isOurs ? isOfMain : deps.wayChanged?.(destination) ?? false;
     }
     case RTM_NEWNETCONF: {

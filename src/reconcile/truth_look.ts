@@ -91,6 +91,8 @@ export function readRules(
 export interface TruthView {
   readonly scene: TruthScene;
   readonly words: TruthWords;
+  /** Which links there are, and which of them have a carrier, as text: what is the same asks for no look. */
+  readonly digest: string;
   /** The bridge that pods are on, if packets for this host's pods must come to it. */
   readonly isBridgeInUse: boolean;
 }
@@ -100,8 +102,9 @@ export function truthView(
   kernel: TruthKernel,
   { state, ownSubnets }: Pick<Wanted, "state" | "ownSubnets">,
   rules: RuleView,
-  { bridgeName, parts }: {
+  { bridgeName, underlayName, parts }: {
     readonly bridgeName: string | undefined;
+    readonly underlayName: string;
     readonly parts: ReadonlyMap<Address, readonly Address[]>;
   },
 ): TruthView {
@@ -145,6 +148,9 @@ export function truthView(
       linkName: (linkIndex) => link(linkIndex)?.name,
       networks: state.networks,
     },
+    digest: [...links, link(underlayName), bridge].map((one) =>
+      one === undefined ? "" : `${one.linkIndex} ${one.isUp} ${one.hasNoCarrier ?? false}`
+    ).join(),
     isBridgeInUse: bridge !== undefined && bridge.isUp && !bridge.hasNoCarrier,
   };
 }
@@ -155,9 +161,7 @@ export function truthView(
  */
 export function readParts(
   kernel: TruthKernel,
-  { state: { networks }, subnetLengths }: Pick<Wanted, "state"> & {
-    readonly subnetLengths: ReadonlyMap<Family, number>;
-  },
+  { state: { networks }, ownSubnets }: Pick<Wanted, "state" | "ownSubnets">,
   rules: RuleView,
 ): ReadonlyMap<Address, readonly Address[]> {
   const parts = new Map<Address, Address[]>();
@@ -165,7 +169,8 @@ export function readParts(
   const families = [...rules.rules.keys()];
   const tables = [...families.map((family) => ({ family, table: RT_TABLE_LOCAL })), ...rules.tables];
   for (const { family, table } of tables) {
-    const length = subnetLengths.get(family);
+    // Subnets of a network are of one length.
+    const length = ownSubnets.find(({ address }) => familyOf(address) === family)?.length;
     if (length === undefined) continue;
     const isPart = ({ destination }: TableRoute) =>
       destination.length > length && networks.some((network) => isAmong(destination, network));

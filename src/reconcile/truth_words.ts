@@ -1,5 +1,6 @@
 import {
   type Address,
+  bitsOf,
   type Family,
   familyOf,
   formatAddress,
@@ -14,6 +15,7 @@ import { formatRule, tableName } from "../rtnetlink/rule_text.ts";
 import type { TableRoute } from "../rtnetlink/table_route.ts";
 import { PROTOCOL_NAMES, TYPE_NAMES } from "./route_names.ts";
 import type { Misled } from "./route_truth.ts";
+import { leadsToMain } from "./rule_scope.ts";
 
 /** What words are made of. */
 export interface TruthWords {
@@ -26,8 +28,8 @@ export interface TruthWords {
   readonly networks: readonly Prefix[];
 }
 
-/** The rules that the kernel makes itself have these. */
-const KERNEL_PRIORITIES: ReadonlySet<number> = new Set([0, 32_766, 32_767]);
+/** Of the kernel's own rule into the table main. */
+const MAIN_PRIORITY = 32_766;
 
 /** Why packets for a peer's pods don't get on, and what to run: a clause that names what is in the way. */
 export function sayMisled(misled: Misled, words: TruthWords): string {
@@ -60,8 +62,13 @@ interface Decider {
   readonly isRoute: boolean;
 }
 
-function sayDecider({ flow, answer }: Misled, words: TruthWords): Decider {
+function sayDecider({ kind, flow, answer }: Misled, words: TruthWords): Decider {
   const family = familyOf(flow.destination);
+  const spared = kind === "misled"
+    ? words.networks.find(({ address }) => familyOf(address) === family)
+    : kind === "no way"
+    ? { address: flow.destination, length: bitsOf(family) }
+    : undefined;
   const rules = words.rulesOf(family);
   const inputLink = flow.inputLinkIndex === undefined ? undefined : words.linkName(flow.inputLinkIndex);
   const walked: WalkedFlow = {
@@ -73,34 +80,41 @@ function sayDecider({ flow, answer }: Misled, words: TruthWords): Decider {
     const { route } = answer;
     const rule = ruleInto(walked, rules, { table: route.table, length: route.destination.length });
     const what = `route ${formatFoundRoute(route, words.linkName)}`;
-    return sayRoute(what, { family, table: route.table, to: formatPrefix(route.destination), rule }, words);
+    const to = `${TYPE_NAMES[route.type] ?? ""}${prefixText(route.destination)}`;
+    return sayRoute(what, { family, table: route.table, to, rule, spared });
   }
   const steps = walkRoute(walked, rules, (table) => words.routesOf(flow.destination, table));
   const last = steps.at(-1);
   const unknown = steps.find(({ role }) => role === "unknown")?.rule;
   const ask = queryText(flow, inputLink);
   if (last?.role === "decides" && last.route === undefined) {
-    const remedy = ruleRemedy(family, last.rule, words.networks);
+    const remedy = ruleRemedy(family, last.rule, spared);
     return { what: `rule "${formatRule(last.rule)}" refuses`, remedy, isRoute: false };
   }
   if (last?.role === "decides" && isRefusing(last.route)) {
     const { rule, route } = last;
-    const to = formatPrefix(route!.destination);
-    const metric = route!.metric === 0 ? "" : ` metric ${route!.metric}`;
-    const what = `route ${TYPE_NAMES[route!.type] ?? ""}${to}${inTable(route!.table)} proto ${
-      protocolName(route!.protocol)
-    }${metric}`;
-    return sayRoute(what, { family, table: route!.table, to, rule }, words);
+    const { type, table, protocol, metric } = route!;
+    const to = `${TYPE_NAMES[type] ?? ""}${prefixText(route!.destination)}`;
+    const what = `route ${to}${inTable(table)} proto ${protocolName(protocol)}${metricText(metric)}`;
+    return sayRoute(what, { family, table, to, rule, spared });
   }
   if (unknown !== undefined) {
-    const remedy = ruleRemedy(family, unknown, words.networks);
+    const remedy = ruleRemedy(family, unknown, spared);
     return { what: `the kernel, perhaps by rule "${formatRule(unknown)}", refuses`, remedy, isRoute: false };
   }
   if (last?.role === "decides" && inputLink !== undefined) {
     const remedy = `see "${netconfText(family, inputLink)}" for forwarding and rp_filter`;
     return {
-      what: `the kernel does not take, although there is a route, what comes in by ${inputLink}:`,
+      what: `although there is a route, the kernel drops what comes in by ${inputLink} of`,
       remedy,
+      isRoute: false,
+    };
+  }
+  if (!leadsToMain(rules)) {
+    return {
+      what:
+        "as no rule leads all packets to the table main, where Loden's routes are, this host has no route for",
+      remedy: `add it (${ipText(family)} rule add lookup main priority ${MAIN_PRIORITY})`,
       isRoute: false,
     };
   }
@@ -113,19 +127,18 @@ function isRefusing(route: TableRoute | undefined): boolean {
 
 function sayRoute(
   what: string,
-  { family, table, to, rule }: {
+  { family, table, to, rule, spared }: {
     readonly family: Family;
     readonly table: number;
     readonly to: string;
     readonly rule: ObservedRule | undefined;
+    readonly spared: Prefix | undefined;
   },
-  { networks }: TruthWords,
 ): Decider {
-  const isByRule = rule !== undefined && !KERNEL_PRIORITIES.has(rule.priority);
-  if (isByRule) {
+  if (rule !== undefined && !isKernelTable(table)) {
     return {
       what: `${what}, to which rule "${formatRule(rule)}" leads,`,
-      remedy: ruleRemedy(family, rule, networks),
+      remedy: ruleRemedy(family, rule, spared),
       isRoute: true,
     };
   }
@@ -133,15 +146,14 @@ function sayRoute(
   return { what, remedy: `delete it (${ipText(family)} route delete ${to}${where})`, isRoute: true };
 }
 
-/** A rule in front of it, for the cluster network alone, leaves all else as it is. */
-function ruleRemedy(family: Family, rule: ObservedRule, networks: readonly Prefix[]): string {
-  const network = networks.find(({ address }) => familyOf(address) === family);
+/** A rule in front of it, for what is to be spared alone, leaves all else as it is. */
+function ruleRemedy(family: Family, { priority }: ObservedRule, spared: Prefix | undefined): string {
   const ip = ipText(family);
-  const deletion = `delete the rule (${ip} rule delete priority ${rule.priority})`;
-  if (network === undefined || rule.priority < 2) return deletion;
-  const to = formatPrefix(network);
+  const deletion = `delete the rule (${ip} rule delete priority ${priority})`;
+  if (spared === undefined || priority < 2) return deletion;
+  const to = formatPrefix(spared);
   return `${deletion}, or have it spare the overlay (${ip} rule add to ${to} lookup main priority ${
-    rule.priority - 1
+    priority - 1
   })`;
 }
 
@@ -165,9 +177,17 @@ export function formatFoundRoute(
   const way = hops.map(({ linkIndex, gateway }) =>
     `${gateway === undefined ? "" : ` via ${formatAddress(gateway)}`} dev ${linkName(linkIndex) ?? linkIndex}`
   ).join(" and");
-  return `${TYPE_NAMES[route.type] ?? ""}${formatPrefix(destination)}${id}${way}${
-    inTable(route.table)
-  } proto ${protocolName(route.protocol)}${metric === 0 ? "" : ` metric ${metric}`}`;
+  return `${TYPE_NAMES[route.type] ?? ""}${prefixText(destination)}${id}${way}${inTable(route.table)} proto ${
+    protocolName(route.protocol)
+  }${metricText(metric)}`;
+}
+
+function prefixText(prefix: Prefix): string {
+  return prefix.length === 0 ? "default" : formatPrefix(prefix);
+}
+
+function metricText(metric: number): string {
+  return metric === 0 ? "" : ` metric ${metric}`;
 }
 
 function inTable(table: number): string {

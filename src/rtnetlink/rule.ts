@@ -1,4 +1,4 @@
-import { AF_INET, AF_INET6, type Family, familyOf, type Prefix } from "../model/address.ts";
+import { AF_INET, AF_INET6, type Family, familyOf, maskAddress, type Prefix } from "../model/address.ts";
 import { readAddress, writeAddress } from "../model/rows.ts";
 import { EAFNOSUPPORT, EOPNOTSUPP, isErrno } from "../linux/errno.ts";
 import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
@@ -184,7 +184,8 @@ export function decodeRule(message: MessageReader): ObservedRule | undefined {
   const attributes = new AttributeReader(view, start + RULE_HEADER_BYTES, end);
   const prefix = (length: number): Prefix => {
     attributes.addressWords(words.fill(0), 0);
-    return { address: readAddress(words, 0, family), length };
+    // The kernel keeps what it was given, and compares so many bits.
+    return { address: maskAddress(readAddress(words, 0, family), length), length };
   };
   while (attributes.next()) {
     const { type } = attributes;

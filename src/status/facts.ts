@@ -51,6 +51,11 @@ export interface AgentFacts {
   readonly plan?: (options: { readonly isWhole: boolean }) => Promise<HostPlan>;
   /** The host beside links, routes and rules; `undefined` before it was looked at. */
   readonly host: () => HostReport | undefined;
+  /**
+   * Why the kernel does not send packets for the pods of hosts by Loden's routes, by the host as its lease calls it: a clause
+   * that names what is in the way. Some if there are very many; absent before there is an own lease.
+   */
+  readonly peerTruth?: () => ReadonlyMap<string, string>;
   /** Who is in the overlay, and how packets get there; `undefined`, or absent, until this host has a place in it. */
   readonly overlay?: () => OverlayFacts | undefined;
 }

@@ -100,30 +100,35 @@ function formatOutcome({ wholeAfterMs, lostElsewhere, lostOnWay }: Outcome): str
   return `${wholeAfterMs.toFixed(wholeAfterMs < 10 ? 1 : 0)} · ${lostElsewhere} · ${lost}`;
 }
 
-function markdownTable(rows: readonly (readonly string[])[]): string[] {
+/** A table of Markdown; the first row is the heading. */
+export function markdownTable(rows: readonly (readonly string[])[]): string[] {
   const [heading, ...rest] = formatTable(rows.map((row) => row.flatMap((cell) => ["|", cell]).concat("|")))
     .map((line) => line.replaceAll("|  ", "| ").replaceAll("  |", " |"));
   return [heading!, heading!.replaceAll(/[^|]/g, "-").replaceAll(/(?<=\|)-|-(?=\|)/g, " "), ...rest];
 }
 
 /** The lines of the document between the marks of a section. */
-export function sectionOf(text: string, name: string): string {
+export function sectionOf(text: string, name: string, document = DOCUMENT): string {
   const [from, to] = marks(name);
   const start = text.indexOf(from);
   const end = text.indexOf(to);
   if (start < 0 || end < start) {
-    throw new Error(`Cannot find section ${name} in ${DOCUMENT.pathname}: no marks`);
+    throw new Error(`Cannot find section ${name} in ${document.pathname}: no marks`);
   }
   return text.slice(start + from.length, end);
 }
 
 /** Writes lines between the marks of a section. */
-export async function writeSection(name: string, lines: readonly string[]): Promise<void> {
-  const text = await Deno.readTextFile(DOCUMENT);
+export async function writeSection(
+  name: string,
+  lines: readonly string[],
+  document = DOCUMENT,
+): Promise<void> {
+  const text = await Deno.readTextFile(document);
   const [from, to] = marks(name);
-  const section = sectionOf(text, name);
+  const section = sectionOf(text, name, document);
   const body = `\n\n${lines.join("\n").trim()}\n\n`;
-  await Deno.writeTextFile(DOCUMENT, text.replace(from + section + to, () => from + body + to));
+  await Deno.writeTextFile(document, text.replace(from + section + to, () => from + body + to));
 }
 
 function marks(name: string): [from: string, to: string] {

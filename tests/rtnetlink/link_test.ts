@@ -113,6 +113,11 @@ const requests: RequestCase[] = [
     write: (writer, sequence) => encodeLinkChange(writer, sequence, 5, { isUp: true }),
   },
   {
+    command: "ip link set flannel.1 protodown off",
+    wire: "2800000010000500ecd7036b000000000000000005000000000000000000000005002700 00000000",
+    write: (writer, sequence) => encodeLinkChange(writer, sequence, 5, { isProtoDown: false }),
+  },
+  {
     command: "ip link set flannel.1 down",
     wire: "2000000010000500ecd7036b0000000000000000050000000000000001000000",
     write: (writer, sequence) => encodeLinkChange(writer, sequence, 5, { isUp: false }),
@@ -192,6 +197,8 @@ const observed: ObservedLink[] = [
   {
     ...plain,
     linkIndex: 6,
+    // It has no port.
+    hasNoCarrier: true,
     name: "cni0",
     mtuBytes: 1500,
     mac: parseMac("02:00:00:00:00:06"),

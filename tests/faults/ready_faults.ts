@@ -1,0 +1,314 @@
+import { BRIDGE, type LabHost, UPLINK } from "../../src/lab/host.ts";
+import type { Lab } from "../../src/lab/lab.ts";
+import { AF_INET, type Family, familyOf, formatAddress, formatPrefix } from "../../src/model/address.ts";
+import { halvesOf } from "../double/overlay_foreign.ts";
+import { ip } from "../double/overlay_standing.ts";
+import type { Mode } from "./site.ts";
+
+/** A table that no other program has. */
+const TABLE = "176";
+const PRIORITY = "76";
+/** Behind the underlay's link, and no host. */
+const ELSEWHERE: Readonly<Record<Family, string>> = { 2: "192.0.2.250", 10: "2001:db8::fa" };
+const NETWORK: Readonly<Record<Family, string>> = { 2: "10.244.0.0/16", 10: "fd00:10:244::/56" };
+
+/** Where something takes the overlay's packets: three settled hosts, the first of them the victim. */
+export interface ReadySite {
+  readonly lab: Lab;
+  readonly host: LabHost;
+  readonly peer: LabHost;
+  readonly family: Family;
+}
+
+/** Something that takes packets of the overlay while all that is Loden's stands as it was made. */
+export interface ReadyFault {
+  /** As it stands in the table. */
+  readonly name: string;
+  /** Modes in which there is such an object; all if absent. */
+  readonly modes?: readonly Mode[];
+  readonly family?: Family;
+  readonly make: (site: ReadySite) => Promise<void>;
+  readonly undo: (site: ReadySite) => Promise<void>;
+  readonly code: string;
+  readonly isBlocking: boolean;
+  /** Whether packets still pass for now; they don't if absent. */
+  readonly passes?: true;
+  /** What the sentence names, at least. */
+  readonly says: (site: ReadySite) => readonly string[];
+}
+
+const VXLAN: readonly Mode[] = ["vxlan"];
+
+function version({ family }: ReadySite): "-4" | "-6" {
+  return family === AF_INET ? "-4" : "-6";
+}
+
+function subnetOf(host: LabHost, family: Family): string {
+  return formatPrefix(host.share.subnets.find(({ address }) => familyOf(address) === family)!);
+}
+
+function underlayOf(host: LabHost, family: Family): string {
+  return formatAddress(host.underlayAddresses.find((address) => familyOf(address) === family)!);
+}
+
+/** A rule, and routes of its table. */
+function byRule(
+  rule: (site: ReadySite) => readonly string[],
+  routes: (site: ReadySite) => readonly (readonly string[])[] = () => [],
+): Pick<ReadyFault, "make" | "undo"> {
+  return {
+    make: async (site) => {
+      for (const route of routes(site)) {
+        await ip(site.host, version(site), "route", "add", ...route, "table", TABLE);
+      }
+      await ip(site.host, version(site), "rule", "add", "priority", PRIORITY, ...rule(site));
+    },
+    undo: async (site) => {
+      await ip(site.host, version(site), "rule", "delete", "priority", PRIORITY);
+      if (routes(site).length > 0) await ip(site.host, version(site), "route", "flush", "table", TABLE);
+    },
+  };
+}
+
+/** A route that is made and deleted by the same words. */
+function byRoute(route: (site: ReadySite) => readonly string[]): Pick<ReadyFault, "make" | "undo"> {
+  const change = async (site: ReadySite, verb: string) =>
+    void await ip(site.host, version(site), "route", verb, ...route(site));
+  return { make: (site) => change(site, "add"), undo: (site) => change(site, "delete") };
+}
+
+const elsewhere = ({ family }: ReadySite): readonly string[] => [
+  "default",
+  "via",
+  ELSEWHERE[family],
+  "dev",
+  UPLINK,
+  "onlink",
+];
+const cutOff = { code: "host-cut-off", isBlocking: true } as const;
+const misrouted = { code: "peers-misrouted", isBlocking: false } as const;
+
+/** All that takes packets of the overlay away, in the order of the table. */
+export const READY_FAULTS: readonly ReadyFault[] = [
+  {
+    name: "a rule leads all packets into a VPN's table with a default route",
+    ...byRule(() => ["lookup", TABLE], (site) => [elsewhere(site)]),
+    ...cutOff,
+    says: () => [`route default via`, `table ${TABLE}`, `"${PRIORITY}: from all lookup ${TABLE}"`, "ip"],
+  },
+  {
+    name: "a rule leads what pods send into another table",
+    ...byRule(({ host, family }) => ["from", subnetOf(host, family), "lookup", TABLE], (
+      site,
+    ) => [elsewhere(site)]),
+    ...cutOff,
+    says: ({ host, family }) => [`"${PRIORITY}: from ${subnetOf(host, family)} lookup ${TABLE}"`],
+  },
+  {
+    name: "a rule leads what comes in by the pods' bridge into another table",
+    ...byRule(() => ["iif", BRIDGE, "lookup", TABLE], (site) => [elsewhere(site)]),
+    ...cutOff,
+    says: () => [`"${PRIORITY}: from all iif ${BRIDGE} lookup ${TABLE}"`],
+  },
+  {
+    name: "a rule drops packets for the cluster network",
+    ...byRule(({ family }) => ["to", NETWORK[family], "blackhole"]),
+    ...cutOff,
+    says: ({ family }) => [
+      `rule "${PRIORITY}: from all to ${NETWORK[family]} blackhole" refuses`,
+      `rule delete priority ${PRIORITY}`,
+    ],
+  },
+  {
+    name: "the rule that leads to the table main is deleted",
+    make: async (site) => void await ip(site.host, version(site), "rule", "delete", "priority", "32766"),
+    undo: async (site) =>
+      void await ip(site.host, version(site), "rule", "add", "priority", "32766", "lookup", "main"),
+    ...cutOff,
+    says: () => ["no rule leads all packets to the table main", "rule add lookup main priority 32766"],
+  },
+  {
+    name: "a route with a better metric stands before that of each peer",
+    make: async (site) => {
+      const { lab, host, family } = site;
+      for (const peer of lab.hosts.filter((one) => one !== host)) {
+        await ip(host, version(site), "route", "add", "unreachable", subnetOf(peer, family), "metric", "1");
+      }
+    },
+    undo: async (site) => {
+      const { lab, host, family } = site;
+      for (const peer of lab.hosts.filter((one) => one !== host)) {
+        const route = ["unreachable", subnetOf(peer, family), "metric", "1"];
+        await ip(host, version(site), "route", "delete", ...route);
+      }
+    },
+    ...cutOff,
+    says: ({ peer, family }) => [`route unreachable ${subnetOf(peer, family)}`],
+  },
+  {
+    name: "a VPN's table has a route to half of a peer's subnet",
+    ...byRule(
+      () => ["lookup", TABLE],
+      ({ peer, family, ...site }) => [[
+        halvesOf(peer.share.subnets.find(({ address }) => familyOf(address) === family)!)[0],
+        ...elsewhere({ peer, family, ...site }).slice(1),
+      ]],
+    ),
+    ...misrouted,
+    says: ({ peer, family }) => [
+      `takes a part of the packets for ${subnetOf(peer, family)}`,
+      `table ${TABLE}`,
+    ],
+  },
+  {
+    name: "the table local has a peer's subnet",
+    ...byRoute(({ peer, family }) => ["local", subnetOf(peer, family), "dev", "lo", "table", "local"]),
+    ...misrouted,
+    says: ({ peer, family }) => [`route local ${subnetOf(peer, family)} dev lo table local`],
+  },
+  {
+    name: "the table local drops a peer's subnet",
+    ...byRoute(({ peer, family }) => ["blackhole", subnetOf(peer, family), "table", "local"]),
+    ...misrouted,
+    says: ({ peer, family }) => [`route blackhole ${subnetOf(peer, family)} table local`],
+  },
+  {
+    name: "a rule leads packets for this host's own pods into another table",
+    ...byRule(
+      ({ host, family }) => ["to", subnetOf(host, family), "lookup", TABLE],
+      (site) => [elsewhere(site)],
+    ),
+    code: "own-subnet-taken",
+    isBlocking: true,
+    says: ({ host, family }) => [
+      `this host's own subnet ${subnetOf(host, family)} is not reached`,
+      `"${PRIORITY}: from all to ${subnetOf(host, family)} lookup ${TABLE}"`,
+    ],
+  },
+  {
+    name: "a rule drops what VTEPs send",
+    modes: VXLAN,
+    ...byRule(({ family, peer }) => [
+      "to",
+      `${underlayOf(peer, family)}/${family === AF_INET ? 24 : 64}`,
+      "ipproto",
+      "udp",
+      "dport",
+      "8472",
+      "blackhole",
+    ]),
+    ...cutOff,
+    says: () => ["what the VTEP sends to", `"${PRIORITY}: `],
+  },
+  {
+    name: "a rule drops what a peer's VTEP sends, as it comes in",
+    modes: VXLAN,
+    ...byRule(({ family, peer }) => ["from", underlayOf(peer, family), "iif", UPLINK, "prohibit"]),
+    ...misrouted,
+    // The kernel looks into the table local before, and has the answer there.
+    make: async (site) => {
+      const { host, peer, family } = site;
+      await ip(host, version(site), "rule", "add", "priority", "99", "lookup", "local");
+      await ip(host, version(site), "rule", "delete", "priority", "0");
+      const from = ["from", underlayOf(peer, family), "iif", UPLINK, "prohibit"];
+      await ip(host, version(site), "rule", "add", "priority", PRIORITY, ...from);
+    },
+    undo: async (site) => {
+      await ip(site.host, version(site), "rule", "delete", "priority", PRIORITY);
+      await ip(site.host, version(site), "rule", "add", "priority", "0", "lookup", "local");
+      await ip(site.host, version(site), "rule", "delete", "priority", "99");
+    },
+    says: ({ peer, family }) => [
+      `what the VTEP at ${underlayOf(peer, family)} sends to this host`,
+      `iif ${UPLINK} prohibit`,
+    ],
+  },
+  {
+    name: "the underlay's link has no carrier",
+    make: ({ lab, host }) => Promise.resolve(lab.setConnected(host, false)),
+    undo: ({ lab, host }) => Promise.resolve(lab.setConnected(host, true)),
+    ...cutOff,
+    says: () => [`link ${UPLINK}, by which packets for it leave, has no carrier`],
+  },
+  {
+    name: "the VTEP is given another name",
+    modes: VXLAN,
+    make: async ({ host, family }) => {
+      const name = family === AF_INET ? "flannel.1" : "flannel-v6.1";
+      await ip(host, "link", "set", name, "name", "renamed0");
+    },
+    undo: async ({ host }) => void await ip(host, "link", "delete", "renamed0"),
+    code: "changes-failed",
+    isBlocking: true,
+    // Until a peer comes or moves: routes go by the link's index.
+    passes: true,
+    says: () => ["link renamed0 has VNI 1 and port 8472"],
+  },
+];
+
+/** What other programs have on hosts that work: none of it may be told of. */
+export const HARMLESS: readonly {
+  readonly name: string;
+  readonly make: readonly (readonly string[])[];
+}[] = [
+  {
+    name: "a VPN's rule for other destinations",
+    make: [
+      ["route", "add", "198.51.100.0/24", "via", ELSEWHERE[2], "dev", UPLINK, "onlink", "table", TABLE],
+      ["rule", "add", "priority", "50", "to", "198.51.100.0/24", "lookup", TABLE],
+    ],
+  },
+  {
+    name: "a VPN's table without a route to the overlay, which all packets look into",
+    make: [
+      ["route", "add", "198.51.100.0/24", "via", ELSEWHERE[2], "dev", UPLINK, "onlink", "table", "177"],
+      ["route", "add", "throw", "10.244.0.0/16", "table", "177"],
+      ["rule", "add", "priority", "51", "lookup", "177"],
+    ],
+  },
+  {
+    name: "Tailscale's rules",
+    make: [
+      ["rule", "add", "priority", "5210", "fwmark", "0x80000/0xff0000", "lookup", "main"],
+      ["rule", "add", "priority", "5230", "fwmark", "0x80000/0xff0000", "lookup", "default"],
+      ["rule", "add", "priority", "5250", "fwmark", "0x80000/0xff0000", "unreachable"],
+      ["route", "add", "100.100.100.100", "dev", UPLINK, "table", "52"],
+      ["rule", "add", "priority", "5270", "lookup", "52"],
+    ],
+  },
+  {
+    name: "Cilium's rules, with the table local behind",
+    make: [
+      ["rule", "add", "priority", "9", "fwmark", "0x200/0xf00", "lookup", "2004"],
+      ["route", "add", "local", "default", "dev", "lo", "table", "2004"],
+      ["rule", "add", "priority", "100", "lookup", "local"],
+      ["rule", "delete", "priority", "0"],
+    ],
+  },
+  {
+    name: "wg-quick's rules",
+    make: [
+      ["route", "add", "default", "via", ELSEWHERE[2], "dev", UPLINK, "onlink", "table", "51820"],
+      ["rule", "add", "priority", "32765", "not", "fwmark", "0xca6c", "lookup", "51820"],
+      ["rule", "add", "priority", "32764", "lookup", "main", "suppress_prefixlength", "0"],
+    ],
+  },
+  {
+    name: "policy routing by mark, by user, by port and by link",
+    make: [
+      ["route", "add", "default", "via", ELSEWHERE[2], "dev", UPLINK, "onlink", "table", TABLE],
+      ["rule", "add", "priority", "60", "fwmark", "0x1", "lookup", TABLE],
+      ["rule", "add", "priority", "61", "uidrange", "4000-4001", "lookup", TABLE],
+      ["rule", "add", "priority", "62", "ipproto", "tcp", "dport", "443", "lookup", TABLE],
+      ["rule", "add", "priority", "63", "iif", "eth7", "lookup", TABLE],
+      ["rule", "add", "priority", "64", "oif", "eth7", "lookup", TABLE],
+    ],
+  },
+  {
+    name: "a rule for another address of the host",
+    make: [
+      ["route", "add", "default", "via", ELSEWHERE[2], "dev", UPLINK, "onlink", "table", TABLE],
+      ["rule", "add", "priority", "65", "from", "198.51.100.7", "lookup", TABLE],
+    ],
+  },
+];
