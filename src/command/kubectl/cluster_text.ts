@@ -19,7 +19,7 @@ export interface FoundCluster {
 /** Whether nothing is wrong with a node. */
 export function isWell({ network, isHeard }: ClusterNode, said: AgentSaid | undefined): boolean {
   if (network !== "ready" || !isHeard) return false;
-  return said === undefined || "status" in said && said.status.ready;
+  return said === undefined || ("silence" in said ? !said.isFault : said.status.ready);
 }
 
 /** One line a node, those that are not well first. */
@@ -29,12 +29,14 @@ export function clusterLines(found: FoundCluster, { isWhole }: { readonly isWhol
   const sorted = [...bad, ...nodes.filter((node) => !bad.includes(node))];
   const listed = isWhole ? sorted : sorted.slice(0, LISTED);
   const isAsked = said.size > 0;
+  const mute = [...said.values()].filter((one) => "silence" in one && !one.isFault).length;
+  const unasked = mute === 0 ? "" : `; ${mute === 1 ? "an agent" : `${mute} agents`} can't be asked`;
   const verdict = bad.length === 0 ? "all ready" : `${bad.length} NOT READY`;
   const more = sorted.length - listed.length;
   return [
     `${momentWords(at)} ${countWords(nodes.length, "node")} at ${url}: ${
       nodes.length === 0 ? "nothing to tell" : verdict
-    }`,
+    }${unasked}`,
     ...podFault === undefined ? [] : [`agents' pods are not known: ${podFault}`],
     ...listed.length === 0 ? [] : tableLines([
       [

@@ -52,7 +52,12 @@ export interface Cluster {
 /** What an agent has answered, or why it has not. */
 export type AgentSaid =
   | { readonly at: Date; readonly status: StatusAnswer; readonly raw: unknown }
-  | { readonly at: Date; readonly silence: string };
+  | {
+    readonly at: Date;
+    readonly silence: string;
+    /** Whether it was asked, so that its silence is a fault; else it can't be, and nothing is wrong with that. */
+    readonly isFault: boolean;
+  };
 
 /**
  * Reads all nodes, and the pods of agents, page by page.
@@ -143,11 +148,13 @@ async function askAgent(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<AgentSaid> {
   const pod = pods.find(({ phase }) => phase === "Running") ?? pods[0];
-  const silent = (silence: string): AgentSaid => ({ at: new Date(), silence });
-  if (pod === undefined) return silent("no pod of an agent is there");
-  const { namespace, name, health } = pod;
+  const silent = (silence: string, isFault = true): AgentSaid => ({ at: new Date(), silence, isFault });
+  // A service of the host may be its agent.
+  if (pod === undefined) return silent("no pod of an agent is there", false);
+  const { namespace, name, health, program } = pod;
+  if (program === "flannel") return silent("flanneld tells nothing of itself", false);
   const by = `kubectl exec -n ${namespace} ${name} -- loden status`;
-  if (typeof health === "string") return silent(`its agent ${health}; ask it there: ${by}`);
+  if (typeof health === "string") return silent(`its agent ${health}; ask it there: ${by}`, false);
   using abort = new LinkedAbort(signal);
   abort.limit(AGENT_MS, TOO_LATE);
   try {
@@ -160,13 +167,14 @@ async function askAgent(
     });
     const { data } = statusSchema.safeParse(raw);
     if (data === undefined) {
-      return silent("what its agent says can't be read: it is flanneld, or of another version");
+      return silent("what its agent says can't be read: it is of another version", false);
     }
     return { at: new Date(), status: data, raw };
   } catch (error) {
     signal.throwIfAborted();
     const isLate = abort.signal.reason === TOO_LATE;
     const why = isLate ? `its agent has not answered within ${AGENT_MS / 1000} s` : errorText(error);
-    return silent(`${why}; ask it there: ${by}`);
+    // Who may see pods may not be allowed to ask them.
+    return silent(`${why}; ask it there: ${by}`, !isKubeStatus(error, 403));
   }
 }
