@@ -50,6 +50,16 @@ const SYMBOLS = {
   readAside: { name: "read", parameters: ["i32", "buffer", "usize"], result: "i32", nonblocking: true },
   // ssize_t write(int fd, const void *buffer, size_t length)
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  // ssize_t getdents64(int fd, void *entries, size_t length)
+  getdents64: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  // int mkdir(const char *path, mode_t mode)
+  mkdir: { parameters: ["buffer", "u32"], result: "i32" },
+  // int rmdir(const char *path)
+  rmdir: { parameters: ["buffer"], result: "i32" },
+  // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)
+  mount: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
+  // int unshare(int flags), of this thread alone
+  unshare: { parameters: ["i32"], result: "i32" },
   // int setns(int fd, int type)
   setns: { parameters: ["i32", "i32"], result: "i32" },
   // uid_t geteuid(void)
@@ -179,6 +189,6 @@ export class Libc implements Disposable {
 }
 
 /** A C string: the text's UTF-8 bytes and a zero. */
-function cString(text: string): Uint8Array<ArrayBuffer> {
+export function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${text}\0`);
 }
