@@ -1,0 +1,166 @@
+import { familyOf } from "../model/address.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { dumpChains } from "./dump.ts";
+import { matchRule, type RuleAction } from "./match.ts";
+import { type NftChain, POLICY } from "./objects.ts";
+import type { Packet } from "./packet.ts";
+import { dumpRawRules, type RawRule } from "./raw_rule.ts";
+
+/** Where packets meet rules: `NF_INET_*` of linux/netfilter.h. */
+export const PACKET_HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+
+/** All chains and rules of this host. */
+export interface RuleBook {
+  readonly chains: readonly NftChain[];
+  /** The rules of a chain, by {@linkcode bookKey}. */
+  readonly rules: ReadonlyMap<string, readonly RawRule[]>;
+}
+
+/** A rule, or a chain's policy where it has no handle. */
+export interface PlacedRule {
+  readonly family: number;
+  readonly table: string;
+  readonly chain: string;
+  readonly handle: bigint | undefined;
+  /** In words, near to those of nft(8). */
+  readonly text: string;
+}
+
+/** What the rules of a hook do with a packet. */
+export interface HookVerdict {
+  readonly verdict: "accept" | "drop" | "reject";
+  /** Whether that is so in any case: no rule before it that may or may not be for the packet ends its way. */
+  readonly isCertain: boolean;
+  /** The rule or policy that refuses it; absent where none does. */
+  readonly by?: PlacedRule;
+  /** What else may refuse it: rules that ask for what is not known here. */
+  readonly doubts: readonly PlacedRule[];
+  /** The rule that translates its addresses, if one does. */
+  readonly translation?: PlacedRule & { readonly kind: RuleAction["kind"]; readonly isCertain: boolean };
+}
+
+/** `NFPROTO_INET`: chains for both families. */
+const INET = 1;
+/** How deep chains are followed; the kernel allows 16 jumps. */
+const MAX_DEPTH = 16;
+
+/** What names a chain in a {@linkcode RuleBook}. */
+export function bookKey({ family, table, chain }: Omit<NftChain, "base">): string {
+  return `${family} ${table} ${chain}`;
+}
+
+/**
+ * Reads all rules; `undefined` where the kernel has no nf_tables, or this process may not read them.
+ *
+ * @param client Over a socket of `NETLINK_NETFILTER`.
+ */
+export function readRuleBook(client: NetlinkClient): RuleBook {
+  const chains = [...dumpChains(client, () => true).values()];
+  const rules = Map.groupBy(dumpRawRules(client), bookKey);
+  return { chains, rules };
+}
+
+/** What became of a packet in a chain; `through` if nothing there ends its way. */
+type Fate = "through" | "accept" | "drop" | "reject";
+
+/** The walk of one packet. */
+class Walk {
+  readonly doubts: PlacedRule[] = [];
+  translation: HookVerdict["translation"];
+  by: PlacedRule | undefined;
+  /** Until a rule that may be for the packet, or not, would end its way. */
+  isCertain = true;
+
+  constructor(readonly book: RuleBook, readonly packet: Packet) {}
+
+  /** @param isSure Whether the packet comes here for certain. */
+  chain(chain: Omit<NftChain, "base">, isSure: boolean, depth = 0): Fate {
+    for (const rule of this.book.rules.get(bookKey(chain)) ?? []) {
+      const { isFor, action, text } = matchRule(rule, this.packet);
+      if (isFor === "no") continue;
+      const isYes = isSure && isFor === "yes";
+      const placed = placeOf(rule, text);
+      switch (action.kind) {
+        case "continue":
+          break;
+        case "drop":
+        case "reject":
+          if (isYes) {
+            this.by = placed;
+            return action.kind;
+          }
+          this.doubts.push(placed);
+          break;
+        case "accept":
+          if (isYes) return "accept";
+          this.isCertain = false;
+          break;
+        case "return":
+          if (isYes) return "through";
+          this.isCertain = false;
+          break;
+        case "jump":
+        case "goto": {
+          if (depth >= MAX_DEPTH || action.chain === undefined) break;
+          const fate = this.chain({ ...rule, chain: action.chain }, isYes, depth + 1);
+          if (fate !== "through") return fate;
+          if (action.kind === "goto" && isYes) return "through";
+          break;
+        }
+        case "unknown":
+          this.isCertain = false;
+          break;
+        default:
+          // A translation ends the way through this hook's chains of that kind.
+          this.translation ??= { ...placed, kind: action.kind, isCertain: isYes && this.isCertain };
+          if (isYes) return "accept";
+      }
+    }
+    return "through";
+  }
+}
+
+function placeOf(rule: RawRule, text: string): PlacedRule {
+  const { family, table, chain, handle, comment } = rule;
+  return {
+    family,
+    table,
+    chain,
+    handle,
+    text: comment === undefined ? text : `${text} comment ${JSON.stringify(comment)}`,
+  };
+}
+
+/** Plays the chains of a hook for a packet, in the kernel's order. */
+export function walkHook(book: RuleBook, hook: number, packet: Packet): HookVerdict {
+  const family = familyOf(packet.source);
+  const chains = book.chains
+    .filter(({ base, family: of }) => base?.hook === hook && (of === INET || of === family))
+    .sort((a, b) => a.base!.priority - b.base!.priority);
+  const walk = new Walk(book, packet);
+  for (const chain of chains) {
+    // Only the first packet of a connection is asked about its translation.
+    if (chain.base!.type === "nat" && packet.state !== "new") continue;
+    const fate = walk.chain(chain, true);
+    if (fate === "drop" || fate === "reject") return verdictOf(walk, fate);
+    if (fate === "through" && chain.base!.policy === POLICY.drop) {
+      const { family, table, chain: name } = chain;
+      walk.by = { family, table, chain: name, handle: undefined, text: "policy drop" };
+      return verdictOf(walk, "drop");
+    }
+  }
+  return verdictOf(walk, "accept");
+}
+
+function verdictOf(
+  { by, doubts, isCertain, translation }: Walk,
+  verdict: HookVerdict["verdict"],
+): HookVerdict {
+  return {
+    verdict,
+    isCertain,
+    doubts,
+    ...by !== undefined && { by },
+    ...translation !== undefined && { translation },
+  };
+}
