@@ -1,6 +1,6 @@
 import { AF_INET, type Family, familyOf, formatPrefix, maskAddress } from "../model/address.ts";
 import { META_MARK, metaOf, networkBytes, type Packet, STATE_BITS, transportBytes, UDP } from "./packet.ts";
-import { attributesIn, type RawExpression, type RawRule } from "./raw_rule.ts";
+import { attributesIn, type RawRule } from "./raw_rule.ts";
 import { addressOf, hostOrder, prefixLength } from "./value.ts";
 
 // What one rule does with one packet: the registers of nf_tables, played with what is known of the packet. Source:

@@ -14,6 +14,7 @@ const ROUTES: Readonly<Record<string, DoorAnswer>> = {
   "/peers": async (facts, query) => (await import("./peers.ts")).answerPeers(facts, query),
   "/paths": async (facts) => (await import("./path_answers.ts")).answerPaths(facts),
   "/ask": async (facts, query) => await (await import("./path_answers.ts")).answerPeerQuestion(facts, query),
+  "/lease-of": async (facts, query) => (await import("./lease_of.ts")).answerLeaseOf(facts, query),
 };
 
 async function planReport({ plan, conditions }: StatusDeps, query: URLSearchParams): Promise<unknown> {

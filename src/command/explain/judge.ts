@@ -1,0 +1,185 @@
+import { FAMILY_NAMES, formatAddress, formatPrefix, prefixContains } from "../../model/address.ts";
+import type { Bridge, ChainFacts, ChainLink } from "./facts.ts";
+import { judgeFilters } from "./judge_filters.ts";
+import { judgeMtu } from "./judge_mtu.ts";
+import { judgeNeighbour, judgeTunnel } from "./judge_tunnel.ts";
+import { judgeBack, judgeLink, judgeOwnPodRoute, judgeRoute, judgeRule } from "./judge_route.ts";
+
+/** Judges each link of the chain, in the order in which a packet meets them. */
+export function judgeChain(facts: ChainFacts): readonly ChainLink[] {
+  switch (facts.kind) {
+    case "service":
+      return [{
+        name: "address",
+        state: "note",
+        code: "service-address",
+        text:
+          "a Service's: rules of kube-proxy give each packet the address of one of its pods, and have none " +
+          "without a ready one",
+        remedy: "explain a pod's address: kubectl get endpointslices -A",
+      }];
+    case "own-address":
+      return [...judgeOwnAddress(facts), ...judgeFilters(facts)];
+    case "own-pod":
+      return [
+        ...judgeRegistry(facts),
+        ...judgeBridge(facts),
+        ...judgeRule(facts.way),
+        judgeOwnPodRoute(facts),
+        ...judgeNeighbour(facts),
+        ...judgeFilters(facts),
+      ];
+    default:
+      return [
+        ...judgeRegistry(facts),
+        ...facts.isFromPod ? judgeBridge(facts) : [],
+        ...judgeRule(facts.way),
+        ...judgeRoute(facts),
+        ...judgeLink(facts.way),
+        ...judgeNeighbour(facts),
+        ...judgeTunnel(facts),
+        ...judgeMtu(facts),
+        ...judgeFilters(facts),
+        ...judgeBack(facts),
+        ...judgeProbes(facts),
+      ];
+  }
+}
+
+function judgeOwnAddress({ ownLink }: ChainFacts): ChainLink[] {
+  const name = ownLink?.name ?? "?";
+  if (ownLink?.name === "kube-ipvs0") {
+    return [{
+      name: "address",
+      state: "note",
+      code: "service-address",
+      text:
+        "a Service's: kube-proxy in its mode ipvs has it on kube-ipvs0, and sends packets to one of its pods",
+      remedy: "explain a pod's address: kubectl get endpointslices -A",
+    }];
+  }
+  // An address answers also where its link is down.
+  return [{ name: "address", state: "ok", code: "own-address", text: `this host's own, on ${name}` }];
+}
+
+function judgeRegistry({ registry, kind, target, subnetFilePath, env }: ChainFacts): ChainLink[] {
+  const link = { name: "lease" };
+  if (kind === "outside") return [];
+  if (registry.kind === "silent") {
+    return [{
+      ...link,
+      state: "unknown",
+      code: "registry-unasked",
+      text: `${registry.reason}: who holds it is not known, and what follows is the kernel's word alone`,
+      ...env === undefined && { remedy: `there is no subnet file at ${subnetFilePath}` },
+    }];
+  }
+  const { lease } = registry;
+  if (lease === undefined) {
+    return [{
+      ...link,
+      state: "wrong",
+      code: "no-lease",
+      text: `no host holds a subnet with ${formatAddress(target)}`,
+      remedy: "look for the pod's host: kubectl get pods -A -o wide; it has no agent that is a member",
+    }];
+  }
+  const { host, subnet, underlayAddress, backendType, leftOut, isOwn } = lease;
+  const who = isOwn ? "this host" : host;
+  if (leftOut !== null) {
+    return [{
+      ...link,
+      state: "wrong",
+      code: "peer-left-out",
+      text: `${subnet} is ${who}'s, and this host sends it nothing: ${leftOut}`,
+      remedy: "see docs/peers.md",
+    }];
+  }
+  const said = kind === "host" ? `it is the underlay address of ${who}` : `${subnet} is ${who}'s`;
+  return [{
+    ...link,
+    state: "ok",
+    code: "lease",
+    text: isOwn ? said : `${said} (${backendType}, at ${underlayAddress})`,
+  }];
+}
+
+function judgeBridge(facts: ChainFacts): ChainLink[] {
+  const { bridge, ownSubnet, isForwarding, family } = facts;
+  const judged: ChainLink[] = [];
+  if (isForwarding === false) {
+    const name = family === 2 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
+    judged.push({
+      name: "forwarding",
+      state: "wrong",
+      code: "host-forwards-nothing",
+      text: `${name} is 0: no ${FAMILY_NAMES[family]} packet gets into or out of a pod`,
+      remedy: `sysctl -w ${name}=1`,
+    });
+  }
+  if (bridge === undefined) {
+    const text = ownSubnet === undefined
+      ? "this host has no subnet of the family"
+      : "no link has an address of this host's subnet: it has no pods yet";
+    return [...judged, { name: "bridge", state: "note", code: "bridge-missing", text }];
+  }
+  return [...judged, bridgeLink(bridge, facts)];
+}
+
+function bridgeLink(bridge: Bridge, { ownSubnet, family }: ChainFacts): ChainLink {
+  const { link: { name, isUp, hasNoCarrier }, addresses, isForwarding } = bridge;
+  const wrong = (code: string, text: string, remedy: string): ChainLink => ({
+    name: "bridge",
+    state: "wrong",
+    code,
+    text,
+    remedy,
+  });
+  if (!isUp) return wrong("bridge-down", `${name} is down`, `ip link set ${name} up`);
+  const gateway = addresses.find((address) => ownSubnet !== undefined && prefixContains(ownSubnet, address));
+  if (gateway === undefined) {
+    return wrong(
+      "gateway-missing",
+      `${name} has no address of ${ownSubnet === undefined ? "the own subnet" : formatPrefix(ownSubnet)}: ` +
+        "pods have no gateway",
+      "the agent gives it back; if none runs, start one",
+    );
+  }
+  if (isForwarding === false) {
+    const key = `net.${family === 2 ? "ipv4" : "ipv6"}.conf.${name}.forwarding`;
+    return wrong(
+      "bridge-forwards-nothing",
+      `${key} is 0: what comes in by it goes no further`,
+      `sysctl -w ${key}=1`,
+    );
+  }
+  const idle = hasNoCarrier ? ", and no pod is on it now" : "";
+  return {
+    name: "bridge",
+    state: "ok",
+    code: "bridge",
+    text: `${name} is up, its gateway is ${formatAddress(gateway)}${idle}`,
+  };
+}
+
+function judgeProbes({ registry }: ChainFacts): ChainLink[] {
+  const probes = registry.kind === "said" ? registry.lease?.probes ?? [] : [];
+  if (probes.length === 0) return [];
+  const said = probes.map(({ network, packetBytes, roundTripMs }) =>
+    roundTripMs === null
+      ? `over the ${network}: no answer to ${packetBytes} bytes`
+      : `over the ${network}: ${packetBytes} bytes in ${roundTripMs.toFixed(1)} ms`
+  );
+  const lost = probes.filter(({ roundTripMs }) => roundTripMs === null);
+  const host = registry.kind === "said" ? registry.lease!.host : "";
+  if (lost.length === 0) {
+    return [{ name: "peer", state: "ok", code: "peer-answers", text: `${host} answers ${said.join(", ")}` }];
+  }
+  return [{
+    name: "peer",
+    state: "wrong",
+    code: "peer-silent",
+    text: `${host} was asked: ${said.join(", ")}`,
+    remedy: `run 'loden explain' on ${host} for an address of this host's subnet`,
+  }];
+}

@@ -1,0 +1,112 @@
+import type { HookVerdict, PlacedRule } from "../../nftables/packet_walk.ts";
+import type { ChainFacts, ChainLink } from "./facts.ts";
+
+const FAMILIES: Readonly<Record<number, string>> = { 1: "inet", 2: "ip", 10: "ip6" };
+
+/** Where a rule stands, and what it says. */
+export function placeText({ family, table, chain, handle, text }: PlacedRule): string {
+  const where = `chain ${chain} of table ${FAMILIES[family] ?? family} ${table}`;
+  return handle === undefined ? `the ${text} of ${where}` : `rule ${handle} of ${where}, "${text}"`;
+}
+
+function remedyOf({ family, table, chain, handle }: PlacedRule): string {
+  const of = `${FAMILIES[family] ?? family} ${table} ${chain}`;
+  return handle === undefined
+    ? `have a rule of ${of} accept it`
+    : `nft delete rule ${of} handle ${handle}, or accept it before`;
+}
+
+/** What rules do with the packet on its way, and with the answer. */
+export function judgeFilters(facts: ChainFacts): ChainLink[] {
+  const { filters, filterFault, tunnel, hasLegacy } = facts;
+  const judged: ChainLink[] = [];
+  if (filters === undefined) {
+    if (filterFault === undefined) return [];
+    return [{ name: "rules", state: "unknown", code: "rules-unread", text: filterFault }];
+  }
+  const { first, hook, main, last, answer } = filters;
+  judged.push(...refusals("rules", "packet", [first, main, last], hook));
+  judged.push(...refusals("rules", "outer-packet", [tunnel?.outerOutput], "VXLAN packets to the other host"));
+  judged.push(...refusals("rules", "outer-answer", [tunnel?.outerInput], "VXLAN packets of the other host"));
+  judged.push(...refusals("rules", "answer", [answer], "the answer"));
+  if (!judged.some(({ state }) => state === "wrong")) {
+    judged.unshift({ name: "rules", state: "ok", code: "rules", text: `nothing refuses it (${hook})` });
+  }
+  if (hasLegacy) {
+    judged.push({
+      name: "rules",
+      state: "note",
+      code: "rules-legacy",
+      text: "this host has rules of legacy iptables too, which are not read here",
+      remedy: "iptables-legacy-save",
+    });
+  }
+  return [...judged, ...judgeTranslation(facts)];
+}
+
+function refusals(
+  name: string,
+  code: string,
+  verdicts: readonly (HookVerdict | undefined)[],
+  whose: string,
+): ChainLink[] {
+  return verdicts.flatMap((verdict): ChainLink[] => {
+    if (verdict === undefined) return [];
+    const { by, isCertain, doubts } = verdict;
+    if (by !== undefined) {
+      const does = verdict.verdict === "reject" ? "rejects" : "drops";
+      return [{
+        name,
+        state: isCertain ? "wrong" : "note",
+        code: isCertain ? `${code}-refused` : `${code}-doubted`,
+        text: `${placeText(by)} ${does} it (${whose})` +
+          (isCertain ? "" : ", unless a rule before it takes it, which asks for what is not known here"),
+        remedy: remedyOf(by),
+      }];
+    }
+    const [doubt] = doubts;
+    if (doubt === undefined) return [];
+    const more = doubts.length > 1 ? `, and ${doubts.length - 1} more` : "";
+    return [{
+      name,
+      state: "note",
+      code: `${code}-doubted`,
+      text: `${
+        placeText(doubt)
+      }${more} may refuse it (${whose}): it asks for what is not known here; --live shows`,
+    }];
+  });
+}
+
+/** Whether the packet keeps its source address. */
+function judgeTranslation({ filters, kind, isFromPod }: ChainFacts): ChainLink[] {
+  if (filters === undefined || filters.hook === "input") return [];
+  const [there, source] = [filters.first?.translation, filters.last?.translation];
+  const judged: ChainLink[] = [];
+  if (there !== undefined) {
+    judged.push({
+      name: "translation",
+      state: "note",
+      code: "destination-translated",
+      text: `${placeText(there)} sends it to another address${there.isCertain ? "" : ", or may"}`,
+    });
+  }
+  const isUsual = kind === "outside" ? isFromPod : !isFromPod;
+  if (source === undefined) {
+    const isLonely = kind === "outside" && isFromPod;
+    return [...judged, {
+      name: "masquerade",
+      state: isLonely ? "note" : "ok",
+      code: isLonely ? "not-masqueraded" : "source-kept",
+      text: isLonely
+        ? "it leaves with the pod's own address, which the outside has to have a way back to"
+        : "it keeps its source address",
+    }];
+  }
+  return [...judged, {
+    name: "masquerade",
+    state: isUsual && source.isCertain ? "ok" : "note",
+    code: "masqueraded",
+    text: `${placeText(source)} gives it this host's address${source.isCertain ? "" : ", or may"}`,
+  }];
+}

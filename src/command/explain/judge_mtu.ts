@@ -1,0 +1,48 @@
+import type { ChainFacts, ChainLink } from "./facts.ts";
+
+/** Whether the largest packet that a pod may send gets through all links of this host. */
+export function judgeMtu({ env, bridge, way, tunnel, isFromPod }: ChainFacts): ChainLink[] {
+  const { link } = way;
+  if (link === undefined) return [];
+  const podBytes = env?.mtuBytes ?? (isFromPod ? bridge?.link.mtuBytes : undefined) ?? link.mtuBytes;
+  const routeBytes = way.mtuBytes === 0 ? link.mtuBytes : Math.min(way.mtuBytes, link.mtuBytes);
+  const wrong = (code: string, text: string, remedy: string): ChainLink[] => [{
+    name: "mtu",
+    state: "wrong",
+    code,
+    text,
+    remedy,
+  }];
+  if (podBytes > routeBytes) {
+    return wrong(
+      "mtu-pods",
+      `pods may send ${podBytes} bytes, and ${link.name} takes ${routeBytes}: larger packets are dropped`,
+      way.mtuBytes !== 0 && way.mtuBytes < link.mtuBytes
+        ? "a router on the way, or the route itself, says so: ip route get"
+        : "the agent's MTU and the link's must agree: see 'loden status'",
+    );
+  }
+  const { outer, overheadBytes = 0 } = tunnel ?? {};
+  if (outer?.link === undefined) {
+    return [{ name: "mtu", state: "ok", code: "mtu", text: `${podBytes} bytes fit, of ${routeBytes}` }];
+  }
+  const underBytes = outer.mtuBytes === 0
+    ? outer.link.mtuBytes
+    : Math.min(outer.mtuBytes, outer.link.mtuBytes);
+  const neededBytes = podBytes + overheadBytes;
+  if (neededBytes > underBytes) {
+    return wrong(
+      "mtu-underlay",
+      `${podBytes} bytes are ${neededBytes} when they are encapsulated, and ${outer.link.name} takes ${underBytes}: ` +
+        "they are sent in pieces, which many networks drop",
+      `give ${outer.link.name} an MTU of ${neededBytes}, or the overlay one of ${underBytes - overheadBytes}`,
+    );
+  }
+  return [{
+    name: "mtu",
+    state: "ok",
+    code: "mtu",
+    text:
+      `${podBytes} bytes fit: ${neededBytes} when they are encapsulated, of ${underBytes} on ${outer.link.name}`,
+  }];
+}

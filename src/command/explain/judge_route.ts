@@ -1,0 +1,216 @@
+import { formatAddress, formatPrefix } from "../../model/address.ts";
+import { formatRule, tableName } from "../../rtnetlink/rule_text.ts";
+import { RTN_LOCAL } from "../../rtnetlink/route_header.ts";
+import type { ChainFacts, ChainLink, Way } from "./facts.ts";
+import { isOurRoute, refusingRouteText, routeText } from "./route_words.ts";
+
+/** `EXDEV`: the answer to a packet would leave by another link than it came in by. */
+const EXDEV = 18;
+const EACCES = 13;
+const EINVAL = 22;
+const EHOSTUNREACH = 113;
+
+/** The routing policy rule that decides. */
+export function judgeRule({ rule, answer, refusal }: Way): ChainLink[] {
+  if (refusal !== undefined && refusal.route === undefined) {
+    return [{
+      name: "rule",
+      state: "wrong",
+      code: "rule-refuses",
+      text: `${formatRule(refusal.rule)} refuses it`,
+      remedy: `ip rule delete priority ${refusal.rule.priority}, if nobody needs it`,
+    }];
+  }
+  if (rule === undefined || answer.route === undefined && refusal === undefined) return [];
+  return [{ name: "rule", state: "ok", code: "rule", text: formatRule(rule) }];
+}
+
+/** Why there is no route at all. */
+function refusal(facts: ChainFacts, way: Way): ChainLink {
+  const { errno } = way.answer;
+  const target = formatAddress(facts.target);
+  const wrong = (code: string, text: string, remedy: string): ChainLink => ({
+    name: "route",
+    state: "wrong",
+    code,
+    text,
+    remedy,
+  });
+  const route = way.refusal?.route;
+  if (errno === EXDEV) return rpFilter(facts.bridge?.link.name ?? "?", "a pod's packet");
+  if (route !== undefined && route.linkIndex === 0) {
+    return wrong(
+      "route-refuses",
+      `${refusingRouteText(route)} drops it`,
+      `ip route delete ${refusingRouteText(route).split(" proto")[0]}, if nobody needs it`,
+    );
+  }
+  if (way.refusal !== undefined && route === undefined) {
+    return wrong("rule-refuses", `there is none: ${formatRule(way.refusal.rule)}`, "see the rule above");
+  }
+  if (errno === EHOSTUNREACH && facts.isFromPod && facts.bridge?.isForwarding === false) {
+    return wrong(
+      "bridge-forwards-nothing",
+      "none is asked for: the bridge does not forward",
+      "see the bridge above",
+    );
+  }
+  const why = errno === EACCES
+    ? "it is prohibited"
+    : errno === EINVAL
+    ? "the kernel drops it"
+    : "there is none";
+  return wrong(
+    "route-missing",
+    `${why} to ${target}`,
+    facts.kind === "overlay"
+      ? "the agent makes it: see 'loden status'; without one, nobody does"
+      : "give the host a default route",
+  );
+}
+
+function rpFilter(link: string, whose: string): ChainLink {
+  return {
+    name: "rp_filter",
+    state: "wrong",
+    code: "rp-filter",
+    text:
+      `${link} is strict about sources, and ${whose} that comes in there would be answered over another link: ` +
+      "it is dropped without a word",
+    remedy: `sysctl -w net.ipv4.conf.${link}.rp_filter=2 (and net.ipv4.conf.all.rp_filter, if that is 1)`,
+  };
+}
+
+/** The route to another host's pods, to a host, or to the outside. */
+export function judgeRoute(facts: ChainFacts): ChainLink[] {
+  const { way, kind, registry, isFromPod } = facts;
+  const { answer: { route }, link } = way;
+  const isNowhere = route === undefined || route.hops.length === 0;
+  if (isNowhere) return [refusal(facts, way)];
+  const text = routeText(way);
+  const ok = (more = ""): ChainLink => ({
+    name: "route",
+    state: "ok",
+    code: "route",
+    text: `${text}${more}`,
+  });
+  if (kind !== "overlay") {
+    if (kind === "outside" || registry.kind !== "said") return [ok()];
+    return [
+      link?.vxlan === undefined ? ok() : {
+        name: "route",
+        state: "wrong",
+        code: "underlay-through-overlay",
+        text: `${text}: packets to a host's own address go through the overlay, which needs that address`,
+        remedy: `ip route delete ${text.split(" proto")[0]}`,
+      },
+    ];
+  }
+  if (isOurRoute(route, link)) return [ok()];
+  const table = tableName(route.table);
+  const isAside = way.rule !== undefined && !["main", "local", "default"].includes(table);
+  const code = isAside
+    ? "rule-elsewhere"
+    : route.destination.length === 0
+    ? "route-default"
+    : "route-foreign";
+  const told = isAside
+    ? `${formatRule(way.rule!)} takes it to another table, and there ${text}`
+    : route.destination.length === 0
+    ? `${text}: there is none of the overlay, so that the default route takes it`
+    : `${text} takes it, which is not the overlay's`;
+  const remedy = isAside
+    ? `ip rule add to ${
+      facts.env?.networks[0] ? formatPrefix(facts.env.networks[0]) : "the cluster network"
+    } ` +
+      `lookup main priority ${Math.max(1, way.rule!.priority - 1)}`
+    : route.destination.length === 0
+    ? "the agent makes it: see 'loden status'"
+    : `ip route delete ${text.split(" proto")[0]}, if nobody needs it`;
+  if (route.type === RTN_LOCAL) {
+    return [{
+      name: "route",
+      state: "wrong",
+      code: "route-local",
+      text: `${text}: this host takes it for its own`,
+      remedy,
+    }];
+  }
+  return [{ name: "route", state: "wrong", code, text: told + (isFromPod ? "" : ""), remedy }];
+}
+
+/** The route to this host's own pods. */
+export function judgeOwnPodRoute(facts: ChainFacts): ChainLink {
+  const { way, bridge } = facts;
+  const { answer: { route }, link } = way;
+  if (route === undefined || route.hops.length === 0) return refusal(facts, way);
+  const text = routeText(way);
+  if (bridge === undefined || link?.linkIndex === bridge.link.linkIndex) {
+    return { name: "route", state: "ok", code: "route", text };
+  }
+  // Some plugins lead to each pod over a link of its own.
+  if (link?.kind === "veth" && route.hops[0]?.gateway === undefined) {
+    return { name: "route", state: "ok", code: "route", text };
+  }
+  return {
+    name: "route",
+    state: "wrong",
+    code: "own-subnet-elsewhere",
+    text: `${text} takes it, and not the pods' bridge ${bridge.link.name}`,
+    remedy: `ip route delete ${text.split(" proto")[0]}`,
+  };
+}
+
+/** The link that the route leaves by. */
+export function judgeLink({ link, answer: { route } }: Way): ChainLink[] {
+  if (link === undefined || route === undefined) return [];
+  const { name } = link;
+  const wrong = (code: string, text: string, remedy: string): ChainLink[] => [{
+    name: "link",
+    state: "wrong",
+    code,
+    text,
+    remedy,
+  }];
+  if (!link.isUp) return wrong("link-down", `${name} is down`, `ip link set ${name} up`);
+  if (link.isProtoDown) {
+    return wrong("link-protodown", `${name} is set protodown`, `ip link set ${name} protodown off`);
+  }
+  if (link.hasNoCarrier || route.isLinkDown) {
+    return wrong(
+      "link-no-carrier",
+      `${name} has no carrier`,
+      "look at the cable, or the other end of the link",
+    );
+  }
+  return [];
+}
+
+/** What becomes of the answer. */
+export function judgeBack({ back, backLink, bridge, source, kind }: ChainFacts): ChainLink[] {
+  if (back === undefined || source === undefined) return [];
+  const name = backLink?.name ?? "?";
+  if (back.answer.errno === EXDEV) return [rpFilter(name, "the answer")];
+  if (back.answer.errno === EHOSTUNREACH) {
+    const key = `net.ipv4.conf.${name}.forwarding`;
+    return [{
+      name: "back",
+      state: "wrong",
+      code: "link-forwards-nothing",
+      text: `${key} is 0: answers that come in by ${name} get to no pod`,
+      remedy: `sysctl -w ${key}=1`,
+    }];
+  }
+  const text = `to ${formatAddress(source)}: ${routeText(back)}`;
+  const isHome = bridge !== undefined && back.link?.linkIndex === bridge.link.linkIndex ||
+    back.link?.kind === "veth";
+  if (isHome) return [{ name: "back", state: "ok", code: "back", text }];
+  return [{
+    name: "back",
+    // Masqueraded packets are answered to this host.
+    state: kind === "outside" ? "note" : "wrong",
+    code: "back-elsewhere",
+    text: `answers ${text}, and not to the pods' bridge`,
+    remedy: "see ip route and ip rule",
+  }];
+}

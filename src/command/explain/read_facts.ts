@@ -1,0 +1,280 @@
+import { legacyTableNames } from "../../linux/legacy_tables.ts";
+import type { Libc } from "../../linux/libc.ts";
+import { errorText } from "../../log/error_text.ts";
+import {
+  type Address,
+  AF_INET,
+  AF_INET6,
+  type Family,
+  familyOf,
+  maskAddress,
+  type Prefix,
+  prefixContains,
+} from "../../model/address.ts";
+import type { ObservedAddress, ObservedLink } from "../../model/state.ts";
+import { NetlinkClient } from "../../netlink/client.ts";
+import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
+import type { Packet } from "../../nftables/packet.ts";
+import { PACKET_HOOK, readRuleBook, type RuleBook, walkHook } from "../../nftables/packet_walk.ts";
+import type { SubnetEnv } from "../../pods/subnet_env.ts";
+import { dumpAddresses } from "../../rtnetlink/address.ts";
+import { dumpLinks } from "../../rtnetlink/link.ts";
+import { dumpFdbEntries } from "../../rtnetlink/neighbour_entry.ts";
+import type { AddressKind, ChainFacts, Filters, RegistryWord, Tunnel, Way } from "./facts.ts";
+import { isServiceAddress } from "./service.ts";
+import { WayReader } from "./way_reader.ts";
+
+/** The port that probes go to: that of traceroute(8), where hardly anything listens. */
+export const PROBE_PORT = 33434;
+const FROM_PORT = 40_000;
+/** What VXLAN adds, by the family of the outer packets. */
+const OVERHEAD_BYTES: Readonly<Record<Family, number>> = { [AF_INET]: 50, [AF_INET6]: 70 };
+
+/** What is asked. */
+export interface Question {
+  readonly target: Address;
+  /** Where the packet comes from; chosen if absent. */
+  readonly from: Address | undefined;
+  readonly subnetFilePath: string;
+  readonly env: SubnetEnv | undefined;
+  readonly registry: RegistryWord;
+}
+
+/**
+ * Looks at each link of the chain to an address, in this thread's network namespace. Changes nothing.
+ *
+ * @throws {NetlinkError} If the kernel does not answer.
+ */
+export function readFacts(libc: Libc, question: Question): ChainFacts {
+  using transport = NetlinkSocket.open(libc);
+  return new Reader(libc, new NetlinkClient(transport), question).read();
+}
+
+class Reader {
+  readonly #links: readonly ObservedLink[];
+  readonly #addresses: readonly ObservedAddress[];
+  readonly #ways: WayReader;
+  readonly #family: Family;
+
+  constructor(
+    readonly libc: Libc,
+    readonly client: NetlinkClient,
+    readonly question: Question,
+  ) {
+    this.#family = familyOf(question.target);
+    this.#links = dumpLinks(client);
+    this.#addresses = dumpAddresses(client, 0);
+    this.#ways = new WayReader(client, this.#links);
+  }
+
+  read(): ChainFacts {
+    const { target, from, env, registry, subnetFilePath } = this.question;
+    const ofFamily = (prefix: Prefix) => familyOf(prefix.address) === this.#family;
+    const ownSubnet = env?.subnets.find(ofFamily);
+    const { book, filterFault } = this.#readBook();
+    const kind = this.#kindOf(ownSubnet, book);
+    const bridge = this.#bridgeOf(ownSubnet);
+    const isFromPod = from === undefined
+      ? bridge !== undefined && kind !== "own-address" && kind !== "own-pod"
+      : ownSubnet !== undefined && prefixContains(ownSubnet, from) && !this.#isOwn(from);
+    const source = from ?? (isFromPod ? podOf(ownSubnet!) : undefined);
+    const way = this.#ways.way({
+      destination: target,
+      ...source !== undefined && { source },
+      ...isFromPod && bridge !== undefined && { inputLinkIndex: bridge.link.linkIndex },
+    });
+    const shown = source ?? this.#sourceOf(way, target);
+    const tunnel = this.#tunnelOf(way, book);
+    const back = isFromPod && way.link !== undefined
+      ? this.#ways.way({ destination: source!, source: target, inputLinkIndex: way.link.linkIndex })
+      : undefined;
+    return {
+      target,
+      family: this.#family,
+      kind,
+      source: shown,
+      isFromPod,
+      subnetFilePath,
+      env,
+      ownSubnet,
+      registry,
+      ownLink: this.#ways.linkOf(this.#addresses.find(({ address }) => address === target)?.linkIndex),
+      bridge,
+      isForwarding: this.#flag(
+        this.#family === AF_INET ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding",
+      ),
+      way,
+      tunnel,
+      back,
+      backLink: back && way.link,
+      filters: book && shown !== undefined
+        ? this.#filters(book, { kind, isFromPod, source: shown, bridge: bridge?.link, way })
+        : undefined,
+      filterFault,
+      hasLegacy: legacyTableNames(this.libc, this.#family).some((name) =>
+        name === "filter" || name === "nat" || name === "raw"
+      ),
+    };
+  }
+
+  #kindOf(ownSubnet: Prefix | undefined, book: RuleBook | undefined): AddressKind {
+    const { target, env, registry } = this.question;
+    if (this.#isOwn(target)) return "own-address";
+    if (ownSubnet !== undefined && prefixContains(ownSubnet, target)) return "own-pod";
+    if (env?.networks.some((network) => prefixContains(network, target))) return "overlay";
+    if (registry.kind === "said" && registry.lease !== undefined) {
+      return registry.lease.what === "underlay" ? "host" : "overlay";
+    }
+    return book !== undefined && isServiceAddress(book, target) ? "service" : "outside";
+  }
+
+  #isOwn(address: Address): boolean {
+    return this.#addresses.some((one) => one.address === address);
+  }
+
+  /** The link that has the first address of the own subnet, and a bridge before any other. */
+  #bridgeOf(subnet: Prefix | undefined): ChainFacts["bridge"] {
+    if (subnet === undefined) return undefined;
+    const near = this.#addresses.filter(({ address }) => prefixContains(subnet, address));
+    const candidates = near.flatMap(({ linkIndex }) => this.#ways.linkOf(linkIndex) ?? [])
+      .filter(({ kind }) => kind !== "vxlan");
+    const link = candidates.find(({ kind }) => kind === "bridge") ?? candidates[0] ??
+      this.#links.find(({ name, kind }) => name === "cni0" && kind === "bridge");
+    if (link === undefined) return undefined;
+    const of = this.#family === AF_INET ? "ipv4" : "ipv6";
+    return {
+      link,
+      addresses: this.#addresses
+        .filter(({ linkIndex, family }) => linkIndex === link.linkIndex && family === this.#family)
+        .map(({ address }) => address),
+      isForwarding: this.#flag(`net/${of}/conf/${link.name}/forwarding`),
+    };
+  }
+
+  #flag(path: string): boolean | undefined {
+    try {
+      return this.libc.readSysctl(`/proc/sys/${path}`) === "1";
+    } catch {
+      return undefined;
+    }
+  }
+
+  #sourceOf({ link }: Way, target: Address): Address | undefined {
+    const near = this.#addresses.filter(({ linkIndex, family }) =>
+      linkIndex === link?.linkIndex && family === this.#family
+    );
+    return (near.find(({ address, length }) =>
+      maskAddress(address, length) === maskAddress(target, length)
+    ) ??
+      near[0])?.address;
+  }
+
+  #tunnelOf(way: Way, book: RuleBook | undefined): Tunnel | undefined {
+    const { link, neighbour } = way;
+    if (link?.vxlan === undefined) return undefined;
+    const { vxlan } = link;
+    const fdb = neighbour?.mac === undefined
+      ? []
+      : dumpFdbEntries(this.client, link.linkIndex).filter(({ mac }) => mac === neighbour.mac);
+    const remote = fdb.find(({ address }) => address !== undefined)?.address;
+    const outer = remote === undefined ? undefined : this.#outerWay(remote, vxlan);
+    const packet = outer === undefined || vxlan.local === undefined ? undefined : {
+      source: vxlan.local,
+      destination: remote!,
+      sourcePort: FROM_PORT,
+      destinationPort: vxlan.port,
+      state: "new" as const,
+      ...outer.link !== undefined && { outputLink: outer.link },
+    };
+    const input = packet && {
+      ...packet,
+      source: packet.destination,
+      destination: packet.source,
+      ...outer!.link !== undefined && { inputLink: outer!.link },
+    };
+    const local = vxlan.local;
+    return {
+      link,
+      fdb,
+      isLocalOwn: local === undefined || this.#isOwn(local),
+      outer,
+      overheadBytes: OVERHEAD_BYTES[local === undefined ? this.#family : familyOf(local)],
+      outerOutput: book && packet && both(book, PACKET_HOOK.output, PACKET_HOOK.postrouting, packet),
+      outerInput: book && input &&
+        both(book, PACKET_HOOK.prerouting, PACKET_HOOK.input, withoutOutput(input)),
+    };
+  }
+
+  #outerWay(remote: Address, { port, local }: NonNullable<ObservedLink["vxlan"]>): Way {
+    return this.#ways.way({
+      destination: remote,
+      udpPort: port,
+      ...local !== undefined && { source: local },
+    });
+  }
+
+  #readBook(): { readonly book: RuleBook | undefined; readonly filterFault: string | undefined } {
+    try {
+      using transport = NetlinkSocket.open(this.libc, { protocol: NETLINK_NETFILTER });
+      return { book: readRuleBook(new NetlinkClient(transport)), filterFault: undefined };
+    } catch (error) {
+      return { book: undefined, filterFault: errorText(error) };
+    }
+  }
+
+  #filters(
+    book: RuleBook,
+    { kind, isFromPod, source, bridge, way }: {
+      readonly kind: AddressKind;
+      readonly isFromPod: boolean;
+      readonly source: Address;
+      readonly bridge: ObservedLink | undefined;
+      readonly way: Way;
+    },
+  ): Filters {
+    const { target } = this.question;
+    const base: Packet = {
+      source,
+      destination: target,
+      sourcePort: FROM_PORT,
+      destinationPort: PROBE_PORT,
+      state: "new",
+      ...isFromPod && bridge !== undefined && { inputLink: bridge },
+    };
+    const out: Packet = { ...base, ...way.link !== undefined && { outputLink: way.link } };
+    const answer: Packet = {
+      source: target,
+      destination: source,
+      sourcePort: PROBE_PORT,
+      destinationPort: FROM_PORT,
+      state: "established",
+      ...way.link !== undefined && { inputLink: way.link },
+      ...isFromPod && bridge !== undefined && { outputLink: bridge },
+    };
+    const hook = kind === "own-address" ? "input" : isFromPod ? "forward" : "output";
+    return {
+      first: hook === "output" ? undefined : walkHook(book, PACKET_HOOK.prerouting, base),
+      hook,
+      main: walkHook(book, PACKET_HOOK[hook], hook === "input" ? base : out),
+      last: hook === "input" ? undefined : walkHook(book, PACKET_HOOK.postrouting, out),
+      answer: hook === "input"
+        ? undefined
+        : walkHook(book, isFromPod ? PACKET_HOOK.forward : PACKET_HOOK.input, answer),
+    };
+  }
+}
+
+/** A pod's address of a subnet: behind that of the bridge. */
+function podOf({ address }: Prefix): Address {
+  return (typeof address === "number" ? address + 2 : address + 2n) as Address;
+}
+
+/** The rules of two hooks, one behind the other: the first that refuses counts. */
+function both(book: RuleBook, first: number, then: number, packet: Packet): Tunnel["outerOutput"] {
+  const verdict = walkHook(book, first, packet);
+  return verdict.verdict === "accept" ? walkHook(book, then, packet) : verdict;
+}
+
+function withoutOutput({ outputLink: _, ...packet }: Packet): Packet {
+  return packet;
+}

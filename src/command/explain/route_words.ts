@@ -1,0 +1,65 @@
+import { formatAddress, formatPrefix } from "../../model/address.ts";
+import type { ObservedLink } from "../../model/state.ts";
+import { isOurVtep } from "../../model/vtep.ts";
+import { RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../../rtnetlink/route_header.ts";
+import type { FoundRoute } from "../../rtnetlink/route_query.ts";
+import type { TableRoute } from "../../rtnetlink/table_route.ts";
+import { tableName } from "../../rtnetlink/rule_text.ts";
+import type { Way } from "./facts.ts";
+
+/** `/etc/iproute2/rt_protos`, those that are met on hosts with pods, and our own. */
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  2: "kernel",
+  [RTPROT_BOOT]: "boot",
+  4: "static",
+  9: "ra",
+  11: "zebra",
+  12: "bird",
+  16: "dhcp",
+  [RTPROT_LODEN]: "76, ours",
+  186: "bgp",
+};
+const TYPES: Readonly<Record<number, string>> = {
+  2: "local ",
+  3: "broadcast ",
+  4: "anycast ",
+  5: "multicast ",
+  6: "blackhole ",
+  7: "unreachable ",
+  8: "prohibit ",
+  9: "throw ",
+};
+
+/** Whether a route is one that Loden or flannel has made for the overlay. */
+export function isOurRoute({ protocol }: FoundRoute, link: ObservedLink | undefined): boolean {
+  return protocol === RTPROT_LODEN || protocol === RTPROT_BOOT && link !== undefined && isOurVtep(link);
+}
+
+/** The route of a way, near to what ip(8) prints. */
+export function routeText({ answer: { route }, link, nextHop }: Way): string {
+  if (route === undefined) return "none";
+  const via = nextHop !== undefined && route.hops[0]?.gateway !== undefined
+    ? ` via ${formatAddress(nextHop)}`
+    : "";
+  return text(route, `${via}${link === undefined ? "" : ` dev ${link.name}`}`) +
+    (route.hops.length > 1 ? ` (one of ${route.hops.length} next hops)` : "");
+}
+
+/** A route that refuses packets, likewise. */
+export function refusingRouteText(route: TableRoute): string {
+  return text(route, "");
+}
+
+function text(
+  { destination, table, protocol, type, metric }: Pick<
+    TableRoute,
+    "destination" | "table" | "protocol" | "type" | "metric"
+  >,
+  way: string,
+): string {
+  const to = destination.length === 0 ? "default" : formatPrefix(destination);
+  const kind = type === RTN_UNICAST ? "" : TYPES[type] ?? `type ${type} `;
+  const shown = metric === 0 ? "" : ` metric ${metric}`;
+  const of = table === 0 || tableName(table) === "main" ? "" : ` table ${tableName(table)}`;
+  return `${kind}${to}${way} proto ${PROTOCOLS[protocol] ?? protocol}${shown}${of}`;
+}

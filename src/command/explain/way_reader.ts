@@ -1,0 +1,86 @@
+import { type Address, type Family, familyOf } from "../../model/address.ts";
+import type { ObservedLink } from "../../model/state.ts";
+import type { NetlinkClient } from "../../netlink/client.ts";
+import { dumpNeighbourEntries } from "../../rtnetlink/neighbour_entry.ts";
+import { decodeRouteLookup, encodeRouteLookup } from "../../rtnetlink/route_lookup.ts";
+import { type Flow, queryRoute } from "../../rtnetlink/route_query.ts";
+import { ruleInto, walkRoute, type WalkStep } from "../../rtnetlink/route_walk.ts";
+import { dumpRules, type ObservedRule } from "../../rtnetlink/rule.ts";
+import { dumpTableRoutes } from "../../rtnetlink/table_route.ts";
+import type { Way } from "./facts.ts";
+
+/** Asks the kernel for the ways of packets. */
+export class WayReader {
+  readonly #rules = new Map<Family, readonly ObservedRule[]>();
+
+  constructor(readonly client: NetlinkClient, readonly links: readonly ObservedLink[]) {}
+
+  /** The link of an index. */
+  linkOf(linkIndex: number | undefined): ObservedLink | undefined {
+    return this.links.find((link) => link.linkIndex === linkIndex);
+  }
+
+  #rulesOf(family: Family): readonly ObservedRule[] {
+    const known = this.#rules.get(family) ?? dumpRules(this.client, family);
+    this.#rules.set(family, known);
+    return known;
+  }
+
+  /** Where the kernel sends a packet. */
+  way(flow: Flow): Way {
+    const answer = queryRoute(this.client, flow);
+    const { route } = answer;
+    const [hop] = route?.hops ?? [];
+    const link = this.linkOf(hop?.linkIndex);
+    const nextHop = hop === undefined ? undefined : hop.gateway ?? flow.destination;
+    const inputLink = this.linkOf(flow.inputLinkIndex)?.name;
+    const rule = route && ruleInto(
+      {
+        destination: flow.destination,
+        ...flow.source !== undefined && { source: flow.source },
+        ...inputLink !== undefined && { inputLink },
+      },
+      this.#rulesOf(familyOf(flow.destination)),
+      { table: route.table, length: route.destination.length },
+    );
+    const neighbour = link === undefined || nextHop === undefined
+      ? undefined
+      : dumpNeighbourEntries(this.client, familyOf(nextHop), link.linkIndex)
+        .find(({ address }) => address === nextHop);
+    const refusal = route === undefined || route.hops.length === 0
+      ? this.#walk(flow).findLast(({ role }) => role === "decides")
+      : undefined;
+    const mtuBytes = this.#mtu(flow.destination);
+    return { answer, rule: rule ?? refusal?.rule, refusal, link, nextHop, neighbour, mtuBytes };
+  }
+
+  /** Which rule and route refuse a packet, by all tables on its way. */
+  #walk({ destination, source, inputLinkIndex }: Flow): readonly WalkStep[] {
+    const inputLink = this.linkOf(inputLinkIndex)?.name;
+    const family = familyOf(destination);
+    return walkRoute(
+      {
+        destination,
+        ...source !== undefined && { source },
+        ...inputLink !== undefined && { inputLink },
+      },
+      this.#rulesOf(family),
+      (table) => dumpTableRoutes(this.client, family, table),
+    );
+  }
+
+  /** What routers have told counts too. */
+  #mtu(address: Address): number {
+    let mtuBytes = 0;
+    try {
+      this.client.request(
+        "ask for the way to an address",
+        (writer, sequence) => encodeRouteLookup(writer, sequence, address),
+        (message) => mtuBytes = decodeRouteLookup(message)?.mtuBytes ?? mtuBytes,
+      );
+    } catch {
+      // There is no way, which is told by itself.
+    }
+    return mtuBytes;
+  }
+}
