@@ -5,6 +5,7 @@ import { type Command, EXIT, type Place } from "./command.ts";
 import { commandHelp } from "./command_flags.ts";
 import { COMPLETION_USAGE } from "./completion/usage.ts";
 import { DOCTOR_USAGE } from "./doctor/usage.ts";
+import { EXPLAIN_USAGE } from "./explain/usage.ts";
 import { KUBECTL_USAGE } from "./kubectl/usage.ts";
 import { MAN_USAGE } from "./man/usage.ts";
 import type { Output } from "./output.ts";
@@ -23,6 +24,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "how this host is: ready or why not, what to do, its peers",
     usage: STATUS_USAGE,
     run: async (args, place) => await (await import("./status/status.ts")).runStatus(args, place),
+  },
+  "explain": {
+    summary: "what becomes of a packet to an address, link by link",
+    usage: EXPLAIN_USAGE,
+    run: async (args, place) => await (await import("./explain/explain.ts")).runExplain(args, place),
   },
   "install-cni": {
     summary: "put the CNI plugin and a conflist where the runtime looks",

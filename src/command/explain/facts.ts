@@ -31,6 +31,10 @@ export interface Way {
   readonly answer: RouteAnswer;
   /** The routing policy rule that decided; `undefined` where that can't be told. */
   readonly rule: ObservedRule | undefined;
+  /** The link that the packet comes in by; `undefined` for one of this host's own. */
+  readonly inputLink: ObservedLink | undefined;
+  /** Whether that link takes only what is answered over it: `rp_filter` is 1. */
+  readonly isStrict: boolean;
   /** What refuses the packet; `undefined` where it has a way, or that can't be told. */
   readonly refusal: WalkStep | undefined;
   /** The link of the route's first hop. */
@@ -96,6 +100,10 @@ export interface ChainFacts {
   readonly bridge: Bridge | undefined;
   /** Whether the host forwards packets of the family at all; `undefined` where that can't be read. */
   readonly isForwarding: boolean | undefined;
+  /** The VTEPs of the packet's family that are not in use: down, or set so. */
+  readonly idleVteps: readonly ObservedLink[];
+  /** Whether the backend has a VTEP, by the subnet file, and there is none. */
+  readonly isVtepMissing: boolean;
   readonly way: Way;
   readonly tunnel: Tunnel | undefined;
   /** The way of the answer, from the link that it comes in by; `undefined` where that is not forwarded. */

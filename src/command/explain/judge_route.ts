@@ -37,7 +37,7 @@ function refusal(facts: ChainFacts, way: Way): ChainLink {
     remedy,
   });
   const route = way.refusal?.route;
-  if (errno === EXDEV) return rpFilter(facts.bridge?.link.name ?? "?", "a pod's packet");
+  if (isRefusedForSource(way)) return rpFilter(way.inputLink!.name, "a pod's packet");
   if (route !== undefined && route.linkIndex === 0) {
     return wrong(
       "route-refuses",
@@ -69,6 +69,12 @@ function refusal(facts: ChainFacts, way: Way): ChainLink {
   );
 }
 
+/** Whether it is the source that a packet is refused for: it has a way, and comes in by a link that is strict. */
+function isRefusedForSource({ answer: { errno }, isStrict, refusal }: Way): boolean {
+  const isLed = refusal?.route !== undefined && refusal.route.linkIndex !== 0;
+  return isStrict && (errno === EXDEV || errno === EINVAL && isLed);
+}
+
 function rpFilter(link: string, whose: string): ChainLink {
   return {
     name: "rp_filter",
@@ -81,12 +87,36 @@ function rpFilter(link: string, whose: string): ChainLink {
   };
 }
 
+/** Why the overlay's own routes may be gone: the kernel takes them along with their link. */
+function judgeVteps({ idleVteps, isVtepMissing }: ChainFacts): ChainLink[] {
+  const [idle] = idleVteps;
+  if (idle !== undefined) {
+    const { name, isUp } = idle;
+    return [{
+      name: "link",
+      state: "wrong",
+      code: isUp ? "link-protodown" : "link-down",
+      text: isUp ? `${name} is set protodown` : `${name} is down, so that its routes are gone`,
+      remedy: isUp ? `ip link set ${name} protodown off` : `ip link set ${name} up`,
+    }];
+  }
+  if (!isVtepMissing) return [];
+  return [{
+    name: "link",
+    state: "wrong",
+    code: "vtep-missing",
+    text: "this host has no VTEP, though the subnet file says vxlan",
+    remedy: "the agent makes it: see 'loden status'; without one, nobody does",
+  }];
+}
+
 /** The route to another host's pods, to a host, or to the outside. */
 export function judgeRoute(facts: ChainFacts): ChainLink[] {
-  const { way, kind, registry, isFromPod } = facts;
+  const { way, kind, registry } = facts;
   const { answer: { route }, link } = way;
   const isNowhere = route === undefined || route.hops.length === 0;
-  if (isNowhere) return [refusal(facts, way)];
+  const idle = kind === "overlay" ? judgeVteps(facts) : [];
+  if (isNowhere) return [...idle, refusal(facts, way)];
   const text = routeText(way);
   const ok = (more = ""): ChainLink => ({
     name: "route",
@@ -136,7 +166,7 @@ export function judgeRoute(facts: ChainFacts): ChainLink[] {
       remedy,
     }];
   }
-  return [{ name: "route", state: "wrong", code, text: told + (isFromPod ? "" : ""), remedy }];
+  return [...idle, { name: "route", state: "wrong", code, text: told, remedy }];
 }
 
 /** The route to this host's own pods. */
@@ -190,7 +220,7 @@ export function judgeLink({ link, answer: { route } }: Way): ChainLink[] {
 export function judgeBack({ back, backLink, bridge, source, kind }: ChainFacts): ChainLink[] {
   if (back === undefined || source === undefined) return [];
   const name = backLink?.name ?? "?";
-  if (back.answer.errno === EXDEV) return [rpFilter(name, "the answer")];
+  if (isRefusedForSource(back)) return [rpFilter(name, "the answer")];
   if (back.answer.errno === EHOSTUNREACH) {
     const key = `net.ipv4.conf.${name}.forwarding`;
     return [{
@@ -203,7 +233,7 @@ export function judgeBack({ back, backLink, bridge, source, kind }: ChainFacts):
   }
   const text = `to ${formatAddress(source)}: ${routeText(back)}`;
   const isHome = bridge !== undefined && back.link?.linkIndex === bridge.link.linkIndex ||
-    back.link?.kind === "veth";
+    back.link?.kind === "veth" && back.answer.route?.hops[0]?.gateway === undefined;
   if (isHome) return [{ name: "back", state: "ok", code: "back", text }];
   return [{
     name: "back",

@@ -12,6 +12,7 @@ import {
   prefixContains,
 } from "../../model/address.ts";
 import type { ObservedAddress, ObservedLink } from "../../model/state.ts";
+import { isOurVtep } from "../../model/vtep.ts";
 import { NetlinkClient } from "../../netlink/client.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
 import type { Packet } from "../../nftables/packet.ts";
@@ -64,7 +65,7 @@ class Reader {
     this.#family = familyOf(question.target);
     this.#links = dumpLinks(client);
     this.#addresses = dumpAddresses(client, 0);
-    this.#ways = new WayReader(client, this.#links);
+    this.#ways = new WayReader(libc, client, this.#links);
   }
 
   read(): ChainFacts {
@@ -88,6 +89,9 @@ class Reader {
     const back = isFromPod && way.link !== undefined
       ? this.#ways.way({ destination: source!, source: target, inputLinkIndex: way.link.linkIndex })
       : undefined;
+    const isOfFamily = ({ name }: ObservedLink) =>
+      name.startsWith("flannel-v6.") === (this.#family !== AF_INET);
+    const vteps = this.#links.filter((link) => isOurVtep(link) && isOfFamily(link));
     return {
       target,
       family: this.#family,
@@ -103,6 +107,8 @@ class Reader {
       isForwarding: this.#flag(
         this.#family === AF_INET ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding",
       ),
+      idleVteps: vteps.filter(({ isUp, isProtoDown }) => !isUp || isProtoDown),
+      isVtepMissing: env?.backendType === "vxlan" && vteps.length === 0,
       way,
       tunnel,
       back,

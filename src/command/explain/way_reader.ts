@@ -1,4 +1,5 @@
-import { type Address, type Family, familyOf } from "../../model/address.ts";
+import { type Address, AF_INET, type Family, familyOf } from "../../model/address.ts";
+import type { Libc } from "../../linux/libc.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import type { NetlinkClient } from "../../netlink/client.ts";
 import { dumpNeighbourEntries } from "../../rtnetlink/neighbour_entry.ts";
@@ -13,7 +14,11 @@ import type { Way } from "./facts.ts";
 export class WayReader {
   readonly #rules = new Map<Family, readonly ObservedRule[]>();
 
-  constructor(readonly client: NetlinkClient, readonly links: readonly ObservedLink[]) {}
+  constructor(
+    readonly libc: Libc,
+    readonly client: NetlinkClient,
+    readonly links: readonly ObservedLink[],
+  ) {}
 
   /** The link of an index. */
   linkOf(linkIndex: number | undefined): ObservedLink | undefined {
@@ -33,7 +38,8 @@ export class WayReader {
     const [hop] = route?.hops ?? [];
     const link = this.linkOf(hop?.linkIndex);
     const nextHop = hop === undefined ? undefined : hop.gateway ?? flow.destination;
-    const inputLink = this.linkOf(flow.inputLinkIndex)?.name;
+    const input = this.linkOf(flow.inputLinkIndex);
+    const inputLink = input?.name;
     const rule = route && ruleInto(
       {
         destination: flow.destination,
@@ -51,7 +57,29 @@ export class WayReader {
       ? this.#walk(flow).findLast(({ role }) => role === "decides")
       : undefined;
     const mtuBytes = this.#mtu(flow.destination);
-    return { answer, rule: rule ?? refusal?.rule, refusal, link, nextHop, neighbour, mtuBytes };
+    return {
+      answer,
+      rule: rule ?? refusal?.rule,
+      inputLink: input,
+      isStrict: input !== undefined && familyOf(flow.destination) === AF_INET && this.#isStrict(input.name),
+      refusal,
+      link,
+      nextHop,
+      neighbour,
+      mtuBytes,
+    };
+  }
+
+  /** The greater of the two counts: 1 is strict, 2 is not. */
+  #isStrict(link: string): boolean {
+    const values = ["all", link].map((name) => {
+      try {
+        return Number(this.libc.readSysctl(`/proc/sys/net/ipv4/conf/${name}/rp_filter`));
+      } catch {
+        return 0;
+      }
+    });
+    return Math.max(...values) === 1;
   }
 
   /** Which rule and route refuse a packet, by all tables on its way. */

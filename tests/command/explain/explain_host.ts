@@ -1,0 +1,135 @@
+import { assertEquals } from "@std/assert";
+import { causeOf, type Explanation, explanationOf } from "../../../src/command/explain/explanation.ts";
+import type { RegistryWord } from "../../../src/command/explain/facts.ts";
+import { judgeChain } from "../../../src/command/explain/judge.ts";
+import { readFacts } from "../../../src/command/explain/read_facts.ts";
+import type { Libc } from "../../../src/linux/libc.ts";
+import { parseAddress } from "../../../src/model/address.ts";
+import { readSubnetEnv } from "../../../src/pods/subnet_env.ts";
+import type { LeaseOf } from "../../../src/status/lease_of.ts";
+import { TestNetns } from "../../double/netns.ts";
+
+/** What makes a host of the overlay, by hand: VXLAN, one pod, another host at 192.0.2.2. */
+const VXLAN = `
+  ip link add eth0 type veth peer name eth0-p
+  ip link set eth0-p addrgenmode none up
+  ip link set eth0 up
+  ip address add 192.0.2.1/24 dev eth0
+  ip -6 address add 2001:db8::1/64 dev eth0 nodad
+  ip route add default via 192.0.2.254
+  ip neigh add 192.0.2.254 dev eth0 lladdr 02:00:00:00:00:fe
+  ip neigh add 192.0.2.2 dev eth0 lladdr 02:00:00:00:00:02
+  ip -6 neigh add 2001:db8::2 dev eth0 lladdr 02:00:00:00:00:02
+  echo 1 >/proc/sys/net/ipv4/ip_forward
+  echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+  ip link add flannel.1 type vxlan id 1 dstport 8472 local 192.0.2.1 dev eth0 nolearning
+  ip link set flannel.1 mtu 1450 address 0e:2a:00:00:00:01 up
+  ip address add 10.244.1.0/32 dev flannel.1
+  ip link add flannel-v6.1 type vxlan id 1 dstport 8472 local 2001:db8::1 dev eth0 nolearning
+  ip link set flannel-v6.1 mtu 1430 address 0e:2a:00:00:06:01 up
+  ip address add fd00:10:244:1::/128 dev flannel-v6.1 nodad
+  ip link add cni0 type bridge
+  ip link set cni0 mtu 1430 up
+  ip address add 10.244.1.1/24 dev cni0
+  ip -6 address add fd00:10:244:1::1/64 dev cni0 nodad
+  ip link add pod0 type veth peer name pod0-p
+  ip link set pod0 master cni0 up
+  ip link set pod0-p addrgenmode none up
+  ip route add 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink proto 76 metric 2
+  ip neigh add 10.244.2.0 dev flannel.1 lladdr 0e:2a:00:00:00:02 nud permanent
+  bridge fdb append 0e:2a:00:00:00:02 dev flannel.1 dst 192.0.2.2
+  ip -6 route add fd00:10:244:2::/64 via fd00:10:244:2:: dev flannel-v6.1 onlink proto 76
+  ip -6 neigh add fd00:10:244:2:: dev flannel-v6.1 lladdr 0e:2a:00:00:06:02 nud permanent
+  bridge fdb append 0e:2a:00:00:06:02 dev flannel-v6.1 dst 2001:db8::2`;
+
+const ENV = `FLANNEL_NETWORK=10.244.0.0/16
+FLANNEL_SUBNET=10.244.1.1/24
+FLANNEL_IPV6_NETWORK=fd00:10:244::/48
+FLANNEL_IPV6_SUBNET=fd00:10:244:1::1/64
+FLANNEL_MTU=1430
+FLANNEL_IPMASQ=true
+FLANNEL_BACKEND=vxlan
+`;
+
+const H2: LeaseOf = {
+  host: "h2",
+  isOwn: false,
+  what: "subnet",
+  subnet: "10.244.2.0/24",
+  underlayAddress: "192.0.2.2",
+  backendType: "vxlan",
+  mac: "0e:2a:00:00:00:02",
+  leftOut: null,
+  probes: null,
+};
+
+const H2_IPV6: LeaseOf = {
+  ...H2,
+  subnet: "fd00:10:244:2::/64",
+  underlayAddress: "2001:db8::2",
+  mac: "0e:2a:00:00:06:02",
+};
+
+/** What the registry says of an address of the prepared host's overlay. */
+export function registrySays(address: string, changes: Partial<LeaseOf> = {}): RegistryWord {
+  const said = (lease: LeaseOf): RegistryWord => ({ kind: "said", lease: { ...lease, ...changes } });
+  if (address.startsWith("10.244.2.")) return said(H2);
+  if (address.startsWith("fd00:10:244:2:")) return said(H2_IPV6);
+  if (address === "192.0.2.2") return said({ ...H2, what: "underlay" });
+  if (address.startsWith("10.244.1.")) {
+    return said({ ...H2, host: "h1", isOwn: true, subnet: "10.244.1.0/24", underlayAddress: "192.0.2.1" });
+  }
+  return { kind: "said", lease: undefined };
+}
+
+/** A host of an overlay that no agent keeps, so that it stays as it was spoilt. */
+export class ExplainHost implements AsyncDisposable {
+  private constructor(readonly netns: TestNetns, readonly libc: Libc) {}
+
+  static async create(libc: Libc): Promise<ExplainHost> {
+    const netns = await TestNetns.create();
+    const host = new ExplainHost(netns, libc);
+    try {
+      await host.sh(VXLAN);
+    } catch (error) {
+      await netns[Symbol.asyncDispose]();
+      throw error;
+    }
+    return host;
+  }
+
+  /** Runs lines of a shell in the host's namespace. */
+  async sh(lines: string): Promise<void> {
+    const { code, stderr } = await this.netns.run("sh", "-ec", lines);
+    assertEquals(code, 0, stderr);
+  }
+
+  explain(
+    target: string,
+    options: { readonly from?: string; readonly registry?: RegistryWord; readonly env?: string } = {},
+  ): Explanation {
+    const { from, registry = registrySays(target), env = ENV } = options;
+    const facts = this.libc.inNetns(this.netns.path, () =>
+      readFacts(this.libc, {
+        target: parseAddress(target),
+        from: from === undefined ? undefined : parseAddress(from),
+        subnetFilePath: "/nowhere/subnet.env",
+        env: env === "" ? undefined : readSubnetEnv(env, "subnet.env"),
+        registry,
+      }));
+    return explanationOf(facts, judgeChain(facts), undefined);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.netns[Symbol.asyncDispose]();
+  }
+}
+
+/** The code of what breaks the chain, or `ok` with those of the notes. */
+export function verdictOf(explanation: Explanation): string {
+  const cause = causeOf(explanation);
+  if (cause !== undefined) return cause.code;
+  return ["ok", ...explanation.links.filter(({ state }) => state === "note").map(({ code }) => code)].join(
+    " ",
+  );
+}

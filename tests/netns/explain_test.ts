@@ -1,0 +1,317 @@
+import { assert, assertEquals } from "@std/assert";
+import { causeOf, explanationJson, explanationLines } from "../../src/command/explain/explanation.ts";
+import type { RegistryWord } from "../../src/command/explain/facts.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { ExplainHost, registrySays, verdictOf } from "../command/explain/explain_host.ts";
+
+/** A prepared situation. */
+interface Situation {
+  /** What is so. */
+  readonly when: string;
+  /** Lines of a shell that make it so. */
+  readonly made?: string;
+  readonly to?: string;
+  readonly from?: string;
+  readonly registry?: RegistryWord;
+  readonly env?: string;
+  /** The code of the link that breaks the chain, or `ok` and the codes of notes. */
+  readonly says: string;
+  /** What its sentence has to name. */
+  readonly names?: string;
+}
+
+const POD = "10.244.2.5";
+
+const SITUATIONS: readonly Situation[] = [
+  { when: "all is well", says: "ok" },
+  { when: "all is well, in IPv6", to: "fd00:10:244:2::5", says: "ok" },
+  { when: "all is well, from this host", from: "10.244.1.0", says: "ok" },
+  { when: "no agent answers", registry: { kind: "silent", reason: "no agent answers" }, says: "ok" },
+  {
+    when: "nobody holds the address",
+    to: "10.244.9.5",
+    registry: { kind: "said", lease: undefined },
+    says: "no-lease",
+    names: "10.244.9.5",
+  },
+  {
+    when: "the peer is left out",
+    registry: registrySays(POD, { leftOut: "its MAC is another host's" }),
+    says: "peer-left-out",
+    names: "its MAC is another host's",
+  },
+  {
+    when: "the host forwards nothing",
+    made: "echo 0 >/proc/sys/net/ipv4/ip_forward",
+    says: "host-forwards-nothing",
+    names: "net.ipv4.ip_forward",
+  },
+  { when: "the bridge is down", made: "ip link set cni0 down", says: "bridge-down", names: "cni0" },
+  {
+    when: "the bridge has lost its address",
+    made: "ip address flush dev cni0",
+    says: "gateway-missing",
+    names: "cni0",
+  },
+  {
+    when: "the bridge forwards nothing",
+    made: "echo 0 >/proc/sys/net/ipv4/conf/cni0/forwarding",
+    says: "bridge-forwards-nothing",
+    names: "net.ipv4.conf.cni0.forwarding",
+  },
+  {
+    when: "the VTEP forwards nothing",
+    made: "echo 0 >/proc/sys/net/ipv4/conf/flannel.1/forwarding",
+    says: "link-forwards-nothing",
+    names: "net.ipv4.conf.flannel.1.forwarding",
+  },
+  {
+    when: "a rule leads into another table",
+    made:
+      "ip route add 10.244.0.0/16 via 192.0.2.254 table 7; ip rule add to 10.244.2.0/24 lookup 7 priority 50",
+    says: "rule-elsewhere",
+    names: "50: from all to 10.244.2.0/24 lookup 7",
+  },
+  {
+    when: "a rule refuses it",
+    made: "ip rule add to 10.244.2.0/24 unreachable priority 60",
+    says: "rule-refuses",
+    names: "60: from all to 10.244.2.0/24 unreachable",
+  },
+  {
+    when: "a rule of others is for other packets",
+    made:
+      "ip rule add fwmark 0x80000/0xff0000 lookup 52 priority 5210; ip rule add to 10.9.0.0/16 lookup 52 priority 5270",
+    says: "ok",
+  },
+  {
+    when: "a VPN has a part of the subnet",
+    made: "ip route add 10.244.2.0/25 via 192.0.2.254",
+    says: "route-foreign",
+    names: "10.244.2.0/25 via 192.0.2.254 dev eth0",
+  },
+  {
+    when: "a route of others stands in front",
+    made: "ip route add 10.244.2.0/24 dev eth0 metric 1",
+    says: "route-foreign",
+    names: "10.244.2.0/24 dev eth0",
+  },
+  {
+    when: "a route refuses it",
+    made: "ip route add unreachable 10.244.2.0/24 metric 1",
+    says: "route-refuses",
+    names: "unreachable 10.244.2.0/24",
+  },
+  {
+    when: "a blackhole takes it",
+    made: "ip route add blackhole 10.244.2.5",
+    says: "route-refuses",
+    names: "blackhole 10.244.2.5/32",
+  },
+  {
+    when: "the route is gone, and the default route takes it",
+    made: "ip route delete 10.244.2.0/24",
+    says: "route-default",
+    names: "default via 192.0.2.254",
+  },
+  {
+    when: "there is no route at all",
+    made: "ip route delete 10.244.2.0/24; ip route delete default",
+    says: "route-missing",
+    names: POD,
+  },
+  { when: "the VTEP is down", made: "ip link set flannel.1 down", says: "link-down", names: "flannel.1" },
+  {
+    when: "the VTEP is set protodown",
+    made: "ip link set flannel.1 protodown on",
+    says: "link-protodown",
+    names: "flannel.1",
+  },
+  { when: "there is no VTEP", made: "ip link delete flannel.1", says: "vtep-missing", names: "no VTEP" },
+  {
+    when: "the neighbour is gone",
+    made: "ip neigh delete 10.244.2.0 dev flannel.1",
+    says: "neighbour-missing",
+    names: "10.244.2.0 on flannel.1",
+  },
+  {
+    when: "the neighbour has another MAC",
+    made: "ip neigh replace 10.244.2.0 dev flannel.1 lladdr 0e:2a:00:00:00:99 nud permanent",
+    says: "neighbour-elsewhere",
+    names: "0e:2a:00:00:00:99",
+  },
+  {
+    when: "the FDB entry is gone",
+    made: "bridge fdb delete 0e:2a:00:00:00:02 dev flannel.1",
+    says: "fdb-missing",
+    names: "0e:2a:00:00:00:02",
+  },
+  {
+    when: "the FDB entry leads elsewhere",
+    made: "bridge fdb replace 0e:2a:00:00:00:02 dev flannel.1 dst 192.0.2.9",
+    says: "fdb-elsewhere",
+    names: "192.0.2.9",
+  },
+  {
+    when: "the VTEP's address is gone",
+    made:
+      "ip address add 192.0.2.11/24 dev eth0; ip address delete 192.0.2.1/24 dev eth0; ip route replace 192.0.2.0/24 dev eth0",
+    says: "vtep-address-gone",
+    names: "192.0.2.1",
+  },
+  {
+    when: "there is no way to the other host",
+    made: "ip route add unreachable 192.0.2.2",
+    says: "underlay-unreachable",
+    names: "192.0.2.2",
+  },
+  {
+    when: "the other host is led to through the overlay",
+    made: "ip route add 192.0.2.2 dev flannel.1",
+    says: "underlay-through-overlay",
+    names: "flannel.1",
+  },
+  {
+    when: "the other host does not answer",
+    made: "ip neigh replace 192.0.2.2 dev eth0 nud failed",
+    says: "underlay-neighbour-failed",
+    names: "192.0.2.2 on eth0",
+  },
+  {
+    when: "the underlay takes less than the overlay needs",
+    made: "ip link set eth0 mtu 1400",
+    says: "mtu-underlay",
+    names: "eth0 takes 1400",
+  },
+  {
+    when: "the VTEP takes less than pods may send",
+    made: "ip link set flannel.1 mtu 1300",
+    says: "mtu-pods",
+    names: "flannel.1 takes 1300",
+  },
+  {
+    when: "nft drops what is forwarded",
+    made:
+      "nft add table inet fw; nft add chain inet fw fwd2 '{ type filter hook forward priority 0; }'; nft add rule inet fw fwd2 ip daddr 10.244.2.0/24 drop",
+    says: "packet-refused",
+    names: "chain fwd2 of table inet fw",
+  },
+  {
+    when: "iptables drops by its policy",
+    made: "iptables-nft -P FORWARD DROP",
+    says: "packet-refused",
+    names: "policy drop of chain FORWARD of table ip filter",
+  },
+  {
+    when: "iptables drops answers alone",
+    made: "iptables-nft -A FORWARD -i flannel.1 -j DROP",
+    says: "answer-refused",
+    names: 'iifname "flannel.1"',
+  },
+  {
+    when: "VXLAN of the other host is dropped",
+    made: "iptables-nft -A INPUT -p udp --dport 8472 -j DROP",
+    says: "outer-answer-refused",
+    names: "dport 8472",
+  },
+  {
+    when: "VXLAN to the other host is dropped",
+    made:
+      "nft add table ip o; nft add chain ip o out '{ type filter hook output priority 0; }'; nft add rule ip o out udp dport 8472 ip daddr 192.0.2.2 reject",
+    says: "outer-packet-refused",
+    names: "rejects it",
+  },
+  {
+    when: "a rule may drop it",
+    made:
+      "nft add table ip l; nft add chain ip l f '{ type filter hook forward priority 0; }'; nft add rule ip l f limit rate over 10/second drop",
+    says: "ok packet-doubted answer-doubted",
+  },
+  {
+    when: "the packet comes in by a link that is strict about sources",
+    made: "echo 1 >/proc/sys/net/ipv4/conf/cni0/rp_filter; ip route add 10.244.1.2 dev eth0",
+    says: "rp-filter",
+    names: "cni0",
+  },
+  {
+    when: "answers are led away from the bridge",
+    made: "ip route add 10.244.1.0/30 via 192.0.2.254",
+    says: "back-elsewhere",
+    names: "10.244.1.0/30",
+  },
+  {
+    when: "it is asked for a pod here that answers",
+    made: "ip neigh add 10.244.1.7 dev cni0 lladdr 02:00:00:00:00:07",
+    to: "10.244.1.7",
+    says: "ok",
+  },
+  {
+    when: "it is asked for a pod here that is gone",
+    made: "ip neigh replace 10.244.1.7 dev cni0 nud failed",
+    to: "10.244.1.7",
+    says: "pod-silent",
+    names: "10.244.1.7 on cni0",
+  },
+  {
+    when: "the own subnet is led elsewhere",
+    made: "ip route add 10.244.1.0/25 via 192.0.2.254",
+    to: "10.244.1.7",
+    says: "own-subnet-elsewhere",
+    names: "10.244.1.0/25",
+  },
+  { when: "it is asked for this host's own address", to: "192.0.2.1", says: "ok" },
+  { when: "it is asked for the other host's own address", to: "192.0.2.2", says: "ok" },
+  {
+    when: "it is asked for the outside, and nobody masquerades",
+    to: "203.0.113.9",
+    says: "ok not-masqueraded",
+  },
+  {
+    when: "it is asked for the outside, and somebody masquerades",
+    to: "203.0.113.9",
+    made: "iptables-nft -t nat -A POSTROUTING -s 10.244.0.0/16 -j MASQUERADE",
+    says: "ok",
+  },
+  {
+    when: "it is asked for the outside, and there is no default route",
+    to: "203.0.113.9",
+    made: "ip route delete default",
+    says: "route-missing",
+    names: "203.0.113.9",
+  },
+  {
+    when: "it is asked for a Service",
+    to: "10.96.0.10",
+    made:
+      "iptables-nft -t nat -N KUBE-SERVICES; iptables-nft -t nat -A KUBE-SERVICES -d 10.96.0.10/32 -p udp --dport 53 -j ACCEPT; iptables-nft -t nat -A PREROUTING -j KUBE-SERVICES",
+    says: "ok service-address",
+  },
+  { when: "there is no subnet file", env: "", says: "ok", registry: registrySays(POD) },
+  {
+    when: "the other host answers over the underlay alone",
+    registry: registrySays(POD, {
+      probes: [
+        { network: "underlay", target: "192.0.2.2", packetBytes: 1500, roundTripMs: 0.4, hears: null },
+        { network: "overlay", target: "10.244.2.0", packetBytes: 1450, roundTripMs: null, hears: null },
+      ],
+    }),
+    says: "peer-silent",
+    names: "over the overlay: no answer",
+  },
+];
+
+for (const { when, made, to = POD, says, names, ...options } of SITUATIONS) {
+  Deno.test(`explain finds what becomes of a packet when ${when}`, async () => {
+    using libc = new Libc();
+    await using host = await ExplainHost.create(libc);
+    if (made !== undefined) await host.sh(made);
+    const explanation = host.explain(to, options);
+    const lines = explanationLines(explanation);
+    assertEquals(verdictOf(explanation), says, lines.join("\n"));
+    const cause = causeOf(explanation);
+    if (names !== undefined) assert(cause?.text.includes(names), lines.join("\n"));
+    assert(lines[0]!.startsWith(says.startsWith("ok") ? "OK: " : "BROKEN at "), lines[0]);
+    const { broken } = explanationJson(explanation) as { broken: boolean };
+    assertEquals(broken, !says.startsWith("ok"));
+  });
+}
