@@ -32,6 +32,7 @@ const NAMES: Readonly<Record<number, string>> = {
   101: "ENETUNREACH",
   105: "ENOBUFS",
   110: "ETIMEDOUT",
+  111: "ECONNREFUSED",
   113: "EHOSTUNREACH",
 };
 
@@ -53,6 +54,7 @@ export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENOBUFS = 105;
+export const ECONNREFUSED = 111;
 
 /** The symbolic name of an error number: `ENOBUFS`, or `errno 131` for one without a name here. */
 export function errnoName(errno: number): string {

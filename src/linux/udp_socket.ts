@@ -11,6 +11,10 @@ const IPPROTO_IP = 0;
 const IP_TTL = 2;
 const IPPROTO_IPV6 = 41;
 const IPV6_UNICAST_HOPS = 16;
+const IP_MTU_DISCOVER = 10;
+const IPV6_MTU_DISCOVER = 23;
+/** `IP_PMTUDISC_PROBE`: don't fragment, whatever is known of the path. */
+const PMTUDISC_PROBE = 3;
 
 /** From where a datagram goes where. */
 export interface UdpPath {
@@ -21,6 +25,8 @@ export interface UdpPath {
   readonly hopLimit: number;
   /** The link that datagrams leave and answers come by, even against the routes; any if absent. */
   readonly linkName?: string;
+  /** Whether datagrams are never sent in pieces. */
+  readonly isWhole?: true;
 }
 
 /** A UDP socket with one peer: what hosts on the way say about its datagrams comes back as errors of `receive()`. */
@@ -40,7 +46,7 @@ export class UdpSocket implements Disposable {
    *
    * @throws {NetlinkError} If `source` is no address of this host, there is no route to `target`, or no such link.
    */
-  static open(libc: Libc, { source, target, port, hopLimit, linkName }: UdpPath): UdpSocket {
+  static open(libc: Libc, { source, target, port, hopLimit, linkName, isWhole }: UdpPath): UdpSocket {
     using stack = new DisposableStack();
     const { call } = libc;
     const family = familyOf(target);
@@ -49,6 +55,13 @@ export class UdpSocket implements Disposable {
     const [level, name] = family === AF_INET ? [IPPROTO_IP, IP_TTL] : [IPPROTO_IPV6, IPV6_UNICAST_HOPS];
     const value = new Uint8Array(new Int32Array([hopLimit]).buffer);
     libc.checked("limit the hops of UDP socket", call.setsockopt(fd, level, name, value, value.length));
+    if (isWhole) {
+      const [level, name] = family === AF_INET
+        ? [IPPROTO_IP, IP_MTU_DISCOVER]
+        : [IPPROTO_IPV6, IPV6_MTU_DISCOVER];
+      const value = new Uint8Array(new Int32Array([PMTUDISC_PROBE]).buffer);
+      libc.checked("keep datagrams whole", call.setsockopt(fd, level, name, value, value.length));
+    }
     if (linkName !== undefined) {
       const device = new TextEncoder().encode(linkName);
       const result = call.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length);

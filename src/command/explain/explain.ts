@@ -15,6 +15,7 @@ import { explanationJson, explanationLines, explanationOf, isBroken } from "./ex
 import type { RegistryWord } from "./facts.ts";
 import { judgeChain } from "./judge.ts";
 import { leaseOfSchema } from "./lease_schema.ts";
+import type { LiveReport } from "./live_report.ts";
 import { readFacts } from "./read_facts.ts";
 import { EXPLAIN_USAGE } from "./usage.ts";
 
@@ -44,11 +45,17 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
   }
   const env = readEnv(subnetFilePath);
   const registry = await askRegistry(subnetFilePath, target);
-  const facts = readFacts(libc, { target, from, subnetFilePath, env, registry });
+  const question = { target, from, subnetFilePath, env, registry };
+  let facts = readFacts(libc, question);
+  let report: LiveReport | undefined;
+  if (listenMs !== undefined) {
+    const [{ probeLive }, { podOf }] = await Promise.all([import("./live.ts"), import("./pod_netns.ts")]);
+    const pod = podOf(libc, facts, from);
+    // What is read is about the very packets that are sent.
+    if (pod !== undefined) facts = readFacts(libc, { ...question, from: pod.address });
+    report = await probeLive(libc, facts, { pod, listenMs, signal });
+  }
   const links = judgeChain(facts);
-  const report = listenMs === undefined
-    ? undefined
-    : await (await import("./live.ts")).probeLive(libc, facts, { listenMs, signal });
   const explanation = explanationOf(facts, links, report);
   output.say(
     asked.values.get("json") === true

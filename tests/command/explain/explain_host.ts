@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { compiledBinary } from "../../../.ci/binary.ts";
 import { causeOf, type Explanation, explanationOf } from "../../../src/command/explain/explanation.ts";
 import type { RegistryWord } from "../../../src/command/explain/facts.ts";
 import { judgeChain } from "../../../src/command/explain/judge.ts";
@@ -29,7 +30,7 @@ const VXLAN = `
   ip link set flannel-v6.1 mtu 1430 address 0e:2a:00:00:06:01 up
   ip address add fd00:10:244:1::/128 dev flannel-v6.1 nodad
   ip link add cni0 type bridge
-  ip link set cni0 mtu 1430 up
+  ip link set cni0 mtu 1430 address 02:00:00:00:01:01 up
   ip address add 10.244.1.1/24 dev cni0
   ip -6 address add fd00:10:244:1::1/64 dev cni0 nodad
   ip link add pod0 type veth peer name pod0-p
@@ -122,6 +123,99 @@ export class ExplainHost implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.netns[Symbol.asyncDispose]();
+  }
+}
+
+/** The other host, h2, with a pod's address; and a pod on the first one. */
+const OTHER = `
+  ip link set eth0-p name eth0
+  ip link set eth0 address 02:00:00:00:00:02 up
+  ip address add 192.0.2.2/24 dev eth0
+  ip -6 address add 2001:db8::2/64 dev eth0 nodad
+  echo 1 >/proc/sys/net/ipv4/ip_forward
+  ip link add flannel.1 type vxlan id 1 dstport 8472 local 192.0.2.2 dev eth0 nolearning
+  ip link set flannel.1 mtu 1450 address 0e:2a:00:00:00:02 up
+  ip address add 10.244.2.0/32 dev flannel.1
+  ip address add 10.244.2.5/32 dev lo
+  ip route add 10.244.1.0/24 via 10.244.1.0 dev flannel.1 onlink
+  ip neigh add 10.244.1.0 dev flannel.1 lladdr 0e:2a:00:00:00:01 nud permanent
+  bridge fdb append 0e:2a:00:00:00:01 dev flannel.1 dst 192.0.2.1
+  ip link add flannel-v6.1 type vxlan id 1 dstport 8472 local 2001:db8::2 dev eth0 nolearning
+  ip link set flannel-v6.1 mtu 1430 address 0e:2a:00:00:06:02 up
+  ip -6 address add fd00:10:244:2::/128 dev flannel-v6.1 nodad
+  ip -6 address add fd00:10:244:2::5/128 dev lo nodad
+  ip -6 route add fd00:10:244:1::/64 via fd00:10:244:1:: dev flannel-v6.1 onlink
+  ip -6 neigh add fd00:10:244:1:: dev flannel-v6.1 lladdr 0e:2a:00:00:06:01 nud permanent
+  bridge fdb append 0e:2a:00:00:06:01 dev flannel-v6.1 dst 2001:db8::1`;
+const POD = `
+  ip link set pod0-p name eth0
+  ip link set eth0 up
+  ip address add 10.244.1.5/24 dev eth0
+  ip -6 address add fd00:10:244:1::5/64 dev eth0 nodad
+  ip neigh add 10.244.1.1 dev eth0 lladdr 02:00:00:00:01:01
+  ip route add default via 10.244.1.1
+  ip -6 route add default via fd00:10:244:1::1`;
+
+/** What {@linkcode ExplainPair.explain} prints, as far as tests read it. */
+export interface LiveAnswer {
+  readonly broken: boolean;
+  readonly cause: { readonly code: string; readonly text: string; readonly remedy: string | null } | null;
+  readonly live: {
+    readonly fault?: string;
+    readonly from?: string;
+    readonly packets?: readonly {
+      readonly fate: string;
+      readonly reason?: string;
+      readonly place?: string;
+      readonly links?: readonly string[];
+      readonly certain?: boolean;
+    }[];
+  };
+}
+
+/** Two hosts that reach each other, and a pod on each; no agents. */
+export class ExplainPair implements AsyncDisposable {
+  private constructor(
+    readonly host: ExplainHost,
+    readonly other: TestNetns,
+    readonly pod: TestNetns,
+    readonly folder: string,
+    readonly stack: AsyncDisposableStack,
+  ) {}
+
+  static async create(libc: Libc): Promise<ExplainPair> {
+    await using stack = new AsyncDisposableStack();
+    const host = stack.use(await ExplainHost.create(libc));
+    const [other, pod] = [stack.use(await TestNetns.create()), stack.use(await TestNetns.create())];
+    const folder = await Deno.makeTempDir({ prefix: "lodentest-explain-" });
+    stack.defer(() => Deno.remove(folder, { recursive: true }));
+    await host.netns.ip("link", "set", "eth0-p", "netns", other.name);
+    await host.netns.ip("link", "set", "pod0-p", "netns", pod.name);
+    for (const [netns, lines] of [[other, OTHER], [pod, POD]] as const) {
+      const { code, stderr } = await netns.run("sh", "-ec", lines);
+      assertEquals(code, 0, stderr);
+    }
+    await Deno.writeTextFile(`${folder}/subnet.env`, ENV);
+    return new ExplainPair(host, other, pod, folder, stack.move());
+  }
+
+  /** Runs the program on the first host. */
+  async explain(
+    ...args: string[]
+  ): Promise<{ readonly code: number; readonly answer: LiveAnswer; readonly text: string }> {
+    const { code, stdout, stderr } = await this.host.netns.run(
+      await compiledBinary(),
+      "explain",
+      `--subnet-file=${this.folder}/subnet.env`,
+      "--json",
+      ...args,
+    );
+    assert(stdout !== "", stderr);
+    return { code, answer: JSON.parse(stdout), text: stdout };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stack.disposeAsync();
   }
 }
 

@@ -1,0 +1,149 @@
+import { ECONNREFUSED, EMSGSIZE, EPERM, errnoName } from "../../linux/errno.ts";
+import type { DroppedPacket, TraceEvent } from "../../linux/drop_trace.ts";
+import { ARRIVED, type DropWords, dropWords } from "./drop_words.ts";
+
+/** One packet that was sent, and what its socket said of it. */
+export interface LiveProbe {
+  /** The size of the IP packet. No two of one run are the same, and few others have it. */
+  readonly packetBytes: number;
+  /** With what sending it was refused; 0 if it was not. */
+  readonly sendErrno: number;
+  /** What came back: 0 for a datagram, `ECONNREFUSED` for a closed port; `undefined` for nothing. */
+  readonly answerErrno: number | undefined;
+}
+
+/** What became of a packet. */
+export type Fate =
+  | {
+    readonly kind: "dropped";
+    readonly drop: DroppedPacket;
+    /** The links that it was handed to before. */
+    readonly links: readonly string[];
+    /** Whether it is told from other packets; else one was dropped while this one was under way. */
+    readonly isCertain: boolean;
+  }
+  /** Nobody may send it, or there is no way. */
+  | { readonly kind: "refused"; readonly errno: number }
+  | { readonly kind: "answered" }
+  /** Came to a socket's place on this machine, where nobody listens. */
+  | { readonly kind: "arrived" }
+  /** Gone, and no word of it. */
+  | { readonly kind: "gone"; readonly links: readonly string[] };
+
+/** Of an Ethernet header. */
+const HEADER_BYTES = 14;
+/** Reasons of drops that come seconds later, out of a timer, for packets that no link has seen. */
+const LATE: ReadonlySet<string> = new Set(["NEIGH_FAILED", "NEIGH_DEAD", "QUEUE_PURGE"]);
+
+/** The lines that are written into the trace around each packet. */
+export const markOf = {
+  begin: (at: number): string => `loden ${at} begin`,
+  end: (at: number): string => `loden ${at} end`,
+};
+
+/** What is known of a packet while the trace is read. */
+interface Track {
+  readonly links: string[];
+  packet: string | undefined;
+  drop: DroppedPacket | undefined;
+  late: DroppedPacket | undefined;
+  isOpen: boolean;
+  hasBegun: boolean;
+  thread: number;
+}
+
+/**
+ * Follows packets through the trace. A packet is told by its size when the first link gets it, and by its place in the
+ * kernel's memory from there on; one that no link gets, by this thread having been at work between two marks.
+ *
+ * @param ethertype Of the packets.
+ */
+export function fatesOf(
+  probes: readonly LiveProbe[],
+  events: readonly TraceEvent[],
+  ethertype: number,
+): readonly Fate[] {
+  const tracks = probes.map((): Track => ({
+    links: [],
+    packet: undefined,
+    drop: undefined,
+    late: undefined,
+    isOpen: false,
+    hasBegun: false,
+    thread: 0,
+  }));
+  for (const event of events) {
+    if (event.kind === "mark") {
+      for (const [at, track] of tracks.entries()) {
+        if (event.text === markOf.begin(at)) {
+          [track.isOpen, track.hasBegun, track.thread] = [true, true, event.at.thread];
+        } else if (event.text === markOf.end(at)) track.isOpen = false;
+      }
+    } else if (event.kind === "sent") {
+      for (const [at, track] of tracks.entries()) {
+        const { packetBytes } = probes[at]!;
+        const isSize = event.lengthBytes === packetBytes || event.lengthBytes === packetBytes + HEADER_BYTES;
+        if (track.packet === undefined && track.hasBegun && isSize) track.packet = event.packet;
+        if (track.packet === event.packet && track.drop === undefined) track.links.push(event.link);
+      }
+    } else if (event.kind === "drop") {
+      const known = tracks.find(({ packet, drop }) => packet === event.packet && drop === undefined);
+      const open = tracks.find(({ isOpen, thread }) =>
+        isOpen && thread === event.at.thread && !event.at.isInterrupt && event.protocol === ethertype
+      );
+      const track = known ?? (open?.packet === undefined ? open : undefined);
+      if (track !== undefined) track.drop ??= event;
+      else if (LATE.has(event.reason) && event.protocol === ethertype) {
+        for (const one of tracks) if (one.hasBegun && one.packet === undefined) one.late ??= event;
+      }
+    }
+  }
+  return probes.map((probe, at) => fateOf(probe, tracks[at]!));
+}
+
+function fateOf({ sendErrno, answerErrno }: LiveProbe, { drop, late, links }: Track): Fate {
+  if (drop !== undefined && !ARRIVED.has(drop.reason)) {
+    return { kind: "dropped", drop, links, isCertain: true };
+  }
+  if (sendErrno !== 0) return { kind: "refused", errno: sendErrno };
+  if (answerErrno === 0 || answerErrno === ECONNREFUSED) return { kind: "answered" };
+  if (answerErrno !== undefined) return { kind: "refused", errno: answerErrno };
+  if (drop !== undefined) return { kind: "arrived" };
+  if (late !== undefined) return { kind: "dropped", drop: late, links, isCertain: false };
+  return { kind: "gone", links };
+}
+
+/** What stops a packet, in words; `undefined` where nothing is known to. */
+export function stopOf(fate: Fate): DropWords | undefined {
+  if (fate.kind === "dropped") return dropWords(fate.drop);
+  if (fate.kind !== "refused") return undefined;
+  const { errno } = fate;
+  if (errno === EMSGSIZE) return dropWords({ reason: "PKT_TOO_BIG", place: "" });
+  if (errno === EPERM) return dropWords({ reason: "NETFILTER_DROP", place: "" });
+  const route = dropWords({ reason: "", place: "ip_error" });
+  return { ...route, text: `this host refuses to send it, ${errnoName(errno)}: ${route.text}` };
+}
+
+/** One line about a packet. */
+export function fateText(fate: Fate): string {
+  const passed = (links: readonly string[]) => links.length === 0 ? "" : ` after ${links.join(", ")}`;
+  switch (fate.kind) {
+    case "dropped": {
+      const { drop: { reason, place }, links, isCertain } = fate;
+      const shown = `dropped${passed(links)}: ${reason || "no reason told"} in ${place}`;
+      return isCertain ? shown : `${shown} (a packet was, while this one was under way)`;
+    }
+    case "refused":
+      return `not sent: ${errnoName(fate.errno)}`;
+    case "answered":
+      return "there, and an answer came back";
+    case "arrived":
+      return "there: nobody listens at that port";
+    case "gone":
+      return fate.links.length === 0
+        ? "no link was given it, and no drop is told of"
+        : `left by ${fate.links.at(-1)}${
+          fate.links.length > 1 ? passed(fate.links.slice(0, -1)) : ""
+        }, no answer yet`;
+  }
+}

@@ -1,0 +1,166 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Libc } from "../../src/linux/libc.ts";
+import { ExplainPair } from "../command/explain/explain_host.ts";
+
+/** A prepared drop. */
+interface Drop {
+  /** What is so. */
+  readonly when: string;
+  /** Lines of a shell that make it so, on the host. */
+  readonly made?: string;
+  readonly args?: readonly string[];
+  /** Codes of the cause; empty where nothing is broken. */
+  readonly says: string;
+  /** The kernel's reason, for one of the packets. */
+  readonly reason?: string;
+  /** What the cause names: a rule, a knob. */
+  readonly names?: string;
+}
+
+const TARGET = "10.244.2.5";
+
+const DROPS: readonly Drop[] = [
+  { when: "nothing drops it", says: "" },
+  { when: "nothing drops it, in IPv6", args: ["fd00:10:244:2::5"], says: "" },
+  { when: "nothing drops it, from this host", args: [TARGET, "--from=10.244.1.0"], says: "" },
+  {
+    when: "a rule of nft drops it",
+    made:
+      "nft add table ip f; nft add chain ip f fwd1 '{ type filter hook forward priority 0; }'; nft add rule ip f fwd1 ip daddr 10.244.2.0/24 drop",
+    says: "packet-refused",
+    reason: "NETFILTER_DROP",
+    names: "chain fwd1 of table ip f",
+  },
+  {
+    when: "a rule of iptables drops it",
+    made: "iptables-nft -A FORWARD -i cni0 -p udp -j DROP",
+    says: "packet-refused",
+    reason: "NETFILTER_DROP",
+    names: "chain FORWARD of table ip filter",
+  },
+  {
+    when: "a rule drops it that can't be read",
+    made:
+      "nft add table ip f; nft add chain ip f fwd1 '{ type filter hook forward priority 0; }'; nft add rule ip f fwd1 ip daddr { 10.244.2.5, 10.9.9.9 } drop",
+    says: "dropped-by-rule",
+    reason: "NETFILTER_DROP",
+    names: "chain fwd1 of table ip f",
+  },
+  {
+    when: "legacy iptables drops it",
+    made: "iptables-legacy -A FORWARD -i cni0 -j DROP",
+    says: "dropped-by-rule",
+    reason: "NETFILTER_DROP",
+    names: "iptables-legacy-save",
+  },
+  {
+    when: "the host's own packet is dropped as it leaves",
+    args: [TARGET, "--from=10.244.1.0"],
+    made:
+      "nft add table ip f; nft add chain ip f out '{ type filter hook output priority 0; }'; nft add rule ip f out ip daddr 10.244.2.5 drop",
+    says: "packet-refused",
+    reason: "NETFILTER_DROP",
+    names: "chain out of table ip f",
+  },
+  {
+    when: "its VXLAN packet is dropped",
+    made:
+      "nft add table ip f; nft add chain ip f out '{ type filter hook output priority 0; }'; nft add rule ip f out udp dport 8472 drop",
+    says: "outer-packet-refused",
+    reason: "NETFILTER_DROP",
+    names: "dport 8472",
+  },
+  {
+    when: "the bridge is strict about sources",
+    made: "echo 1 >/proc/sys/net/ipv4/conf/cni0/rp_filter; ip route add 10.244.1.5 dev eth0",
+    says: "rp-filter",
+    reason: "IP_RPFILTER",
+    names: "cni0",
+  },
+  {
+    when: "the bridge forwards nothing",
+    made: "echo 0 >/proc/sys/net/ipv4/conf/cni0/forwarding",
+    says: "bridge-forwards-nothing",
+    reason: "IP_INADDRERRORS",
+    names: "net.ipv4.conf.cni0.forwarding",
+  },
+  {
+    when: "a route refuses it",
+    made: "ip route add unreachable 10.244.2.5",
+    says: "route-refuses",
+    names: "unreachable 10.244.2.5/32",
+  },
+  {
+    when: "there is no route",
+    made: "ip route delete 10.244.2.0/24; ip route delete default",
+    says: "route-missing",
+    reason: "IP_INNOROUTES",
+    names: TARGET,
+  },
+  {
+    when: "the FDB entry is gone",
+    made: "bridge fdb delete 0e:2a:00:00:00:02 dev flannel.1",
+    says: "fdb-missing",
+    reason: "NO_TX_TARGET",
+    names: "0e:2a:00:00:00:02",
+  },
+  {
+    when: "the neighbour is gone",
+    made: "ip neigh delete 10.244.2.0 dev flannel.1",
+    says: "neighbour-missing",
+    names: "10.244.2.0 on flannel.1",
+  },
+  {
+    when: "the other host is gone",
+    made: "ip neigh delete 192.0.2.2 dev eth0; ip route replace 192.0.2.2 via 192.0.2.77 dev eth0",
+    says: "dropped-neighbour",
+    reason: "NEIGH_FAILED",
+    names: "did not answer",
+  },
+  {
+    when: "the VTEP takes less than pods send",
+    made: "ip link set flannel.1 mtu 1300",
+    says: "mtu-pods",
+    reason: "PKT_TOO_BIG",
+    names: "flannel.1 takes 1300",
+  },
+  {
+    when: "an IPsec policy blocks it",
+    made: "ip xfrm policy add src 10.244.1.0/24 dst 10.244.2.0/24 dir fwd action block",
+    says: "dropped-by-ipsec",
+    reason: "XFRM_POLICY",
+    names: "IPsec",
+  },
+  {
+    when: "a queue has no room",
+    made: "tc qdisc add dev flannel.1 root bfifo limit 1",
+    says: "dropped-by-queue",
+    names: "queue",
+  },
+  {
+    when: "the VTEP is set protodown",
+    made: "ip link set flannel.1 protodown on",
+    says: "link-protodown",
+    names: "flannel.1",
+  },
+];
+
+for (const { when, made, args = [TARGET], says, reason, names } of DROPS) {
+  Deno.test(`explain --live reads what the kernel does with a packet when ${when}`, async () => {
+    using libc = new Libc();
+    await using pair = await ExplainPair.create(libc);
+    if (made !== undefined) await pair.host.sh(made);
+    const { code, answer, text } = await pair.explain(...args, "--live");
+    assertEquals(answer.live.fault, undefined, text);
+    assertEquals(answer.cause?.code ?? "", says, text);
+    assertEquals(code, says === "" ? 0 : 1);
+    if (names !== undefined) assertStringIncludes(`${answer.cause?.text}`, names);
+    const packets = answer.live.packets!;
+    if (says === "") {
+      assertEquals(packets.map(({ fate }) => fate), ["answered", "answered", "answered"], text);
+    }
+    if (reason !== undefined) assert(packets.some((packet) => packet.reason === reason), text);
+    const isFromHost = args.some((arg) => arg.startsWith("--from"));
+    assertEquals(answer.live.from === "host", isFromHost, text);
+  });
+}
