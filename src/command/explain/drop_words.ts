@@ -42,6 +42,8 @@ const QUEUE = words(
   "dropped-by-queue",
   "the queue of a link had no room for it",
   "tc -s qdisc show",
+  // One that has no carrier has no queue.
+  ["link-down", "link-protodown", "link-no-carrier"],
 );
 const NEIGHBOUR = words(
   "dropped-neighbour",

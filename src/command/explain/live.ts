@@ -83,9 +83,9 @@ class Probing {
   #sizes(): readonly number[] {
     const { env, way, bridge } = this.facts;
     const span = SMALL_BYTES.to - SMALL_BYTES.from;
-    const first = SMALL_BYTES.from + crypto.getRandomValues(new Uint16Array(1))[0]! % (span - 1);
+    const first = SMALL_BYTES.from + crypto.getRandomValues(new Uint16Array(1))[0]! % (span - 8);
     const largest = env?.mtuBytes ?? bridge?.link.mtuBytes ?? way.link?.mtuBytes ?? 1280;
-    return [first, first + 1, Math.min(Math.max(largest, SMALL_BYTES.to + 1), 65_000)];
+    return [first, first + 7, Math.min(Math.max(largest, SMALL_BYTES.to + 1), 65_000)];
   }
 
   async #send(sizes: readonly number[]): Promise<readonly LiveProbe[]> {

@@ -30,8 +30,13 @@ export type Fate =
   /** Gone, and no word of it. */
   | { readonly kind: "gone"; readonly links: readonly string[] };
 
-/** Of an Ethernet header. */
-const HEADER_BYTES = 14;
+/**
+ * What may stand before the IP packet: nothing, an Ethernet header, and those of VXLAN over IPv4 and IPv6, without and with
+ * an Ethernet header of their own.
+ */
+const HEADERS_BYTES: ReadonlySet<number> = new Set([0, 14, 50, 64, 70, 84]);
+/** What happens to a packet happens at once; its place in memory is another's soon after it has gone. */
+const AT_ONCE_MS = 5;
 /** Reasons of drops that come seconds later, out of a timer, for packets that no link has seen. */
 const LATE: ReadonlySet<string> = new Set(["NEIGH_FAILED", "NEIGH_DEAD", "QUEUE_PURGE"]);
 
@@ -45,6 +50,7 @@ export const markOf = {
 interface Track {
   readonly links: string[];
   packet: string | undefined;
+  seenMs: number;
   drop: DroppedPacket | undefined;
   late: DroppedPacket | undefined;
   isOpen: boolean;
@@ -66,6 +72,7 @@ export function fatesOf(
   const tracks = probes.map((): Track => ({
     links: [],
     packet: undefined,
+    seenMs: 0,
     drop: undefined,
     late: undefined,
     isOpen: false,
@@ -81,19 +88,23 @@ export function fatesOf(
       }
     } else if (event.kind === "sent") {
       for (const [at, track] of tracks.entries()) {
-        const { packetBytes } = probes[at]!;
-        const isSize = event.lengthBytes === packetBytes || event.lengthBytes === packetBytes + HEADER_BYTES;
+        const isSize = HEADERS_BYTES.has(event.lengthBytes - probes[at]!.packetBytes);
         if (track.packet === undefined && track.hasBegun && isSize) track.packet = event.packet;
-        if (track.packet === event.packet && track.drop === undefined) track.links.push(event.link);
+        if (track.packet !== event.packet || track.drop !== undefined || !isSize) continue;
+        track.links.push(event.link);
+        track.seenMs = event.at.atMs;
       }
     } else if (event.kind === "drop") {
-      const known = tracks.find(({ packet, drop }) => packet === event.packet && drop === undefined);
+      const isLate = LATE.has(event.reason);
+      const known = tracks.find(({ packet, drop, seenMs }) =>
+        packet === event.packet && drop === undefined && (isLate || event.at.atMs - seenMs < AT_ONCE_MS)
+      );
       const open = tracks.find(({ isOpen, thread }) =>
         isOpen && thread === event.at.thread && !event.at.isInterrupt && event.protocol === ethertype
       );
       const track = known ?? (open?.packet === undefined ? open : undefined);
       if (track !== undefined) track.drop ??= event;
-      else if (LATE.has(event.reason) && event.protocol === ethertype) {
+      else if (isLate && event.protocol === ethertype) {
         for (const one of tracks) if (one.hasBegun && one.packet === undefined) one.late ??= event;
       }
     }
@@ -102,11 +113,13 @@ export function fatesOf(
 }
 
 function fateOf({ sendErrno, answerErrno }: LiveProbe, { drop, late, links }: Track): Fate {
+  const isAnswered = answerErrno === 0 || answerErrno === ECONNREFUSED;
+  // A rule that rejects answers too.
+  if (isAnswered && drop?.reason !== "NETFILTER_DROP") return { kind: "answered" };
   if (drop !== undefined && !ARRIVED.has(drop.reason)) {
     return { kind: "dropped", drop, links, isCertain: true };
   }
   if (sendErrno !== 0) return { kind: "refused", errno: sendErrno };
-  if (answerErrno === 0 || answerErrno === ECONNREFUSED) return { kind: "answered" };
   if (answerErrno !== undefined) return { kind: "refused", errno: answerErrno };
   if (drop !== undefined) return { kind: "arrived" };
   if (late !== undefined) return { kind: "dropped", drop: late, links, isCertain: false };
