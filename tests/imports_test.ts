@@ -63,6 +63,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "nftables/packet_walk.ts",
     "nftables/raw_rule.ts",
   ],
+  "command/explain/live_judge_test.ts": ["command/explain/drop_words.ts"],
   "command/explain/explain_test.ts": [
     "command/explain/lease_schema.ts",
     "command/explain/usage.ts",
@@ -70,6 +71,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/explain_live_test.ts": [
     "command/explain/live.ts",
     "command/explain/live_report.ts",
+    "command/explain/pod_netns.ts",
+    "rtnetlink/netns_id.ts",
     "linux/trace_fs.ts",
   ],
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],

@@ -164,3 +164,52 @@ for (const { when, made, args = [TARGET], says, reason, names } of DROPS) {
     assertEquals(answer.live.from === "host", isFromHost, text);
   });
 }
+Deno.test("explain --live says in one line that it may not, and tells what it has read all the same", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  const { code, answer, text } = await pair.explain(
+    { before: ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"] },
+    TARGET,
+    "--live",
+  );
+  assertStringIncludes(`${answer.live.fault}`, "CAP_SYS_ADMIN", text);
+  assertEquals(code, 0, text);
+});
+
+Deno.test("explain --live leaves no trace instance behind, also where it was killed before", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  const list = async () =>
+    (await pair.host.sh(
+      "mountpoint -q /sys/kernel/tracing || mount -t tracefs t /sys/kernel/tracing; ls /sys/kernel/tracing/instances",
+    ))
+      .split("\n").filter((name) => name.startsWith("loden-"));
+  const before = await list();
+  const killed = pair.explain({ before: ["timeout", "-s", "KILL", "2"] }, TARGET, "--live=60s");
+  await killed.catch(() => {});
+  const left = (await list()).filter((name) => !before.includes(name));
+  assertEquals(left.length, 1, `${left}`);
+  const { code, text } = await pair.explain(TARGET, "--live");
+  assertEquals(code, 0, text);
+  assertEquals((await list()).filter((name) => left.includes(name)), []);
+});
+
+Deno.test("explain --live=DURATION counts what else the kernel drops meanwhile", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  // The other host sends VXLAN with a VNI that nobody here has.
+  const { code } = await pair.other.run(
+    "sh",
+    "-ec",
+    `ip link add vx9 type vxlan id 9 dstport 8472 local 192.0.2.2 remote 192.0.2.1 dev eth0
+     ip address add 10.99.0.1/24 dev vx9; ip link set vx9 up
+     ip neigh add 10.99.0.2 dev vx9 lladdr 02:00:00:00:00:99`,
+  );
+  assertEquals(code, 0);
+  const pings = pair.other.run("timeout", "6", "ping", "-i", "0.2", "10.99.0.2");
+  const { text } = await pair.explain(TARGET, "--live=2s");
+  await pings;
+  const { live } = JSON.parse(text) as { live: { heard: Record<string, number> } };
+  const name = Object.keys(live.heard).find((key) => key.startsWith("VXLAN_VNI_NOT_FOUND"));
+  assert(name !== undefined && live.heard[name]! >= 3, text);
+});

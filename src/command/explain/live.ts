@@ -181,9 +181,12 @@ class Probing {
         `live: ${fates.length} packets from ${whence} to ${formatAddress(target)}, UDP port ${PROBE_PORT}`,
         ...rows,
         ...other,
-        ...listenMs === 0 ? [] : heard(others, listenMs),
+        ...listenMs === 0 ? [] : heardLines(others, listenMs),
       ],
       json: {
+        ...listenMs === 0
+          ? {}
+          : { heard: Object.fromEntries(heard(others).map(([what, some]) => [what, some.length])) },
         from: pod === undefined ? "host" : formatAddress(pod.address),
         packets: fates.map((fate, at) => ({
           bytes: probes[at]!.packetBytes,
@@ -234,21 +237,25 @@ class Probing {
   }
 }
 
-/** What else was dropped meanwhile, counted. */
-function heard(events: readonly TraceEvent[], listenMs: number): string[] {
+/** What else was dropped meanwhile, by reason and place, the most first. */
+function heard(
+  events: readonly TraceEvent[],
+): readonly (readonly [what: string, some: readonly DroppedPacket[]])[] {
   const drops = events.filter((event): event is DroppedPacket =>
     event.kind === "drop" && !ARRIVED.has(event.reason) && event.reason !== "NOT_SPECIFIED"
   );
-  const counted = [...Map.groupBy(drops, ({ reason, place }) => `${reason} in ${place}`)]
+  return [...Map.groupBy(drops, ({ reason, place }) => `${reason} in ${place}`)]
     .sort(([, a], [, b]) => b.length - a.length);
+}
+
+function heardLines(events: readonly TraceEvent[], listenMs: number): string[] {
+  const counted = heard(events);
+  const all = counted.reduce((sum, [, some]) => sum + some.length, 0);
   const lost = events.some(({ kind }) => kind === "lost") ? ", and more than could be read" : "";
-  const head = `in ${
-    listenMs / 1000
-  } s the kernel dropped ${drops.length} other packets of this machine${lost}`;
+  const head = `in ${listenMs / 1000} s the kernel dropped ${all} other packets of this machine${lost}`;
   return [
     counted.length === 0 ? head : `${head}:`,
-    ...counted.slice(0, MOST_REASONS).map(([what, some]) =>
-      `  ${some.length} × ${what}: ${dropWords(some[0]!).text}`
-    ),
+    ...counted.slice(0, MOST_REASONS)
+      .map(([what, some]) => `  ${some.length} × ${what}: ${dropWords(some[0]!).text}`),
   ];
 }

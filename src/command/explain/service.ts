@@ -1,5 +1,4 @@
-import type { Address } from "../../model/address.ts";
-import { formatAddress } from "../../model/address.ts";
+import { type Address, formatAddress } from "../../model/address.ts";
 import { matchRule } from "../../nftables/match.ts";
 import type { Packet } from "../../nftables/packet.ts";
 import type { RuleBook } from "../../nftables/packet_walk.ts";

@@ -100,9 +100,10 @@ export class ExplainHost implements AsyncDisposable {
   }
 
   /** Runs lines of a shell in the host's namespace. */
-  async sh(lines: string): Promise<void> {
-    const { code, stderr } = await this.netns.run("sh", "-ec", lines);
+  async sh(lines: string): Promise<string> {
+    const { code, stdout, stderr } = await this.netns.run("sh", "-ec", lines);
     assertEquals(code, 0, stderr);
+    return stdout;
   }
 
   explain(
@@ -199,17 +200,21 @@ export class ExplainPair implements AsyncDisposable {
     return new ExplainPair(host, other, pod, folder, stack.move());
   }
 
-  /** Runs the program on the first host. */
+  /** Runs the program on the first host, by way of another one where that is named. */
   async explain(
-    ...args: string[]
+    ...words: readonly (string | { readonly before: readonly string[] })[]
   ): Promise<{ readonly code: number; readonly answer: LiveAnswer; readonly text: string }> {
-    const { code, stdout, stderr } = await this.host.netns.run(
+    const before = words.flatMap((word) => typeof word === "string" ? [] : word.before);
+    const args = words.filter((word) => typeof word === "string");
+    const [program, ...rest] = [
+      ...before,
       await compiledBinary(),
       "explain",
       `--subnet-file=${this.folder}/subnet.env`,
       "--json",
       ...args,
-    );
+    ];
+    const { code, stdout, stderr } = await this.host.netns.run(program!, ...rest);
     assert(stdout !== "", stderr);
     return { code, answer: JSON.parse(stdout), text: stdout };
   }
