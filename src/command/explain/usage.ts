@@ -23,7 +23,7 @@ export const EXPLAIN_USAGE: CommandUsage = {
       kind: "string",
       value: "DURATION",
       bare: "0s",
-      help: "send packets, read why they are dropped; listen so long",
+      help: "send packets, read why they are dropped; then listen",
     },
     { name: "json", kind: "boolean", default: false, help: "one JSON document, as docs/explain.md tells" },
     {
