@@ -86,19 +86,15 @@ export class Answerer {
   /** What a peer is told of what is heard here. */
   hears(member: Pick<PathMember, "host" | "family">, nowMs: number): Hearing {
     return {
-      underlay: this.isHeard(member, "underlay", { nowMs, withinMs: TOLD_MS }),
-      overlay: this.isHeard(member, "overlay", { nowMs, withinMs: TOLD_MS }),
+      underlay: nowMs - this.heardMs(member, "underlay") <= TOLD_MS,
+      overlay: nowMs - this.heardMs(member, "overlay") <= TOLD_MS,
       others: this.#hearsOthers(keyOf(member), nowMs),
     };
   }
 
-  /** Whether a probe of a peer has come through a network within so long. */
-  isHeard(
-    member: Pick<PathMember, "host" | "family">,
-    network: ProbedNetwork,
-    { nowMs, withinMs }: { readonly nowMs: number; readonly withinMs: number },
-  ): boolean {
-    return nowMs - (this.#heard.get(keyOf(member))?.atMs[network] ?? -Infinity) <= withinMs;
+  /** When a probe of a peer has come through a network last; `-Infinity` if none has. */
+  heardMs(member: Pick<PathMember, "host" | "family">, network: ProbedNetwork): number {
+    return this.#heard.get(keyOf(member))?.atMs[network] ?? -Infinity;
   }
 
   #hearsOthers(but: string, nowMs: number): boolean {

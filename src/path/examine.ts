@@ -29,7 +29,7 @@ export interface ExamineDeps {
   readonly expected: Readonly<{ overlay?: number; underlay: number }>;
   /** The smallest IP packet that a probe fits in. */
   readonly leastBytes: number;
-  /** Whether a probe of the peer has come through a network within the last seconds. */
+  /** Whether a probe of the peer has come through a network since the first one was lost. */
   readonly isHeard: (network: ProbedNetwork) => boolean;
   /** Asks the peer's kernel, by a port at which nobody listens. */
   readonly askKernel: (network: ProbedNetwork) => Promise<boolean>;

@@ -20,8 +20,6 @@ const WITHOUT_AGENT_MS = 5000;
 /** What an examination costs about, and how many are made side by side. */
 const EXAMINATION_PROBES = 12;
 const EXAMINATIONS = 4;
-/** Probes of a peer are a sign of life of it for so long. */
-const HEARD_MS = 5000;
 
 /** What must get through to a peer, as IP packets, by network. */
 export type ExpectedBytes = Readonly<{ overlay?: number; underlay: number }>;
@@ -70,12 +68,16 @@ export class PathLooker {
     const packetBytes = network === "overlay" ? expected.overlay : expected.underlay;
     // While the own VTEP is being made there is nothing to ask from.
     if (packetBytes === undefined || !this.#deps.door.has(network, member.family)) return;
+    const sentMs = this.#deps.elapsedMs();
     const reply = await this.#ask(member, record, { network, packetBytes });
     if (reply !== undefined && !reply.isDamagedThere && !reply.isDamagedBack) {
       this.#passed(record, record.main, packetBytes);
       if (this.#isUnderlayDue(record)) await this.#probeUnderlay(member, record, expected);
-    } // What is known to be bad has its own pace.
-    else if (record.againMs === undefined) await this.examine(member, record);
+      return;
+    }
+    record.suspectMs ??= sentMs;
+    // What is known to be bad has its own pace.
+    if (record.againMs === undefined) await this.examine(member, record);
   }
 
   /** A host that takes no part: whether its kernel answers. */
@@ -133,7 +135,8 @@ export class PathLooker {
         ask: (question) => this.#ask(member, record, question),
         expected: record.overlay === undefined ? { underlay: expected.underlay } : expected,
         leastBytes: leastBytes(member.family),
-        isHeard: (network) => answerer.isHeard(member, network, { nowMs: elapsedMs(), withinMs: HEARD_MS }),
+        // What came before the first loss says nothing of what is.
+        isHeard: (network) => answerer.heardMs(member, network) > (record.suspectMs ?? elapsedMs()),
         askKernel: (network) => this.#kernel(member, network),
         foundBefore: (network) => record[network]?.finding.foundBytes,
       });
@@ -188,5 +191,6 @@ export class PathLooker {
 /** Nothing is wrong any more. */
 function settle(record: PathRecord): void {
   record.againMs = undefined;
+  record.suspectMs = undefined;
   record.badLooks = 0;
 }

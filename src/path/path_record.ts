@@ -143,6 +143,8 @@ export class PathRecord {
   readonly overlay: NetworkRecord | undefined;
   /** When it is to be looked at again, as something is wrong; `undefined` where nothing is. */
   againMs: number | undefined;
+  /** When the first probe was sent that was lost, since when none has come through. */
+  suspectMs: number | undefined;
   /** How often in a row something was wrong. */
   badLooks = 0;
   isBusy = false;

@@ -101,7 +101,7 @@ Deno.test("what was heard is told for a moment, and of others for longer", () =>
   answerer.answer(ASK, from("10.244.2.0", "overlay"), 1000);
   assertEquals(answerer.hears(n1, 1100), { underlay: false, overlay: true, others: true });
   assertEquals(answerer.hears(n1, 4000), { underlay: false, overlay: false, others: true });
-  assertEquals(answerer.isHeard(n1, "overlay", { nowMs: 4000, withinMs: 5000 }), true);
+  assertEquals([answerer.heardMs(n1, "overlay"), answerer.heardMs(n1, "underlay")], [1000, -Infinity]);
   answerer.prune(100_000);
   assertEquals(answerer.hears(n1, 100_000), HEARS);
 });
