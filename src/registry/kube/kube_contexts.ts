@@ -21,7 +21,8 @@ const FLAGS = {
 
 /**
  * Finds out how the API server is reached as kubectl does: by `--kubeconfig`, else all files of `KUBECONFIG`, else
- * `~/.kube/config`, else as a pod is told. A server alone, as that of `kubectl proxy`, needs no file.
+ * `~/.kube/config`, else as a pod is told. A server without TLS, as that of `kubectl proxy`, is asked
+ * without any of that.
  *
  * @throws {RegistryError} If that can't be found out, and what to do.
  */
@@ -35,6 +36,9 @@ export async function findCluster(
   if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
     throw new RegistryError("find the API server", "--server must begin with https:// or http://");
   }
+  const alone: KubeAccess = { url, tls: {}, hint: "look at --server" };
+  // Nobody's token goes over a connection that others can read; kubectl proxy needs none.
+  if (url.startsWith("http://")) return alone;
   if (kubeconfig !== "") return await read([kubeconfig]);
   const named = (environment["KUBECONFIG"] ?? "").split(delimiter).filter((path) => path !== "");
   if (named.length > 0) {
@@ -43,10 +47,10 @@ export async function findCluster(
     const present = named.filter((_, at) => isPresent[at]);
     return await read(present.length > 0 ? present : named.slice(0, 1));
   }
-  if (url !== "" && context === "") return { url, tls: {}, hint: "look at --server" };
   const home = environment["HOME"];
   const usual = home === undefined ? undefined : `${home}/.kube/config`;
   if (usual !== undefined && await isThere(usual, deps)) return await read([usual]);
+  if (url !== "" && context === "") return alone;
   if (environment["KUBERNETES_SERVICE_HOST"]) {
     return await findApiServer({ url: "", kubeconfigFile: "" }, deps);
   }

@@ -265,6 +265,32 @@ onTheRealServer("kubectl runs the binary as its plugin", async (server) => {
   });
 });
 
+onTheRealServer(
+  "kubectl loden status asks through kubectl proxy, whoever its user is known by",
+  async (server) => {
+    await withCluster(server, async (config, folder) => {
+      const proxy = new Deno.Command("kubectl", {
+        args: ["proxy", "--port=0", `--kubeconfig=${config}`],
+        env: { HOME: folder },
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      try {
+        const reader = proxy.stdout.pipeThrough(new TextDecoderStream()).getReader();
+        const { value = "" } = await reader.read();
+        const [, address] = /serve on (\S+)/.exec(value) ?? [];
+        const { code, text } = await run("status", "n1", `--server=http://${address}`);
+        assertEquals(code, 0, text);
+        assertMatch(text, /\n\nn1:\n\S+Z ready\n/);
+        await reader.cancel();
+      } finally {
+        proxy.kill("SIGKILL");
+        await proxy.status;
+      }
+    });
+  },
+);
+
 for (const args of [[], ["nodes"], ["status", "--annotation-prefix=-"]]) {
   Deno.test(`kubectl loden ${args.join(" ")} is refused`, async () => {
     await assertRejects(() => run(...args), UsageError);

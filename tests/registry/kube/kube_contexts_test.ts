@@ -84,11 +84,18 @@ for (const [why, options, environment, name, token, caFile] of found) {
   });
 }
 
-Deno.test("findCluster() takes a server alone, as that of kubectl proxy, and no file for it", async () => {
-  assertEquals(
-    (await find({ server: "http://127.0.0.1:8001/" }, { HOME: "/root" })).url,
-    "http://127.0.0.1:8001",
-  );
+Deno.test("findCluster() asks a server without TLS, as kubectl proxy, with nobody's token", async () => {
+  const server = "http://127.0.0.1:8001/";
+  for (const kubeconfig of ["", "/a/config", "/exec/config"]) {
+    const access = await find({ server, kubeconfig }, { HOME: "/root", KUBECONFIG: "/b/config" });
+    assertEquals([access.url, access.token, access.tls], ["http://127.0.0.1:8001", undefined, {}]);
+  }
+});
+
+Deno.test("findCluster() needs no kubeconfig for a server that is named", async () => {
+  const { url, token } = await find({ server: "https://192.0.2.1" }, { HOME: "/nobody" });
+  assertEquals([url, token], ["https://192.0.2.1", undefined]);
+  assertEquals((await find({ server: "https://192.0.2.1" }, { HOME: "/root" })).token, "home");
 });
 
 Deno.test("findCluster() asks another server with what the kubeconfig has for its user", async () => {
