@@ -75,6 +75,13 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "rtnetlink/netns_id.ts",
     "linux/trace_fs.ts",
   ],
+  "command/support_bundle/collect_test.ts": [
+    "command/support_bundle/host_entries.ts",
+    "command/support_bundle/kernel_entries.ts",
+    "command/support_bundle/known_secrets.ts",
+    "command/support_bundle/support_bundle.ts",
+    "command/support_bundle/usage.ts",
+  ],
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
   "faults/ready_test.ts": [
     "agent/truth_findings.ts",

@@ -12,6 +12,7 @@ import type { Output } from "./output.ts";
 import { PLAN_USAGE } from "./plan/usage.ts";
 import { ignoreSignals } from "./signals.ts";
 import { STATUS_USAGE } from "./status/usage.ts";
+import { SUPPORT_BUNDLE_USAGE } from "./support_bundle/usage.ts";
 
 /** All commands; what one needs is loaded when it is run. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -44,6 +45,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "look at this host, its registry and its cloud for what is wrong",
     usage: DOCTOR_USAGE,
     run: doctor,
+  },
+  "support-bundle": {
+    summary: "collect what others need to find a fault, without secrets",
+    usage: SUPPORT_BUNDLE_USAGE,
+    run: async (args, place) =>
+      await (await import("./support_bundle/support_bundle.ts")).runSupportBundle(args, place),
   },
   "plan": {
     summary: "say what would change on this host now, an object a line",

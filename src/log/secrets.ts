@@ -47,6 +47,7 @@ export class Secrets {
     if (this.#forms.size === 0 || rest === "") return rest;
     const all = [...this.#forms.values()];
     for (const literal of all.flatMap(({ literal }) => literal)) rest = rest.replaceAll(literal, PLACEHOLDER);
+    if (!mayHold(rest, all)) return rest;
     const signs = signsOf(rest);
     const hidden = new Uint8Array(signs.length);
     for (const forms of all) mark(signs, forms, hidden);
@@ -74,6 +75,21 @@ function formsOf(secret: string): Forms {
       ),
     ),
   };
+}
+
+/** What writes letters and digits in another way, or has some that count for nothing. */
+const ESCAPE = /\\[bfnrtux]|%[0-9a-f]{2}|&#|&[a-z]{2,6};/i;
+
+/** Whether a text may hold a part of one, told many times faster than where: most texts hold none. */
+function mayHold(text: string, all: readonly Forms[]): boolean {
+  if (ESCAPE.test(text)) return true;
+  const flat = text.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, "");
+  if (all.some(({ short }) => short !== undefined && flat.includes(short))) return true;
+  for (let at = 0; at + PART <= flat.length; at++) {
+    const part = flat.slice(at, at + PART);
+    if (all.some(({ parts }) => parts.has(part))) return true;
+  }
+  return false;
 }
 
 /** Marks the signs of a text that are a secret's. */

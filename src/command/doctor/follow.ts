@@ -9,6 +9,8 @@ import { UnseenError } from "./finding.ts";
 
 /** What the registry takes to tell all leases: of thousands of hosts that is seconds. */
 const FOLLOW_MS = 4500;
+/** One that does not answer after so long is not there: it was asked twice. */
+const REFUSED_MS = 1500;
 /** The name of a host without an address, which takes no lease here. */
 const NO_ADDRESS = parseIpv4("0.0.0.0");
 
@@ -48,7 +50,11 @@ export async function follow(place: FollowDeps): Promise<Followed> {
     const updates = registry.watch({ signal: place.signal })[Symbol.asyncIterator]();
     const next = updates.next();
     next.catch(() => {});
-    const first = await within(next, FOLLOW_MS);
+    const unheard = registry.contact.reason;
+    // One that refuses is told so soon; one that is slow has more time.
+    const isRefused = () => registry.contact.heardAtMs === undefined && registry.contact.reason !== unheard;
+    const early = await within(next, REFUSED_MS);
+    const first = early === undefined && !isRefused() ? await within(next, FOLLOW_MS - REFUSED_MS) : early;
     const update = first?.done ? undefined : first?.value;
     const said = { name, faults: registry.faults };
     if (update?.kind === "snapshot") return { ...said, leases: update.leases, reason: undefined };
