@@ -42,7 +42,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     run: cleanup,
   },
   "doctor": {
-    summary: "look at this host, its registry and its cloud for what is wrong",
+    summary: "look for what is wrong with this host and its registry",
     usage: DOCTOR_USAGE,
     run: doctor,
   },
