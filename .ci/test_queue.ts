@@ -20,6 +20,7 @@ export const ALONE: Readonly<Record<string, string>> = {
 /** What takes longest, in the order in which it starts: a long test that starts last runs on when all others are done. */
 export const LONG: readonly string[] = [
   "tests/faults/matrix_test.ts",
+  "tests/faults/plan_test.ts",
   "tests/faults/owning_test.ts",
   "tests/netns/overlay_servers_test.ts",
   "tests/faults/standing_test.ts",

@@ -65,7 +65,7 @@ for (const mode of MODES) {
         });
         for (const fault of FAULTS) {
           const isDue = applies(fault, mode, families) && !OF_AGENT.test(fault.name) &&
-            (fault.shows ?? true) && (isWhole || FAST[mode].includes(fault.name));
+            (isWhole || FAST[mode].includes(fault.name));
           if (!isDue) continue;
           const each = fault.family !== undefined
             ? [fault.family]
