@@ -97,6 +97,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/link_losses_test.ts": ["agent/link_keeper.ts", "rtnetlink/link_counters.ts"],
   "status/metrics_test.ts": ["status/figure_metrics.ts", "status/path_metrics.ts"],
   "reconcile/reconciler_test.ts": ["reconcile/drift.ts"],
+  "netns/plan_doors_test.ts": ["agent/plan/dry_doors.ts"],
+  "netns/plan_legacy_test.ts": ["firewall/legacy_words.ts"],
   "netns/plan_command_test.ts": ["agent/plan/plan_alone.ts", "agent/plan/read_only_registry.ts"],
   "faults/plan_test.ts": [
     "agent/plan/plan_host.ts",

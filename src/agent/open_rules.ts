@@ -1,10 +1,10 @@
-import { basename } from "node:path";
 import type { FamilyNetwork } from "../config/subnets.ts";
 import type { Options } from "../config/options.ts";
 import { type Log, SILENT } from "../log/log.ts";
 import type { ChangeList } from "../model/host_plan.ts";
-import { listRestore, listRules } from "../firewall/plan_words.ts";
-import { LegacyIptables } from "../firewall/legacy_iptables.ts";
+import { dryRestore } from "../firewall/legacy_words.ts";
+import { listRules } from "../firewall/plan_words.ts";
+import { type LegacyDeps, LegacyIptables } from "../firewall/legacy_iptables.ts";
 import { RuleNews } from "../firewall/rule_news.ts";
 import { openRuleWatch } from "../firewall/rule_watch.ts";
 import type { RuleWishes } from "../firewall/rules.ts";
@@ -98,17 +98,12 @@ export async function planRules(
     const { plans, set } = rules.plan(wishes);
     listRules(plans, set, list);
   }
-  const dry: typeof runProgram = (path, args, input) => {
-    if (!path.endsWith("-restore")) return runProgram(path, args, input);
-    listRestore(basename(path).replace(/-restore$/, ""), input, list);
-    return Promise.resolve({ code: 0, stdout: "", stderr: "" });
-  };
-  const { failures } = await legacyIptables(libc, SILENT, dry).keep(wishes);
+  const { failures } = await legacyIptables(libc, SILENT, dryRestore(runProgram, list)).keep(wishes);
   return [...unseen, ...failures];
 }
 
 /** Legacy iptables of this host. */
-export function legacyIptables(libc: Libc, log: Log, run = runProgram): LegacyIptables {
+export function legacyIptables(libc: Libc, log: Log, run: LegacyDeps["run"] = runProgram): LegacyIptables {
   return new LegacyIptables({
     tables: (family) => legacyTableNames(libc, family),
     filter: (family) => readLegacyFilter(libc, family),

@@ -6,14 +6,14 @@ import type { RulePlan } from "./plan.ts";
 import type { RuleSet } from "./rule_set.ts";
 import { IP_NAME } from "./rules.ts";
 
-/** A rule of a chain, as far as it is known. */
-interface Entry {
+/** A rule of a chain; one that is to be added has no handle. */
+export interface Entry {
   readonly text: string;
   readonly handle: bigint | undefined;
 }
 
 /** Chains by their names, each with its rules in their order; tables have an entry of their own. */
-type Content = Map<string, Entry[]>;
+export type Content = Map<string, Entry[]>;
 
 /**
  * Says what plans change, an object each, in the words of nft(8): what a rule that is written anew says as before is no
@@ -25,9 +25,14 @@ export function listRules(plans: readonly RulePlan[], set: RuleSet, list: Change
     const before = contentOf(acts, set);
     const after: Content = new Map([...before].map(([name, entries]) => [name, [...entries]]));
     for (const act of acts) carryOut(act, after);
-    const names = [...new Set([...after.keys(), ...before.keys()])];
-    for (const name of names) listObject(name, before.get(name), after.get(name), list);
+    listContent(before, after, list);
   }
+}
+
+/** Says what is other in tables and chains. */
+export function listContent(before: Content, after: Content, list: ChangeList): void {
+  const names = [...new Set([...after.keys(), ...before.keys()])];
+  for (const name of names) listObject(name, before.get(name), after.get(name), list);
 }
 
 function listObject(
@@ -185,23 +190,5 @@ function expressionText(expression: NftExpression): string {
         : `${expression.verdict} ${expression.chain}`;
     case "other":
       return expression.name;
-  }
-}
-
-/** Says what the input of iptables-restore changes, a line each, in the words of iptables(8). */
-export function listRestore(program: string, input: string, list: ChangeList): void {
-  const kind = "packet filter";
-  let table = "";
-  for (const line of input.split("\n").map((one) => one.trim())) {
-    const [, verb, rest = ""] = /^(-[ADIFX]|:|\*)\s*(.*)$/.exec(line) ?? [];
-    const object = (what: string) => `${what} ${program} ${table}`;
-    if (verb === "*") table = rest;
-    if (verb === ":") {
-      list.add({ kind, object: `${object("chain")} ${rest.split(" ", 1)[0]}`, becomes: "" });
-    }
-    if (verb === "-X") list.add({ kind, object: `${object("chain")} ${rest}`, was: "" });
-    if (verb === "-F") list.add({ kind, object: `${object("all rules of chain")} ${rest}`, was: "" });
-    if (verb === "-A" || verb === "-I") list.add({ kind, object: `${object("rule")} ${rest}`, becomes: "" });
-    if (verb === "-D") list.add({ kind, object: `${object("rule")} ${rest}`, was: "" });
   }
 }

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { listRestore, listRules, ruleText } from "../../src/firewall/plan_words.ts";
+import { listRules, ruleText } from "../../src/firewall/plan_words.ts";
 import { plansOf } from "../../src/firewall/plan.ts";
 import type { RuleSet } from "../../src/firewall/rule_set.ts";
 import {
@@ -89,16 +89,3 @@ for (const [what, set, lines] of cases) {
     assertEquals(planned(set), lines);
   });
 }
-
-Deno.test("listRestore() says each line of an input of iptables-restore", () => {
-  const list = new ChangeList(Infinity);
-  const input =
-    "*filter\n:FLANNEL-FWD - [0:0]\n-A FLANNEL-FWD -s 10.244.0.0/16 -j ACCEPT\n-D FORWARD -j OLD\n-X OLD\nCOMMIT\n";
-  listRestore("iptables-legacy", input, list);
-  assertEquals(list.changes.map(changeText), [
-    "+ chain iptables-legacy filter FLANNEL-FWD",
-    "+ rule iptables-legacy filter FLANNEL-FWD -s 10.244.0.0/16 -j ACCEPT",
-    "- rule iptables-legacy filter FORWARD -j OLD",
-    "- chain iptables-legacy filter OLD",
-  ]);
-});

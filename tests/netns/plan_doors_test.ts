@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { DryClient, DryFiles, DryLibc } from "../../../src/agent/plan/dry_doors.ts";
-import { Libc } from "../../../src/linux/libc.ts";
-import { ChangeList, changeText } from "../../../src/model/host_plan.ts";
-import { NetlinkSocket } from "../../../src/netlink/socket.ts";
-import { encodeLinkChange, queryLink } from "../../../src/rtnetlink/link.ts";
+import { DryClient, DryFiles, DryLibc } from "../../src/agent/plan/dry_doors.ts";
+import { Libc } from "../../src/linux/libc.ts";
+import { ChangeList, changeText } from "../../src/model/host_plan.ts";
+import { NetlinkSocket } from "../../src/netlink/socket.ts";
+import { encodeLinkChange, queryLink } from "../../src/rtnetlink/link.ts";
 
 Deno.test("DryClient asks the kernel, and sends it no change", () => {
   using libc = new Libc();
