@@ -96,6 +96,7 @@ export const STAGE_PLANS: Readonly<Record<string, StagePlan>> = {
   }, "forwarding"),
   "former state": planned(planFormer, "forwarding"),
   "ways to peers": none("it asks the kernel, and changes nothing"),
+  "route truth": none("it asks the kernel, and changes nothing"),
   "rivals": none("it asks for the lease, which is the registry's"),
   "lease cache": none("it is the agent's own note"),
   "ground": none("it remembers, and changes nothing"),
