@@ -1,6 +1,6 @@
 import { POLLIN, POLLOUT } from "../linux/poll_many.ts";
 import type { StreamSocket } from "../linux/stream_socket.ts";
-import { formatHead, MAX_HEAD_BYTES, readHead, type RequestLine } from "./http_head.ts";
+import { formatHead, readHead, type RequestLine } from "./http_head.ts";
 
 /** What a connection asks for is answered by. */
 export type Answer = (request: Request) => Response | Promise<Response>;
@@ -12,8 +12,6 @@ export interface Patience {
   readonly closeMs: number;
 }
 
-/** Read at once; most heads fit. */
-const CHUNK_BYTES = 1024;
 /** A body that nobody asked for is read up to this length: closed before, the client might lose the answer. */
 const MAX_UNREAD_BYTES = 1 << 20;
 const NO_BYTES = new Uint8Array(0);
@@ -26,6 +24,8 @@ export interface ConnectionDeps {
   readonly patience: Patience;
   /** A clock that nobody sets. */
   readonly elapsedMs: () => number;
+  /** Memory to read into, as long as the longest head, which nobody else uses amid a turn. */
+  readonly scratch: Uint8Array<ArrayBuffer>;
 }
 
 /**
@@ -141,19 +141,18 @@ export class HttpConnection {
   }
 
   #read(): void {
+    const { scratch, patience } = this.#deps;
+    scratch.set(this.#bytes);
     for (;;) {
-      if (this.#length === this.#bytes.length) {
-        const larger = new Uint8Array(Math.min(Math.max(2 * this.#length, CHUNK_BYTES), MAX_HEAD_BYTES));
-        larger.set(this.#bytes);
-        this.#bytes = larger;
-      }
-      const read = this.#stream.read(this.#bytes.subarray(this.#length));
-      if (read === undefined) return;
+      const read = this.#stream.read(scratch.subarray(this.#length));
+      if (read === undefined) break;
       if (read === 0) return this.#close();
       this.#length += read;
-      this.#head = readHead(this.#bytes.subarray(0, this.#length));
-      if (this.#head !== undefined) return this.#enter("waits", this.#deps.patience.answerMs);
+      this.#head = readHead(scratch.subarray(0, this.#length));
+      if (this.#head !== undefined) return this.#enter("waits", patience.answerMs);
     }
+    // The rest is to come.
+    if (this.#length > this.#bytes.length) this.#bytes = scratch.slice(0, this.#length);
   }
 
   #write(): void {
@@ -168,9 +167,8 @@ export class HttpConnection {
 
   /** Waits for the client to have read it all. */
   #drain(): void {
-    const bytes = new Uint8Array(CHUNK_BYTES);
     for (;;) {
-      const read = this.#stream.read(bytes);
+      const read = this.#stream.read(this.#deps.scratch);
       if (read === undefined) return;
       this.#length += read;
       if (read === 0 || this.#length > MAX_UNREAD_BYTES) return this.#close();

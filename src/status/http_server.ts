@@ -5,6 +5,7 @@ import type { Listener } from "../linux/stream_socket.ts";
 import { errorText } from "../log/error_text.ts";
 import { pause, within } from "../loop/pause.ts";
 import { type Answer, HttpConnection, type Patience } from "./http_connection.ts";
+import { MAX_HEAD_BYTES } from "./http_head.ts";
 import { type AnswerPace, KeptAnswers } from "./kept_answers.ts";
 
 /** How much a server takes on. */
@@ -27,8 +28,8 @@ const LIMITS: ServerLimits = {
 const SHUTDOWN_MS = 500;
 /** Connections that are taken before the others have their turn. */
 const MAX_ACCEPTED = 64;
-/** A turn lasts no longer, so that passes have theirs soon, however many ask. */
-const TURN_MS = 1;
+/** Each half of a turn lasts no longer, so that passes have theirs soon, however many ask. */
+const TURN_MS = 0.5;
 /** Behind a turn in which more connections went on than these comes a pause: the next one has more to do at once. */
 const FEW_TURNS = 4;
 const REST_MS = 1;
@@ -62,6 +63,8 @@ export class HttpServer implements AsyncDisposable {
   /** Oldest first. */
   readonly #connections = new Set<HttpConnection>();
   readonly #kept: KeptAnswers;
+  /** What connections read into, one after the other: memory for each of thousands a second would have to be found again. */
+  readonly #scratch = new Uint8Array(MAX_HEAD_BYTES);
   readonly #serving: Promise<void>;
   /** When to listen again, after the system has refused a connection. */
   #acceptAtMs = -Infinity;
@@ -137,7 +140,7 @@ export class HttpServer implements AsyncDisposable {
     if (isListening) entries.push({ fd: this.#listener.fd, events: POLLIN });
     const ready = await this.#poll.wait(entries, this.#waitMs());
     if (ready === undefined) return undefined;
-    const untilMs = performance.now() + TURN_MS;
+    let untilMs = performance.now() + TURN_MS;
     let turns = 0;
     for (const [at, connection] of waiting.entries()) {
       if (!ready[at]) continue;
@@ -145,6 +148,8 @@ export class HttpServer implements AsyncDisposable {
       turns++;
       if (performance.now() > untilMs) break;
     }
+    // Who comes has a time of his own: else those who are served would keep others from being heard at all.
+    untilMs = performance.now() + TURN_MS;
     if (isListening && ready[waiting.length]) turns += this.#accept(untilMs);
     await this.#answerOne();
     this.#answerAlike(untilMs);
@@ -199,12 +204,12 @@ export class HttpServer implements AsyncDisposable {
     this.#turn(next);
   }
 
-  /** Takes who waits to be taken, one at least. Answers how many there were. */
+  /** Takes who waits to be taken. Answers how many there were. */
   #accept(untilMs: number): number {
     const { connections } = this.#limits;
     let accepted = 0;
     try {
-      for (; accepted < MAX_ACCEPTED && (accepted === 0 || performance.now() <= untilMs); accepted++) {
+      for (; accepted < MAX_ACCEPTED && performance.now() <= untilMs; accepted++) {
         const stream = this.#listener.accept();
         this.#fault = undefined;
         if (stream === undefined) break;
@@ -215,6 +220,7 @@ export class HttpServer implements AsyncDisposable {
           patience: this.#limits,
           changed,
           elapsedMs: () => performance.now(),
+          scratch: this.#scratch,
         };
         const connection = new HttpConnection(stream, deps);
         this.#connections.add(connection);

@@ -74,3 +74,23 @@ Deno.test("Pass keeps the last report while it is unknown again what this host m
   pass.run();
   assertEquals(pass.last?.planned, 7);
 });
+
+Deno.test("Pass tells how long each stage that was run has taken, and whether it failed", () => {
+  let nowMs = 0;
+  const told: unknown[] = [];
+  const stage = (name: string, tookMs: number, isBroken = false): Stage => ({
+    name,
+    needs: "nothing",
+    run: () => {
+      nowMs += tookMs;
+      if (isBroken) throw new Error("no");
+    },
+  });
+  const skipped: Stage = { name: "boot", needs: "report", run: () => {} };
+  const pass = new Pass([stage("underlay", 2), stage("links", 5, true), skipped, stage("ways", 1)], {
+    elapsedMs: () => nowMs,
+    staged: (...facts) => told.push(facts),
+  });
+  pass.run();
+  assertEquals(told, [["underlay", 2, false], ["links", 5, true], ["ways", 1, false]]);
+});

@@ -14,7 +14,7 @@ import { seedLeases } from "./noise.ts";
 
 const PORT = 8081;
 const LEASES = 100;
-const REPAIRS = 150;
+const REPAIRS = 100;
 /** Between two repairs. */
 const REST_MS = 50;
 const DEADLINE_MS = 30_000;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { raiseDescriptorLimit } from "../../src/linux/descriptor_limit.ts";
 import { Libc } from "../../src/linux/libc.ts";
 import { encodeSocketAddress } from "../../src/linux/socket_address.ts";
 import { AF_INET, parseAddress } from "../../src/model/address.ts";
@@ -25,6 +26,7 @@ export interface FloodResult {
   readonly seconds: number;
 }
 
+const MOST_AT_ONCE = 400;
 const AF_UNIX = 1;
 const SOCK_STREAM_NONBLOCK = 1 | 0o2000000 | 0o4000;
 const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
@@ -32,7 +34,7 @@ const EAGAIN = 11;
 const ENOTCONN = 107;
 const EINPROGRESS = 115;
 /** Requests under way; of more the oldest are given up. */
-const MOST = 400;
+const MOST = 4000;
 
 interface Request {
   readonly fd: number;
@@ -51,6 +53,7 @@ function unixAddress(path: string): Uint8Array<ArrayBuffer> {
 async function flood(task: FloodTask): Promise<FloodResult> {
   using libc = new Libc();
   const { call } = libc;
+  raiseDescriptorLimit(libc);
   const tcp = encodeSocketAddress(parseAddress("127.0.0.1"), task.port);
   const door = unixAddress(task.doorPath);
   const buffer = new Uint8Array(256 * 1024);
@@ -96,7 +99,7 @@ async function flood(task: FloodTask): Promise<FloodResult> {
   while (!isEnded) {
     const due = Math.floor(elapsedMs * task.perSecond / 1000);
     // What could not be asked in time, as the machine is busy, is asked now, as far as a tick allows.
-    for (let at = 0; asked < due && at < MOST; at++) {
+    for (let at = 0; asked < due && at < MOST_AT_ONCE; at++) {
       if (under.size >= MOST) end(under.values().next().value!);
       begin();
     }

@@ -65,7 +65,7 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
   },
   async flood() {
     print(
-      "\nThe compiled agent with 100 leases while it is asked 10,000 times a second, one request each connection: 150 repairs\n" +
+      "\nThe compiled agent with 100 leases while it is asked 10,000 times a second, one request each connection: 100 repairs\n" +
         "of a route, from its deletion until the kernel tells of the new one:",
     );
     print(formatTable(await measureFlood(binary, 10_000)));

@@ -2,6 +2,7 @@ import { assertEquals, assertThrows, fail } from "@std/assert";
 import { AF_INET, formatAddress, type Ipv4, parseAddress } from "../../src/model/address.ts";
 import { NEIGHBOUR } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
+import { Tally } from "../../src/model/tally.ts";
 import { encodeAddress } from "../../src/rtnetlink/address.ts";
 import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts";
 import { ENOBUFS, ENODEV, EPERM, NetlinkError } from "../../src/linux/errno.ts";
@@ -121,6 +122,19 @@ Deno.test("batch() of 5,000 neighbours reports the three refused ones and carrie
   const client = new NetlinkClient(host.transport);
   assertEquals(setNeighbours(client, table, [vtep, 9999]), [[1234, ENODEV], [2500, ENODEV], [2501, ENODEV]]);
   assertEquals(host.neighbours(AF_INET, vtep).count, 4997);
+});
+
+Deno.test("a client counts what the kernel refuses, by error number, of single requests and of batches", async () => {
+  await using host = await Host.open();
+  const vtep = await host.createVtep();
+  const refusals = new Tally<number>();
+  const client = new NetlinkClient(host.transport, { refusals });
+  assertEquals(queryLink(client, "none"), undefined);
+  const table = manyNeighbours(10);
+  for (const bad of [3, 7]) table.words[bad * NEIGHBOUR.words] = 1;
+  setNeighbours(client, table, [vtep, 9999]);
+  client.dump("read links", encodeLinkDump, () => {}, () => {});
+  assertEquals([...refusals], [[ENODEV, 3]]);
 });
 
 Deno.test("refusing() refuses the n-th change alone, wherever it stands in a batch", async () => {

@@ -182,6 +182,17 @@ for (const [what, datagram, nudges, underlayNudges, choiceNudges = 0] of cases) 
   });
 }
 
+Deno.test("watchKernel() tells of each change that asks for a pass, and of each time that notifications were lost", async () => {
+  const counts = { changes: 0, overruns: 0 };
+  const ours = link(RTM_NEWLINK, OURS);
+  const { run } = watch([ours, ours, link(RTM_NEWLINK, THEIRS), LOST], {
+    changeHeard: () => counts.changes++,
+    overrun: () => counts.overruns++,
+  });
+  await run();
+  assertEquals(counts, { changes: 2, overruns: 1 });
+});
+
 const concerns: [what: string, datagram: Datagram, nudges: number, choiceNudges: number][] = [
   ["a setting of it has changed", setting(THEIRS), 1, 0],
   ["a setting of another link has changed", setting(CARRIER), 0, 0],

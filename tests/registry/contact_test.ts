@@ -5,6 +5,7 @@ Deno.test("Contact knows whether a registry is followed, why not, and tells when
   let [nowMs, returns] = [1000, 0];
   const contact = new Contact({ now: () => nowMs, back: () => returns++ });
   const state = () => [contact.heardAtMs, contact.reason, contact.isLost, returns];
+  const reconnects = () => contact.reconnects;
   assertEquals(state(), [undefined, "the registry is not followed yet", false, 0]);
   contact.heard();
   contact.heard();
@@ -17,4 +18,5 @@ Deno.test("Contact knows whether a registry is followed, why not, and tells when
   contact.heard();
   contact.heard();
   assertEquals(state(), [2000, undefined, false, 1]);
+  assertEquals(reconnects(), 1);
 });

@@ -9,6 +9,16 @@ const heads: [text: string, head: ReturnType<typeof readHead>, why: string][] = 
   ["GET /healthz HTTP/1.0\n\n", { method: "GET", target: "/healthz" }, "a person has typed it"],
   ["\r\nHEAD / HTTP/1.1\r\n\r\n", { method: "HEAD", target: "/" }, "an empty line comes first"],
   ["GET http://a/readyz HTTP/1.1\r\n\r\n", { method: "GET", target: "http://a/readyz" }, "a proxy asks"],
+  [
+    "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: text/plain;q=0.5\r\n\r\n",
+    { method: "GET", target: "/metrics", accept: "text/plain;q=0.5" },
+    "the client says what it takes",
+  ],
+  [
+    "GET / HTTP/1.1\r\nX-Accept: a\r\naccept:\r\n\r\n",
+    { method: "GET", target: "/" },
+    "it says nothing of that",
+  ],
   ["POST /healthz HTTP/1.1\r\n\r\nbody\n\n", { method: "POST", target: "/healthz" }, "a body follows"],
   ["", undefined, "nothing has come"],
   ["GET /healthz HTTP/1.1\r\nHost: a\r\n", undefined, "the empty line is to come"],

@@ -111,6 +111,42 @@ Deno.test("an HttpServer with no room cuts off the oldest that has not asked, an
   await Promise.all(ends.slice(0, 80));
 });
 
+Deno.test("an HttpServer makes few answers however many ask, and answers all, each question by its own", async () => {
+  let made = 0;
+  const answer = (request: Request) => {
+    made++;
+    return new Response(new URL(request.url).pathname);
+  };
+  const burst = 5;
+  await using server = serve({ libc, answer, pace: { burst, perSecond: 1, keptMs: FOR_EVER_MS } });
+  // Both are known before there are no more to be made.
+  for (const path of ["/a", "/b"]) {
+    assertStringIncludes(await ask(server, GET.replace("/", path)), `\n${path}`);
+  }
+  const startedMs = performance.now();
+  for (let round = 0; round < 10; round++) {
+    const texts = await Promise.all(Array.from({ length: 20 }, (_, at) => {
+      const path = at % 2 === 0 ? "/a" : "/b";
+      return ask(server, GET.replace("/", path)).then((text) => [path, text] as const);
+    }));
+    for (const [path, text] of texts) assertEquals(text.endsWith(path), true, text);
+  }
+  const most = burst + 1 + (performance.now() - startedMs) / 1000;
+  assertLessOrEqual(made, most);
+  // Whatever nobody has asked yet waits until it may be made.
+  assertStringIncludes(await ask(server, GET.replace("/", "/new")), "/new");
+});
+
+Deno.test("an HttpServer tells a question by what is accepted, too", async () => {
+  const answer = (request: Request) => new Response(request.headers.get("accept") ?? "none");
+  await using server = serve({ libc, answer, pace: { burst: 2, perSecond: 1000, keptMs: FOR_EVER_MS } });
+  const withAccept = GET.replace("\r\n\r\n", "\r\nACCEPT:  text/x \r\n\r\n");
+  for (let round = 0; round < 10; round++) {
+    assertStringIncludes(await ask(server, GET), "\r\n\r\nnone");
+    assertStringIncludes(await ask(server, withAccept), "\r\n\r\ntext/x");
+  }
+});
+
 Deno.test("an HttpServer waits neither for a head, nor for a reader, nor for the end, longer than it is told", async () => {
   const long = "x".repeat(32 << 20);
   await using server = listen(
