@@ -28,10 +28,13 @@ const LIMITS: ServerLimits = {
 const SHUTDOWN_MS = 500;
 /** Connections that are taken before the others have their turn. */
 const MAX_ACCEPTED = 64;
-/** Each half of a turn lasts no longer, so that passes have theirs soon, however many ask. */
+/**
+ * Each half of a turn lasts no longer, so that passes have theirs soon, however many ask; but so many connections go on in
+ * it, as on a busy host most of that time may be other programs'.
+ */
 const TURN_MS = 0.5;
-/** Behind a turn in which more connections went on than these comes a pause: the next one has more to do at once. */
-const FEW_TURNS = 4;
+const FEW_TURNS = 16;
+/** Behind a turn in which more connections went on than those comes a pause: the next one has more to do at once. */
 const REST_MS = 1;
 /** Between attempts where the system refuses. */
 const RETRY_MS = 100;
@@ -70,6 +73,8 @@ export class HttpServer implements AsyncDisposable {
   #acceptAtMs = -Infinity;
   #endsAtMs = Infinity;
   #fault: string | undefined;
+  /** Whether more can be told at once than a turn had time for. */
+  #hasAlike = false;
 
   private constructor(
     listener: Listener,
@@ -146,23 +151,26 @@ export class HttpServer implements AsyncDisposable {
       if (!ready[at]) continue;
       this.#turn(connection);
       turns++;
-      if (performance.now() > untilMs) break;
+      if (turns >= FEW_TURNS && performance.now() > untilMs) break;
     }
     // Who comes has a time of his own: else those who are served would keep others from being heard at all.
     untilMs = performance.now() + TURN_MS;
     if (isListening && ready[waiting.length]) turns += this.#accept(untilMs);
     await this.#answerOne();
-    this.#answerAlike(untilMs);
+    this.#hasAlike = this.#answerAlike(untilMs);
     return turns;
   }
 
-  /** Those that ask what was answered a moment ago, and waited, have the same answer. */
-  #answerAlike(untilMs: number): void {
-    if (this.#kept.waitMs === 0) return;
+  /** Those that ask what was answered a moment ago, and waited, have the same answer. Reports whether there are more. */
+  #answerAlike(untilMs: number): boolean {
+    let told = 0;
     for (const connection of this.#connections) {
-      if (performance.now() > untilMs) return;
-      if (connection.isWaiting) this.#turn(connection);
+      if (!connection.isWaiting || this.#kept.again(connection.question) === undefined) continue;
+      if (told >= FEW_TURNS && performance.now() > untilMs) return true;
+      this.#turn(connection);
+      told++;
     }
+    return false;
   }
 
   get #isEnded(): boolean {
@@ -173,7 +181,7 @@ export class HttpServer implements AsyncDisposable {
   /** How long there is nothing to do if nobody does anything. */
   #waitMs(): number {
     const isAsked = [...this.#connections].some(({ isWaiting }) => isWaiting);
-    if (isAsked) return Math.ceil(this.#kept.waitMs);
+    if (isAsked) return this.#hasAlike ? 0 : Math.ceil(this.#kept.waitMs);
     const nextMs = Math.min(
       this.#endsAtMs,
       this.#acceptAtMs > performance.now() ? this.#acceptAtMs : Infinity,
@@ -192,10 +200,15 @@ export class HttpServer implements AsyncDisposable {
     if (connection.isOver) this.#connections.delete(connection);
   }
 
-  /** Makes one answer, of the oldest that waits for one: a hundred at once would be a hundred times the memory. */
+  /**
+   * Makes one answer: a hundred at once would be a hundred times the memory. It is that of the oldest which asks what was
+   * not answered a moment ago, so that a flood of one question keeps no other from being answered; else of the oldest.
+   */
   async #answerOne(): Promise<void> {
-    const next = [...this.#connections].find(({ isWaiting }) => isWaiting);
-    if (next === undefined || this.#kept.waitMs > 0) return;
+    if (this.#kept.waitMs > 0) return;
+    const waiting = [...this.#connections].filter(({ isWaiting }) => isWaiting);
+    const next = waiting.find(({ question }) => !this.#kept.has(question)) ?? waiting[0];
+    if (next === undefined) return;
     const { question } = next;
     this.#kept.made();
     const bytes = await within(next.answer(this.#answer), this.#limits.answerMs);
@@ -209,7 +222,7 @@ export class HttpServer implements AsyncDisposable {
     const { connections } = this.#limits;
     let accepted = 0;
     try {
-      for (; accepted < MAX_ACCEPTED && performance.now() <= untilMs; accepted++) {
+      for (; accepted < MAX_ACCEPTED && (accepted < FEW_TURNS || performance.now() <= untilMs); accepted++) {
         const stream = this.#listener.accept();
         this.#fault = undefined;
         if (stream === undefined) break;

@@ -8,7 +8,7 @@ export interface AnswerPace {
   readonly keptMs: number;
 }
 
-const PACE: AnswerPace = { burst: 20, perSecond: 40, keptMs: 250 };
+const PACE: AnswerPace = { burst: 10, perSecond: 40, keptMs: 250 };
 /** Of different questions so many answers are kept, and none that is longer. */
 const MOST_ANSWERS = 8;
 const MOST_BYTES = 256 * 1024;
@@ -54,11 +54,15 @@ export class KeptAnswers {
     if (this.#answers.size > MOST_ANSWERS) this.#answers.delete(this.#answers.keys().next().value!);
   }
 
+  /** Whether a question was answered a moment ago. */
+  has(question: string): boolean {
+    const kept = this.#answers.get(question);
+    return kept !== undefined && this.#elapsedMs() - kept.atMs <= this.#pace.keptMs;
+  }
+
   /** What may be told again, as no other may be made now; `undefined` if one may, or there is nothing. */
   again(question: string): Uint8Array<ArrayBuffer> | undefined {
-    const kept = this.#answers.get(question);
-    if (kept === undefined || this.waitMs === 0) return undefined;
-    return this.#elapsedMs() - kept.atMs <= this.#pace.keptMs ? kept.bytes : undefined;
+    return this.waitMs > 0 && this.has(question) ? this.#answers.get(question)!.bytes : undefined;
   }
 
   #refill(): void {

@@ -137,6 +137,22 @@ Deno.test("an HttpServer makes few answers however many ask, and answers all, ea
   assertStringIncludes(await ask(server, GET.replace("/", "/new")), "/new");
 });
 
+Deno.test("an HttpServer answers who asks something else before the many that all ask one thing", async () => {
+  const made: string[] = [];
+  const answer = (request: Request) => {
+    made.push(new URL(request.url).pathname);
+    return new Response("well");
+  };
+  await using server = serve({ libc, answer, pace: { burst: 1, perSecond: 20, keptMs: 1 } });
+  const many = Array.from({ length: 40 }, () => ask(server, GET.replace("/", "/many")));
+  await until("see some of them answered", () => made.length > 1 || undefined);
+  assertStringIncludes(await ask(server, GET.replace("/", "/other")), "well");
+  assertLessOrEqual(made.indexOf("/other"), made.length - 1);
+  const waited = made.length;
+  assertLessOrEqual(waited, 20, `${waited} others were answered before`);
+  for (const text of await Promise.all(many)) assertStringIncludes(text, "well");
+});
+
 Deno.test("an HttpServer tells a question by what is accepted, too", async () => {
   const answer = (request: Request) => new Response(request.headers.get("accept") ?? "none");
   await using server = serve({ libc, answer, pace: { burst: 2, perSecond: 1000, keptMs: FOR_EVER_MS } });
