@@ -190,7 +190,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/completion/zsh.ts",
   ],
   "command/kubectl/kubectl_test.ts": [
-    "command/kubectl/cluster_text.ts",
     "command/kubectl/read_cluster.ts",
     "command/kubectl/usage.ts",
   ],

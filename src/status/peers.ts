@@ -85,11 +85,10 @@ export interface PeersReport {
 }
 
 /** What peers are judged by. */
-export interface PeerFacts
-  extends Pick<StatusDeps, "overlay" | "ownLease" | "lastPass" | "underlay" | "paths"> {
-  /** Why the kernel takes another way to a peer than ours, by host; absent where nobody looks. */
-  readonly peerTruth?: () => ReadonlyMap<string, string>;
-}
+export type PeerFacts = Pick<
+  StatusDeps,
+  "overlay" | "ownLease" | "lastPass" | "underlay" | "paths" | "peerTruth"
+>;
 
 /** A peer before it is put in words, which of thousands takes its time. */
 interface JudgedPeer {

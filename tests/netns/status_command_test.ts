@@ -82,6 +82,26 @@ Deno.test("loden status tells a host that is ready on one screen, its peers, and
   });
 });
 
+Deno.test("loden status tells of a peer to which the kernel takes another way, and of what probes find", async () => {
+  await twoHosts(async (_, __, [h1, h2]) => {
+    const name = registryName(h2);
+    const lineOf = async () => {
+      const { stdout } = await status(h1, "--peers");
+      return stdout.split("\n").find((line) => line.startsWith(`${name} `)) ?? stdout;
+    };
+    await until("see a round trip", async () => / \d+(\.\d)? ms/.test(await lineOf()) ? true : undefined);
+    await h1.netns.mustExec("ip", "rule", "add", "priority", "100", "to", "10.244.0.0/16", "blackhole");
+    const line = await until("hear of the rule", async () => {
+      const line = await lineOf();
+      return line.includes("misled: ") ? line : undefined;
+    });
+    assertMatch(line, /misled: .*100/);
+    assertEquals((await status(h1)).code, 1);
+    await h1.netns.mustExec("ip", "rule", "delete", "priority", "100");
+    await until("see the peer well", async () => (await lineOf()).endsWith(" well") ? true : undefined);
+  });
+});
+
 Deno.test("loden status speaks from the kernel when the agent stands still, was killed, or has ended", async () => {
   await twoHosts(async (_, libc, [h1]) => {
     h1.agent!.signal("SIGSTOP");

@@ -17,9 +17,14 @@ export interface FoundCluster {
 }
 
 /** Whether nothing is wrong with a node. */
-export function isWell({ network, isHeard }: ClusterNode, said: AgentSaid | undefined): boolean {
-  if (network !== "ready" || !isHeard) return false;
+export function isWell({ network, isHeard, pods }: ClusterNode, said: AgentSaid | undefined): boolean {
+  if (network !== "ready" || !isHeard || hasNoAgentUp(pods)) return false;
   return said === undefined || ("silence" in said ? !said.isFault : said.status.ready);
+}
+
+/** Whether there are pods of agents, and none of them is up: what the cluster was told last is then an old word. */
+function hasNoAgentUp(pods: readonly AgentPod[]): boolean {
+  return pods.length > 0 && !pods.some(({ phase, isReady }) => phase === "Running" && isReady);
 }
 
 /** One line a node, those that are not well first. */
@@ -106,6 +111,7 @@ function whyOf(
   return [
     ...told,
     ...isHeard ? [] : ["its kubelet is not heard"],
+    ...hasNoAgentUp(pods) && network === "ready" ? ["its agent's pod is not ready"] : [],
     ...pods.length > 1 ? [`${pods.length} agents' pods are there`] : [],
     ...agent,
   ].join("; ");
