@@ -27,13 +27,14 @@ export interface InstallDeps {
 const DEFAULT_SOURCE = "/etc/kube-flannel/cni-conf.json";
 const USAGE = `Usage: loden install-cni [CONFLIST]
 
-Puts the CNI plugin where the container runtime looks for it, and a conflist, if the agent writes none. Without CONFLIST
-that is what CNI_NETWORK_CONFIG says, else ${DEFAULT_SOURCE}, else the usual one. Variables:
+Puts the CNI plugin where the container runtime looks for it, and a conflist, if
+the agent writes none. Without CONFLIST that is what CNI_NETWORK_CONFIG says,
+else ${DEFAULT_SOURCE}, else the usual one. Variables:
   CNI_BIN_DIR          the runtime's folder of plugins (/opt/cni/bin)
-  SKIP_CNI_BINARIES    names of plugins, with commas, that are not installed; true: none is
+  SKIP_CNI_BINARIES    plugins, with commas, that are not installed; true: none
   UPDATE_CNI_BINARIES  false leaves a plugin alone that is there
   CNI_NET_DIR          the runtime's folder of conflists (/etc/cni/net.d)
-  CNI_CONF_NAME        the conflist's name (10-flannel.conflist); empty writes none
+  CNI_CONF_NAME        the conflist (10-flannel.conflist); empty writes none
   CNI_NETWORK_CONFIG   the conflist's text
   CNI_MTU              stands in for __CNI_MTU__ in it`;
 /** How it is asked for, as far as completion and the man page tell it. */

@@ -93,8 +93,9 @@ export function labHelp(): string {
   return [
     "Usage: loden lab [-FLAG[=VALUE]]...",
     "",
-    "Makes several hosts on this machine, in network namespaces, with an agent and a pod on each,",
-    "measures the overlay between the pods, and takes all of it away again. Needs root.",
+    "Makes several hosts on this machine, in network namespaces, with an agent and a",
+    "pod on each, measures the overlay between the pods, and takes all of it away",
+    "again. Needs root.",
     "",
     ...lines,
   ].join("\n");

@@ -33,6 +33,18 @@ for (const [name, { usage }] of Object.entries(COMMANDS)) {
   });
 }
 
+/** What has a help of its own, or is tested above; the agent has more flags than a screen has lines. */
+const OTHERS = [
+  "agent",
+  "version",
+  "help",
+  ...Object.keys(COMMANDS).filter((name) => COMMANDS[name]!.usage !== undefined),
+];
+
+for (const name of Object.keys(COMMANDS).filter((name) => !OTHERS.includes(name))) {
+  Deno.test(`loden ${name} --help fits a screen`, async () => assertFits(await said(name, "--help")));
+}
+
 for (const word of ["help", "-help", "--help", "-h"]) {
   Deno.test(`loden agent ${word} prints the agent's flags, and starts none`, async () => {
     const text = await said("agent", word);

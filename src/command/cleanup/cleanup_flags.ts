@@ -175,6 +175,7 @@ export function cleanupHelp(): string {
     "",
     ...CLEANUP_FLAGS.map(line),
     "",
-    "With --node the registry and the files are those that the agent's flags and FLANNELD_* variables name.",
+    "With --node the registry and the files are those that the agent's flags and",
+    "FLANNELD_* variables name.",
   ].join("\n");
 }
