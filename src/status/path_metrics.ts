@@ -1,4 +1,5 @@
 import type { PathReport, PathState } from "../model/peer_path.ts";
+import { Tally } from "../model/tally.ts";
 import type { MetricFamily } from "./exposition.ts";
 
 /** Each is told, with nought too, so that what goes away is seen to. */
@@ -8,6 +9,8 @@ const STATES: readonly PathState[] = ["unknown", "good", "narrow", "lossy", "dam
 export function pathFamilies(report: PathReport | undefined): MetricFamily[] {
   if (report === undefined) return [];
   const { peerCount, peers, totals } = report;
+  const states = new Tally<PathState>();
+  for (const { state } of peers) states.add(state);
   const sizes = peers.flatMap(({ underlay, overlay }) =>
     [underlay, overlay].flatMap((path) => path?.mtu.foundBytes ?? [])
   );
@@ -31,14 +34,14 @@ export function pathFamilies(report: PathReport | undefined): MetricFamily[] {
       help: "Paths to other hosts, by family, by what probes have found of them.",
       samples: STATES.map((state) => ({
         labels: { state },
-        value: peers.filter((path) => path.state === state).length,
+        value: states.of(state),
       })),
     },
     {
       name: "loden_probe_smallest_mtu_bytes",
       type: "gauge",
       help: "The largest packet that gets through on the narrowest path.",
-      samples: sizes.length === 0 ? [] : [{ value: Math.min(...sizes) }],
+      samples: sizes.length === 0 ? [] : [{ value: sizes.reduce((least, size) => Math.min(least, size)) }],
     },
     ...counters.map(([name, help, value]): MetricFamily => ({
       name: `loden_probe_${name}_total`,

@@ -10,8 +10,8 @@ import { ip } from "../double/overlay_standing.ts";
 
 const FOLDER = new URL("../../manifests/observability/", import.meta.url);
 const AT = "127.0.0.1:9090";
-/** What a lab's hosts may not have: a cloud, pods that a conflist of Loden's has started, probes. */
-const NOT_HERE = /^loden_(cloud|pool|probe)_/;
+/** What a lab's hosts don't have: a cloud, and pods that a conflist of Loden's has started. */
+const NOT_HERE = /^loden_(cloud|pool)_/;
 
 const rules = parse(await Deno.readTextFile(new URL("alerts.yml", FOLDER))) as RuleFile;
 const dashboard = JSON.parse(
@@ -89,7 +89,7 @@ function isFiring(alerts: readonly Alert[], name: string, instance: string): Ale
   );
 }
 
-Deno.test("a real Prometheus scrapes the agents; alerts of a broken peer, and of a host that is cut off, fire and resolve", async () => {
+Deno.test("a real Prometheus scrapes the agents; alerts of a broken peer, path and host fire and resolve", async () => {
   await withOverlay({ hosts: 3 }, async (lab, libc) => {
     const [h1, h2, h3] = hostsOf(lab);
     await untilSettled(lab, libc);
@@ -161,6 +161,27 @@ Deno.test("a real Prometheus scrapes the agents; alerts of a broken peer, and of
           isFiring(alerts, name, target(h1)) === undefined
         ) || undefined;
       });
+
+      // A firewall that takes what is encapsulated, and nothing else: no route shows it, probes do.
+      await h2.netns.mustExec(
+        ...[
+          "nft",
+          "add table inet broken; add chain inet broken input { type filter hook input priority 0; };",
+        ],
+        "add rule inet broken input udp dport 8472 drop",
+      );
+      const path = await until("see the alert of a path fire", async () => {
+        return (await prometheus.alerts()).find(({ labels, state }) =>
+          labels["alertname"] === "LodenPathsBad" && labels["instance"] === target(h1) && state === "firing"
+        );
+      });
+      assert(path.annotations["summary"]!.includes("broken"), path.annotations["summary"]);
+      await h2.netns.mustExec("nft", "delete table inet broken");
+      await until(
+        "see the alert of a path resolved",
+        async () =>
+          isFiring(await prometheus.alerts(), "LodenPathsBad", target(h1)) === undefined || undefined,
+      );
 
       await h3.stopAgent();
       await until(
