@@ -12,6 +12,7 @@ import { measureFlood } from "./flood.ts";
 import { measureNoise } from "./noise.ts";
 import { timePasses } from "./passes.ts";
 import { timeRoutes } from "./routes.ts";
+import { simulateSampler } from "./sampler.ts";
 import { measureLists } from "./lists.ts";
 import { largeNode, measureLoad, timeEtcdJoins, timeKubeJoins } from "./registries.ts";
 
@@ -89,6 +90,15 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
     const starts = [];
     for (const nodes of [50, 200, 500]) starts.push(await timeCloudStart(nodes));
     print(formatTable(starts));
+  },
+  async sampler() {
+    print(
+      "\nFrom a fault until a first host has its verdict, 400 beginnings of chance, 5 probes a second (simulated with the\n" +
+        "code of the agent; an answer takes 1 ms, and none is waited for longer than 250 ms):",
+    );
+    const figures = [];
+    for (const hosts of [10, 100, 1000]) figures.push(...await simulateSampler(hosts));
+    print(formatTable(figures));
   },
 };
 
