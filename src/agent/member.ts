@@ -23,7 +23,7 @@ import { type LeaseParts, openLeaseParts } from "./lease_parts.ts";
 import { LinkKeeper } from "./link_keeper.ts";
 import { type MacAnnouncer, openMacAnnouncer } from "./mac_announcer.ts";
 import { type OpenCloud, openCloud } from "./open_cloud.ts";
-import { type OpenPaths, openPaths } from "./open_paths.ts";
+import { type OpenPaths, openPaths, toldElsewhere } from "./open_paths.ts";
 import { openPods } from "./open_pods.ts";
 import { type OpenRules, openRules } from "./open_rules.ts";
 import { Pass } from "./pass.ts";
@@ -88,7 +88,8 @@ export async function runMember(
   const networks = [...known.config.families.map(({ network }) => network), ...former.former];
   const eniPath = new EniPathKeeper({ ...context, networks, linkLost: () => cloud?.nudge() });
   const lastPass = () => late.lastPass?.();
-  const pathParts = { context, known, underlayParts, leaseParts, lastPass, damageChanged: nudges.pass };
+  const told = () => late.told?.() ?? { isAll: false, hosts: new Map() };
+  const pathParts = { context, known, underlayParts, leaseParts, lastPass, told, damageChanged: nudges.pass };
   const paths = await openPaths(pathParts, stack);
   late.prober = paths?.prober;
   const parts = { context, known, underlayParts, leaseParts };
@@ -132,12 +133,14 @@ function openWorkers(
     }),
     { elapsedMs: context.elapsedMs, staged: context.totals.staged },
   );
+  const found = () => conditionsFound(member, pass, { pods, leftovers, truth });
   member.late.lastPass = () => pass.last;
+  member.late.told = () => toldElsewhere(found(), { truth, underlayParts });
   const facts = factsOf({
     ...underlayParts,
     ...leaseParts,
     lastPass: () => pass.last,
-    conditions: () => conditionsFound(member, pass, { pods, leftovers, truth }),
+    conditions: () => [...found(), ...member.paths?.prober.conditions ?? []],
     registryName: context.place.name,
     registry,
     contests,
@@ -225,7 +228,6 @@ function conditionsFound(
     pods.conditions,
     podFiles.conditions,
     leftovers.conditions,
-    member.paths?.prober.conditions ?? [],
   ].flat();
 }
 

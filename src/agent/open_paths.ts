@@ -7,16 +7,18 @@ import { UdpSocket } from "../linux/udp_socket.ts";
 import { pause } from "../loop/pause.ts";
 import { inTurns, type Worker } from "../loop/worker.ts";
 import { type Address, type Family, familyOf } from "../model/address.ts";
+import type { Condition } from "../model/condition.ts";
 import type { Lease } from "../model/lease.ts";
 import type { ProbedNetwork } from "../model/peer_path.ts";
 import { vtepName } from "../model/vtep.ts";
 import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
 import type { ExpectedBytes } from "../path/path_looker.ts";
 import type { MemberChoice, PathMembers } from "../path/path_members.ts";
-import type { PathProber } from "../path/path_prober.ts";
+import type { PathProber, ToldElsewhere } from "../path/path_prober.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import type { LeaseParts } from "./lease_parts.ts";
+import type { TruthKeeper } from "./truth_keeper.ts";
 import type { UnderlayParts } from "./underlay_parts.ts";
 
 /** Bytes that VXLAN takes of the underlay's MTU, by the family of the underlay. */
@@ -35,6 +37,8 @@ export interface PathParts {
   readonly leaseParts: LeaseParts;
   /** The last pass: who is left out is not asked. */
   readonly lastPass: () => PassReport | undefined;
+  /** What is known with its cause of packets that do not get to others. */
+  readonly told: () => ToldElsewhere;
   /** Called when it is known that what this host sends is damaged. */
   readonly damageChanged: () => void;
 }
@@ -66,6 +70,7 @@ export async function openPaths(
     open: (place) => UdpPort.open(libc, place, MAX_PROBE_BYTES),
     poll: stack.use(new PollMany(libc)),
     askKernel: (source, target, network) => askKernel(libc, { source, target, network }),
+    told: parts.told,
     vtepReceived: (family) => vtepReceived(parts, family),
     damageChanged: parts.damageChanged,
     nonce: () => crypto.getRandomValues(new BigUint64Array(1))[0]!,
@@ -80,6 +85,19 @@ export async function openPaths(
     { name: "path probes", run: inTurns(() => prober.turn(), { periodMs: TURN_MS }) },
   ];
   return { prober, workers };
+}
+
+/** Where the kernel itself leads packets elsewhere, or has no way, probes are lost too, and have nothing more to say. */
+export function toldElsewhere(
+  found: readonly Condition[],
+  { truth, underlayParts }: {
+    readonly truth: Pick<TruthKeeper, "peers">;
+    readonly underlayParts: UnderlayParts;
+  },
+): ToldElsewhere {
+  const isAll = underlayParts.underlay.reason !== undefined ||
+    found.some(({ code }) => code === "host-cut-off");
+  return { isAll, hosts: truth.peers };
 }
 
 /** Where this host is: in the underlay, and at its VTEPs where it has them. */

@@ -3,7 +3,7 @@ import type { Machine } from "../host/origin.ts";
 import type { Trigger } from "../loop/trigger.ts";
 import type { Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
-import type { PathProber } from "../path/path_prober.ts";
+import type { PathProber, ToldElsewhere } from "../path/path_prober.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { Membership } from "../registry/membership.ts";
 import { machineOf } from "./best_effort.ts";
@@ -28,6 +28,8 @@ export interface LateParts {
   rules?: RulesKeeper;
   prober?: PathProber | undefined;
   lastPass?: () => PassReport | undefined;
+  /** What is known with its cause of packets that do not get to others. */
+  told?: () => ToldElsewhere;
   /** All other hosts in the overlay, as far as they are known. */
   peers?: () => readonly Lease[];
 }

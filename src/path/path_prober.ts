@@ -23,6 +23,14 @@ const DEAD_MS = 10_000;
 /** A person waits for two questions. */
 const PERSON_TIMEOUT_MS = 900;
 
+/** Where it is told elsewhere, with its cause, that packets do not get there: probes would say it a second time. */
+export interface ToldElsewhere {
+  /** To no host at all. */
+  readonly isAll: boolean;
+  /** To these. */
+  readonly hosts: Pick<ReadonlyMap<string, unknown>, "has">;
+}
+
 /** What a prober works with. */
 export interface PathProberDeps
   extends Omit<PathDoorDeps, "answerer" | "port">, Pick<PathLookerDeps, "expected" | "askKernel"> {
@@ -33,6 +41,8 @@ export interface PathProberDeps
   readonly own: () => string | undefined;
   /** Packets that have come in by the VTEP; `undefined` where that can't be read. */
   readonly vtepReceived: (family: Family) => number | undefined;
+  /** What is told elsewhere; nothing if absent. */
+  readonly told?: () => ToldElsewhere;
   /** Called when it is known, or not so any more, that what this host sends is damaged. */
   readonly damageChanged?: () => void;
   /** The time in milliseconds since 1970. */
@@ -88,6 +98,8 @@ export class PathProber {
     // Of a clock that was set nothing is made up for.
     const count = current > last ? Math.min(current - last, MOST_TURNS) : 1;
     this.#lastTurn = current;
+    const isTold = this.#isTold();
+    for (const record of this.#ledger.records) if (isTold(record.host)) record.forget();
     const families = FAMILIES.filter((family) =>
       all.families.has(family) && this.#door.has("underlay", family)
     );
@@ -95,7 +107,7 @@ export class PathProber {
       const ofFamily = all.families.get(family)!;
       for (let turn = current - count + 1; turn <= current; turn++) {
         for (const member of this.#chosen(ofFamily, turn, families.length)) {
-          this.#start(member, (record) => this.#looker.probe(member, record));
+          if (!isTold(member.host)) this.#start(member, (record) => this.#looker.probe(member, record));
         }
       }
       for (const member of this.#suspects(family, ofFamily, nowMs)) {
@@ -104,6 +116,11 @@ export class PathProber {
       this.#watchReceived(family, nowMs);
     }
     this.#tellDamage();
+  }
+
+  #isTold(): (host: string) => boolean {
+    const told = this.#deps.told?.();
+    return (host) => told !== undefined && (told.isAll || told.hosts.has(host));
   }
 
   /** Whose turn it is: the sample of a period is spread over its turns. */
@@ -169,15 +186,17 @@ export class PathProber {
   /** What must be known. */
   get conditions(): readonly Condition[] {
     const nowMs = this.#deps.elapsedMs();
+    const isTold = this.#isTold();
+    const records = [...this.#ledger.records].filter(({ host }) => !isTold(host));
     const cutOff = Array.from(this.#deps.members().families, ([family, { byHost }]) => {
       const received = this.#received.get(family);
       const isInboundDead = received?.count !== undefined && nowMs - received.sinceMs >= DEAD_MS;
       const facts = { nowMs, peerCount: byHost.size, isInboundDead };
-      return cutOffCondition(family, this.#ledger.ofFamily(family), facts) ?? [];
+      return cutOffCondition(family, records.filter((record) => record.family === family), facts) ?? [];
     }).flat();
     const { fault } = this.#door;
     const taken: Condition[] = fault === undefined ? [] : [{ code: "path-port-taken", sentence: fault }];
-    return [...cutOff, ...pathConditions(this.#ledger.records), ...taken];
+    return [...cutOff, ...pathConditions(records), ...taken];
   }
 
   get report(): PathReport {

@@ -168,6 +168,13 @@ export class PathRecord {
     return this.main.finding.state;
   }
 
+  /** What was found holds no more, and nothing else is known yet. */
+  forget(): void {
+    for (const network of [this.underlay, this.overlay]) network?.found({ state: "unknown" }, 0);
+    this.againMs = this.suspectMs = undefined;
+    this.badLooks = 0;
+  }
+
   show(offsetMs: number): PeerPath {
     const { host, family, state } = this;
     const shown = {

@@ -4,7 +4,7 @@ import type { ProbedNetwork } from "../../src/model/peer_path.ts";
 import { NetlinkError } from "../../src/linux/errno.ts";
 import type { UdpArrival } from "../../src/linux/udp_port.ts";
 import { type PathMembers, pathMembers } from "../../src/path/path_members.ts";
-import { PathProber, type PathProberDeps } from "../../src/path/path_prober.ts";
+import { PathProber, type PathProberDeps, type ToldElsewhere } from "../../src/path/path_prober.ts";
 import { RecordedLog } from "./recorded_log.ts";
 
 /** A packet on its way between two hosts, by their numbers. */
@@ -113,6 +113,7 @@ export class PathWorld implements Disposable {
         const to = Number(formatAddress(target).split(".")[network === "overlay" ? 2 : 3]);
         return Promise.resolve(this.kernelAnswers(host, to, network));
       },
+      told: () => this.told.get(host) ?? { isAll: false, hosts: new Map() },
       vtepReceived: () => this.received[host],
       damageChanged: () => void this.hosts[host]!.damageChanges++,
       nonce: () => crypto.getRandomValues(new BigUint64Array(1))[0]!,
@@ -122,6 +123,8 @@ export class PathWorld implements Disposable {
     });
   }
 
+  /** What is told elsewhere, by host. */
+  readonly told = new Map<number, ToldElsewhere>();
   readonly #wakes: (() => void)[] = [];
   /** With which errno ports are refused; opened if absent. */
   refusal: number | undefined;

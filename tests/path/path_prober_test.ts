@@ -228,3 +228,23 @@ Deno.test("a person who asks hears how the peer sees this host", async () => {
     assertEquals(await world.hosts[0]!.prober.askPeer("nobody"), []);
   });
 });
+
+Deno.test("what is told elsewhere with its cause is not said a second time, and is looked at anew when that is over", async () => {
+  await withWorld(4, async (world, pass) => {
+    await pass(10_000);
+    world.carries = ({ from, to, network }) => network !== "overlay" || from !== 0 && to !== 0;
+    await pass(10_000, () => codesAt(world, 0).includes("path-broken"));
+    assertEquals(codesAt(world, 0), ["path-broken"]);
+    world.told.set(0, { isAll: true, hosts: new Map() });
+    assertEquals(codesAt(world, 0), []);
+    await pass(40_000);
+    assertEquals([codesAt(world, 0), world.stateOf(0, 1)], [[], "unknown"]);
+    world.told.set(0, { isAll: false, hosts: new Map([["n1", ""]]) });
+    await pass(5000);
+    assertEquals([world.stateOf(0, 1), world.stateOf(0, 2)], ["unknown", "broken"]);
+    world.carries = () => true;
+    world.told.delete(0);
+    await pass(20_000, () => codesAt(world, 0).length === 0);
+    assertEquals([codesAt(world, 0), world.stateOf(0, 1)], [[], "good"]);
+  });
+});
