@@ -8,6 +8,6 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 /** The checksum of Ethernet and gzip (CRC-32, RFC 1952): any damage of up to 32 bits in a row is seen. */
 export function crc32(bytes: Uint8Array): number {
   let sum = 0xffff_ffff;
-  for (const byte of bytes) sum = sum >>> 8 ^ TABLE[(sum ^ byte) & 0xff]!;
+  for (let at = 0; at < bytes.length; at++) sum = sum >>> 8 ^ TABLE[(sum ^ bytes[at]!) & 0xff]!;
   return ~sum >>> 0;
 }

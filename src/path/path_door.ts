@@ -67,6 +67,8 @@ export function leastBytes(family: Family): number {
 export class PathDoor {
   readonly #deps: PathDoorDeps;
   readonly #waiting = new Map<bigint, Waiting>();
+  /** Where what is sent is written. */
+  readonly #scratch = new ArrayBuffer(MAX_PROBE_BYTES);
   #open: readonly OpenPlace[] = [];
   #fault: { readonly errno: number; readonly address: Address } | undefined;
   #retry = { atMs: 0, afterMs: RETRY_MS[0] as number };
@@ -192,7 +194,12 @@ export class PathDoor {
         const from = { source: arrival.source, network: place.network };
         const answer = answerer.answer(probe, from, this.#deps.elapsedMs());
         if (answer === undefined) continue;
-        place.port.send(encodeProbe(answer), arrival.source, arrival.sourcePort, answer.isPlain);
+        place.port.send(
+          encodeProbe(answer, this.#scratch),
+          arrival.source,
+          arrival.sourcePort,
+          answer.isPlain,
+        );
       }
     }
     return true;
@@ -238,7 +245,7 @@ export class PathDoor {
       isPlain: question.isPlain ?? false,
       wantsPlain: question.wantsPlain ?? false,
       hears: this.#deps.answerer.hears(member, sentMs),
-    });
+    }, this.#scratch);
     const { promise, resolve } = Promise.withResolvers<FullReply>();
     this.#waiting.set(nonce, { target, port, sentMs, resolve });
     this.#asked++;

@@ -13,7 +13,7 @@ import { crc32 } from "./crc32.ts";
 // |     24 |     2 | bytes of this datagram, as it was sent                                                 |
 // |     26 |     2 | of a question: the bytes that the answer is to have; of an answer: those that arrived  |
 // |     28 |     4 | CRC-32 of the filling                                                                  |
-// |     32 |     4 | CRC-32 of the head, with these four bytes zero                                         |
+// |     32 |     4 | CRC-32 of the 32 bytes before                                                          |
 //
 // No answer is longer than its question. The filling is made of the nonce, so that it differs from probe to probe.
 
@@ -24,6 +24,8 @@ const KIND_ANSWER = 2;
 
 /** Bytes of the head, and so of the smallest probe. */
 export const HEAD_BYTES = 36;
+/** Where the head's own checksum is. */
+const CRC_AT = 32;
 /** The largest probe: an IP packet of 9,216 bytes, as jumbo frames carry it, without IPv4's header and UDP's. */
 export const MAX_PROBE_BYTES = 9216 - 28;
 
@@ -84,18 +86,22 @@ export type ReadProbe = (ProbeAsk | ProbeAnswer) & { readonly isDamaged: boolean
 /**
  * Writes a probe.
  *
+ * @param into Where it is written; a buffer of its own if absent. `MAX_PROBE_BYTES` are always enough.
  * @throws {RangeError} If it is too small or too large, or the answer is to be larger than the question.
  */
-export function encodeProbe(probe: ProbeAsk | ProbeAnswer): Uint8Array<ArrayBuffer> {
+export function encodeProbe(
+  probe: ProbeAsk | ProbeAnswer,
+  into = new ArrayBuffer(MAX_PROBE_BYTES),
+): Uint8Array<ArrayBuffer> {
   const { bytes, nonce } = probe;
   const second = probe.kind === "ask" ? probe.answerBytes : probe.arrivedBytes;
   if (!isSize(bytes) || !isSize(second) || probe.kind === "ask" && second > bytes) {
     throw new RangeError(`Cannot write a probe of ${bytes} bytes: ${HEAD_BYTES} to ${MAX_PROBE_BYTES} are`);
   }
-  const datagram = new Uint8Array(bytes);
-  const view = new DataView(datagram.buffer);
+  const datagram = new Uint8Array(into, 0, bytes);
+  const view = new DataView(into);
   const filling = datagram.subarray(HEAD_BYTES);
-  fill(filling, nonce);
+  fill(new Uint32Array(into, HEAD_BYTES, Math.ceil(filling.length / 4)), nonce);
   view.setUint32(0, MAGIC);
   view.setUint8(4, VERSION);
   view.setUint8(5, probe.kind === "ask" ? KIND_ASK : KIND_ANSWER);
@@ -105,7 +111,7 @@ export function encodeProbe(probe: ProbeAsk | ProbeAnswer): Uint8Array<ArrayBuff
   view.setUint16(24, bytes);
   view.setUint16(26, second);
   view.setUint32(28, crc32(filling));
-  view.setUint32(32, crc32(datagram.subarray(0, HEAD_BYTES)));
+  view.setUint32(CRC_AT, crc32(datagram.subarray(0, CRC_AT)));
   return datagram;
 }
 
@@ -114,9 +120,7 @@ export function decodeProbe(datagram: Uint8Array): ReadProbe | undefined {
   if (!isSize(datagram.length)) return undefined;
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
   if (view.getUint32(0) !== MAGIC || view.getUint8(4) !== VERSION) return undefined;
-  const head = datagram.slice(0, HEAD_BYTES);
-  head.fill(0, 32);
-  if (crc32(head) !== view.getUint32(32)) return undefined;
+  if (crc32(datagram.subarray(0, CRC_AT)) !== view.getUint32(CRC_AT)) return undefined;
   const bytes = view.getUint16(24);
   const second = view.getUint16(26);
   if (bytes !== datagram.length || !isSize(second)) return undefined;
@@ -154,12 +158,12 @@ function flag(isSet: boolean, bit: number): number {
 }
 
 /** Fills with what looks like chance, so that no pattern of a fault passes for it (xorshift32). */
-function fill(bytes: Uint8Array, nonce: bigint): void {
+function fill(words: Uint32Array, nonce: bigint): void {
   let state = Number(nonce & 0xffff_ffffn) ^ Number(nonce >> 32n) | 1;
-  for (let at = 0; at < bytes.length; at++) {
+  for (let at = 0; at < words.length; at++) {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    bytes[at] = state;
+    words[at] = state;
   }
 }

@@ -140,7 +140,7 @@ export class PathWorld implements Disposable {
     if (!this.carries(packet)) return 0;
     if (network === "overlay") this.received[to.host]!++;
     const source = network === "overlay" ? overlayOf(from.host) : underlayOf(from.host);
-    to.inbox.push({ source, sourcePort: PORT, bytes });
+    to.inbox.push({ source, sourcePort: PORT, bytes: bytes.slice() });
     this.#wakes[to.host]!();
     return 0;
   }

@@ -45,7 +45,7 @@ class Rig {
       return {
         fd: 1,
         send: (bytes, target, port) => {
-          this.sent.push({ bytes, target, port });
+          this.sent.push({ bytes: bytes.slice(), target, port });
           return this.errno;
         },
         receive: () => this.inbox.shift(),

@@ -33,8 +33,8 @@ const ANSWER: ProbeAnswer = {
 
 /** Made with `encodeProbe(…).toHex()`, each member looked up by hand in the table of the format. */
 const golden: [name: string, probe: ProbeAsk | ProbeAnswer, hex: string][] = [
-  ["a question", ASK, "4c4f4450010100290123456789abcdef00000000000f424000280024e70333c49163c312e559dc93"],
-  ["an answer", ANSWER, "4c4f4450010200160123456789abcdef00000000000f424000240028000000004471cb1e"],
+  ["a question", ASK, "4c4f4450010100290123456789abcdef00000000000f424000280024645b5e081310c57be56ca5aa"],
+  ["an answer", ANSWER, "4c4f4450010200160123456789abcdef00000000000f4240002400280000000056f8308d"],
 ];
 
 for (const [name, probe, hex] of golden) {
