@@ -29,6 +29,8 @@ export interface RuleMatch {
   /** Whether the rule is for it; `maybe` where it asks for what is not known. */
   readonly isFor: "yes" | "no" | "maybe";
   readonly action: RuleAction;
+  /** Whether it gives packets another mark, which is not known here. */
+  readonly isMarking: boolean;
   /** The rule in words, near to those of nft(8). */
   readonly text: string;
 }
@@ -73,6 +75,7 @@ export function matchRule(rule: RawRule, packet: Packet): RuleMatch {
   const words: string[] = [];
   let isFor: Tri = true;
   let action: RuleAction = { kind: "continue" };
+  let isMarking = false;
   const also = (answer: Tri) => {
     if (answer === false || isFor === false) isFor = false;
     else if (answer === undefined) isFor = undefined;
@@ -82,8 +85,10 @@ export function matchRule(rule: RawRule, packet: Packet): RuleMatch {
     if (ASIDES.has(name)) continue;
     if (name === "payload" || name === "meta" || name === "ct") {
       const loaded = load(name, word, packet);
-      if (loaded === undefined) words.push(`${name} set`);
-      else registers.set(slot(loaded.register), loaded);
+      if (loaded === undefined) {
+        isMarking ||= name === "meta" && word(2) === META_MARK;
+        words.push(`${name} set`);
+      } else registers.set(slot(loaded.register), loaded);
     } else if (name === "bitwise") {
       const loaded = registers.get(slot(word(1)));
       registers.set(slot(word(2)), masked(loaded, attributes));
@@ -101,7 +106,8 @@ export function matchRule(rule: RawRule, packet: Packet): RuleMatch {
       if (answer.text !== "") words.push(answer.text);
     } else if (name === "target") {
       const target = text(attributes.get(1));
-      action = { kind: TARGETS[target] ?? "unknown" };
+      isMarking ||= target.endsWith("MARK");
+      action = { kind: target.endsWith("MARK") ? "continue" : TARGETS[target] ?? "unknown" };
       words.push(`-j ${target}`);
     } else if (name === "reject") action = { kind: "reject" };
     else if (name === "masq") action = { kind: "masquerade" };
@@ -113,12 +119,19 @@ export function matchRule(rule: RawRule, packet: Packet): RuleMatch {
       also(undefined);
       registers.clear();
       words.push(name === "lookup" ? `in set ${text(attributes.get(1))}` : name);
+      // A map of verdicts: where it leads is not known either.
+      if (name === "lookup" && attributes.has(3) && word(3) === NFT_REG_VERDICT) action = { kind: "unknown" };
     }
   }
   if (action.kind !== "continue") {
     words.push(action.chain === undefined ? action.kind : `${action.kind} ${action.chain}`);
   }
-  return { isFor: isFor === undefined ? "maybe" : isFor ? "yes" : "no", action, text: words.join(" ") };
+  return {
+    isFor: isFor === undefined ? "maybe" : isFor ? "yes" : "no",
+    action,
+    isMarking,
+    text: words.join(" "),
+  };
 }
 
 /** The four wide registers lie over the sixteen narrow ones. */
@@ -271,7 +284,7 @@ function matchOf(
     const isMet = (view.getUint16(150, true) & STATE_BITS[packet.state]) !== 0;
     return { is: isMet !== ((view.getUint16(148, true) & 1) !== 0), text: "ct state" };
   }
-  if (name === "mark" && info.length >= 9) {
+  if (name === "mark" && info.length >= 9 && !packet.isMarked) {
     return { is: (view.getUint32(0, true) === 0) !== (info[8] !== 0), text: "mark" };
   }
   return { is: undefined, text: `-m ${name}` };

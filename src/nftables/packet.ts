@@ -19,6 +19,8 @@ export interface Packet {
   readonly destinationPort: number;
   readonly inputLink?: PacketLink;
   readonly outputLink?: PacketLink;
+  /** A rule before has given it a mark, which is not known; it has none if absent. */
+  readonly isMarked?: boolean;
   /** Whether it is the first of a connection, or an answer. */
   readonly state: "new" | "established";
 }
@@ -48,7 +50,7 @@ export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
     case META.protocol:
       return Uint8Array.of(ETHERTYPE[family] >> 8, ETHERTYPE[family] & 0xff);
     case META.mark:
-      return hostOrder(0);
+      return packet.isMarked ? undefined : hostOrder(0);
     case META.iif:
       return hostOrder(inputLink?.linkIndex ?? 0);
     case META.oif:

@@ -35,6 +35,8 @@ export interface HookVerdict {
   readonly by?: PlacedRule;
   /** What else may refuse it: rules that ask for what is not known here. */
   readonly doubts: readonly PlacedRule[];
+  /** Whether the packet has another mark than before, or may. */
+  readonly isMarked: boolean;
   /** The rule that translates its addresses, if one does. */
   readonly translation?: PlacedRule & { readonly kind: RuleAction["kind"]; readonly isCertain: boolean };
 }
@@ -71,13 +73,14 @@ class Walk {
   /** Until a rule that may be for the packet, or not, would end its way. */
   isCertain = true;
 
-  constructor(readonly book: RuleBook, readonly packet: Packet) {}
+  constructor(readonly book: RuleBook, public packet: Packet) {}
 
   /** @param isSure Whether the packet comes here for certain. */
   chain(chain: Omit<NftChain, "base">, isSure: boolean, depth = 0): Fate {
     for (const rule of this.book.rules.get(bookKey(chain)) ?? []) {
-      const { isFor, action, text } = matchRule(rule, this.packet);
+      const { isFor, action, text, isMarking } = matchRule(rule, this.packet);
       if (isFor === "no") continue;
+      if (isMarking) this.packet = { ...this.packet, isMarked: true };
       const isYes = isSure && isFor === "yes";
       const placed = placeOf(rule, text);
       switch (action.kind) {
@@ -153,13 +156,14 @@ export function walkHook(book: RuleBook, hook: number, packet: Packet): HookVerd
 }
 
 function verdictOf(
-  { by, doubts, isCertain, translation }: Walk,
+  { by, doubts, isCertain, translation, packet }: Walk,
   verdict: HookVerdict["verdict"],
 ): HookVerdict {
   return {
     verdict,
     isCertain,
     doubts,
+    isMarked: packet.isMarked === true,
     ...by !== undefined && { by },
     ...translation !== undefined && { translation },
   };

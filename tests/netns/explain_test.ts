@@ -21,6 +21,8 @@ interface Situation {
 }
 
 const POD = "10.244.2.5";
+const ENV_HOST_GW =
+  "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1430\nFLANNEL_BACKEND=host-gw\n";
 
 const SITUATIONS: readonly Situation[] = [
   { when: "all is well", says: "ok" },
@@ -297,6 +299,106 @@ const SITUATIONS: readonly Situation[] = [
     }),
     says: "peer-silent",
     names: "over the overlay: no answer",
+  },
+  {
+    when: "a route refuses it, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "ip -6 route add unreachable fd00:10:244:2::5",
+    says: "route-refuses",
+    names: "unreachable fd00:10:244:2::5/128",
+  },
+  {
+    when: "a blackhole takes it, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "ip -6 route add blackhole fd00:10:244:2::5",
+    says: "route-refuses",
+    names: "blackhole fd00:10:244:2::5/128",
+  },
+  {
+    when: "a rule refuses it, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "ip -6 rule add to fd00:10:244:2::/64 prohibit priority 60",
+    says: "rule-refuses",
+    names: "prohibit",
+  },
+  {
+    when: "there is no route, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "ip -6 route delete fd00:10:244:2::/64",
+    says: "route-missing",
+  },
+  {
+    when: "the neighbour is gone, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "ip -6 neigh delete fd00:10:244:2:: dev flannel-v6.1",
+    says: "neighbour-missing",
+    names: "flannel-v6.1",
+  },
+  {
+    when: "the FDB entry is gone, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "bridge fdb delete 0e:2a:00:00:06:02 dev flannel-v6.1",
+    says: "fdb-missing",
+  },
+  {
+    when: "nothing is forwarded, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
+    says: "host-forwards-nothing",
+  },
+  {
+    when: "a rule of ip6tables drops it",
+    to: "fd00:10:244:2::5",
+    made: "ip6tables-nft -A FORWARD -d fd00:10:244:2::/64 -j DROP",
+    says: "packet-refused",
+    names: "table ip6 filter",
+  },
+  {
+    when: "packets go directly to the other host",
+    made: "ip route replace 10.244.2.0/24 via 192.0.2.2 dev eth0 proto 76 metric 2; ip link delete flannel.1",
+    env: ENV_HOST_GW,
+    says: "ok",
+  },
+  {
+    when: "the other host does not answer on its segment",
+    made:
+      "ip route replace 10.244.2.0/24 via 192.0.2.2 dev eth0 proto 76 metric 2; ip link delete flannel.1; ip neigh replace 192.0.2.2 dev eth0 nud failed",
+    env: ENV_HOST_GW,
+    says: "neighbour-failed",
+    names: "192.0.2.2 on eth0",
+  },
+  {
+    when: "the link of direct routes is strict, and answers come by it",
+    made:
+      "ip route replace 10.244.2.0/24 via 192.0.2.2 dev eth0 proto 76 metric 2; ip link delete flannel.1; echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter; ip route replace 10.244.2.5 dev cni0; ip rule add iif cni0 lookup 9 priority 9; ip route add 10.244.2.0/24 via 192.0.2.2 dev eth0 proto 76 table 9",
+    env: ENV_HOST_GW,
+    says: "rp-filter",
+    names: "eth0",
+  },
+  {
+    when: "a route of others has several next hops",
+    made: "ip route add 10.244.2.5 nexthop via 192.0.2.254 dev eth0 nexthop via 192.0.2.253 dev eth0",
+    says: "route-foreign",
+    names: "one of 2 next hops",
+  },
+  {
+    when: "the own address is on a link that is down",
+    to: "10.244.1.1",
+    made: "ip link set cni0 down",
+    says: "ok",
+  },
+  {
+    when: "rules drop what comes in for this host",
+    to: "192.0.2.1",
+    made: "iptables-nft -A INPUT -p udp -j DROP",
+    says: "packet-refused",
+    names: "chain INPUT",
+  },
+  {
+    when: "firewalld's way of asking leads where it is not read",
+    made:
+      "nft add table inet fw; nft add chain inet fw fwd2 '{ type filter hook forward priority 10; }'; nft add rule inet fw fwd2 iifname vmap { cni0 : accept }; nft add rule inet fw fwd2 reject",
+    says: "ok packet-doubted answer-doubted",
   },
 ];
 

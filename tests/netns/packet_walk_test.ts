@@ -94,6 +94,21 @@ const cases: readonly Case[] = [
     says: "accept",
   },
   {
+    why: "a map of verdicts may accept it before all is refused",
+    rules: rule("iifname vmap { cni0 : accept, eth9 : drop }; nft add rule ip f forward reject"),
+    says: "reject??: reject",
+  },
+  {
+    why: "a rule gives it a mark, by which another drops",
+    rules: rule("meta mark set 0x7; nft add rule ip f forward meta mark 0x7 drop"),
+    says: "accept?mark 0x07000000 drop",
+  },
+  {
+    why: "a rule of others' marks drops",
+    rules: rule("meta mark 0x7 drop"),
+    says: "accept",
+  },
+  {
     why: "the policy drops",
     rules:
       "nft add table inet g; nft add chain inet g forward '{ type filter hook forward priority 10; policy drop; }'",

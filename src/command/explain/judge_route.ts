@@ -1,6 +1,7 @@
 import { formatAddress, formatPrefix } from "../../model/address.ts";
 import { formatRule, tableName } from "../../rtnetlink/rule_text.ts";
-import { RTN_LOCAL } from "../../rtnetlink/route_header.ts";
+import { RTN_BLACKHOLE, RTN_LOCAL } from "../../rtnetlink/route_header.ts";
+import type { TableRoute } from "../../rtnetlink/table_route.ts";
 import type { ChainFacts, ChainLink, Way } from "./facts.ts";
 import { isOurRoute, refusingRouteText, routeText } from "./route_words.ts";
 
@@ -38,7 +39,7 @@ function refusal(facts: ChainFacts, way: Way): ChainLink {
   });
   const route = way.refusal?.route;
   if (isRefusedForSource(way)) return rpFilter(way.inputLink!.name, "a pod's packet");
-  if (route !== undefined && route.linkIndex === 0) {
+  if (route !== undefined && isRefusing(route)) {
     return wrong(
       "route-refuses",
       `${refusingRouteText(route)} drops it`,
@@ -69,9 +70,14 @@ function refusal(facts: ChainFacts, way: Way): ChainLink {
   );
 }
 
+/** Whether a route leads nowhere. In IPv6 these are over the loopback. */
+function isRefusing({ linkIndex, type }: TableRoute): boolean {
+  return linkIndex === 0 || type >= RTN_BLACKHOLE;
+}
+
 /** Whether it is the source that a packet is refused for: it has a way, and comes in by a link that is strict. */
 function isRefusedForSource({ answer: { errno }, isStrict, refusal }: Way): boolean {
-  const isLed = refusal?.route !== undefined && refusal.route.linkIndex !== 0;
+  const isLed = refusal?.route !== undefined && !isRefusing(refusal.route);
   return isStrict && (errno === EXDEV || errno === EINVAL && isLed);
 }
 

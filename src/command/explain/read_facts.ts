@@ -16,7 +16,13 @@ import { isOurVtep } from "../../model/vtep.ts";
 import { NetlinkClient } from "../../netlink/client.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
 import type { Packet } from "../../nftables/packet.ts";
-import { PACKET_HOOK, readRuleBook, type RuleBook, walkHook } from "../../nftables/packet_walk.ts";
+import {
+  type HookVerdict,
+  PACKET_HOOK,
+  readRuleBook,
+  type RuleBook,
+  walkHook,
+} from "../../nftables/packet_walk.ts";
 import type { SubnetEnv } from "../../pods/subnet_env.ts";
 import { dumpAddresses } from "../../rtnetlink/address.ts";
 import { dumpLinks } from "../../rtnetlink/link.ts";
@@ -258,11 +264,17 @@ class Reader {
       ...isFromPod && bridge !== undefined && { outputLink: bridge },
     };
     const hook = kind === "own-address" ? "input" : isFromPod ? "forward" : "output";
+    const first = hook === "output" ? undefined : walkHook(book, PACKET_HOOK.prerouting, base);
+    const marked = (packet: Packet, before: HookVerdict | undefined) =>
+      before?.isMarked ? { ...packet, isMarked: true } : packet;
+    const main = walkHook(book, PACKET_HOOK[hook], marked(hook === "input" ? base : out, first));
     return {
-      first: hook === "output" ? undefined : walkHook(book, PACKET_HOOK.prerouting, base),
+      first,
       hook,
-      main: walkHook(book, PACKET_HOOK[hook], hook === "input" ? base : out),
-      last: hook === "input" ? undefined : walkHook(book, PACKET_HOOK.postrouting, out),
+      main,
+      last: hook === "input"
+        ? undefined
+        : walkHook(book, PACKET_HOOK.postrouting, marked(marked(out, first), main)),
       answer: hook === "input"
         ? undefined
         : walkHook(book, isFromPod ? PACKET_HOOK.forward : PACKET_HOOK.input, answer),
