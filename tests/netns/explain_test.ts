@@ -368,14 +368,6 @@ const SITUATIONS: readonly Situation[] = [
     names: "192.0.2.2 on eth0",
   },
   {
-    when: "the link of direct routes is strict, and answers come by it",
-    made:
-      "ip route replace 10.244.2.0/24 via 192.0.2.2 dev eth0 proto 76 metric 2; ip link delete flannel.1; echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter; ip route replace 10.244.2.5 dev cni0; ip rule add iif cni0 lookup 9 priority 9; ip route add 10.244.2.0/24 via 192.0.2.2 dev eth0 proto 76 table 9",
-    env: ENV_HOST_GW,
-    says: "rp-filter",
-    names: "eth0",
-  },
-  {
     when: "a route of others has several next hops",
     made: "ip route add 10.244.2.5 nexthop via 192.0.2.254 dev eth0 nexthop via 192.0.2.253 dev eth0",
     says: "route-foreign",
