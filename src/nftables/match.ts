@@ -117,8 +117,9 @@ export function matchRule(rule: RawRule, packet: Packet): RuleMatch {
     else {
       // What it asks, or what it loads from elsewhere, is not known.
       also(undefined);
+      const asked = name === "lookup" ? registers.get(slot(word(2)))?.what ?? "?" : "";
       registers.clear();
-      words.push(name === "lookup" ? `in set ${text(attributes.get(1))}` : name);
+      words.push(name === "lookup" ? `${asked} in set ${text(attributes.get(1))}` : name);
       // A map of verdicts: where it leads is not known either.
       if (name === "lookup" && attributes.has(3) && word(3) === NFT_REG_VERDICT) action = { kind: "unknown" };
     }

@@ -44,7 +44,7 @@ const DROPS: readonly Drop[] = [
       "nft add table ip f; nft add chain ip f fwd1 '{ type filter hook forward priority 0; }'; nft add rule ip f fwd1 ip daddr { 10.244.2.5, 10.9.9.9 } drop",
     says: "dropped-by-rule",
     reason: "NETFILTER_DROP",
-    names: "chain fwd1 of table ip f",
+    names: "ip daddr in set",
   },
   {
     when: "legacy iptables drops it",

@@ -37,7 +37,13 @@ const SITUATIONS: readonly Situation[] = [
     names: "10.244.9.5",
   },
   {
+    when: "the peer is said to be partly led elsewhere, and this address is not",
+    registry: registrySays(POD, { leftOut: "a route takes a part of it" }),
+    says: "ok peer-noted",
+  },
+  {
     when: "the peer is left out",
+    made: "ip route delete 10.244.2.0/24",
     registry: registrySays(POD, { leftOut: "its MAC is another host's" }),
     says: "peer-left-out",
     names: "its MAC is another host's",

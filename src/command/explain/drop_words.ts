@@ -143,7 +143,6 @@ const WORDS: Readonly<Record<string, DropWords>> = {
   TC_EGRESS: words("dropped-by-tc", "a filter of tc drops it as it leaves", "tc filter show dev LINK egress"),
   XDP: words("dropped-by-xdp", "a program of XDP drops it", "ip link show; bpftool net"),
   BPF_CGROUP_EGRESS: words("dropped-by-bpf", "a BPF program of its cgroup drops it", "bpftool cgroup tree"),
-  SOCKET_FILTER: words("dropped-by-bpf", "a BPF filter of the socket drops it", "ss -b"),
   QDISC_DROP: QUEUE,
   QDISC_OVERLIMIT: QUEUE,
   QDISC_CONGESTED: QUEUE,
@@ -165,15 +164,19 @@ const WORDS: Readonly<Record<string, DropWords>> = {
   RECURSION_LIMIT: words("dropped-loop", "it goes round and round through links", "ip route get"),
 };
 
+/** Reasons that mean something else in other places of the kernel, by how the place begins that they are known of. */
+const PLACES: Readonly<Record<string, string>> = { QUEUE_PURGE: "neigh_", NO_TX_TARGET: "vxlan_" };
+
 /** Reasons that say that a packet has arrived: nobody listens where it was sent. */
 export const ARRIVED: ReadonlySet<string> = new Set(["NO_SOCKET"]);
 /** Reasons that are told of all the time, on a host that is well. */
-export const USUAL: readonly string[] = ["OTHERHOST", "UNICAST_IN_L2_MULTICAST"];
+export const USUAL: readonly string[] = ["OTHERHOST", "UNICAST_IN_L2_MULTICAST", "SOCKET_FILTER"];
 
 /** What a drop means. */
 export function dropWords({ reason, place }: Pick<DroppedPacket, "reason" | "place">): DropWords {
   const known = WORDS[reason];
-  if (known !== undefined) return known;
+  const begin = PLACES[reason];
+  if (known !== undefined && (begin === undefined || place.startsWith(begin))) return known;
   // What a route or rule refuses has no reason of its own.
   if (place === "ip_error" || place === "ip6_pkt_drop" || place === "dst_discard") {
     return words("dropped-by-route", "a route or a routing rule refuses it", "ip route get; ip rule", [

@@ -62,7 +62,7 @@ function judgeOwnAddress({ ownLink }: ChainFacts): ChainLink[] {
   return [{ name: "address", state: "ok", code: "own-address", text: `this host's own, on ${name}` }];
 }
 
-function judgeRegistry({ registry, kind, target, subnetFilePath, env }: ChainFacts): ChainLink[] {
+function judgeRegistry({ registry, kind, target, subnetFilePath, env, way }: ChainFacts): ChainLink[] {
   const link = { name: "lease" };
   if (kind === "outside") return [];
   if (registry.kind === "silent") {
@@ -87,12 +87,16 @@ function judgeRegistry({ registry, kind, target, subnetFilePath, env }: ChainFac
   const { host, subnet, underlayAddress, backendType, leftOut, isOwn } = lease;
   const who = isOwn ? "this host" : host;
   if (leftOut !== null) {
+    const { route } = way.answer;
+    // A reason may be about a part of the subnet: where the packet has a way of its own, that is judged.
+    const isLeft = kind === "overlay" &&
+      (route === undefined || route.hops.length === 0 || route.destination.length === 0);
     return [{
       ...link,
-      state: "wrong",
-      code: "peer-left-out",
-      text: `${subnet} is ${who}'s, and this host sends it nothing: ${leftOut}`,
-      remedy: "see docs/peers.md",
+      state: isLeft ? "wrong" : "note",
+      code: isLeft ? "peer-left-out" : "peer-noted",
+      text: `${subnet} is ${who}'s, ${isLeft ? "and this host sends it nothing" : "with a note"}: ${leftOut}`,
+      ...isLeft && { remedy: "the reason says what to change; see 'loden status --peers'" },
     }];
   }
   const said = kind === "host" ? `it is the underlay address of ${who}` : `${subnet} is ${who}'s`;

@@ -73,10 +73,17 @@ class Probing {
       sentBytes: { from: SMALL_BYTES.from, to: largest + 100 },
     });
     const probes = await this.#send(sizes);
-    const fates = fatesOf(probes, this.#events, ETHERTYPES[family]);
+    const fates = fatesOf(probes, this.#events, ETHERTYPES[family]).map((fate) => this.#named(fate));
     const before = this.#events.length;
     await this.#listen();
     return this.#report(probes, fates, this.#events.slice(before));
+  }
+
+  /** The pod's own link comes first, and often has the name of one of the host's. */
+  #named(fate: Fate): Fate {
+    const isLed = fate.kind === "dropped" || fate.kind === "gone";
+    if (!isLed || this.options.pod === undefined || fate.links.length === 0) return fate;
+    return { ...fate, links: [`the pod's ${fate.links[0]}`, ...fate.links.slice(1)] };
   }
 
   /** Two small packets, and one as large as a pod may send. */

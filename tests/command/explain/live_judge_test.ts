@@ -166,5 +166,7 @@ Deno.test("a reason that is not known here is told in the kernel's words", () =>
     dropWords({ reason: "NEW_REASON", place: "new_place" }).text,
     "the kernel says NEW_REASON, in new_place",
   );
+  assertEquals(dropWords({ reason: "QUEUE_PURGE", place: "neigh_destroy" }).code, "dropped-neighbour");
+  assertEquals(dropWords({ reason: "QUEUE_PURGE", place: "sk_stream_kill_queues" }).code, "dropped");
   assertEquals(dropWords({ reason: "", place: "x" }).text, "the kernel says no reason, in x");
 });
