@@ -44,7 +44,9 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
     throw new Error("Cannot look at this host: run it as root, as with sudo");
   }
   const env = readEnv(subnetFilePath);
-  const registry = await askRegistry(subnetFilePath, target);
+  let registry = await askRegistry(subnetFilePath, target);
+  // One packet may be lost on any network.
+  if (isAnyLost(registry)) registry = await askRegistry(subnetFilePath, target);
   const question = { target, from, subnetFilePath, env, registry };
   let facts = readFacts(libc, question);
   let report: LiveReport | undefined;
@@ -82,6 +84,11 @@ function readEnv(path: string): SubnetEnv | undefined {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw new Error(`Cannot read the subnet file ${path}: ${fileReason(error)}`, { cause: error });
   }
+}
+
+function isAnyLost(registry: RegistryWord): boolean {
+  return registry.kind === "said" &&
+    registry.lease?.probes?.some(({ roundTripMs }) => roundTripMs === null) === true;
 }
 
 async function askRegistry(subnetFilePath: string, target: Address): Promise<RegistryWord> {
