@@ -9,8 +9,8 @@ import { KeptFile } from "./kept_file.ts";
 /** Commands of root read it, and nobody else. */
 const MODE = 0o600;
 const MAX_BYTES = 64 * 1024;
-/** Flags that are a secret by themselves. */
-const SECRET_FLAGS: ReadonlySet<string> = new Set(["etcd-password"]);
+/** In the names of flags that are a secret by themselves, as `-etcd-password`. */
+const SECRET_NAME = /passw|secret|token/;
 /** A user and a password in a URL. */
 const SECRET_TEXT = /\/\/[^/\s]*@/;
 /** Variables of a pod that an agent finds its registry by, beside its own. */
@@ -46,7 +46,7 @@ export function flagsToNote(args: readonly string[], environment: Environment): 
     return (Array.isArray(value) ? value : [value]).map((one) => [name, String(one)] as const);
   });
   const isSecret = ([name, text]: readonly [string, string]) =>
-    SECRET_FLAGS.has(name) || SECRET_TEXT.test(text);
+    SECRET_NAME.test(name) || SECRET_TEXT.test(text);
   return {
     args: said.filter((flag) => !isSecret(flag)).map(([name, text]) => `-${name}=${text}`),
     environment: Object.fromEntries(
