@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { PlannedChange } from "../../src/model/host_plan.ts";
+import { localAccess } from "../double/overlay_leases.ts";
 import { changesIn, planIn, planOn, untilAsked } from "../double/overlay_plan.ts";
 import { hostsOf, untilReady, withOverlay } from "../double/overlay_rig.ts";
 import { FAULTS } from "./faults.ts";
@@ -39,6 +40,14 @@ const FAST: Readonly<Record<Mode, readonly string[]>> = {
   ],
   "host-gw": ["a route is deleted", "the underlay address is changed, and back"],
 };
+/** Faults that are made all at once, too. */
+const AT_ONCE = [
+  "the overlay link is deleted",
+  "all routes are deleted",
+  "the masquerade table is deleted",
+  "iptables -F, where the policy is DROP",
+  "forwarding is turned off",
+];
 /** Faults that are the agent's own, so that there is nothing to plan while it does not run. */
 const OF_AGENT =
   /^(?:the agent gets|a route is deleted while no agent runs|a second agent|the registry can't be read)/;
@@ -62,6 +71,20 @@ for (const mode of MODES) {
           const { code, text, errors } = await planOn(host, AGENT_FLAGS);
           assertEquals([code, text], [0, ""], errors);
           await startAgent(site);
+        });
+        await t.step("much is wrong at once, and another host has come, and gone", async () => {
+          const registry = localAccess(lab);
+          await host.stopAgent("SIGKILL");
+          for (const fault of FAULTS.filter(({ name }) => AT_ONCE.includes(name))) {
+            for (const family of families) {
+              if (applies(fault, mode, families)) await fault.make({ ...site, family });
+            }
+          }
+          const key = await registry.put({ address: "192.0.2.77", mac: "02:00:00:00:00:77" });
+          await compareRepair({ ...site, family: families[0]! });
+          await host.stopAgent("SIGKILL");
+          await registry.remove(key);
+          await compareRepair({ ...site, family: families[0]! });
         });
         for (const fault of FAULTS) {
           const isDue = applies(fault, mode, families) && !OF_AGENT.test(fault.name) &&
