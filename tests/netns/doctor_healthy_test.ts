@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
-import { hostsOf, untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
+import type { Finding } from "../../src/command/doctor/finding.ts";
+import { agentCommand, hostsOf, untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { askDoctor, notOk, untilAsked } from "./doctor_rig.ts";
 
 const V4 = { Network: "10.244.0.0/16" };
@@ -27,6 +28,12 @@ for (const [name, networkConfig, isDual] of hosts) {
       assertEquals(notOk(words), []);
       assertEquals(words.code, 0);
       assert(words.durationMs < 10_000, `${words.durationMs} ms`);
+      // The program itself may do less than this process, and needs no flags where the agent has noted its own.
+      const program = [...agentCommand.slice(0, -1), "doctor", "--json", `-subnet-file=${h1.subnetFilePath}`];
+      const { stdout, stderr } = await h1.exec(program[0]!, ...program.slice(1));
+      assertEquals(stderr, "");
+      const said = JSON.parse(stdout).findings as Finding[];
+      assertEquals(said.filter(({ verdict }) => verdict === "wrong" || verdict === "unseen"), []);
       await h1.stopAgent();
       const without = await askDoctor(h1, { root });
       assertEquals(notOk(without), ["unseen agent: no agent runs on this host"]);

@@ -57,11 +57,12 @@ export async function askDoctor(
   };
 }
 
-/** Waits until the agent of a host can be asked by commands. */
+/** Waits until the agent of a host can be asked by commands, and has noted what it was started with. */
 export async function untilAsked(host: LabHost): Promise<void> {
   await until("ask the agent", async () => {
     const { isSocket } = await Deno.stat(`${host.directory}/loden.sock`).catch(() => ({ isSocket: false }));
-    return isSocket || undefined;
+    const hasNoted = await Deno.stat(`${host.directory}/flags.json`).then(() => true, () => false);
+    return isSocket && hasNoted || undefined;
   });
 }
 

@@ -96,7 +96,7 @@ export interface FoundProxy {
   readonly config: ProxyConfig | undefined;
   /** What its links and chains look like. */
   readonly signs: readonly string[];
-  /** The cluster networks. */
+  /** The cluster networks; none where they are not known. */
   readonly networks: readonly string[];
   readonly arpIgnore: number | undefined;
 }
@@ -111,7 +111,7 @@ export interface ProxyConfig {
 
 async function readProxy(place: DoctorPlace): Promise<FoundProxy> {
   const { formatPrefix } = await import("../../model/address.ts");
-  const { config: { families } } = await place.config;
+  const families = await place.config.then(({ config }) => config.families, () => []);
   const chains = place.isRoot ? place.chains : [];
   const arpIgnore = place.kernelFile("/proc/sys/net/ipv4/conf/all/arp_ignore");
   return {

@@ -1,4 +1,6 @@
 import { notedFlagsPath, readNotedFlags, withGiven } from "../../agent/noted_flags.ts";
+import { FLAGS } from "../../config/flags.ts";
+import { readFlags } from "../../config/parse_flags.ts";
 import { parseOptions } from "../../config/options.ts";
 import { escapedIn } from "../../log/printable.ts";
 import { commandHelp, readCommandWords } from "../command_flags.ts";
@@ -63,18 +65,7 @@ export async function runDoctor(
     const { runAwsDoctor } = await import("./aws_doctor.ts");
     return await runAwsDoctor(agentArgs, deps, options);
   }
-  const outcome = parseOptions(agentArgs, deps.environment);
-  if (outcome.kind !== "run") {
-    deps.print(commandHelp(DOCTOR_USAGE));
-    return true;
-  }
-  const given = new Set(outcome.given.keys());
-  using place = new DoctorPlace({
-    ...options,
-    options: outcome.options,
-    given,
-    environment: deps.environment,
-  });
+  using place = openDoctorPlace(agentArgs, deps.environment, options);
   const findings: Finding[] = [];
   const isJson = values.get("json") === true;
   for await (const finding of runChecks(CHECKS, place, options)) {
@@ -96,13 +87,19 @@ export function openDoctorPlace(
   variables: Readonly<Record<string, string | undefined>>,
   options: { readonly signal: AbortSignal; readonly root?: string },
 ): DoctorPlace {
-  const { subnetFilePath } = readOptions(agentArgs, variables).options;
-  const noted = readNotedFlags(notedFlagsPath(subnetFilePath));
+  // What is given may only make sense with what is noted.
+  const outcome = readFlags(agentArgs, variables, FLAGS);
+  const subnetFilePath = outcome.kind === "values" ? outcome.reading.values.get("subnet-file") : undefined;
+  const noted = typeof subnetFilePath === "string"
+    ? readNotedFlags(notedFlagsPath(subnetFilePath))
+    : undefined;
   // The agent was given its variables as flags; a command's own are stronger.
   const own = Object.keys(variables).filter((name) => name.startsWith(VARIABLE_PREFIX)).length > 0;
   const args = own ? agentArgs : withGiven(noted?.args ?? [], agentArgs);
   const environment = { ...noted?.environment, ...variables };
-  return new DoctorPlace({ ...options, ...readOptions(args, environment), environment });
+  const read = readOptions(args, environment);
+  const leftOut = own ? [] : (noted?.leftOut ?? []).filter((flag) => !read.given.has(flag.slice(1)));
+  return new DoctorPlace({ ...options, ...read, environment, leftOut });
 }
 
 const VARIABLE_PREFIX = "FLANNELD_";

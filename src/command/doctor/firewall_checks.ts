@@ -171,6 +171,8 @@ export interface FoundManagers {
   readonly ufw: boolean;
   /** Whether firewalld has one of these networks, or links, in a zone that is trusted. */
   readonly isTrusted: boolean;
+  /** Whether rules were seen. */
+  readonly hasSeenRules: boolean;
 }
 
 const TRUSTED_ZONE = "/etc/firewalld/zones/trusted.xml";
@@ -185,10 +187,11 @@ async function readManagers(place: DoctorPlace): Promise<FoundManagers> {
     firewalld: tables.has("firewalld") || programs.some(({ isHere }) => isHere ?? true),
     ufw: hasUfwChains || /^ENABLED=yes/m.test(ufw),
     isTrusted: /<(source|interface)\s/.test(zone),
+    hasSeenRules: place.isRoot,
   };
 }
 
-export function judgeManagers({ firewalld, ufw, isTrusted }: FoundManagers): readonly Said[] {
+export function judgeManagers({ firewalld, ufw, isTrusted, hasSeenRules }: FoundManagers): readonly Said[] {
   const said: Said[] = [];
   if (firewalld && !isTrusted) {
     said.push(doubtful(

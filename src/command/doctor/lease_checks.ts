@@ -133,7 +133,7 @@ function outside(claims: readonly SubnetClaim[], networks: readonly Prefix[]): S
 function otherTypes(leases: readonly Lease[], leaseType: string): Said[] {
   const found = leases.filter(({ backendType, parts }) => parts.length > 0 && backendType !== leaseType);
   if (found.length === 0) return [];
-  const types = [...new Set(found.map(({ backendType }) => cut(backendType || "alloc")))].slice(0, NAMED)
+  const types = [...new Set(found.map(({ backendType }) => typeOf(backendType)))].slice(0, NAMED)
     .join(", ");
   return [doubtful(
     `${found.length} of ${leases.length} hosts have another backend (${types}), and this one publishes ${
@@ -162,6 +162,12 @@ function unreadable(faults: readonly LeaseFault[]): Said[] {
       "see what writes there",
     )],
   ];
+}
+
+/** What a host calls its backend, if that is a word. */
+function typeOf(backendType: string): string {
+  if (backendType === "") return "alloc";
+  return /^[\w-]{1,20}$/.test(backendType) ? backendType : "an unknown one";
 }
 
 function named(texts: readonly string[]): string {

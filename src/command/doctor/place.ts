@@ -52,6 +52,8 @@ export interface DoctorPlaceOptions {
   readonly given: ReadonlySet<string>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
+  /** Flags that the last agent had and that are noted nowhere, as they are secrets: `-etcd-password`. */
+  readonly leftOut?: readonly string[];
   /** Where the host's files are; `/` unless told. */
   readonly root?: string;
 }
@@ -64,14 +66,16 @@ export class DoctorPlace implements Disposable {
   readonly files: HostFiles;
   readonly options: Options;
   readonly given: ReadonlySet<string>;
+  readonly leftOut: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
   readonly libc: Libc;
   readonly system: SystemFacts;
 
-  constructor({ options, given, environment, signal, root = "/" }: DoctorPlaceOptions) {
+  constructor({ options, given, environment, signal, leftOut = [], root = "/" }: DoctorPlaceOptions) {
     this.options = options;
     this.given = given;
+    this.leftOut = leftOut;
     this.environment = environment;
     this.#abort = this.#stack.use(new LinkedAbort(signal));
     this.signal = this.#abort.signal;

@@ -10,7 +10,7 @@ import { missingPlugins, USUAL_PLUGIN_FOLDERS } from "../../pods/plugin_folders.
 import type { ObservedLink } from "../../model/state.ts";
 import { isVtepName } from "../../model/vtep.ts";
 import { type Check, check } from "./check.ts";
-import { doubtful, ok, type Said, wrong } from "./finding.ts";
+import { doubtful, ok, type Said, unseen, wrong } from "./finding.ts";
 import type { FoundConflists } from "./conflists.ts";
 import type { DoctorPlace } from "./place.ts";
 
@@ -144,7 +144,8 @@ export function judgePlugins(found: FoundPlugins | undefined): Said {
 /** Links, chains and processes that other overlays leave or have. */
 export interface FoundOverlays {
   readonly links: readonly string[];
-  readonly chains: readonly string[];
+  /** `undefined` where they are not to be seen. */
+  readonly chains: readonly string[] | undefined;
   readonly processes: readonly string[];
 }
 
@@ -183,7 +184,7 @@ async function readOverlays(place: DoctorPlace): Promise<FoundOverlays> {
   const bridge = await place.podsBridge;
   return {
     links: place.links.map(({ name }) => name).filter((name) => name !== bridge),
-    chains: place.isRoot ? place.chains.map(({ chain }) => chain) : [],
+    chains: place.isRoot ? place.chains.map(({ chain }) => chain) : undefined,
     processes: place.system.processes(programs).filter(({ isHere }) => isHere ?? true).map(({ program }) =>
       program
     ),
@@ -194,7 +195,7 @@ export function judgeOverlays({ links, chains, processes }: FoundOverlays): read
   const said = OVERLAYS.flatMap(({ tool, ...signs }): Said[] => {
     const found = [
       ...links.filter((name) => signs.links.test(name)).map((name) => `link ${name}`),
-      ...chains.filter((name) => signs.chains.test(name)).map((name) => `chain ${name}`),
+      ...(chains ?? []).filter((name) => signs.chains.test(name)).map((name) => `chain ${name}`),
     ];
     const named = found.length > 3
       ? `${found.slice(0, 3).join(", ")} and ${found.length - 3} more`
@@ -211,7 +212,12 @@ export function judgeOverlays({ links, chains, processes }: FoundOverlays): read
       `remove what it has left, or boot this host anew after its configuration is gone`,
     )];
   });
-  return said.length > 0 ? said : [ok("no other overlay has left anything here")];
+  if (said.length > 0) return said;
+  return [
+    chains === undefined
+      ? unseen("only root sees rules; no link is left")
+      : ok("no other overlay has left anything here"),
+  ];
 }
 
 /** The links of ours, and those that pods have. */

@@ -58,24 +58,30 @@ const NAMED_BY: Readonly<Record<RegistryOptions["kind"], readonly string[]>> = {
 const UNNAMED = "no registry is named";
 const NAME_IT = "run this with the agent's flags and variables, as -kube-subnet-mgr or -etcd-endpoints";
 
-function isNamed({ options, given }: DoctorPlace): boolean {
-  return NAMED_BY[options.registry.kind].some((flag) => given.has(flag));
+/** Whether the registry is the one that somebody has named, with all that it is reached by. */
+function isNamed({ options, given, leftOut }: DoctorPlace): boolean {
+  return leftOut.length === 0 && NAMED_BY[options.registry.kind].some((flag) => given.has(flag));
+}
+
+/** What is not wrong, as it may only be asked for in another way. */
+function notNamed(reason: string, { leftOut }: DoctorPlace): Said {
+  return leftOut.length > 0
+    ? unseen(`${reason}; the agent had ${leftOut.join(" and ")}, which is noted nowhere`, "give it again")
+    : unseen(`${UNNAMED}: ${reason}`, NAME_IT);
 }
 
 function notRead(error: unknown, place: DoctorPlace): Said {
   if (error instanceof UnseenError) return unseen(error.message);
   const reason = errorText(error);
   const isGiven = place.options.registry.kind === "etcd" ? isNamed(place) : place.given.size > 0;
-  return isGiven ? wrong(reason, "mend it, or name another") : unseen(`${UNNAMED}: ${reason}`, NAME_IT);
+  return isGiven ? wrong(reason, "mend it, or name another") : notNamed(reason, place);
 }
 
 function judgeContact({ name, leases, reason }: Followed, place: DoctorPlace): readonly Said[] {
   if (leases !== undefined) return [ok(`${name} answers`)];
   const text = `${name} can't be followed: ${reason}`;
   return [
-    isNamed(place)
-      ? wrong(text, "see whether it runs, and what stands between")
-      : unseen(`${UNNAMED}, and ${text}`, NAME_IT),
+    isNamed(place) ? wrong(text, "see whether it runs, and what stands between") : notNamed(text, place),
   ];
 }
 

@@ -42,9 +42,11 @@ const MAX_BYTES = 4 << 20;
 export async function collect(
   entries: readonly Entry[],
   place: DoctorPlace,
-  { redactor, signal }: { readonly redactor: Redactor; readonly signal: AbortSignal },
+  options: { readonly redactor: Redactor | Promise<Redactor>; readonly signal: AbortSignal },
 ): Promise<{ readonly files: readonly TarFile[]; readonly collected: readonly Collected[] }> {
   const texts = entries.map((entry) => textOf(entry, place));
+  const { signal } = options;
+  const redactor = await options.redactor;
   const files: TarFile[] = [];
   const collected: Collected[] = [];
   let leftBytes = MAX_BYTES;

@@ -15,10 +15,10 @@ import type { Entry } from "./collect.ts";
 import { withoutQuotations } from "./redactor.ts";
 
 const AGENT_MS = 2500;
-const PLAN_MS = 5000;
+const PLAN_MS = 4500;
 /** The doctor's own end is before this. */
-const DOCTOR_MS = 7000;
-const DOCTOR_LIMIT_MS = 7500;
+const DOCTOR_MS = 5000;
+const DOCTOR_LIMIT_MS = 5500;
 const METRICS_MS = 2000;
 const MAX_METRICS_BYTES = 512 * 1024;
 /** Of a log the end is of interest. */

@@ -47,7 +47,8 @@ export async function runSupportBundle(
   // What would hold the archive is made first: nothing is collected that can't be kept.
   using file = await create(path);
   try {
-    const redactor = new Redactor(await within(knownSecrets(place), SECRETS_MS) ?? []);
+    const secrets = within(knownSecrets(place), SECRETS_MS);
+    const redactor = secrets.then((known) => new Redactor(known ?? []));
     const entries = [...hostEntries(signal), ...KERNEL_ENTRIES];
     const { files, collected } = await collect(entries, place, { redactor, signal });
     const manifest = { version: VERSION, collectedAt: at.toISOString(), entries: collected };

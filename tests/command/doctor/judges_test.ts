@@ -331,22 +331,27 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ],
   ],
   "firewall-managers": [
-    ["none", firewall.judgeManagers({ firewalld: false, ufw: false, isTrusted: false }), "ok", "no program"],
+    [
+      "none",
+      firewall.judgeManagers({ firewalld: false, ufw: false, isTrusted: false, hasSeenRules: true }),
+      "ok",
+      "no program",
+    ],
     [
       "firewalld",
-      firewall.judgeManagers({ firewalld: true, ufw: false, isTrusted: false }),
+      firewall.judgeManagers({ firewalld: true, ufw: false, isTrusted: false, hasSeenRules: true }),
       "doubtful",
       "firewalld is active",
     ],
     [
       "firewalld that trusts",
-      firewall.judgeManagers({ firewalld: true, ufw: false, isTrusted: true }),
+      firewall.judgeManagers({ firewalld: true, ufw: false, isTrusted: true, hasSeenRules: true }),
       "ok",
       "trusts",
     ],
     [
       "ufw",
-      firewall.judgeManagers({ firewalld: false, ufw: true, isTrusted: false }),
+      firewall.judgeManagers({ firewalld: false, ufw: true, isTrusted: false, hasSeenRules: true }),
       "doubtful",
       "ufw is active",
     ],

@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { flagsToNote, writeNotedFlags } from "../../../src/agent/noted_flags.ts";
+import { openDoctorPlace } from "../../../src/command/doctor/doctor.ts";
 import type { Finding } from "../../../src/command/doctor/finding.ts";
 import { runChecks } from "../../../src/command/doctor/check.ts";
 import { DoctorPlace } from "../../../src/command/doctor/place.ts";
@@ -107,6 +109,29 @@ Deno.test("the doctor does not call wrong what nobody has named, and says which 
   assertEquals(findings.filter(({ verdict }) => verdict === "wrong"), []);
   const { remedy = "" } = findings.find(({ check }) => check === "registry")!;
   assertMatch(remedy, /-kube-subnet-mgr or -etcd-endpoints/);
+});
+
+Deno.test("the doctor takes flags that the agent has noted, and does not call wrong what needs a secret that it has not", async () => {
+  await using etcd = await EtcdServer.open({ withUsers: true });
+  const config = JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "vxlan" } });
+  await etcd.put(`${PREFIX}/config`, config);
+  const folder = await Deno.makeTempDir({ prefix: "loden-doctor-" });
+  try {
+    const args = [`-etcd-endpoints=${etcd.url}`, "-etcd-username=root", "-etcd-password=correct horse"];
+    writeNotedFlags(`${folder}/flags.json`, flagsToNote(args, {}));
+    const own = [`-subnet-file=${folder}/subnet.env`, "-lease-cache="];
+    const registryOf = async (more: readonly string[]) => {
+      using place = openDoctorPlace([...own, ...more], {}, { signal });
+      const found = await Array.fromAsync(runChecks(REGISTRY_CHECKS, place, { signal }));
+      return found.find(({ check }) => check === "registry")!;
+    };
+    const { verdict, text } = await registryOf([]);
+    assertEquals([verdict, text], ["unseen", text]);
+    assertMatch(text, /the agent had -etcd-password, which is noted nowhere$/);
+    assertEquals((await registryOf(["-etcd-password=correct horse"])).verdict, "ok");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 function node(
