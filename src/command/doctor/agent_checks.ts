@@ -54,13 +54,19 @@ export function judgeAgent(found: FoundAgent): readonly Said[] {
       const { conditions, ready } = found.words;
       const said = conditions.flatMap(({ code, severity, reason, remedy }): Said[] => {
         const text = `${reason} (${code})`;
-        if (severity === "blocking") return [wrong(text, remedy)];
-        return severity === "degraded" ? [doubtful(text, remedy)] : [];
+        const advice = clause(remedy);
+        if (severity === "blocking") return [wrong(text, advice)];
+        return severity === "degraded" ? [doubtful(text, advice)] : [];
       });
       if (said.length > 0) return said;
       return [ready ? ok("it is ready") : doubtful("it is not ready, and does not say why", "see its log")];
     }
   }
+}
+
+/** A sentence as a clause. */
+function clause(sentence: string): string {
+  return `${sentence.slice(0, 1).toLowerCase()}${sentence.slice(1).replace(/\.$/, "")}`;
 }
 
 export function judgeOthers(processes: readonly Process[]): Said {
