@@ -200,7 +200,6 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/status/kernel_state.ts",
     "command/status/local_facts.ts",
     "command/status/local_text.ts",
-    "command/status/look.ts",
     "command/status/look_text.ts",
   ],
   "command/main_test.ts": [

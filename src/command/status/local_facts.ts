@@ -79,7 +79,8 @@ function holderOfNetwork(env: SubnetEnv | undefined, libc: Libc): ClaimHolder | 
   for (const network of env?.networks ?? []) {
     try {
       const holder = holderOf(libc, NETWORK_CLAIM + formatPrefix(network));
-      if (holder !== undefined) return holder;
+      // Any user can take a name, and only root may program the network.
+      if (holder?.uid === 0) return holder;
     } catch {
       // Then it is not known.
     }

@@ -12,7 +12,7 @@ export function localLines(
   { silence }: { readonly silence: string | undefined },
 ): string[] {
   const { at, env, envFault, kernel, kernelFault, faults } = facts;
-  const backend = env?.backendType ?? "unknown backend";
+  const backend = env?.backendType ?? "flanneld's";
   const subnets = env?.subnets.map(formatPrefix).join(", ");
   return [
     `${momentWords(at)} ${silence ?? absence(facts)}`,
@@ -26,10 +26,13 @@ export function localLines(
 }
 
 /** Why no agent answers, where none is there to be asked. */
-function absence({ isLockHeld, holder, said, at }: LocalFacts): string {
+function absence({ isLockHeld, holder, said, env, at }: LocalFacts): string {
   if (isLockHeld || holder !== undefined) {
     const who = holder === undefined || holder.pid === 0 ? "a process" : `process ${holder.pid}`;
     return `NO ANSWER: ${who} is the agent of this host, and has no door to ask it through: it is starting, or of an earlier version`;
+  }
+  if (env !== undefined && env.backendType === undefined) {
+    return "NO AGENT of Loden runs on this host: the subnet file is flanneld's, which tells nothing of itself";
   }
   if (said === undefined) {
     return "NO AGENT runs on this host, and none has left word: it was never started, or it is flanneld";

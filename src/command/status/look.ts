@@ -26,6 +26,8 @@ export interface Look {
   /** What the agent answered; `undefined` if none did. */
   readonly agent: { readonly raw: unknown; readonly status: StatusAnswer } | undefined;
   readonly peers: PeersAnswer | undefined;
+  /** Why peers that were asked for are not told, as a sentence; `undefined` if they are. */
+  readonly peersFault: string | undefined;
   /** Why an agent that is there does not answer, as a sentence; `undefined` if it does, or none is there. */
   readonly silence: string | undefined;
   /** What can be known without an agent; `undefined` where one has answered. */
@@ -38,6 +40,7 @@ export async function lookAtHost({ subnetFilePath, peers }: LookOptions, libc: L
     at: new Date(),
     agent: undefined,
     peers: undefined,
+    peersFault: undefined,
     silence,
     local: readLocalFacts(subnetFilePath, libc),
   });
@@ -48,17 +51,37 @@ export async function lookAtHost({ subnetFilePath, peers }: LookOptions, libc: L
     if (data === undefined) {
       return silent("NO ANSWER: what the agent says can't be read: it is of another version");
     }
-    const list = peers === "none" ? undefined : await askForPeers(subnetFilePath, peers);
+    const list = peers === "none" ? {} : await tryToAskForPeers(subnetFilePath, peers);
+    const agent = { raw, status: data };
     return {
       at: new Date(),
-      agent: { raw, status: data },
-      peers: list,
+      agent,
+      peers: undefined,
+      peersFault: undefined,
       silence: undefined,
       local: undefined,
+      ...list,
     };
   } catch (error) {
     if (!(error instanceof AgentDoorError)) throw error;
     return silent(`NO ANSWER: ${error.message}`);
+  }
+}
+
+/** The peers, or why they are not told: that hides nothing of the host. */
+async function tryToAskForPeers(
+  subnetFilePath: string,
+  peers: "some" | "all",
+): Promise<Pick<Look, "peers" | "peersFault">> {
+  try {
+    const list = await askForPeers(subnetFilePath, peers);
+    return {
+      peers: list,
+      peersFault: list === undefined ? "what the agent says of them can't be read" : undefined,
+    };
+  } catch (error) {
+    if (!(error instanceof AgentDoorError)) throw error;
+    return { peers: undefined, peersFault: error.message };
   }
 }
 
@@ -96,13 +119,14 @@ export function exitOf({ agent }: Look): 0 | 1 | 3 {
 }
 
 /** A look as it is documented for programs. */
-export function lookJson({ at, agent, peers, silence, local }: Look): object {
+export function lookJson({ at, agent, peers, peersFault, silence, local }: Look): object {
   return {
     at: at.toISOString(),
     ready: agent?.status.ready ?? null,
     silence: silence ?? null,
     agent: agent?.raw ?? null,
     ...peers !== undefined && { peers },
+    ...peersFault !== undefined && { peersFault },
     ...local !== undefined && { local: localJson(local) },
   };
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import { type Look, lookJson } from "./look.ts";
-import { linesOf } from "./look_text.ts";
+import type { Look } from "./look.ts";
+import { jsonOf, linesOf } from "./look_text.ts";
 import { verdictOf } from "./status_text.ts";
 import { momentWords } from "./words.ts";
 
@@ -31,7 +31,7 @@ export class Watcher {
     const last = this.#last;
     if (last !== undefined && isDeepStrictEqual(now, last)) return;
     this.#last = now;
-    if (isJson) return say(JSON.stringify(lookJson(look)));
+    if (isJson) return say(jsonOf(look));
     if (last === undefined) return say(linesOf(look).join("\n"));
     const at = momentWords(look.at);
     for (const line of last.filter((line) => !now.includes(line))) say(`${at} - ${line}`);

@@ -15,6 +15,7 @@ export function lookOf(
       at: AT,
       agent: undefined,
       peers: undefined,
+      peersFault: undefined,
       silence: undefined,
       local: {
         at: AT,
@@ -39,6 +40,7 @@ export function lookOf(
     at: AT,
     agent: { raw, status: statusSchema.parse(raw) },
     peers: undefined,
+    peersFault: undefined,
     silence: undefined,
     local: undefined,
   };
