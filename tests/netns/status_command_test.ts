@@ -74,7 +74,7 @@ Deno.test("loden status tells a host that is ready on one screen, its peers, and
       const text = await statusOf(h1, 0, "--peers");
       return text.includes("1 other backend") ? text : undefined;
     });
-    assertMatch(left, /1\/2 well; 1 other backend/);
+    assertMatch(left, /1\/2 well(, 1 probed)?; 1 other backend/);
     assertMatch(
       left,
       /STATE\n192\.0\.2\.77 .* other backend: its backend is host-gw, and this host's vxlan\n/,
