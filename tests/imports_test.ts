@@ -83,6 +83,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/support_bundle/usage.ts",
   ],
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
+  "netns/incoming_test.ts": ["firewall/incoming.ts", "reconcile/incoming_vxlan.ts"],
   "faults/ready_test.ts": [
     "agent/truth_findings.ts",
     "agent/truth_keeper.ts",
@@ -236,7 +237,12 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "rtnetlink/link_slots.ts",
     "netlink/message.ts",
   ],
-  "nftables/objects_test.ts": ["nftables/dump.ts", "nftables/expression.ts", "nftables/value.ts"],
+  "nftables/objects_test.ts": [
+    "nftables/dump.ts",
+    "nftables/expression.ts",
+    "nftables/register.ts",
+    "nftables/value.ts",
+  ],
   "netns/cleanup_node_test.ts": [
     "command/cleanup/cleanup_kernel.ts",
     "command/cleanup/cleanup_node.ts",

@@ -10,6 +10,7 @@ import type { PassReport } from "../reconcile/report.ts";
 import { StateFights } from "../reconcile/state_fights.ts";
 import { reconcileOnce, type ReconcilerDeps } from "../reconcile/reconciler.ts";
 import type { Observer } from "../reconcile/observe.ts";
+import { incomingVxlan } from "../reconcile/incoming_vxlan.ts";
 import { truthKernel } from "../reconcile/truth_look.ts";
 import { type Wanted, wantedState } from "../reconcile/wanted.ts";
 import { ContestWatch } from "../registry/contest_watch.ts";
@@ -83,7 +84,8 @@ export async function runMember(
   if (!await guard.admit(registry, { request, openFor }, { signal })) return false;
   host.keepManagersAway();
   for (const path of podFiles.paths) watchFiles(path, nudges.pass);
-  const filter = openRules(stack, { ...context, config: known.config, own: usable, former });
+  const incoming = () => incomingVxlan(late.wanted?.(), underlay.current.linkName);
+  const filter = openRules(stack, { ...context, config: known.config, own: usable, former, incoming });
   late.rules = filter.keeper;
   const networks = [...known.config.families.map(({ network }) => network), ...former.former];
   const eniPath = new EniPathKeeper({ ...context, networks, linkLost: () => cloud?.nudge() });
@@ -122,6 +124,7 @@ function openWorkers(
   const deps = { ...reconcilerDeps(member, observer, fights), blame };
   let wanted: Wanted | undefined;
   const desire = () => wanted = deps.desire();
+  member.late.wanted = () => wanted;
   const truth = openTruth(member, { wanted: () => wanted, lastPass: () => pass.last });
   const parts = { ...member, pods, truth };
   const links = openLinks(member, observer);

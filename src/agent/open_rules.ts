@@ -7,9 +7,9 @@ import { listRules } from "../firewall/plan_words.ts";
 import { type LegacyDeps, LegacyIptables } from "../firewall/legacy_iptables.ts";
 import { RuleNews } from "../firewall/rule_news.ts";
 import { openRuleWatch } from "../firewall/rule_watch.ts";
-import type { RuleWishes } from "../firewall/rules.ts";
+import type { IncomingVxlan, RuleWishes } from "../firewall/rules.ts";
 import { TrafficRules } from "../firewall/traffic_rules.ts";
-import { familyOf, formatPrefix, type Prefix } from "../model/address.ts";
+import { familyOf, formatAddress, formatPrefix, type Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import { NetlinkClient } from "../netlink/client.ts";
 import type { Libc } from "../linux/libc.ts";
@@ -35,6 +35,8 @@ export interface RuleSources {
     readonly rulesKept: () => void;
   };
   readonly own: () => Lease | undefined;
+  /** What other hosts send to this one's VTEPs, if one does; none do if absent. */
+  readonly incoming?: () => IncomingVxlan | undefined;
   readonly libc: Libc;
   readonly log: Log;
 }
@@ -122,16 +124,23 @@ function openOrReason<T>(open: () => T): { opened?: T; reason?: string } {
   }
 }
 
-/** What is wished now: the same object while the own subnets are the same. */
+/** What is wished now: the same object while the own subnets, and what is to get in, are the same. */
 export function wishesOf(
-  { options, config, own, former }: Pick<RuleSources, "options" | "config" | "own" | "former">,
+  { options, config, own, former, incoming }: Pick<
+    RuleSources,
+    "options" | "config" | "own" | "former" | "incoming"
+  >,
 ): () => RuleWishes | undefined {
-  let last: { readonly subnets: string; readonly wishes: RuleWishes } | undefined;
+  let last: { readonly key: string; readonly wishes: RuleWishes } | undefined;
   return () => {
     const lease = own();
     if (lease === undefined) return undefined;
-    const subnets = lease.parts.map(({ subnet }) => formatPrefix(subnet)).join(" ");
-    if (last?.subnets === subnets) return last.wishes;
+    const vxlan = incoming?.();
+    const key = [
+      ...lease.parts.map(({ subnet }) => formatPrefix(subnet)),
+      ...vxlan === undefined ? [] : [vxlan.port, vxlan.inputLink, ...vxlan.addresses.map(formatAddress)],
+    ].join(" ");
+    if (last?.key === key) return last.wishes;
     const families = config.families.flatMap(({ network, family }) => {
       const part = lease.parts.find(({ subnet }) => familyOf(subnet.address) === family);
       return part === undefined ? [] : [{ network, subnet: part.subnet }];
@@ -145,9 +154,10 @@ export function wishesOf(
       isFullyRandom: options.isFullyRandom,
       isForwarding: options.forwardRules,
       excluded: config.masqueradeExclude,
+      ...vxlan !== undefined && { incoming: vxlan },
       former: [...former?.former ?? [], ...unused],
     };
-    last = { subnets, wishes };
+    last = { key, wishes };
     return wishes;
   };
 }

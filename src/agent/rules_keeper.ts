@@ -71,7 +71,7 @@ export class RulesKeeper {
     if (wishes === undefined) return;
     const { spared } = this.#fights;
     const report = keep(wishes, spared);
-    const { changed, failures, warnings, effective } = report;
+    const { changed, failures, warnings, effective, dropped = [] } = report;
     this.#fights.see(wishes, report, spared);
     const legacy = await keepLegacy(wishes);
     this.#facts = {
@@ -80,6 +80,7 @@ export class RulesKeeper {
       effective,
       failures: [...failures, ...legacy.failures],
       warnings: [...warnings, ...legacy.warnings, ...this.#fights.warnings],
+      dropped,
     };
     if (this.#facts.failures.length === 0 && !spared.has("own")) this.#deps.kept?.();
   }

@@ -14,6 +14,7 @@ import type { HostKeeper } from "./host_keeper.ts";
 import type { MacAnnouncer } from "./mac_announcer.ts";
 import { openUnderlay } from "./open_underlay.ts";
 import { PodFiles } from "./pod_files.ts";
+import type { Wanted } from "../reconcile/wanted.ts";
 import type { RulesKeeper } from "./rules_keeper.ts";
 import type { OpenRegistry } from "./registry_place.ts";
 import type { UnderlayFollower } from "./underlay_follower.ts";
@@ -30,6 +31,8 @@ export interface LateParts {
   lastPass?: () => PassReport | undefined;
   /** What is known with its cause of packets that do not get to others. */
   told?: () => ToldElsewhere;
+  /** What the last pass was made for. */
+  wanted?: () => Wanted | undefined;
   /** All other hosts in the overlay, as far as they are known. */
   peers?: () => readonly Lease[];
 }

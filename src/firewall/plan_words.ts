@@ -188,6 +188,20 @@ function expressionText(expression: NftExpression): string {
       return expression.chain === undefined
         ? expression.verdict
         : `${expression.verdict} ${expression.chain}`;
+    case "input index":
+      return `iif ${expression.isNot ? "!= " : ""}${expression.value}`;
+    case "input": {
+      const { name, isPrefix, isNot } = expression;
+      return `iifname ${isNot ? "!= " : ""}"${name}${isPrefix ? "*" : ""}"`;
+    }
+    case "family":
+    case "protocol":
+    case "port": {
+      const words = { family: "meta nfproto", protocol: "meta l4proto", port: "th dport" };
+      return `${words[expression.kind]} ${expression.isNot ? "!= " : ""}${expression.value}`;
+    }
+    case "state":
+      return `ct state ${expression.isNot ? "! " : ""}& 0x${expression.mask.toString(16)}`;
     case "other":
       return expression.name;
   }

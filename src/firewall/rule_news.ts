@@ -27,9 +27,11 @@ function isTableOfInterest(table: string): boolean {
   return table.startsWith(EARLIER_TABLE) || TABLES.has(table);
 }
 
-/** Whether a chain is looked at by its name, or as packets of pods go through it. */
+/** Whether a chain is looked at by its name, or as packets of pods, or in VXLAN, go through it. */
 export function isChainOfInterest({ table, chain, base }: NftChain): boolean {
-  return base?.hook === HOOK.forward || isTableOfInterest(table) || CHAINS.has(`${table} ${chain}`);
+  // What VTEPs send comes in through the filters of this host.
+  const isIn = base?.type === "filter" && (base.hook === HOOK.input || base.hook === HOOK.prerouting);
+  return base?.hook === HOOK.forward || isIn || isTableOfInterest(table) || CHAINS.has(`${table} ${chain}`);
 }
 
 /** What names a chain. */

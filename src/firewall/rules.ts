@@ -1,4 +1,5 @@
 import {
+  type Address,
   type Family,
   familyOf,
   formatPrefix,
@@ -8,6 +9,16 @@ import {
 } from "../model/address.ts";
 import { HOOK, type NftChain, type NftChange, type NftRuleText, POLICY } from "../nftables/objects.ts";
 import type { NftExpression } from "../nftables/expression.ts";
+
+/** What other hosts send to this one's VTEPs. */
+export interface IncomingVxlan {
+  /** The UDP port. */
+  readonly port: number;
+  /** The link that it comes in by, by name. */
+  readonly inputLink: string;
+  /** Where this host is in the underlay. */
+  readonly addresses: readonly Address[];
+}
 
 /** What is wanted of the packet filter, as flags and configuration say it. */
 export interface RuleWishes {
@@ -21,6 +32,8 @@ export interface RuleWishes {
   readonly isForwarding: boolean;
   /** Where pods go with their own addresses, of either family: `MasqueradeExclude`. */
   readonly excluded: readonly Prefix[];
+  /** What other hosts send to this one's VTEPs, which is to get in; absent where nobody does. */
+  readonly incoming?: IncomingVxlan;
   /** Networks that this agent had before: what was made for them goes when the new stands. */
   readonly former?: readonly Prefix[];
   /** This host leaves the overlay: what is Loden's or flannel's goes, whichever network it is about. */

@@ -6,6 +6,7 @@ import { EINTR, ERESTART, isErrno } from "../linux/errno.ts";
 import { changeRules } from "../nftables/objects.ts";
 import { readGeneration } from "../nftables/dump.ts";
 import { forwardWarnings, plansOf, type RulePlan } from "./plan.ts";
+import { incomingDropped } from "./incoming.ts";
 import { observeRules, type RuleSet } from "./rule_set.ts";
 import type { RuleNews } from "./rule_news.ts";
 import { nothingWished, type RuleKind, type RuleWishes } from "./rules.ts";
@@ -22,6 +23,8 @@ export interface RulesReport {
   readonly failures: readonly string[];
   /** What else may swallow packets of pods, one sentence each. */
   readonly warnings: readonly string[];
+  /** What keeps out all that other hosts send to this one in VXLAN, one sentence each; nothing if absent. */
+  readonly dropped?: readonly string[];
   /** What holds now, in words; nothing while something could not be made. */
   readonly effective: readonly string[];
   /** What was not as wished: it was changed, unless it was spared. */
@@ -129,6 +132,7 @@ export class TrafficRules {
         changed,
         failures,
         warnings: forwardWarnings(wishes, set),
+        dropped: wishes.incoming === undefined ? [] : incomingDropped(wishes.incoming, set),
         effective: failures.length === 0 ? effectOf(wishes) : [],
         met: [...met],
       };

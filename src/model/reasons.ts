@@ -1,7 +1,7 @@
 import { BLOCKING_OF_CLOUD, DEGRADED_OF_CLOUD } from "./cloud_reasons.ts";
 import { BLOCKING_OF_PATH, DEGRADED_OF_PATH, INFO_OF_PATH } from "./path_reasons.ts";
 import { DEGRADED_OF_PROCESS } from "./process_reasons.ts";
-import { DEGRADED_OF_TRUTH } from "./truth_reasons.ts";
+import { BLOCKING_OF_TRUTH, DEGRADED_OF_TRUTH } from "./truth_reasons.ts";
 import type { Reason, ReasonWords, Severity } from "./reason.ts";
 
 const BLOCKING = {
@@ -109,6 +109,7 @@ const BLOCKING = {
       "Do what the sentence says: give the host a way to the others, delete a route that stands in it, or give all hosts one backend.",
   },
 
+  ...BLOCKING_OF_TRUTH,
   "own-subnet-taken": {
     cause: "A route that is not Loden's takes the packets for this host's own pods.",
     remedy: "Delete the route, and end what adds it.",

@@ -1,40 +1,48 @@
-import {
-  AF_INET,
-  AF_INET6,
-  bitsOf,
-  type Family,
-  familyOf,
-  formatPrefix,
-  maskAddress,
-  type Prefix,
-} from "../model/address.ts";
+import { bitsOf, type Family, familyOf, formatPrefix } from "../model/address.ts";
 import { addressBytes } from "../model/rows.ts";
-import { AttributeReader } from "../netlink/attribute.ts";
+import type { AttributeReader } from "../netlink/attribute.ts";
 import type { MessageWriter } from "../netlink/message.ts";
-import { addressOf, fromHostOrder, hostOrder, maskBytes, prefixLength } from "./value.ts";
+import {
+  comparison,
+  find,
+  isPlainMask,
+  type Loaded,
+  LOADERS,
+  NFT_CMP_EQ,
+  NFT_CMP_NEQ,
+  NFT_META_MARK,
+  NFT_PAYLOAD_NETWORK_HEADER,
+  NFTA_BITWISE_MASK,
+  NFTA_BITWISE_XOR,
+  NFTA_CMP_DATA,
+  NFTA_CMP_OP,
+  NFTA_DATA_VALUE,
+  NFTA_META_DREG,
+  NFTA_META_KEY,
+  NFTA_PAYLOAD_BASE,
+  NFTA_PAYLOAD_DREG,
+  NFTA_PAYLOAD_LEN,
+  NFTA_PAYLOAD_OFFSET,
+  type NftExpression,
+  OFFSETS,
+  valueIn,
+  VERDICTS,
+} from "./register.ts";
+import { hostOrder, maskBytes } from "./value.ts";
+
+export type { NftExpression };
 
 // Source: linux/netfilter/nf_tables.h, linux/netfilter.h, linux/netfilter/nf_nat.h.
 const NFTA_LIST_ELEM = 1;
 const NFTA_EXPR_NAME = 1;
 const NFTA_EXPR_DATA = 2;
-const NFTA_DATA_VALUE = 1;
 const NFTA_DATA_VERDICT = 2;
 const NFTA_VERDICT_CODE = 1;
 const NFTA_VERDICT_CHAIN = 2;
-const NFTA_PAYLOAD_DREG = 1;
-const NFTA_PAYLOAD_BASE = 2;
-const NFTA_PAYLOAD_OFFSET = 3;
-const NFTA_PAYLOAD_LEN = 4;
-const NFTA_META_DREG = 1;
-const NFTA_META_KEY = 2;
 const NFTA_BITWISE_SREG = 1;
 const NFTA_BITWISE_DREG = 2;
 const NFTA_BITWISE_LEN = 3;
-const NFTA_BITWISE_MASK = 4;
-const NFTA_BITWISE_XOR = 5;
 const NFTA_CMP_SREG = 1;
-const NFTA_CMP_OP = 2;
-const NFTA_CMP_DATA = 3;
 const NFTA_IMMEDIATE_DREG = 1;
 const NFTA_IMMEDIATE_DATA = 2;
 const NFTA_MASQ_FLAGS = 1;
@@ -45,31 +53,9 @@ const NFTA_TARGET_NAME = 1;
 
 const NFT_REG_VERDICT = 0;
 const NFT_REG_1 = 1;
-const NFT_PAYLOAD_NETWORK_HEADER = 1;
-const NFT_META_MARK = 3;
-const NFT_CMP_EQ = 0;
-const NFT_CMP_NEQ = 1;
 const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 16;
 /** `struct xt_comment_info`. */
 const XT_COMMENT_BYTES = 256;
-
-const VERDICTS = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
-/** Where the addresses are in the header of each family. */
-const OFFSETS: Readonly<Record<Family, { readonly source: number; readonly destination: number }>> = {
-  2: { source: 12, destination: 16 },
-  10: { source: 8, destination: 24 },
-};
-
-/** One thing that a rule asks or does. What Loden never writes is `other`, by the kernel's name for it. */
-export type NftExpression =
-  | { readonly kind: "source" | "destination"; readonly prefix: Prefix; readonly isNot: boolean }
-  | { readonly kind: "mark"; readonly value: number; readonly mask: number }
-  /** A comment as iptables keeps it. */
-  | { readonly kind: "comment"; readonly text: string }
-  | { readonly kind: "verdict"; readonly verdict: keyof typeof VERDICTS; readonly chain?: string }
-  | { readonly kind: "masquerade"; readonly isFullyRandom: boolean }
-  | { readonly kind: "counter" }
-  | { readonly kind: "other"; readonly name: string };
 
 /** Writes the expressions of a rule as nft(8) and iptables-nft do, inside of `NFTA_RULE_EXPRESSIONS`. */
 export function encodeExpressions(writer: MessageWriter, expressions: readonly NftExpression[]): void {
@@ -130,8 +116,12 @@ export function encodeExpressions(writer: MessageWriter, expressions: readonly N
             }));
         });
         break;
-      case "other":
-        throw new TypeError(`Cannot encode expression ${expression.name}: it is not one of ours`);
+      default:
+        throw new TypeError(
+          `Cannot encode expression ${
+            expression.kind === "other" ? expression.name : expression.kind
+          }: it is not one of ours`,
+        );
     }
   }
 }
@@ -161,13 +151,6 @@ function elementsOf(writer: MessageWriter) {
   return { element, compare, mask };
 }
 
-/** What the register holds while expressions are read one after the other. */
-interface Loaded {
-  readonly what: "source" | "destination" | "mark";
-  readonly bytes: number;
-  mask: Uint8Array | undefined;
-}
-
 /**
  * Reads the expressions of a rule of `family`, also of one that another program wrote.
  *
@@ -180,8 +163,8 @@ export function decodeExpressions(list: AttributeReader, family: number): NftExp
     const element = list.nested();
     const name = find(element, NFTA_EXPR_NAME)?.text() ?? "";
     const data = find(element, NFTA_EXPR_DATA)?.nested();
-    if (name === "payload" || name === "meta") {
-      loaded = data && (name === "meta" ? loadedMark(data) : loadedAddress(data, family));
+    if (name === "payload" || name === "meta" || name === "ct") {
+      loaded = data && LOADERS[name](data, family);
       if (loaded === undefined) expressions.push({ kind: "other", name });
     } else if (name === "bitwise" && loaded !== undefined && data !== undefined && isPlainMask(data)) {
       loaded.mask = valueIn(data, NFTA_BITWISE_MASK);
@@ -236,54 +219,4 @@ function verdictIn(data: AttributeReader): NftExpression | undefined {
   if (verdict === undefined || name === undefined) return undefined;
   const chain = find(verdict, NFTA_VERDICT_CHAIN)?.text();
   return { kind: "verdict", verdict: name, ...chain !== undefined && { chain } };
-}
-
-function loadedAddress(data: AttributeReader, family: number): Loaded | undefined {
-  if (family !== AF_INET && family !== AF_INET6) return undefined;
-  if (find(data, NFTA_PAYLOAD_BASE)?.u32be() !== NFT_PAYLOAD_NETWORK_HEADER) return undefined;
-  const offset = find(data, NFTA_PAYLOAD_OFFSET)?.u32be();
-  const bytes = find(data, NFTA_PAYLOAD_LEN)?.u32be() ?? 0;
-  const { source, destination } = OFFSETS[family];
-  const what = offset === source ? "source" : offset === destination ? "destination" : undefined;
-  if (what === undefined || bytes < 1 || bytes > bitsOf(family) / 8) return undefined;
-  return { what, bytes, mask: undefined };
-}
-
-function loadedMark(data: AttributeReader): Loaded | undefined {
-  if (find(data, NFTA_META_KEY)?.u32be() !== NFT_META_MARK) return undefined;
-  if (find(data, NFTA_META_DREG) === undefined) return undefined;
-  return { what: "mark", bytes: 4, mask: undefined };
-}
-
-function isPlainMask(data: AttributeReader): boolean {
-  const xor = valueIn(data, NFTA_BITWISE_XOR);
-  return valueIn(data, NFTA_BITWISE_MASK) !== undefined && xor?.every((byte) => byte === 0) === true;
-}
-
-function comparison({ what, bytes, mask }: Loaded, data: AttributeReader, family: Family): NftExpression {
-  const other: NftExpression = { kind: "other", name: `cmp ${what}` };
-  const value = valueIn(data, NFTA_CMP_DATA);
-  const operation = find(data, NFTA_CMP_OP)?.u32be();
-  if (value?.length !== bytes || (operation !== NFT_CMP_EQ && operation !== NFT_CMP_NEQ)) return other;
-  const isNot = operation === NFT_CMP_NEQ;
-  if (what === "mark") {
-    if (isNot) return other;
-    return { kind: "mark", value: fromHostOrder(value), mask: mask ? fromHostOrder(mask) : 0xffff_ffff };
-  }
-  const length = mask === undefined ? bytes * 8 : prefixLength(mask);
-  if (length === undefined || mask !== undefined && mask.length !== bytes) return other;
-  return { kind: what, prefix: { address: maskAddress(addressOf(value, family), length), length }, isNot };
-}
-
-/** The attribute of `type` among those of `range`; `undefined` where there is none. */
-function find({ view, rangeStart, rangeEnd }: AttributeReader, type: number): AttributeReader | undefined {
-  const reader = new AttributeReader(view, rangeStart, rangeEnd);
-  while (reader.next()) if (reader.type === type) return reader;
-  return undefined;
-}
-
-/** The bytes of the value in the attribute of `type`. */
-function valueIn(data: AttributeReader, type: number): Uint8Array | undefined {
-  const nested = find(data, type)?.nested();
-  return nested && find(nested, NFTA_DATA_VALUE)?.bytes();
 }

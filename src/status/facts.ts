@@ -171,6 +171,8 @@ export interface RuleFacts {
   readonly failures: readonly string[];
   /** What else may swallow packets of pods, one sentence each. */
   readonly warnings: readonly string[];
+  /** What keeps out all that other hosts send to this one in VXLAN, one sentence each; nothing if absent. */
+  readonly dropped?: readonly string[];
 }
 
 /** How much of a subnet is in use. */

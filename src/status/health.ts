@@ -125,6 +125,7 @@ function hostConditions(
   const missing = rules?.isMasquerading ? "masquerade-missing" : "rules-missing";
   return [
     ...ofVerdict("fatal", "prerequisite-missing"),
+    ...(rules?.dropped ?? []).flatMap((sentence) => some("overlay-port-dropped", sentence)),
     ...some("data-path-unproved", isUnproved ? unproved : undefined),
     ...(rules?.failures ?? []).flatMap((sentence) => some(missing, sentence)),
     ...some("pod-files-missing", podFiles.fault),

@@ -51,6 +51,11 @@ function underlayOf(host: LabHost, family: Family): string {
   return formatAddress(host.underlayAddresses.find((address) => familyOf(address) === family)!);
 }
 
+async function iptables({ host, family }: ReadySite, verb: string): Promise<void> {
+  const program = family === AF_INET ? "iptables" : "ip6tables";
+  await host.netns.mustExec(program, verb, "INPUT", "-p", "udp", "--dport", "8472", "-j", "DROP");
+}
+
 /** A rule, and routes of its table. */
 function byRule(
   rule: (site: ReadySite) => readonly string[],
@@ -222,6 +227,37 @@ export const READY_FAULTS: readonly ReadyFault[] = [
       `what the VTEP at ${underlayOf(peer, family)} sends to this host`,
       `iif ${UPLINK} prohibit`,
     ],
+  },
+  {
+    name: "iptables drops the overlay's port",
+    modes: VXLAN,
+    make: (site) => iptables(site, "-I"),
+    undo: (site) => iptables(site, "-D"),
+    code: "overlay-port-dropped",
+    isBlocking: true,
+    says: ({ family }) => [
+      `chain INPUT of table ${family === AF_INET ? "ip" : "ip6"} filter drops all`,
+      `tables -I INPUT -p udp --dport 8472 -j ACCEPT`,
+    ],
+  },
+  {
+    name: "a firewall of nftables drops what it does not name",
+    modes: VXLAN,
+    make: async ({ host }) => {
+      const chain = "add chain inet site in { type filter hook input priority 10; policy drop; }";
+      const rules = ["ct state established,related accept", "iif lo accept", "meta l4proto ipv6-icmp accept"];
+      const lines = [
+        "add table inet site",
+        chain,
+        ...rules.map((rule) => `add rule inet site in ${rule}`),
+        "add rule inet site in tcp dport 22 accept",
+      ];
+      await host.netns.mustExec("nft", lines.join("\n"));
+    },
+    undo: async ({ host }) => void await host.netns.mustExec("nft", "delete table inet site"),
+    code: "overlay-port-dropped",
+    isBlocking: true,
+    says: () => ["chain in of table inet site", "nft insert rule inet site in udp dport 8472 accept"],
   },
   {
     name: "the underlay's link has no carrier",
