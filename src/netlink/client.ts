@@ -120,6 +120,27 @@ export class NetlinkClient {
   }
 
   /**
+   * Puts one question that the kernel answers with one message, or refuses: no ack is asked for, which is quicker.
+   *
+   * @throws {NetlinkError} If the kernel refused.
+   */
+  ask(action: string, write: WriteRequest, answered: (message: MessageReader) => void): void {
+    const sequence = this.#nextSequence();
+    this.#writer.clear();
+    write(this.#writer, sequence);
+    this.#send(action);
+    for (;;) {
+      this.#receive(action);
+      while (this.#reader.next()) {
+        if (this.#reader.sequence !== sequence) continue;
+        if (this.#reader.type === NLMSG_ERROR) return this.#finish(action);
+        this.#isUnread = false;
+        return answered(this.#reader);
+      }
+    }
+  }
+
+  /**
    * Sends many requests in few system calls. Only the last of each batch asks for an ack; the kernel answers
    * every refused one anyway, and the sequence number tells which.
    *

@@ -165,7 +165,7 @@ export function decodeFoundRoute(message: MessageReader): FoundRoute | undefined
 export function queryRoute(client: NetlinkClient, flow: Flow): RouteAnswer {
   let route: FoundRoute | undefined;
   try {
-    client.request(
+    client.ask(
       "ask for the route of a packet",
       (writer, sequence) => encodeRouteQuery(writer, sequence, flow),
       (message) => route = decodeFoundRoute(message) ?? route,

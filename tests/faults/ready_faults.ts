@@ -97,9 +97,19 @@ const misrouted = { code: "peers-misrouted", isBlocking: false } as const;
 export const READY_FAULTS: readonly ReadyFault[] = [
   {
     name: "a rule leads all packets into a VPN's table with a default route",
+    // Where peers are to be on the segment, they are not any more: that is said of each.
+    modes: VXLAN,
     ...byRule(() => ["lookup", TABLE], (site) => [elsewhere(site)]),
     ...cutOff,
     says: () => [`route default via`, `table ${TABLE}`, `"${PRIORITY}: from all lookup ${TABLE}"`, "ip"],
+  },
+  {
+    name: "a rule leads packets for the cluster network into a VPN's table with a default route",
+    ...byRule(({ family }) => ["to", NETWORK[family], "lookup", TABLE], (site) => [elsewhere(site)]),
+    ...cutOff,
+    says: (
+      { family },
+    ) => [`"${PRIORITY}: from all to ${NETWORK[family]} lookup ${TABLE}"`, "route default via"],
   },
   {
     name: "a rule leads what pods send into another table",
@@ -153,7 +163,7 @@ export const READY_FAULTS: readonly ReadyFault[] = [
   {
     name: "a VPN's table has a route to half of a peer's subnet",
     ...byRule(
-      () => ["lookup", TABLE],
+      ({ family }) => ["to", NETWORK[family], "lookup", TABLE],
       ({ peer, family, ...site }) => [[
         halvesOf(peer.share.subnets.find(({ address }) => familyOf(address) === family)!)[0],
         ...elsewhere({ peer, family, ...site }).slice(1),
