@@ -80,7 +80,7 @@ export class RulesKeeper {
       effective,
       failures: [...failures, ...legacy.failures],
       warnings: [...warnings, ...legacy.warnings, ...this.#fights.warnings],
-      dropped,
+      ...dropped.length > 0 && { dropped },
     };
     if (this.#facts.failures.length === 0 && !spared.has("own")) this.#deps.kept?.();
   }

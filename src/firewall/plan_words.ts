@@ -163,7 +163,8 @@ export function ruleText({ expressions, comment }: NftRuleText): string {
   return [...words, ...comment === undefined ? [] : [`comment "${comment}"`]].join(" ");
 }
 
-function expressionText(expression: NftExpression): string {
+/** One expression in the words of nft(8). */
+export function expressionText(expression: NftExpression): string {
   switch (expression.kind) {
     case "source":
     case "destination": {

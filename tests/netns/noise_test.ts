@@ -24,6 +24,10 @@ const NOISE = `
   ip address delete 192.168.10.1/24 dev other0
   ip link set other1 down
   ip link set other1 up
+  ip rule add priority 90 to 203.0.113.0/24 lookup 90
+  ip route add 203.0.113.0/24 via 192.0.2.250 dev eth0 onlink table 90
+  ip route delete 203.0.113.0/24 table 90
+  ip rule delete priority 90
   nft add rule ip nat x counter
   nft add chain ip nat y
   nft delete chain ip nat y`;

@@ -17,6 +17,7 @@ import { LITTLE_ENDIAN } from "../../linux/byte_order.ts";
 import { dumpRules as dumpChainRules } from "../../nftables/dump.ts";
 import type { NftExpression } from "../../nftables/expression.ts";
 import { IP_NAME } from "../../firewall/rules.ts";
+import { expressionText } from "../../firewall/plan_words.ts";
 import { dumpAddresses } from "../../rtnetlink/address.ts";
 import {
   encodeNeighbourHeader,
@@ -221,7 +222,7 @@ function packetFilter(place: DoctorPlace): string {
       }`;
     lines.push(() => `chain ${IP_NAME[family] ?? `family ${family}`} ${table} ${chain.chain}${hook}`);
     for (const { expressions } of dumpChainRules(place.nft, chain)) {
-      lines.push(() => `  ${expressions.map(expressionText).join(" ")}`);
+      lines.push(() => `  ${expressions.map(bundledText).join(" ")}`);
     }
   }
   if (place.chains.length > MOST_CHAINS) {
@@ -230,7 +231,7 @@ function packetFilter(place: DoctorPlace): string {
   return lines.text;
 }
 
-function expressionText(expression: NftExpression): string {
+function bundledText(expression: NftExpression): string {
   switch (expression.kind) {
     case "source":
     case "destination":
@@ -248,6 +249,8 @@ function expressionText(expression: NftExpression): string {
     case "comment":
     case "counter":
       return `[${expression.kind}]`;
+    default:
+      return expressionText(expression);
   }
 }
 
