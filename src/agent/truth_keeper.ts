@@ -108,6 +108,7 @@ export class TruthKeeper {
 
   /** Says that a pass was made. */
   passed(): void {
+    this.#peers.askBadAgain();
     this.#trigger.nudge();
   }
 

@@ -57,6 +57,11 @@ export class TruthSweep {
     this.#left = Math.min(this.#left, routes.count);
   }
 
+  /** Those that are not reached are asked for at the next turn: what took their packets may be gone. */
+  askBadAgain(): void {
+    this.#againMs = -Infinity;
+  }
+
   /** All are asked for, as what counts for all has changed. */
   askAll(): void {
     this.#asked.clear();
