@@ -35,14 +35,23 @@ export class LinkKeeper {
     this.#deps = deps;
   }
 
-  /** What is counted now, of the links that are there. */
+  /** What is counted now, of the links that are there; nothing while it can't be read. */
   readonly read = (): readonly LinkFigures[] => {
+    try {
+      return this.#read();
+    } catch (error) {
+      this.#deps.log.write("debug", "counters of links not read", { reason: errorText(error) });
+      return [];
+    }
+  };
+
+  #read(): readonly LinkFigures[] {
     const { client, links } = this.#deps;
     return links().filter(({ link }) => link !== 0).flatMap(({ link, role }) => {
       const counters = readCounters(client, link);
       return counters === undefined ? [] : [{ role, counters }];
     });
-  };
+  }
 
   /** Milliseconds to the next look. */
   get periodMs(): number {
@@ -52,16 +61,12 @@ export class LinkKeeper {
   /** Looks, and logs what has come to be lost since the last look. */
   look(): void {
     const { elapsedMs, log } = this.#deps;
-    try {
-      const readings = this.read();
-      const seen = readings.map(({ counters }) => counters.linkIndex).join();
-      this.#isSettled = seen === this.#seen;
-      this.#seen = seen;
-      for (const loss of this.#losses.see(readings, elapsedMs())) {
-        log.write("warn", "packets lost", { ...loss });
-      }
-    } catch (error) {
-      log.write("debug", "counters of links not read", { reason: errorText(error) });
+    const readings = this.read();
+    const seen = readings.map(({ counters }) => counters.linkIndex).join();
+    this.#isSettled = seen === this.#seen;
+    this.#seen = seen;
+    for (const loss of this.#losses.see(readings, elapsedMs())) {
+      log.write("warn", "packets lost", { ...loss });
     }
   }
 }

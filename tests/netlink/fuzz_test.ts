@@ -5,6 +5,7 @@ import { decodeAddress } from "../../src/rtnetlink/address.ts";
 import { DumpInterruptedError, NetlinkClient, type WriteRequest } from "../../src/netlink/client.ts";
 import { NetlinkError } from "../../src/linux/errno.ts";
 import { decodeLink } from "../../src/rtnetlink/link.ts";
+import { decodeCounters } from "../../src/rtnetlink/link_counters.ts";
 import { LinkSlots } from "../../src/rtnetlink/link_slots.ts";
 import { AttributeReader } from "../../src/netlink/attribute.ts";
 import { align4, MESSAGE_HEADER_BYTES, MessageReader, NLM_F_DUMP } from "../../src/netlink/message.ts";
@@ -66,6 +67,7 @@ function decodeAll(bytes: Uint8Array, length: number): string {
     message.reset(length);
     while (message.next()) {
       attempt(() => decodeLink(message));
+      attempt(() => decodeCounters(message));
       attempt(() => decodeAddress(message));
       attempt(() => decodeDefaultRoute(message));
       attempt(() => decodeRouteLookup(message));

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { LinkKeeper, type WatchedLink } from "../../src/agent/link_keeper.ts";
 import { Libc } from "../../src/linux/libc.ts";
 import { AF_INET, parseAddress } from "../../src/model/address.ts";
+import { EPERM, NetlinkError } from "../../src/linux/errno.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { readCounters } from "../../src/rtnetlink/link_counters.ts";
 import { TestNetns } from "../double/netns.ts";
@@ -220,4 +221,23 @@ Deno.test("readCounters() agrees with ip(8) on what was sent, by name and by ind
     [stats.tx["errors"], stats.tx["dropped"], stats.rx["errors"], stats.tx["carrier_errors"]],
   );
   assertEquals(readCounters(rig.client, "none"), undefined);
+});
+
+Deno.test("a keeper of links tells nothing, and says so to who wants every pass, while the kernel refuses", async () => {
+  await using rig = await Rig.open();
+  const client = {
+    request: () => {
+      throw new NetlinkError("read the counters of link v1", EPERM);
+    },
+  } as unknown as NetlinkClient;
+  const log = new RecordedLog();
+  const links = () => [{ link: "v1", role: "vtep" as const }];
+  const keeper = new LinkKeeper({ client, links, elapsedMs: () => rig.nowMs, log });
+  keeper.look();
+  assertEquals(keeper.read(), []);
+  assertEquals(
+    log.lines.every((line) => line.startsWith("debug counters of links not read")),
+    true,
+    `${log.lines}`,
+  );
 });
