@@ -398,6 +398,27 @@ const SITUATIONS: readonly Situation[] = [
       "nft add table inet fw; nft add chain inet fw fwd2 '{ type filter hook forward priority 10; }'; nft add rule inet fw fwd2 iifname vmap { cni0 : accept }; nft add rule inet fw fwd2 reject",
     says: "ok packet-doubted answer-doubted",
   },
+  {
+    when: "Docker's, kube-proxy's and the agent's rules stand beside each other",
+    made: `
+      iptables-nft -P FORWARD DROP
+      for c in DOCKER-USER DOCKER-ISOLATION-STAGE-1 KUBE-FORWARD FLANNEL-FWD; do iptables-nft -N $c; done
+      iptables-nft -A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+      iptables-nft -A FORWARD -j DOCKER-USER
+      iptables-nft -A FORWARD -j DOCKER-ISOLATION-STAGE-1
+      iptables-nft -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+      iptables-nft -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+      iptables-nft -A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD
+      iptables-nft -A DOCKER-USER -j RETURN
+      iptables-nft -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DROP
+      iptables-nft -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+      iptables-nft -A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT
+      iptables-nft -A FLANNEL-FWD -s 10.244.0.0/16 -j ACCEPT
+      iptables-nft -A FLANNEL-FWD -d 10.244.0.0/16 -j ACCEPT
+      iptables-nft -P INPUT DROP
+      iptables-nft -A INPUT -p udp --dport 8472 -j ACCEPT`,
+    says: "ok",
+  },
 ];
 
 for (const { when, made, to = POD, says, names, ...options } of SITUATIONS) {
@@ -415,3 +436,21 @@ for (const { when, made, to = POD, says, names, ...options } of SITUATIONS) {
     assertEquals(broken, !says.startsWith("ok"));
   });
 }
+
+Deno.test("explain has a verdict for addresses that are no host's", async () => {
+  using libc = new Libc();
+  await using host = await ExplainHost.create(libc);
+  const odd = [
+    "0.0.0.0",
+    "255.255.255.255",
+    "224.0.0.1",
+    "127.0.0.1",
+    "169.254.169.254",
+    "10.244.2.255",
+    "10.244.1.0",
+  ];
+  for (const address of [...odd, "::", "::1", "fe80::1", "ff02::1", "fd00:10:244:2::"]) {
+    const lines = explanationLines(host.explain(address));
+    assert(/^(OK|BROKEN at)/.test(lines[0]!), lines.join("\n"));
+  }
+});

@@ -1,3 +1,4 @@
+import { errnoName } from "../../linux/errno.ts";
 import { formatAddress, formatPrefix } from "../../model/address.ts";
 import { formatRule, tableName } from "../../rtnetlink/rule_text.ts";
 import { RTN_BLACKHOLE, RTN_LOCAL } from "../../rtnetlink/route_header.ts";
@@ -8,6 +9,7 @@ import { isOurRoute, refusingRouteText, routeText } from "./route_words.ts";
 /** `EXDEV`: the answer to a packet would leave by another link than it came in by. */
 const EXDEV = 18;
 const EACCES = 13;
+const ENETUNREACH = 101;
 const EINVAL = 22;
 const EHOSTUNREACH = 113;
 

@@ -1,10 +1,11 @@
 import { type Address, AF_INET, type Family, familyOf } from "../../model/address.ts";
+import { NetlinkError } from "../../linux/errno.ts";
 import type { Libc } from "../../linux/libc.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import type { NetlinkClient } from "../../netlink/client.ts";
 import { dumpNeighbourEntries } from "../../rtnetlink/neighbour_entry.ts";
 import { decodeRouteLookup, encodeRouteLookup } from "../../rtnetlink/route_lookup.ts";
-import { type Flow, queryRoute } from "../../rtnetlink/route_query.ts";
+import { type Flow, queryRoute, type RouteAnswer } from "../../rtnetlink/route_query.ts";
 import { ruleInto, walkRoute, type WalkStep } from "../../rtnetlink/route_walk.ts";
 import { dumpRules, type ObservedRule } from "../../rtnetlink/rule.ts";
 import { dumpTableRoutes } from "../../rtnetlink/table_route.ts";
@@ -33,7 +34,7 @@ export class WayReader {
 
   /** Where the kernel sends a packet. */
   way(flow: Flow): Way {
-    const answer = queryRoute(this.client, flow);
+    const answer = this.#ask(flow);
     const { route } = answer;
     const [hop] = route?.hops ?? [];
     const link = this.linkOf(hop?.linkIndex);
@@ -68,6 +69,16 @@ export class WayReader {
       neighbour,
       mtuBytes,
     };
+  }
+
+  /** Of some addresses that are no host's the kernel tells no route, with errors of its own. */
+  #ask(flow: Flow): RouteAnswer {
+    try {
+      return queryRoute(this.client, flow);
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      return { errno: error.errno };
+    }
   }
 
   /** The greater of the two counts: 1 is strict, 2 is not. */
