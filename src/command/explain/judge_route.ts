@@ -58,11 +58,7 @@ function refusal(facts: ChainFacts, way: Way): ChainLink {
       "see the bridge above",
     );
   }
-  const why = errno === EACCES
-    ? "it is prohibited"
-    : errno === EINVAL
-    ? "the kernel drops it"
-    : "there is none";
+  const why = whyNone(errno);
   return wrong(
     "route-missing",
     `${why} to ${target}`,
@@ -75,6 +71,13 @@ function refusal(facts: ChainFacts, way: Way): ChainLink {
 /** Whether a route leads nowhere. In IPv6 these are over the loopback. */
 function isRefusing({ linkIndex, type }: TableRoute): boolean {
   return linkIndex === 0 || type >= RTN_BLACKHOLE;
+}
+
+function whyNone(errno: number | undefined): string {
+  if (errno === EACCES) return "it is prohibited";
+  if (errno === EINVAL) return "the kernel drops it";
+  const isUsual = errno === undefined || errno === ENETUNREACH || errno === EHOSTUNREACH;
+  return isUsual ? "there is none" : `the kernel tells none (${errnoName(errno)})`;
 }
 
 /** Whether it is the source that a packet is refused for: it has a way, and comes in by a link that is strict. */
