@@ -277,7 +277,7 @@ Deno.test("rules and routes of others that take packets of pods are named, and t
   await step(
     "a rule that drops",
     ["from", "10.244.0.0/16", "prohibit", "priority", "100"],
-    named('the routing policy rule "100: from 10.244.0.0/16 drop"'),
+    named('the routing policy rule "100: from 10.244.0.0/16 prohibit"'),
   );
   await host.ip("route", "add", "10.244.7.0/24", "dev", "eth0", "table", "7676");
   assertEquals(taken(), named("the route 10.244.7.0/24 in table 7676"));
