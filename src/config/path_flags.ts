@@ -28,7 +28,7 @@ export const PATH_FLAGS = [
     name: "path-probe-budget",
     kind: "integer",
     group,
-    default: 5,
+    default: 3,
     value: "N",
     range: [1, 1000],
     isNew: true,

@@ -13,7 +13,7 @@ import type { PathRecord } from "./path_record.ts";
 import { sample, sampleSize } from "./sampler.ts";
 
 /** The time in which a host asks its sample, and the turns that it is spread over. */
-export const PERIOD_MS = 2000;
+export const PERIOD_MS = 4000;
 export const TURN_MS = 1000;
 const TURNS = PERIOD_MS / TURN_MS;
 /** Turns that were missed, as the machine was busy, are not all made up for. */

@@ -93,7 +93,7 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
   },
   async sampler() {
     print(
-      "\nFrom a fault until a first host has its verdict, 400 beginnings of chance, 5 probes a second (simulated with the\n" +
+      "\nFrom a fault until a first host has its verdict, 400 beginnings of chance, 3 probes a second (simulated with the\n" +
         "code of the agent; an answer takes 1 ms, and none is waited for longer than 250 ms):",
     );
     const figures = [];

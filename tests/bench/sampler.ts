@@ -8,7 +8,7 @@ import { seededRandom } from "../double/random.ts";
 const TIMEOUT_MS = 250;
 const ROUND_TRIP_MS = 1;
 /** The probes a second that a host has unless told. */
-const BUDGET = 5;
+const BUDGET = 3;
 const TURNS = PERIOD_MS / TURN_MS;
 const TRIALS = 400;
 

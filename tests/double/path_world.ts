@@ -81,7 +81,7 @@ export class PathWorld implements Disposable {
     let wake = Promise.withResolvers<void>();
     this.#wakes[host] = () => wake.resolve();
     return new PathProber({
-      options: { mode: "auto", port: PORT, budget: 5, ...options },
+      options: { mode: "auto", port: PORT, budget: 3, ...options },
       members: () => this.#members.get(host)!,
       own: () => `n${host}`,
       expected: () => ({ overlay: 1450, underlay: 1500 }),

@@ -44,7 +44,7 @@ for (const [name, Backend] of backends) {
   });
 }
 
-Deno.test("a host that moves in the underlay is probed at its new address, and a port that is taken is told of", async () => {
+Deno.test("a host that moves in the underlay is probed at its new address", async () => {
   await withOverlay({ hosts: 2, agentFlags: ["-iface=eth0"] }, async (lab: Lab) => {
     const [h1, h2] = lab.hosts as readonly LabHost[] as Two;
     for (const host of lab.hosts) await untilStates(host, ["IPv4 good"]);
@@ -61,7 +61,7 @@ Deno.test("a host that moves in the underlay is probed at its new address, and a
   });
 });
 
-Deno.test("of two agents of one host the second has no port, and says which to give", async () => {
+Deno.test("a port that another program has is told of, and opened once it is free", async () => {
   await withOverlay({ hosts: 1 }, async (lab) => {
     const [host] = lab.hosts as readonly LabHost[] as readonly [LabHost];
     const taken = new Deno.Command("ip", {
