@@ -1,7 +1,8 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { AF_INET, AF_INET6 } from "../../src/model/address.ts";
+import { processCost } from "../bench/machine.ts";
 import { atDoor, conditionsAt, pathsOf } from "../double/agent_door.ts";
 import { registryName, until, withOverlay } from "../double/overlay_rig.ts";
 
@@ -97,3 +98,41 @@ Deno.test("a port that another program has is told of, and opened once it is fre
 /** Takes the port, says so, and stays. */
 const TAKE = `Deno.listenDatagram({ transport: "udp", hostname: "0.0.0.0", port: 8475 });` +
   `Deno.stdout.writeSync(new Uint8Array(1)); await new Promise((end) => setTimeout(end, 60_000));`;
+
+Deno.test("a flood of datagrams at the port takes a bounded share of a core, and paths stay good", async () => {
+  await withOverlay({ hosts: 3 }, async (lab) => {
+    const [h1, h2] = lab.hosts as readonly LabHost[] as Two;
+    for (const host of lab.hosts) await untilStates(host, ["IPv4 good", "IPv4 good"]);
+    const before = await processCost(h1.agent!.pid);
+    const startMs = performance.now();
+    const args = [
+      "netns",
+      "exec",
+      h2.netns.name,
+      Deno.execPath(),
+      "eval",
+      "--unstable-net",
+      flood(registryName(h1)),
+    ];
+    const { code, stdout } = await new Deno.Command("ip", { args, stdout: "piped", stderr: "null" }).output();
+    const tookMs = performance.now() - startMs;
+    assertEquals(code, 0);
+    assertGreater(Number(new TextDecoder().decode(stdout)), 5000, "it is a flood");
+    const after = await processCost(h1.agent!.pid);
+    const busyMs = after.userMs + after.systemMs - before.userMs - before.systemMs;
+    assertLess(busyMs / tookMs, 0.5);
+    const { totals } = await atDoor(h1, "/paths") as { readonly totals: { readonly refused: number } };
+    assertGreater(totals.refused, 100);
+    // What others asked meanwhile may be among what the kernel had no room for.
+    await untilStates(h1, ["IPv4 good", "IPv4 good"]);
+    assertEquals((await conditionsAt(h1)).has("overlay-cut-off"), false);
+  });
+});
+
+/** Sends for some seconds as fast as it can, and says how many. */
+function flood(hostname: string): string {
+  return `const socket = Deno.listenDatagram({ transport: "udp", hostname: "0.0.0.0", port: 0 });` +
+    `let count = 0; for (const endMs = performance.now() + 3000; performance.now() < endMs; count++) ` +
+    `await socket.send(new Uint8Array(300), { transport: "udp", hostname: "${hostname}", port: 8475 });` +
+    `console.log(count);`;
+}
