@@ -207,6 +207,7 @@ export function judgeManagers({ firewalld, ufw, isTrusted, hasSeenRules }: Found
     ));
   }
   if (said.length > 0) return said;
+  if (!hasSeenRules) return [unseen("only root sees rules; no program for firewalls is seen")];
   return [
     ok(
       firewalld ? "firewalld is active, and trusts a link or network" : "no program for firewalls is active",

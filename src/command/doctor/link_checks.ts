@@ -179,9 +179,9 @@ export function judgeMtus(found: FoundMtus): readonly Said[] {
     const names = large.slice(0, 3).map(({ name }) => name).join(", ");
     const more = large.length > 3 ? ` and ${large.length - 3} more` : "";
     said.push(doubtful(
-      `${names}${more} on ${
-        bridge!.name
-      } have an MTU above the ${carried} bytes that the overlay carries: large packets may get lost`,
+      `${names}${more} on ${bridge!.name} ${
+        large.length === 1 ? "has" : "have"
+      } an MTU above the ${carried} bytes that the overlay carries: large packets may get lost`,
       "re-create these pods",
     ));
   }

@@ -209,6 +209,12 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
   ],
   "other-overlays": [
     [
+      "none, and rules are not to be seen",
+      pod.judgeOverlays({ links: [], chains: undefined, processes: [] }),
+      "unseen",
+      "only root sees rules",
+    ],
+    [
       "none",
       pod.judgeOverlays({ links: ["eth0", "califoo", "cni0"], chains: ["FORWARD"], processes: [] }),
       "ok",
@@ -331,6 +337,12 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ],
   ],
   "firewall-managers": [
+    [
+      "nothing, and rules are not to be seen",
+      firewall.judgeManagers({ firewalld: false, ufw: false, isTrusted: false, hasSeenRules: false }),
+      "unseen",
+      "only root sees rules",
+    ],
     [
       "none",
       firewall.judgeManagers({ firewalld: false, ufw: false, isTrusted: false, hasSeenRules: true }),
