@@ -5,16 +5,14 @@ import { socketOwner } from "../linux/socket_owner.ts";
 import { Trigger } from "../loop/trigger.ts";
 import type { Worker } from "../loop/worker.ts";
 import { Culprits } from "../reconcile/culprits.ts";
-import { ForeignFaults } from "../reconcile/foreign_faults.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { StateFights } from "../reconcile/state_fights.ts";
-import { reconcileOnce, type ReconcilerDeps } from "../reconcile/reconciler.ts";
+import { reconcileOnce } from "../reconcile/reconciler.ts";
 import type { Observer } from "../reconcile/observe.ts";
 import { incomingVxlan } from "../reconcile/incoming_vxlan.ts";
 import { truthKernel } from "../reconcile/truth_look.ts";
-import { type Wanted, wantedState } from "../reconcile/wanted.ts";
+import type { Wanted } from "../reconcile/wanted.ts";
 import { ContestWatch } from "../registry/contest_watch.ts";
-import { queryLink } from "../rtnetlink/link.ts";
 import type { AgentFacts } from "../status/facts.ts";
 import { cutOff } from "../status/cut_off.ts";
 import { hostBlame } from "./blame.ts";
@@ -29,6 +27,7 @@ import { openPods } from "./open_pods.ts";
 import { type OpenRules, openRules } from "./open_rules.ts";
 import { Pass } from "./pass.ts";
 import type { PlanParts } from "./plan/stage_plans.ts";
+import { reconcilerDeps } from "./reconciler_deps.ts";
 import { rivalsIn } from "./rivals.ts";
 import { passStages } from "./stages.ts";
 import { type TruthDeps, TruthKeeper } from "./truth_keeper.ts";
@@ -91,7 +90,16 @@ export async function runMember(
   const eniPath = new EniPathKeeper({ ...context, networks, linkLost: () => cloud?.nudge() });
   const lastPass = () => late.lastPass?.();
   const told = () => late.told?.() ?? { isAll: false, hosts: new Map() };
-  const pathParts = { context, known, underlayParts, leaseParts, lastPass, told, damageChanged: nudges.pass };
+  const pathParts = {
+    context,
+    known,
+    underlayParts,
+    leaseParts,
+    lastPass,
+    told,
+    damageChanged: nudges.pass,
+    sizesChanged: nudges.pass,
+  };
   const paths = await openPaths(pathParts, stack);
   late.prober = paths?.prober;
   const parts = { context, known, underlayParts, leaseParts };
@@ -278,41 +286,4 @@ function openFights({ libc, elapsedMs }: AgentContext): { fights: StateFights; c
 function reachConditions({ leaseParts }: Member, last: PassReport | undefined): readonly Condition[] {
   if (last === undefined) return [];
   return [...cutOff({ ...last, leaseType: leaseParts.backend.leaseType }), ...last.ownTaken];
-}
-
-/** What links and tables are compared with, and brought there by. */
-export function reconcilerDeps(
-  { context, known, underlayParts, leaseParts }: Pick<
-    Member,
-    "context" | "known" | "underlayParts" | "leaseParts"
-  >,
-  observer: Observer,
-  fights?: StateFights,
-): ReconcilerDeps {
-  const { client, options, elapsedMs, totals, log } = context;
-  const { underlay, ground } = underlayParts;
-  const { backend, ways, leases, registry: { registry }, host, usable } = leaseParts;
-  const networks = known.config.families.map(({ network }) => network);
-  const desire = wantedState({
-    backend,
-    underlay: () => ways.segment?.look(underlay.usable) ?? underlay.usable,
-    own: usable,
-    remote: (own) => leases.remote(own, networks),
-    unreadable: () => registry.faults,
-    ground: () => ground.facts,
-    networks,
-  });
-  return {
-    desire,
-    client,
-    observer,
-    takesForeign: options.takesForeignRoutes,
-    foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
-    ...fights !== undefined && { fights },
-    linkCreated: (name: string) => host.linkCreated(name),
-    now: () => new Date(),
-    elapsedMs,
-    log,
-    stepped: totals.stepped,
-  };
 }

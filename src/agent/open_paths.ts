@@ -16,6 +16,7 @@ import type { ExpectedBytes } from "../path/path_looker.ts";
 import type { MemberChoice, PathMembers } from "../path/path_members.ts";
 import type { PathProber, ToldElsewhere } from "../path/path_prober.ts";
 import type { PassReport } from "../reconcile/report.ts";
+import type { PathSizeMap } from "../reconcile/wanted.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import type { LeaseParts } from "./lease_parts.ts";
 import type { TruthKeeper } from "./truth_keeper.ts";
@@ -41,11 +42,15 @@ export interface PathParts {
   readonly told: () => ToldElsewhere;
   /** Called when it is known that what this host sends is damaged. */
   readonly damageChanged: () => void;
+  /** Called when the sizes that get to hosts behind narrow paths are others. */
+  readonly sizesChanged: () => void;
 }
 
 /** The probes of a member. */
 export interface OpenPaths {
   readonly prober: PathProber;
+  /** The sizes that get to hosts behind narrow paths; absent where routes are not to have them. */
+  readonly sizes?: () => PathSizeMap;
   readonly workers: readonly Worker[];
 }
 
@@ -55,7 +60,7 @@ export async function openPaths(
   stack: AsyncDisposableStack,
 ): Promise<OpenPaths | undefined> {
   const { context: { options, libc, elapsedMs, log }, leaseParts: { membership, backend } } = parts;
-  const { mode, port, budget } = options.pathProbes;
+  const { mode, port, budget, lowersMtu } = options.pathProbes;
   const { carriage } = backend;
   if (mode === "off" || !usesTunnel(carriage) && !usesSegment(carriage)) return undefined;
   const { PathProber, TURN_MS } = await import("../path/path_prober.ts");
@@ -80,11 +85,16 @@ export async function openPaths(
   });
   // Before the lease is asked for, so that it says so at once.
   prober.open();
+  const sizes = lowersMtu ? new (await import("../path/path_sizes.ts")).PathSizes() : undefined;
+  const turn = () => {
+    prober.turn();
+    if (sizes?.see(prober.records, elapsedMs())) parts.sizesChanged();
+  };
   const workers: readonly Worker[] = [
     { name: "path answers", run: (options) => prober.listen(options) },
-    { name: "path probes", run: inTurns(() => prober.turn(), { periodMs: TURN_MS }) },
+    { name: "path probes", run: inTurns(turn, { periodMs: TURN_MS }) },
   ];
-  return { prober, workers };
+  return { prober, ...sizes !== undefined && { sizes: () => sizes.sizes }, workers };
 }
 
 /** Where the kernel itself leads packets elsewhere, or has no way, probes are lost too, and have nothing more to say. */

@@ -59,6 +59,8 @@ export interface Options {
   readonly resyncMs: number;
   /** Who is asked whether packets get there and back, at which UDP port this host answers, probes a second. */
   readonly pathProbes: {
+    /** Whether routes to hosts behind narrow paths get the MTU that was found. */
+    readonly lowersMtu: boolean;
     readonly mode: "auto" | "on" | "off";
     readonly port: number;
     readonly budget: number;
@@ -150,6 +152,7 @@ function optionsOf(reading: FlagReading): Options {
     leaseRenewMarginMs: integer("subnet-lease-renew-margin") * 60_000,
     resyncMs: integer("resync") * 1000,
     pathProbes: {
+      lowersMtu: truth("path-mtu"),
       mode: text("path-probes") as Options["pathProbes"]["mode"],
       port: integer("path-probe-port"),
       budget: integer("path-probe-budget"),

@@ -34,4 +34,12 @@ export const PATH_FLAGS = [
     isNew: true,
     help: "probes a second that this host sends at most while all is well",
   },
+  {
+    name: "path-mtu",
+    kind: "boolean",
+    group,
+    default: false,
+    isNew: true,
+    help: "lower the MTU of the route to a host behind a narrow path",
+  },
 ] as const satisfies readonly Flag[];

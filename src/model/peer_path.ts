@@ -54,6 +54,11 @@ export interface PeerPath {
   readonly underlay: NetworkPath;
 }
 
+/** The key of what is known of a path, by host and family. */
+export function sizeKey(host: string, family: Family): string {
+  return `${family} ${host}`;
+}
+
 /** All that probes have found. */
 export interface PathReport {
   /** `-path-probes`. */

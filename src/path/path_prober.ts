@@ -199,6 +199,11 @@ export class PathProber {
     return [...cutOff, ...pathConditions(records), ...taken];
   }
 
+  /** What is known of each path that was asked. */
+  get records(): Iterable<PathRecord> {
+    return this.#ledger.records;
+  }
+
   get report(): PathReport {
     const { options, members, now, elapsedMs } = this.#deps;
     const { asked, answered } = this.#door;

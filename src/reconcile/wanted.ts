@@ -1,8 +1,11 @@
 import { type Backend, type Desire, partOf, type PeerFault } from "../overlay/backend/backend.ts";
 import { coveredBy, type GroundFact } from "../registry/ground.ts";
 import { leaveOut } from "../registry/leave_out.ts";
-import { type Family, familyOf, type Prefix, prefixEquals } from "../model/address.ts";
+import { type Family, familyOf, formatPrefix, type Prefix, prefixEquals } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
+import { sizeKey } from "../model/peer_path.ts";
+import { ROUTE, routeDestination } from "../model/rows.ts";
+import type { Table } from "../model/table.ts";
 import type { Underlay } from "../model/underlay.ts";
 import type { FamilyReach } from "./report.ts";
 
@@ -27,9 +30,17 @@ export interface WantedDeps {
   readonly ground?: () => readonly GroundFact[];
   /** The cluster networks; none if absent. */
   readonly networks?: readonly Prefix[];
+  /**
+   * The largest packet that gets to a host in a family, where that is less than the link carries; keeps its identity
+   * while nothing changes. The routes to such hosts have it as their MTU. None if absent.
+   */
+  readonly sizes?: () => PathSizeMap;
   /** Hosts whose leases the registry could not read. Keeps its identity while nothing changes. */
   readonly unreadable: () => readonly PeerFault[];
 }
+
+/** Bytes of the largest packet, by `sizeKey()`. */
+export type PathSizeMap = ReadonlyMap<string, number>;
 
 /** What a pass is made for. */
 export type Wanted = Omit<Desire, "reached"> & {
@@ -51,6 +62,7 @@ export type Wanted = Omit<Desire, "reached"> & {
 };
 
 const NOTHING: readonly never[] = [];
+const NO_SIZES: PathSizeMap = new Map();
 
 /** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
 export function wantedState(deps: WantedDeps): () => Wanted | undefined {
@@ -62,11 +74,13 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     const underlay = deps.underlay();
     const unreadable = deps.unreadable();
     const ground = deps.ground?.() ?? NOTHING;
-    const key = [underlay, own, remote, unreadable, ground];
+    const sizes = deps.sizes?.() ?? NO_SIZES;
+    const key = [underlay, own, remote, unreadable, ground, sizes];
     if (last === undefined || last.key.some((value, index) => value !== key[index])) {
       const { networks = NOTHING } = deps;
       const { leases, covering } = leaveOut(remote.leases, { own, ground, networks });
       const { state, faults, reached } = deps.backend.desire(underlay, own, leases);
+      if (sizes.size > 0) lowerRouteMtus(state.routes, leases, sizes);
       const wanted = {
         state,
         families: networks.filter((network) => state.networks.some((made) => prefixEquals(made, network)))
@@ -92,6 +106,21 @@ export function wantedState(deps: WantedDeps): () => Wanted | undefined {
     }
     return last.wanted;
   };
+}
+
+/** Writes the sizes that get through into the routes to hosts behind narrow paths. */
+function lowerRouteMtus({ words, count }: Table, leases: readonly Lease[], sizes: PathSizeMap): void {
+  const bySubnet = new Map<string, number>();
+  for (const { host, parts } of leases) {
+    for (const { subnet } of parts) {
+      const bytes = sizes.get(sizeKey(host, familyOf(subnet.address)));
+      if (bytes !== undefined) bySubnet.set(formatPrefix(subnet), bytes);
+    }
+  }
+  for (let at = 0; at < count * ROUTE.words; at += ROUTE.words) {
+    const bytes = bySubnet.get(formatPrefix(routeDestination(words, at)));
+    if (bytes !== undefined) words[at + ROUTE.mtuBytes] = bytes;
+  }
 }
 
 /** Counts the hosts of other backends, by backend. */

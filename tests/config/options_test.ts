@@ -84,7 +84,7 @@ Deno.test("parseOptions() has flannel's defaults, and says nothing when nothing 
       hasBlackholeRoute: false,
       takesForeignRoutes: false,
       vxlanTxChecksum: "auto",
-      pathProbes: { mode: "auto", port: 8475, budget: 3 },
+      pathProbes: { lowersMtu: false, mode: "auto", port: 8475, budget: 3 },
       writesUnmanagedFiles: true,
       networkConfigPath: "/etc/kube-flannel/net-conf.json",
       subnetFilePath: "/run/flannel/subnet.env",

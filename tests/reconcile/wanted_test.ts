@@ -1,5 +1,8 @@
 import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import { AF_INET, AF_INET6, parseAddress, parsePrefix } from "../../src/model/address.ts";
+import { sizeKey } from "../../src/model/peer_path.ts";
 import type { Backend } from "../../src/overlay/backend/backend.ts";
+import { hostGwBackend } from "../../src/overlay/backend/host_gw.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
@@ -7,6 +10,7 @@ import type { Underlay } from "../../src/model/underlay.ts";
 import { type Remote, wantedState } from "../../src/reconcile/wanted.ts";
 import { leaseOf } from "../double/test_host.ts";
 
+const NOTHING: readonly never[] = [];
 const OWN = leaseOf("own", "10.244.1.0/24", "192.0.2.1", "0e:2a:00:00:00:01");
 const PEER = leaseOf("peer", "10.244.2.0/24", "192.0.2.2", "0e:2a:00:00:00:02");
 
@@ -102,4 +106,48 @@ Deno.test("wantedState() counts the hosts that its backend does not reach, by ba
   backend.leaseType = "";
   state.remote = { ...state.remote };
   assertEquals(wanted()?.otherBackends, [], "alloc reaches nobody");
+});
+
+Deno.test("wantedState() lowers the MTU of the routes to a host behind a narrow path alone", () => {
+  const own = leaseOf("own", "10.244.1.0/24", "192.0.2.1", "0e:2a:00:00:00:01");
+  const others = [2, 3].map((n) =>
+    leaseOf(`h${n}`, `10.244.${n}.0/24`, `192.0.2.${n}`, `0e:2a:00:00:00:0${n}`)
+  );
+  let sizes: ReadonlyMap<string, number> = new Map();
+  const backend = hostGwBackend({}, { networks: [parsePrefix("10.244.0.0/16")] });
+  const underlay: Underlay = {
+    linkIndex: 2,
+    linkName: "eth0",
+    mtuBytes: 1500,
+    addresses: [{
+      family: AF_INET,
+      address: parseAddress("192.0.2.1"),
+      advertised: parseAddress("192.0.2.1"),
+      mtuBytes: 1500,
+      segments: [parsePrefix("192.0.2.0/24")],
+    }],
+  };
+  const remote = {
+    leases: others.map((lease) => ({ ...lease, backendType: "host-gw" })),
+    faults: [],
+    doubts: [],
+    isRemembered: false,
+  };
+  const wanted = wantedState({
+    backend,
+    underlay: () => underlay,
+    own: () => own,
+    remote: () => remote,
+    unreadable: () => NOTHING,
+    sizes: () => sizes,
+  });
+  const mtus = () => {
+    const { words, count } = wanted()!.state.routes;
+    return Array.from({ length: count }, (_, row) => words[row * ROUTE.words + ROUTE.mtuBytes]);
+  };
+  assertEquals(mtus(), [0, 0]);
+  sizes = new Map([[sizeKey("h3", AF_INET), 1380], [sizeKey("h2", AF_INET6), 1300]]);
+  assertEquals(mtus(), [0, 1380]);
+  sizes = new Map();
+  assertEquals(mtus(), [0, 0]);
 });

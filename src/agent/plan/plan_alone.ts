@@ -15,7 +15,7 @@ import type { AgentContext, KnownConfig } from "../context.ts";
 import { EniPathKeeper } from "../eni_path_keeper.ts";
 import { LeaseCacheKeeper } from "../lease_cache_keeper.ts";
 import { type LeaseParts, openLeaseParts } from "../lease_parts.ts";
-import { reconcilerDeps } from "../member.ts";
+import { reconcilerDeps } from "../reconciler_deps.ts";
 import { MemoryKeeper } from "../memory_keeper.ts";
 import { parseConfig, type ReadConfig, readConfigAside, readConfigFile } from "../network_config.ts";
 import { clusterMisfitOf, NetworkGuard, type NetworkPlace, refusal } from "../network_guard.ts";

@@ -1,0 +1,55 @@
+import { ForeignFaults } from "../reconcile/foreign_faults.ts";
+import type { Observer } from "../reconcile/observe.ts";
+import type { ReconcilerDeps } from "../reconcile/reconciler.ts";
+import type { StateFights } from "../reconcile/state_fights.ts";
+import { wantedState } from "../reconcile/wanted.ts";
+import { queryLink } from "../rtnetlink/link.ts";
+import type { AgentContext, KnownConfig } from "./context.ts";
+import type { LeaseParts } from "./lease_parts.ts";
+import type { OpenPaths } from "./open_paths.ts";
+import type { UnderlayParts } from "./underlay_parts.ts";
+
+/** Parts of a member that say what there is to be. */
+interface ReconcilerParts {
+  readonly context: AgentContext;
+  readonly known: KnownConfig;
+  readonly underlayParts: UnderlayParts;
+  readonly leaseParts: LeaseParts;
+  /** What probes have found; absent where nobody probes. */
+  readonly paths?: Pick<OpenPaths, "sizes"> | undefined;
+}
+
+/** What links and tables are compared with, and brought there by. */
+export function reconcilerDeps(
+  { context, known, underlayParts, leaseParts, paths }: ReconcilerParts,
+  observer: Observer,
+  fights?: StateFights,
+): ReconcilerDeps {
+  const { client, options, elapsedMs, totals, log } = context;
+  const { underlay, ground } = underlayParts;
+  const { backend, ways, leases, registry: { registry }, host, usable } = leaseParts;
+  const networks = known.config.families.map(({ network }) => network);
+  const desire = wantedState({
+    backend,
+    underlay: () => ways.segment?.look(underlay.usable) ?? underlay.usable,
+    own: usable,
+    remote: (own) => leases.remote(own, networks),
+    unreadable: () => registry.faults,
+    ground: () => ground.facts,
+    ...paths?.sizes !== undefined && { sizes: paths.sizes },
+    networks,
+  });
+  return {
+    desire,
+    client,
+    observer,
+    takesForeign: options.takesForeignRoutes,
+    foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
+    ...fights !== undefined && { fights },
+    linkCreated: (name: string) => host.linkCreated(name),
+    now: () => new Date(),
+    elapsedMs,
+    log,
+    stepped: totals.stepped,
+  };
+}
