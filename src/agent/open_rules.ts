@@ -2,8 +2,6 @@ import type { FamilyNetwork } from "../config/subnets.ts";
 import type { Options } from "../config/options.ts";
 import { type Log, SILENT } from "../log/log.ts";
 import type { ChangeList } from "../model/host_plan.ts";
-import { dryRestore } from "../firewall/legacy_words.ts";
-import { listRules } from "../firewall/plan_words.ts";
 import { type LegacyDeps, LegacyIptables } from "../firewall/legacy_iptables.ts";
 import { RuleNews } from "../firewall/rule_news.ts";
 import { openRuleWatch } from "../firewall/rule_watch.ts";
@@ -94,6 +92,9 @@ export async function planRules(
   },
 ): Promise<readonly string[]> {
   if (wishes === undefined) return ["it is not known which subnets this host has"];
+  // Few ask for a plan.
+  const { listRules } = await import("../firewall/plan_words.ts");
+  const { dryRestore } = await import("../firewall/legacy_words.ts");
   const unseen: string[] = [];
   if (rules === undefined) unseen.push(reason ?? "the kernel has no nf_tables");
   else {
