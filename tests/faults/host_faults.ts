@@ -85,10 +85,11 @@ export const FILE_FAULTS: readonly Fault[] = [
     shows: false,
     make: async ({ lab, libc, host }) => {
       blockRegistry(lab);
+      let said = "nothing";
       await until("hear that the registry is away", async () => {
-        const answer = await httpGet(libc, host.netns, "/readyz");
-        return answer?.body.includes("the registry can't be followed") ? true : undefined;
-      });
+        said = (await httpGet(libc, host.netns, "/readyz"))?.body ?? "nothing";
+        return said.includes("the registry can't be followed") || undefined;
+      }, () => said);
     },
     restore: ({ lab }) => unblockRegistry(lab),
   },
