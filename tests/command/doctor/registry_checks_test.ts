@@ -190,11 +190,11 @@ Deno.test("the doctor finds nodes without podCIDR, shared MACs and what a servic
     const broken = textOf(await look(flags, environment), "leases");
     for (
       const words of [
-        "1 node has no podCIDR: n3",
-        "underlay address is published twice: 192.0.2.2 of n2 and n4",
-        `VTEP MAC is published twice: ${A} of n1 and n4`,
+        /1 node has no podCIDR: n3/,
+        /underlay address is published twice: 192\.0\.2\.2 of (?:n2 and n4|n4 and n2)/,
+        new RegExp(`VTEP MAC is published twice: ${A} of (?:n1 and n4|n4 and n1)`),
       ]
-    ) assert(broken.includes(words), `${words}\n${broken}`);
+    ) assertMatch(broken, words);
     const denied = await look(await flagsOf(server.tokens.nobody), environment);
     assertMatch(
       textOf(denied, "permissions"),

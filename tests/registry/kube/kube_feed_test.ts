@@ -15,7 +15,7 @@ for (const [status, reason] of [[429, "TooManyRequests"], [500, ""], [503, ""], 
     await using host = new KubeHost(server);
     host.follow();
     await host.sees(N2);
-    server.misdeeds.add({ kind: "get", name: "n3", refuse: refusal(status, reason, "not now"), times: 1 });
+    server.misdeeds.add({ kind: "get", name: "n3", refuse: refusal(status, reason, "not now"), times: 3 });
     // Both in one chunk.
     await server.patchNode("n2", AWAY);
     await server.createNode(memberNode("n3", "10.244.3.0/24", "192.0.2.3"));
@@ -237,7 +237,7 @@ onTheDouble("a list without the own node is not believed while the server has th
   host.follow();
   await until("see both", () => host.leases.all?.length === 2 || undefined);
   const answer = { kind: "NodeList", metadata: { resourceVersion: "999999" }, items: [] };
-  server.misdeeds.add({ kind: "list", answer, times: 1 });
+  server.misdeeds.add({ kind: "list", answer, times: 3 });
   server.misdeeds.add({ kind: "watch", events: [errorEvent(refusal(410, "Expired", "too old"))] });
   server.dropWatches();
   await until("be told", () => host.registry.contact.reason?.includes("lacks this host's own") || undefined);
