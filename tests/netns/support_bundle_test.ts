@@ -93,6 +93,12 @@ const CANARIES = {
   comment: "Ct2wIptablesComment77aa",
   variable: "Vh6jVariable0f1e2d3c",
   annotation: "Ag4sAnnotation4b5a6978",
+  flag: "Fl8gFlag3c2b",
+  sentence: "Se5nSentence7a6b",
+  cookie: "Co6kCookie9d8e",
+  bootstrap: "abcdef.0123456789abcdef",
+  github: "ghp_aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5",
+  subnetFile: "Su3bSubnetFile6f5e",
 };
 
 Deno.test("a bundle holds what others need, and none of the secrets that stand all over the host", async () => {
@@ -129,10 +135,17 @@ Deno.test("a bundle holds what others need, and none of the secrets that stand a
         { event: "asked", headers: `Authorization: Bearer ${CANARIES.log}`, password: ROOT.password },
         { event: "echo", reason: `the server said "${CANARIES.annotation}" and ${ROOT.password}` },
         { event: "echo", reason: `${base64(ROOT.password)} ${CANARIES.token} ${base64(CANARIES.token)}` },
+        { event: "run", text: `loden --etcd-password ${CANARIES.flag} -etcd-password ${CANARIES.flag}` },
+        { event: "said", text: `etcd password ${CANARIES.sentence}` },
+        { event: "said", text: `passphrase is ${CANARIES.sentence}, psk ${CANARIES.sentence}` },
+        { event: "said", text: `pass=${CANARIES.sentence} pwd: ${CANARIES.sentence}` },
+        { event: "said", text: `Cookie: sid=${CANARIES.cookie}` },
+        { event: "said", text: `kubeadm join --token ${CANARIES.bootstrap}, ${CANARIES.github}` },
         { event: "env", text: `AWS_SECRET_ACCESS_KEY=${CANARIES.aws} X=${CANARIES.variable}` },
       ].map((line) => `${JSON.stringify(line)}\n`).join(""),
       { append: true },
     );
+    await Deno.writeTextFile(h1.subnetFilePath, `FLANNEL_EXTRA=${CANARIES.subnetFile}\n`, { append: true });
     await h1.netns.mustExec(
       ...[
         "iptables-nft",

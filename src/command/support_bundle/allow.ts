@@ -50,7 +50,19 @@ const NET_CONF_KEYS: ReadonlySet<string> = new Set([
   "Type",
   "EnableNFTables",
 ]);
-const SUBNET_LINE = /^(?:export\s+)?FLANNEL_[A-Z0-9_]+\s*[=:]\s*["']?[\w.:/,-]*["']?$/;
+/** Each key of a subnet file with what it says: networks, a number, yes or no, the name of a type. */
+const SUBNET_LINE = new RegExp(
+  `^(?:export\\s+)?(?:${
+    [
+      "FLANNEL_(?:IPV6_)?(?:NETWORK|SUBNET)\\s*[=:]\\s*[\"']?[0-9a-f.:/,]*",
+      "FLANNEL_MTU\\s*[=:]\\s*[\"']?\\d{0,10}",
+      "FLANNEL_IPMASQ\\s*[=:]\\s*[\"']?(?:true|false)?",
+      `FLANNEL_BACKEND\\s*[=:]\\s*["']?(?:${Object.keys(BACKEND_KEYS).join("|")})?`,
+      "FLANNEL_DELEGATE\\s*[=:]\\s*[\"']?(?:bridge|ptp|macvlan|ipvlan|cilium-cni)?",
+    ].join("|")
+  })["']?\\s*$`,
+  "i",
+);
 
 /** A conflist with the keys that are known; of another tool's only its name and the types of its plugins. */
 export function allowedConflist(text: string): string {

@@ -8,6 +8,23 @@ const PIECE_LENGTH = 32 * 1024;
 /** A longer line is cut: a secret may not lie on both sides of where a text is divided. */
 const MAX_LINE_LENGTH = 16 * 1024;
 
+/** What a sign of a name may be. */
+const WORD = "[\\w.-]";
+/** What people call a password, as a word of its own. */
+const PASSWORDS =
+  "passwords?|passwd|pass[-_ ]?phrase|pass[-_ ]?code|(?<![a-z])pwd|(?<![a-z])psk|pre-?shared[-_ ]?keys?";
+/** How names of secrets end, before a number or another word: a short one only as a word of its own. */
+const NAMES =
+  `(?:passw(?:or)?ds?|${PASSWORDS}|(?<![a-z])(?:pass|sid)(?![a-z_-])|secret|token|private[-_.]?key|` +
+  "client[-_.]?key|access[-_.]?key|api[-_.]?key|credential|authorization|session[-_.]?id)";
+/** What stands for one; no object and no list, which have names of their own. */
+const VALUE =
+  `(?![{[]\\s*(?:["'{}[\\]]|$))(?:\\\\?"(?:[^"\\\\]|\\\\[^"])*\\\\?"|'[^']*'|[^\\s,;"'}\\]\\\\]+)`;
+/** What follows the word in sentences about one that do not hold it. */
+const ORDINARY =
+  "(?:is|was|are|of|for|to|set|now|changed|with|that|in|on|and|or|not|no|may|must|can|can't|has|by|from|" +
+  "file|authentication|login|auth|required|missing|wrong|invalid|incorrect|given|unset|empty|known|expired|user|the|a|an)";
+
 /** What looks like a secret, though nobody knows it. */
 const PATTERNS: readonly (readonly [pattern: RegExp, instead: string])[] = [
   // Keys and certificates, also with their line breaks escaped.
@@ -19,9 +36,31 @@ const PATTERNS: readonly (readonly [pattern: RegExp, instead: string])[] = [
   [/\b(Bearer|Basic|Negotiate)\s+[^\s"'\\]+/gi, `$1 ${PLACEHOLDER}`],
   // User and password of a URL.
   [/(\/\/)[^/\s"'@\\]*@/g, `$1${PLACEHOLDER}@`],
+  // All of a header that names a session.
+  [/\b((?:set-)?cookie["']?\s*[:=]\s*)(?:\\"[^"\\\n]*\\"|"[^"\\\n]*"|[^"\\\n]+)/gi, `$1"${PLACEHOLDER}"`],
+  // Tokens of services, and of kubeadm.
+  [/\b(?:gh[a-z]_|github_pat_|glpat-|xox[a-z]-|npm_|hvs\.|AIza)[\w-]{6,}/g, PLACEHOLDER],
+  [/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/g, PLACEHOLDER],
+  // A flag's value that is the next word, also of a list in JSON.
+  [
+    new RegExp(`(-${WORD}{0,64}?${NAMES}${WORD}{0,64}(?:\\\\?["']\\s*,\\s*|["']?\\s+))${VALUE}`, "gi"),
+    `$1"${PLACEHOLDER}"`,
+  ],
   // What is called a secret.
   [
-    /((?:\\?["'])?[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|private[-_.]?key|client[-_.]?key|access[-_.]?key|api[-_.]?key|credential|authorization|psk)[\w.-]*(?:\\?["'])?\s*[:=]\s*)(?:\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;"'}\]]+)/gi,
+    new RegExp(`(${NAMES}${WORD}{0,64}(?:\\\\?["'])?\\s*(?::=|=>|[:=])\\s*)${VALUE}`, "gi"),
+    `$1"${PLACEHOLDER}"`,
+  ],
+  // What a sentence calls one.
+  [
+    new RegExp(
+      `\\b((?:${PASSWORDS})\\s+(?:(?:is|was|are|of|for|to|set|now|changed|with)\\s+){0,4})(?!${ORDINARY}(?![\\w-]))${VALUE}`,
+      "gi",
+    ),
+    `$1"${PLACEHOLDER}"`,
+  ],
+  [
+    /\b((?:token|secret|key)\s+(?:(?:is|was)\s+)?)(?=[^\s"'\\]{0,64}\d)[^\s"'\\,;/]{8,}/gi,
     `$1"${PLACEHOLDER}"`,
   ],
   // Long words without a slash or dot are keys rather than names.

@@ -35,6 +35,30 @@ Deno.test("of a network configuration the keys that are known are kept", () => {
   });
 });
 
+Deno.test("of a subnet file only flannel's keys are kept, each with what it can say", () => {
+  for (
+    const line of [
+      "FLANNEL_EXTRA=canary",
+      "FLANNEL_PASSWORD=canary",
+      "FLANNEL_MTU=canary",
+      "FLANNEL_SUBNET=canary",
+      "FLANNEL_NETWORK=10.244.0.0/16 canary",
+      "FLANNEL_BACKEND=canary",
+      "FLANNEL_DELEGATE=canary",
+      "FLANNEL_IPMASQ=canary",
+    ]
+  ) assertEquals(allowedSubnetFile(line), "[left out]");
+  for (
+    const line of [
+      "FLANNEL_IPV6_SUBNET=fd00:10:244:3::1/64",
+      'export FLANNEL_MTU="1450"',
+      "FLANNEL_IPMASQ=true",
+      "FLANNEL_BACKEND=vxlan",
+      "FLANNEL_BACKEND=host-gw",
+    ]
+  ) assertEquals(allowedSubnetFile(line), line);
+});
+
 Deno.test("of a subnet file the lines that are one's are kept", () => {
   const lines =
     "FLANNEL_NETWORK=10.244.0.0/16\nexport FLANNEL_MTU=1450\nPASSWORD=canary\nFLANNEL_X=$(canary)\n";
