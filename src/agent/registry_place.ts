@@ -28,6 +28,8 @@ export interface RegistryPlaceDeps {
   readonly watchFiles: (path: string, changed: () => void) => Disposable | undefined;
   /** Reads a key, token, certificate or kubeconfig; with this thread if absent. */
   readonly readCredential?: typeof readCredential;
+  /** How often it is tried to open a file that another process holds, which blocks the thread; some seconds long if absent. */
+  readonly openAttempts?: number | undefined;
 }
 
 /** Whose leases they are, and of which networks. */
@@ -115,13 +117,20 @@ async function localPlace(
   deps: RegistryPlaceDeps,
 ): Promise<RegistryPlace> {
   const { openLocalRegistry } = await import("../registry/local/local.ts");
-  const { log, watchFiles } = deps;
+  const { log, watchFiles, openAttempts } = deps;
   return {
     name: `local ${path}`,
     isOnDisk: true,
     hosts: [],
     open: ({ families, ownAddresses, previousSubnets, token }) => {
-      const registry = openLocalRegistry(path, { now, elapsedMs, random: random64, log, watchFiles }, {
+      const registry = openLocalRegistry(path, {
+        now,
+        elapsedMs,
+        random: random64,
+        log,
+        watchFiles,
+        openAttempts,
+      }, {
         host: formatAddress(ownAddresses()[0]!),
         families,
         previousSubnets,

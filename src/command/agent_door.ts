@@ -1,5 +1,5 @@
 import { fileReason } from "../file/file_reason.ts";
-import { within } from "../loop/pause.ts";
+import { withinHearing } from "../loop/pause.ts";
 import { doorPath } from "../status/door_path.ts";
 
 /** An agent that works answers within milliseconds; one that stands still is told as such. */
@@ -33,7 +33,7 @@ export async function askAgent(
   const answer = exchange(path, target, asked);
   // What it fails with later is of no interest.
   answer.catch(() => {});
-  const came = await within(answer.then((text) => ({ text })), timeoutMs);
+  const came = await withinHearing(answer.then((text) => ({ text })), timeoutMs);
   if (came === undefined) {
     asked.isLate = true;
     asked.conn?.close();

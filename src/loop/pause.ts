@@ -29,6 +29,28 @@ export async function aborted(signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
+/** A timer that is later than this was held up with all else of the process. */
+const HELD_UP_MS = 100;
+/** So often what is waited for is given the time again that the process stood still. */
+const HELD_UP_TIMES = 3;
+
+/**
+ * The same as {@linkcode within}, of time in which this process could hear: while its thread is held up, or it is halted, an
+ * answer may lie there unread.
+ */
+export async function withinHearing<T>(promise: Promise<T>, deadlineMs: number): Promise<T | undefined> {
+  let leftMs = deadlineMs;
+  for (let times = 0; times <= HELD_UP_TIMES; times++) {
+    const startedMs = performance.now();
+    const found = await within(promise.then((value) => ({ value })), leftMs);
+    if (found !== undefined) return found.value;
+    const lateMs = performance.now() - startedMs - leftMs;
+    if (lateMs < HELD_UP_MS) return undefined;
+    leftMs = Math.min(lateMs, deadlineMs);
+  }
+  return undefined;
+}
+
 /** The value of `promise`, or `undefined` if it takes longer than `deadlineMs`. */
 export async function within<T>(promise: Promise<T>, deadlineMs: number): Promise<T | undefined> {
   const ended = new AbortController();

@@ -1,5 +1,5 @@
 import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
-import { aborted, pause, within } from "../../src/loop/pause.ts";
+import { aborted, pause, within, withinHearing } from "../../src/loop/pause.ts";
 
 const FOREVER_MS = 60_000;
 
@@ -27,6 +27,18 @@ Deno.test("pause() ends when it is woken", async () => {
 Deno.test("within() gives up on a promise that takes too long, and leaves no timer behind", async () => {
   assertEquals(await within(Promise.resolve(7), FOREVER_MS), 7);
   assertEquals(await within(new Promise(() => {}), 1), undefined);
+});
+
+Deno.test("withinHearing() hears what came while the thread was held up, and gives up in the end", async () => {
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    () => new Response("x"),
+  );
+  const answer = fetch(`http://127.0.0.1:${server.addr.port}`).then((response) => response.text());
+  const heard = withinHearing(answer, 200);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600);
+  assertEquals(await heard, "x");
+  assertEquals(await withinHearing(new Promise(() => {}), 1), undefined);
 });
 
 Deno.test("aborted() waits for a signal, also for one that has aborted already", async () => {

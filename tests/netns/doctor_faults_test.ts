@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
 import type { Verdict } from "../../src/command/doctor/finding.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import { spawnInNetns } from "../../src/lab/command.ts";
 import { until, untilReady, untilSettled, untilUnready, withOverlay } from "../double/overlay_rig.ts";
-import { askDoctor, type DoctorWords, notOk, says, untilAsked } from "./doctor_rig.ts";
+import { askDoctor, type DoctorWords, flagsOf, notOk, says, untilAsked } from "./doctor_rig.ts";
 
 /** A host whose agent has ended, and a folder for the files that would be in its `/`. */
 interface Prepared {
@@ -374,6 +375,34 @@ Deno.test("the doctor names who has the port, who has the VNI, and that there is
       const words = await askDoctor(host, { root });
       assert(says(words, check, verdict, expected), `${name}:\n${notOk(words).join("\n")}`);
       assertEquals(words.code, 1);
+    }
+  });
+});
+
+Deno.test("a registry that another process holds is told alone, and what the agent answers is kept", async () => {
+  await withOverlay({ hosts: 2 }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [host] = lab.hosts as [LabHost];
+    await untilAsked(host);
+    const root = await Deno.makeTempDir({ prefix: "lodentest-doctor-" });
+    const path = flagsOf(host).find((flag) => flag.startsWith("-local-registry="))!.slice(
+      "-local-registry=".length,
+    );
+    const before = notOk(await askDoctor(host, { root }));
+    using db = new DatabaseSync(path);
+    db.exec("BEGIN EXCLUSIVE");
+    try {
+      const words = await askDoctor(host, { root });
+      const fresh = notOk(words).filter((line) => !before.includes(line));
+      assert(says(words, "registry", "wrong", "another process has held it"), fresh.join("\n"));
+      assertEquals(
+        fresh.filter((line) => !/^(?:wrong registry|unseen leases|doubtful agent):/.test(line)),
+        [],
+      );
+      assert(words.durationMs < 10_000);
+    } finally {
+      db.exec("ROLLBACK");
+      await Deno.remove(root, { recursive: true });
     }
   });
 });

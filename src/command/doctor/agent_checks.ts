@@ -8,7 +8,7 @@ import type { AgentWords, DoctorPlace } from "./place.ts";
 
 /** What the agent says, who else would be one, and what serves Services beside it. */
 export const AGENT_CHECKS: readonly Check[] = [
-  check("agent", readAgent, judgeAgent),
+  check("agent", readAgent, judgeAgent, { isFirst: true }),
   check(
     "other-agents",
     (place) => place.system.processes(FLANNELD).filter(({ isHere }) => isHere ?? true),

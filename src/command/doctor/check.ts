@@ -1,5 +1,5 @@
 import { errorText } from "../../log/error_text.ts";
-import { within } from "../../loop/pause.ts";
+import { within, withinHearing } from "../../loop/pause.ts";
 import { type Finding, type Said, unseen } from "./finding.ts";
 import type { DoctorPlace } from "./place.ts";
 
@@ -9,11 +9,15 @@ export interface Check {
   readonly name: string;
   /** What it may take, in milliseconds; 2000 unless told. */
   readonly limitMs?: number;
+  /** Whether the others wait for it a little: it asks somebody who answers at once, and they may hold this process up. */
+  readonly isFirst?: true;
   readonly look: (place: DoctorPlace) => Promise<readonly Said[]>;
 }
 
 /** What a check may take unless it says otherwise. */
 const LIMIT_MS = 2000;
+/** What the others wait for the first ones. */
+const FIRST_MS = 500;
 /** What all of them may take. */
 const ALL_MS = 8000;
 
@@ -22,7 +26,7 @@ export function check<T>(
   name: string,
   read: (place: DoctorPlace) => T | Promise<T>,
   judge: (value: T) => Said | readonly Said[],
-  options: { readonly limitMs?: number } = {},
+  options: { readonly limitMs?: number; readonly isFirst?: true } = {},
 ): Check {
   return {
     name,
@@ -40,7 +44,10 @@ export async function* runChecks(
   place: DoctorPlace,
   { signal, allMs = ALL_MS }: { readonly signal: AbortSignal; readonly allMs?: number },
 ): AsyncGenerator<Finding> {
-  const looks = checks.map((one) => looked(one, place, { signal, allMs }));
+  const look = (one: Check) => looked(one, place, { signal, allMs });
+  const first = new Map(checks.filter(({ isFirst }) => isFirst).map((one) => [one, look(one)]));
+  if (first.size > 0) await within(Promise.all(first.values()), Math.min(FIRST_MS, allMs));
+  const looks = checks.map((one) => first.get(one) ?? look(one));
   for (const [at, { name }] of checks.entries()) {
     const said = await looks[at]!;
     signal.throwIfAborted();
@@ -58,7 +65,7 @@ async function looked(
     const look = Promise.try(() => one.look(place));
     // It may fail when nobody waits any more.
     look.catch(() => {});
-    return await within(look, limitMs) ?? [tooLate(limitMs)];
+    return await withinHearing(look, limitMs) ?? [tooLate(limitMs)];
   } catch (error) {
     if (signal.aborted) return [];
     return [unseen(errorText(error))];

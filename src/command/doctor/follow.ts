@@ -1,16 +1,20 @@
-import { within } from "../../loop/pause.ts";
+import { pause, within } from "../../loop/pause.ts";
 import { errorText } from "../../log/error_text.ts";
 import { parseIpv4 } from "../../model/address.ts";
 import type { Lease } from "../../model/lease.ts";
 import type { LeaseFault } from "../../registry/remote_leases.ts";
 import type { ReadConfig } from "../../agent/network_config.ts";
-import type { RegistryPlace } from "../../agent/registry_place.ts";
+import type { OpenRegistry, RegistryPlace } from "../../agent/registry_place.ts";
+import { isBusy } from "../../registry/registry_error.ts";
 import { UnseenError } from "./finding.ts";
 
 /** What the registry takes to tell all leases: of thousands of hosts that is seconds. */
 const FOLLOW_MS = 4500;
 /** One that does not answer after so long is not there: it was asked twice. */
 const REFUSED_MS = 1500;
+/** A file that another process has held for so long is told as held; and so long it is left alone after each try. */
+const HELD_MS = 3000;
+const HELD_PAUSE_MS = 200;
 /** The name of a host without an address, which takes no lease here. */
 const NO_ADDRESS = parseIpv4("0.0.0.0");
 
@@ -31,6 +35,19 @@ export interface Followed {
   readonly reason: string | undefined;
 }
 
+/** Opens it as soon as no other process holds its file, if that is soon; meanwhile other checks go on. */
+async function openPatiently(open: () => OpenRegistry, signal: AbortSignal): Promise<OpenRegistry> {
+  const startedMs = performance.now();
+  for (;;) {
+    try {
+      return open();
+    } catch (error) {
+      if (!isBusy(error) || signal.aborted || performance.now() - startedMs > HELD_MS) throw error;
+      await pause(HELD_PAUSE_MS, { signal });
+    }
+  }
+}
+
 /** Reads all leases once. Nothing is taken, renewed or written. */
 export async function follow(place: FollowDeps): Promise<Followed> {
   const registryPlace = await place.registry;
@@ -38,14 +55,15 @@ export async function follow(place: FollowDeps): Promise<Followed> {
   try {
     // Without it the leases are still told.
     const families = await place.config.then(({ config }) => config.families, () => []);
-    using opened = registryPlace.open({
-      families,
-      ownAddresses: () => [NO_ADDRESS],
-      previousSubnets: [],
-      token: undefined,
-      ownChanged: () => {},
-      back: () => {},
-    });
+    using opened = await openPatiently(() =>
+      registryPlace.open({
+        families,
+        ownAddresses: () => [NO_ADDRESS],
+        previousSubnets: [],
+        token: undefined,
+        ownChanged: () => {},
+        back: () => {},
+      }), place.signal);
     const { registry } = opened;
     const updates = registry.watch({ signal: place.signal })[Symbol.asyncIterator]();
     const next = updates.next();

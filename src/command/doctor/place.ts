@@ -289,6 +289,8 @@ export class DoctorPlace implements Disposable {
       environment: this.environment,
       watchFiles: () => undefined,
       readCredential: this.files.readCredential,
+      // It is tried again by who follows it.
+      openAttempts: 1,
     });
     return this.#stack.use(place);
   }

@@ -68,9 +68,10 @@ export class LocalFile implements Disposable {
   /**
    * Opens the file, or makes it. A file that is not a registry is left as it is.
    *
+   * @param attempts How often it is tried while another process holds the file; each may block the thread for some 40 ms.
    * @throws {RegistryError} If the file is another program's, damaged, or can't be written.
    */
-  constructor(readonly path: string) {
+  constructor(readonly path: string, attempts = OPEN_ATTEMPTS) {
     const action = `open the lease registry ${path}`;
     this.#db = connect(path, action);
     using stack = new DisposableStack();
@@ -80,7 +81,7 @@ export class LocalFile implements Disposable {
         this.#prepareFile(action);
         break;
       } catch (error) {
-        if (!isBusy(error) || attempt === OPEN_ATTEMPTS) throw error;
+        if (!isBusy(error) || attempt >= attempts) throw error;
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, OPEN_PAUSE_MS);
       }
     }

@@ -11,6 +11,8 @@ export interface LocalRegistryDeps {
   /** 64 random bits. */
   readonly random: () => bigint;
   readonly log: Log;
+  /** How often it is tried to open the file while another process holds it; some seconds long if absent. */
+  readonly openAttempts?: number | undefined;
   /**
    * Calls `changed` when a file whose path begins with `path` changes; absent or `undefined` where that can't be
    * heard of. It must not open the files: closing one would drop SQLite's locks on it.

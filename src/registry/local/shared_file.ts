@@ -12,6 +12,8 @@ export interface SharedFileDeps {
   /** 64 random bits. */
   readonly random: () => bigint;
   readonly log: Log;
+  /** How often it is tried to open the file while another process holds it; as often as `LocalFile` does if absent. */
+  readonly openAttempts?: number | undefined;
 }
 
 /** One file among several processes, which may hold it, and delete or replace it. */
@@ -26,7 +28,7 @@ export class SharedFile implements Disposable {
 
   /** @throws {RegistryError} As `LocalFile` does. */
   constructor(path: string, deps: SharedFileDeps) {
-    this.#file = new LocalFile(path);
+    this.#file = new LocalFile(path, deps.openAttempts);
     this.#deps = deps;
   }
 

@@ -39,6 +39,32 @@ Deno.test("a check that throws or hangs is told as not looked at, and hides no o
   ]);
 });
 
+const blockFor = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+Deno.test("a check that holds the process up takes no time of the others, and what answers at once is asked first", async () => {
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    () => new Response("x"),
+  );
+  const ask = async () => await (await fetch(`http://127.0.0.1:${server.addr.port}`)).text();
+  let hasAsked = false;
+  const lines = await run([
+    check(
+      "asks",
+      async () => {
+        hasAsked = true;
+        return await ask();
+      },
+      ok,
+      { limitMs: 300, isFirst: true },
+    ),
+    check("blocks", () => void blockFor(900), () => ok(String(hasAsked))),
+    check("asks too", ask, ok, { limitMs: 300 }),
+    check("blocks as well", () => void blockFor(900), () => ok("")),
+  ]);
+  assertEquals(lines, ["asks ok: x", "blocks ok: true", "asks too ok: x", "blocks as well ok: "]);
+});
+
 Deno.test("all checks together have an end, however many hang", async () => {
   const startedMs = performance.now();
   const lines = await run(
