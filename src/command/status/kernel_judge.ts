@@ -12,6 +12,9 @@ import type { KernelRoute, KernelState, KernelVtep } from "./kernel_state.ts";
 /** Of things that are wrong in one way so many are named; the others are counted. */
 const NAMED = 5;
 
+/** The MAC of an entry for what has no other, which leads to no host's pods. */
+const ANY_MAC = "00:00:00:00:00:00";
+
 /** What `subnet.env` says of this host; `undefined` where there is none that can be read. */
 type Env = Pick<SubnetEnv, "networks" | "subnets" | "mtuBytes" | "backendType"> | undefined;
 
@@ -43,6 +46,14 @@ function judgeVtep(vtep: KernelVtep, { links, addresses }: KernelState): string[
   const isOwn = local === undefined || addresses.some(({ address }) => address === local);
   const noNeighbour = routes.filter(({ gateway }) => gateway !== undefined && !neighbours.has(gateway));
   const noEntry = [...neighbours].filter(([, mac]) => fdb.get(mac) === undefined);
+  // What leads to a host is there as a whole: what is left of it shows that there was one.
+  const nextHops = new Set(routes.map(({ gateway }) => gateway));
+  const noRoute = [...neighbours.keys()].filter((address) => !nextHops.has(address));
+  const known = new Set(neighbours.values());
+  // Where neighbours are missed by their routes, that has been said.
+  const alone = noNeighbour.length > 0
+    ? []
+    : [...fdb].filter(([mac, address]) => address !== undefined && mac !== ANY_MAC && !known.has(mac));
   return [
     ...under !== undefined && !under.isUp ? [`${under.name}, which ${name} sends by, is down`] : [],
     ...isOwn ? [] : [`${name} sends from ${formatAddress(local)}, which is no address of this host any more`],
@@ -56,6 +67,14 @@ function judgeVtep(vtep: KernelVtep, { links, addresses }: KernelState): string[
     ...several(
       noEntry.map(([address]) => formatAddress(address)),
       (named) => `no FDB entry on ${name} for the neighbour ${named}: its packets are dropped`,
+    ),
+    ...several(
+      noRoute.map((address) => formatAddress(address)),
+      (named) => `no route over ${name} by the neighbour ${named}: packets for its host's pods go elsewhere`,
+    ),
+    ...several(
+      alone.map(([mac, address]) => `${formatAddress(address!)} (${mac})`),
+      (named) => `no neighbour on ${name} has the MAC of the FDB entry to ${named}: nothing leads there`,
     ),
   ];
 }

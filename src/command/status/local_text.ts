@@ -41,7 +41,8 @@ function absence({ isLockHeld, holder, said, env, at }: LocalFacts): string {
   const [first] = said.reasons;
   if (first?.code === ENDED) return `NO AGENT runs on this host since ${ago}: ${first.sentence}`;
   const last = first === undefined ? "it was ready" : `it was not ready: ${first.sentence}`;
-  return `NO AGENT runs on this host: the last one was killed; what it said last, at ${ago}, is that ${last}`;
+  // It is not known when: what it said is written when it changes.
+  return `NO AGENT runs on this host: the last one was killed; until then, since ${ago}, ${last}`;
 }
 
 /** Whether packets of pods still get to other hosts, as far as the kernel shows it. */

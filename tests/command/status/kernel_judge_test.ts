@@ -5,6 +5,7 @@ import { judgeKernel } from "../../../src/command/status/kernel_judge.ts";
 import type { KernelRoute, KernelState, KernelVtep } from "../../../src/command/status/kernel_state.ts";
 
 const MAC = "0e:2a:00:00:00:02";
+const OTHER_MAC = "0e:2a:00:00:00:05";
 const ETH0: ObservedLink = {
   linkIndex: 2,
   name: "eth0",
@@ -112,6 +113,34 @@ const cases: [why: string, state: Partial<KernelState>, faults: string[]][] = [
     "an FDB entry is missing",
     { vteps: [{ ...VTEP, fdb: new Map() }] },
     ["no FDB entry on flannel.1 for the neighbour 10.244.2.0: its packets are dropped"],
+  ],
+  [
+    "a route is missing whose neighbour and FDB entry are there",
+    { vteps: [{ ...VTEP, routes: [] }] },
+    ["no route over flannel.1 by the neighbour 10.244.2.0: packets for its host's pods go elsewhere"],
+  ],
+  [
+    "a route is missing, and another one stays",
+    {
+      vteps: [{
+        ...VTEP,
+        neighbours: new Map([...NEIGHBOURS, [parseAddress("10.244.5.0"), OTHER_MAC]]),
+        fdb: new Map([...VTEP.fdb, [OTHER_MAC, parseAddress("192.0.2.5")]]),
+      }],
+    },
+    ["no route over flannel.1 by the neighbour 10.244.5.0: packets for its host's pods go elsewhere"],
+  ],
+  [
+    "of what leads to a host the FDB entry alone is there",
+    { vteps: [{ ...VTEP, fdb: new Map([...VTEP.fdb, [OTHER_MAC, parseAddress("192.0.2.5")]]) }] },
+    [
+      "no neighbour on flannel.1 has the MAC of the FDB entry to 192.0.2.5 (0e:2a:00:00:00:05): nothing leads there",
+    ],
+  ],
+  [
+    "somebody's FDB entry for all that has no other is there",
+    { vteps: [{ ...VTEP, fdb: new Map([...VTEP.fdb, ["00:00:00:00:00:00", parseAddress("192.0.2.5")]]) }] },
+    [],
   ],
   [
     "an FDB entry leads nowhere",
