@@ -523,6 +523,7 @@ Deno.test("every file and folder of command is run by a row of COMMANDS", async 
   // What all are run in.
   const shared = [
     "agent_door.ts",
+    "agent_flags.ts",
     "command.ts",
     "command_flags.ts",
     "command_table.ts",

@@ -1,6 +1,7 @@
 import { FLAGS } from "../config/flags.ts";
 import { besideSubnetFile } from "../config/beside_subnet_file.ts";
 import { type Environment, readFlags } from "../config/parse_flags.ts";
+import { fileReason } from "../file/file_reason.ts";
 import { isFile, readIfThere } from "../file/read_file.ts";
 import { replaceFile } from "../file/replace_file.ts";
 import type { Condition } from "../model/condition.ts";
@@ -64,28 +65,43 @@ export function writeNotedFlags(path: string, noted: NotedFlags): void {
   replaceFile(path, [`${JSON.stringify(noted)}\n`], MODE);
 }
 
-/** What the last agent has noted; `undefined` if none has, or it can't be read. */
+/** What is noted is there and can't be used: one sentence. */
+export class NotedFlagsError extends Error {}
+
+/**
+ * What the last agent has noted; `undefined` if none has.
+ *
+ * @throws {NotedFlagsError} If it can't be read: nobody knows then what the agent was started with.
+ */
 export function readNotedFlags(path: string): NotedFlags | undefined {
   try {
-    const { args, environment, leftOut } = JSON.parse(readIfThere(path, MAX_BYTES) ?? "");
-    const isTexts = (value: unknown): value is string[] =>
-      Array.isArray(value) && value.every((one) => typeof one === "string");
-    if (!isTexts(args) || !isTexts(leftOut)) return undefined;
-    const variables = VARIABLES.flatMap((name) => {
-      const value: unknown = environment?.[name];
-      return typeof value === "string" ? [[name, value]] : [];
-    });
-    return { args, environment: Object.fromEntries(variables), leftOut };
-  } catch {
-    return undefined;
+    const text = readIfThere(path, MAX_BYTES);
+    return text === undefined ? undefined : parseNotedFlags(text);
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? "it is not JSON" : fileReason(error);
+    throw new NotedFlagsError(
+      `Cannot read the flags that the last agent has noted in ${path}: ${reason}`,
+      { cause: error },
+    );
   }
 }
 
-/** Noted flags with those that are given now, which are stronger: a list that is given stands for the noted one. */
-export function withGiven(noted: readonly string[], given: readonly string[]): readonly string[] {
-  const nameOf = (word: string) => /^--?([^=]+)/.exec(word)?.[1];
-  const names = new Set(given.map(nameOf));
-  return [...noted.filter((word) => !names.has(nameOf(word))), ...given];
+/** @throws {Error} If it is not what an agent writes. */
+function parseNotedFlags(text: string): NotedFlags {
+  const { args, environment, leftOut } = JSON.parse(text) ?? {};
+  const isTexts = (value: unknown): value is string[] =>
+    Array.isArray(value) && value.every((one) => typeof one === "string");
+  if (!isTexts(args) || !isTexts(leftOut)) throw new Error("it is not what an agent writes");
+  const variables = VARIABLES.flatMap((name) => {
+    const value: unknown = environment?.[name];
+    return typeof value === "string" ? [[name, value]] : [];
+  });
+  return { args, environment: Object.fromEntries(variables), leftOut };
+}
+
+/** Noted flags but for those of a name that is given now: a list that is given stands for the noted one. */
+export function notGiven(noted: readonly string[], given: ReadonlySet<string>): readonly string[] {
+  return noted.filter((word) => !given.has(/^--?([^=]+)/.exec(word)?.[1] ?? ""));
 }
 
 /** Keeps noted what an agent was started with. */

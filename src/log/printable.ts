@@ -12,6 +12,11 @@ export function printable(text: string, maxLength: number = MAX_LENGTH): string 
   return line.length > maxLength ? `${cut(line, maxLength)}…` : line;
 }
 
+/** The same, however long it is. */
+export function wholeLine(text: string): string {
+  return printable(text, Infinity);
+}
+
 /** A text whose lines stay as they are, and whose other signs that are not seen are written as their numbers. */
 export function escaped(text: string): string {
   return text.replaceAll(UNPRINTABLE, (sign) => {
@@ -29,10 +34,19 @@ function cut(text: string, length: number): string {
 
 /** What is told to others, of any depth, with all of its texts escaped. */
 export function escapedIn(value: unknown): unknown {
-  if (typeof value === "string") return escaped(value);
-  if (Array.isArray(value)) return value.map(escapedIn);
+  return eachText(value, escaped);
+}
+
+/** What a person may read a value at a time, of any depth, with each of its texts made one line that is fit. */
+export function printableIn(value: unknown): unknown {
+  return eachText(value, wholeLine);
+}
+
+function eachText(value: unknown, fit: (text: string) => string): unknown {
+  if (typeof value === "string") return fit(value);
+  if (Array.isArray(value)) return value.map((one) => eachText(one, fit));
   if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
     return value;
   }
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [escaped(name), escapedIn(one)]));
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [fit(name), eachText(one, fit)]));
 }

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { escapedIn } from "../log/printable.ts";
+import { printableIn } from "../log/printable.ts";
 import { isReady, sentencesOf } from "../model/condition.ts";
 import type { Severity } from "../model/reason.ts";
 import type { StatusDeps } from "./facts.ts";
@@ -20,7 +20,7 @@ export function statusApp(current: () => StatusDeps): Hono {
     const { answerScrape } = await import("./metrics.ts");
     return answerScrape(current(), req.header("accept"));
   });
-  app.get("/status", (context) => context.json(escapedIn(statusReport(current())) as object));
+  app.get("/status", (context) => context.json(printableIn(statusReport(current())) as object));
   app.notFound(() => plainText(404, "404 page not found"));
   app.onError(() => plainText(500, "500 internal error"));
   return app;

@@ -1,4 +1,4 @@
-import { escapedIn } from "../log/printable.ts";
+import { printableIn } from "../log/printable.ts";
 import { errorText } from "../log/error_text.ts";
 import { DoorRefusal } from "./door_refusal.ts";
 import type { StatusDeps } from "./facts.ts";
@@ -36,6 +36,6 @@ export async function answerAtDoor(facts: StatusDeps, request: Request): Promise
 }
 
 function told(status: number, body: unknown): Response {
-  const text = JSON.stringify(escapedIn(body));
+  const text = JSON.stringify(printableIn(body));
   return new Response(text, { status, headers: { "content-type": "application/json" } });
 }

@@ -1,10 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import {
   flagsToNote,
+  NotedFlagsError,
   NotedFlagsKeeper,
   notedFlagsPath,
+  notGiven,
   readNotedFlags,
-  withGiven,
 } from "../../src/agent/noted_flags.ts";
 
 Deno.test("flagsToNote() notes flags and variables of the agent, and no secret", () => {
@@ -24,8 +25,8 @@ Deno.test("flagsToNote() notes flags and variables of the agent, and no secret",
   assertEquals(JSON.stringify(noted).includes("hunter2"), false);
 });
 
-Deno.test("withGiven() lets what is given stand for what is noted, lists too", () => {
-  assertEquals(withGiven(["-iface=a", "-iface=b", "-v=1"], ["--iface=c"]), ["-v=1", "--iface=c"]);
+Deno.test("notGiven() leaves out what is given anew, lists too", () => {
+  assertEquals(notGiven(["-iface=a", "--iface=b", "-v=1"], new Set(["iface"])), ["-v=1"]);
 });
 
 Deno.test("NotedFlagsKeeper writes a file of root alone, and again once it is gone", async () => {
@@ -47,18 +48,25 @@ Deno.test("NotedFlagsKeeper writes a file of root alone, and again once it is go
   }
 });
 
-const broken: [text: string, why: string][] = [
-  ["", "nothing is in it"],
-  ["[]", "it is a list"],
-  ['{"args":[1],"environment":{},"leftOut":[]}', "a flag is a number"],
-  ['{"args":"-v","environment":{},"leftOut":[]}', "the flags are a text"],
+const broken: [text: string, why: string, reason: string][] = [
+  ["", "nothing is in it", "it is not JSON"],
+  ['{"args":[', "it ends in the middle", "it is not JSON"],
+  ["[]", "it is a list", "it is not what an agent writes"],
+  ["null", "it is null", "it is not what an agent writes"],
+  ['{"args":[1],"environment":{},"leftOut":[]}', "a flag is a number", "it is not what an agent writes"],
+  ['{"args":"-v","environment":{},"leftOut":[]}', "the flags are a text", "it is not what an agent writes"],
 ];
 
-for (const [text, why] of broken) {
-  Deno.test(`readNotedFlags() reads nothing where ${why}`, async () => {
+for (const [text, why, reason] of broken) {
+  Deno.test(`readNotedFlags() says that it can't be read where ${why}`, async () => {
     const path = await Deno.makeTempFile();
     await Deno.writeTextFile(path, text);
-    assertEquals(readNotedFlags(path), undefined);
+    assertThrows(
+      () => readNotedFlags(path),
+      NotedFlagsError,
+      `Cannot read the flags that the last agent has noted in ${path}: ${reason}`,
+    );
     await Deno.remove(path);
+    assertEquals(readNotedFlags(path), undefined);
   });
 }

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { escaped, escapedIn, printable } from "../../src/log/printable.ts";
+import { escaped, escapedIn, printable, printableIn } from "../../src/log/printable.ts";
 
 /** Whatever breaks a line, is not seen, or turns what is around it. */
 const UNFIT = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u;
@@ -52,5 +52,12 @@ Deno.test("escapedIn() escapes every text of what is told to others, names too, 
     "a\\u202e": ["\\u2028", 1, null, undefined, true, { b: "x\ny" }],
     date,
     big: 1n,
+  });
+});
+
+Deno.test("printableIn() makes one line of every text, names too, and nothing else, however long it is", () => {
+  const long = "a".repeat(5000);
+  assertEquals(printableIn({ "a\nb": ["x\ny\x1b[31m", 1, null, { long }] }), {
+    "a b": ["x y\\u001b[31m", 1, null, { long }],
   });
 });

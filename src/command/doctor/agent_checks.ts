@@ -2,13 +2,18 @@ import { isAgentLockHeld } from "../../pods/agent_lock.ts";
 import type { Process } from "../../linux/system_facts.ts";
 import { errorText } from "../../log/error_text.ts";
 import { AgentDoorError } from "../agent_door.ts";
+import { NAME_REGISTRY } from "../agent_flags.ts";
 import { type Check, check } from "./check.ts";
 import { doubtful, ok, type Said, unseen, wrong } from "./finding.ts";
 import type { AgentWords, DoctorPlace } from "./place.ts";
 
 /** What the agent says, who else would be one, and what serves Services beside it. */
 export const AGENT_CHECKS: readonly Check[] = [
-  check("agent", readAgent, judgeAgent, { isFirst: true }),
+  {
+    name: "agent",
+    isFirst: true,
+    look: async (place) => [...judgeAgent(await readAgent(place)), ...judgeNotedFlags(place)],
+  },
   check(
     "other-agents",
     (place) => place.system.processes(FLANNELD).filter(({ isHere }) => isHere ?? true),
@@ -62,6 +67,16 @@ export function judgeAgent(found: FoundAgent): readonly Said[] {
       return [ready ? ok("it is ready") : doubtful("it is not ready, and does not say why", "see its log")];
     }
   }
+}
+
+/** Whether commands know what the agent was started with. */
+export function judgeNotedFlags({ flagsFault, isRoot }: Pick<DoctorPlace, "flagsFault" | "isRoot">): Said[] {
+  if (flagsFault === undefined) return [];
+  const { message } = flagsFault;
+  if (!isRoot) return [unseen(message)];
+  return [
+    doubtful(message, `remove it, so that the agent notes them anew; until then give ${NAME_REGISTRY}`),
+  ];
 }
 
 /** A sentence as a clause. */

@@ -1,10 +1,7 @@
-import { notedFlagsPath, readNotedFlags, withGiven } from "../../agent/noted_flags.ts";
-import { FLAGS } from "../../config/flags.ts";
-import { readFlags } from "../../config/parse_flags.ts";
-import { parseOptions } from "../../config/options.ts";
-import { escapedIn } from "../../log/printable.ts";
+import { printableIn, wholeLine } from "../../log/printable.ts";
 import { commandHelp, readCommandWords } from "../command_flags.ts";
 import { UsageError } from "../../config/usage_error.ts";
+import { agentFlags, readGivenFlags, readNoted } from "../agent_flags.ts";
 import { AGENT_CHECKS } from "./agent_checks.ts";
 import { type Check, runChecks } from "./check.ts";
 import type { Finding, Verdict } from "./finding.ts";
@@ -70,9 +67,9 @@ export async function runDoctor(
   const isJson = values.get("json") === true;
   for await (const finding of runChecks(CHECKS, place, options)) {
     findings.push(finding);
-    if (!isJson) deps.print(findingLine(finding));
+    if (!isJson) deps.print(wholeLine(findingLine(finding)));
   }
-  if (isJson) deps.print(JSON.stringify(escapedIn(reportOf(findings)), undefined, 2));
+  if (isJson) deps.print(JSON.stringify(printableIn(reportOf(findings)), undefined, 2));
   else deps.print(summary(findings));
   return isWell(findings);
 }
@@ -87,27 +84,8 @@ export function openDoctorPlace(
   variables: Readonly<Record<string, string | undefined>>,
   options: { readonly signal: AbortSignal; readonly root?: string },
 ): DoctorPlace {
-  // What is given may only make sense with what is noted.
-  const outcome = readFlags(agentArgs, variables, FLAGS);
-  const subnetFilePath = outcome.kind === "values" ? outcome.reading.values.get("subnet-file") : undefined;
-  const noted = typeof subnetFilePath === "string"
-    ? readNotedFlags(notedFlagsPath(subnetFilePath))
-    : undefined;
-  // The agent was given its variables as flags; a command's own are stronger.
-  const own = Object.keys(variables).filter((name) => name.startsWith(VARIABLE_PREFIX)).length > 0;
-  const args = own ? agentArgs : withGiven(noted?.args ?? [], agentArgs);
-  const environment = { ...noted?.environment, ...variables };
-  const read = readOptions(args, environment);
-  const leftOut = own ? [] : (noted?.leftOut ?? []).filter((flag) => !read.given.has(flag.slice(1)));
-  return new DoctorPlace({ ...options, ...read, environment, leftOut });
-}
-
-const VARIABLE_PREFIX = "FLANNELD_";
-
-function readOptions(args: readonly string[], environment: Readonly<Record<string, string | undefined>>) {
-  const outcome = parseOptions(args, environment);
-  if (outcome.kind !== "run") throw new UsageError("Cannot run doctor: the agent's flags ask for no agent");
-  return { options: outcome.options, given: new Set(outcome.given.keys()) };
+  const given = readGivenFlags("doctor", agentArgs, variables);
+  return new DoctorPlace({ ...options, ...agentFlags(given, readNoted(given)) });
 }
 
 /** What `--json` prints. */

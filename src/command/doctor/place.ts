@@ -54,6 +54,8 @@ export interface DoctorPlaceOptions {
   readonly signal: AbortSignal;
   /** Flags that the last agent had and that are noted nowhere, as they are secrets: `-etcd-password`. */
   readonly leftOut?: readonly string[];
+  /** Why it is not known what the last agent had; `undefined` where it is, or there was none. */
+  readonly fault?: Error | undefined;
   /** Where the host's files are; `/` unless told. */
   readonly root?: string;
 }
@@ -67,15 +69,17 @@ export class DoctorPlace implements Disposable {
   readonly options: Options;
   readonly given: ReadonlySet<string>;
   readonly leftOut: readonly string[];
+  readonly flagsFault: Error | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
   readonly libc: Libc;
   readonly system: SystemFacts;
 
-  constructor({ options, given, environment, signal, leftOut = [], root = "/" }: DoctorPlaceOptions) {
+  constructor({ options, given, environment, signal, leftOut = [], fault, root = "/" }: DoctorPlaceOptions) {
     this.options = options;
     this.given = given;
     this.leftOut = leftOut;
+    this.flagsFault = fault;
     this.environment = environment;
     this.#abort = this.#stack.use(new LinkedAbort(signal));
     this.signal = this.#abort.signal;

@@ -5,6 +5,7 @@ import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { HttpDoor } from "../../registry/http/http_door.ts";
 import { pemBlocks } from "../../registry/http/pem.ts";
 import type { KubeAccess } from "../../registry/kube/kube_config.ts";
+import { NAME_REGISTRY } from "../agent_flags.ts";
 import { type Check, check } from "./check.ts";
 import { doubtful, ok, type Said, unseen, UnseenError, wrong } from "./finding.ts";
 import { judgeLeases } from "./lease_checks.ts";
@@ -56,7 +57,7 @@ const NAMED_BY: Readonly<Record<RegistryOptions["kind"], readonly string[]>> = {
   local: ["local-registry"],
 };
 const UNNAMED = "no registry is named";
-const NAME_IT = "run this with the agent's flags and variables, as -kube-subnet-mgr or -etcd-endpoints";
+const NAME_IT = `run this with ${NAME_REGISTRY}`;
 
 /** Whether the registry is the one that somebody has named, with all that it is reached by. */
 function isNamed({ options, given, leftOut }: DoctorPlace): boolean {

@@ -2,7 +2,7 @@ import { UsageError } from "../../config/usage_error.ts";
 import { fileReason } from "../../file/file_reason.ts";
 import { readText } from "../../file/read_text.ts";
 import { Libc } from "../../linux/libc.ts";
-import { escaped, escapedIn } from "../../log/printable.ts";
+import { printableIn, wholeLine } from "../../log/printable.ts";
 import { type Address, familyOf, formatAddress, parseAddress } from "../../model/address.ts";
 import { readSubnetEnv, type SubnetEnv } from "../../pods/subnet_env.ts";
 import { MAX_SUBNET_FILE_BYTES } from "../../pods/subnet_file.ts";
@@ -61,8 +61,8 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
   const explanation = explanationOf(facts, links, report);
   output.say(
     asked.values.get("json") === true
-      ? JSON.stringify(escapedIn(explanationJson(explanation)), null, 2)
-      : explanationLines(explanation).map(escaped).join("\n"),
+      ? JSON.stringify(printableIn(explanationJson(explanation)), null, 2)
+      : explanationLines(explanation).map(wholeLine).join("\n"),
   );
   return isBroken(explanation) ? EXIT.failed : EXIT.done;
 }

@@ -1,7 +1,7 @@
 import { readText } from "../../file/read_text.ts";
 import { completeAnnotationPrefix } from "../../config/annotation_prefix.ts";
 import { UsageError } from "../../config/usage_error.ts";
-import { escaped } from "../../log/printable.ts";
+import { printableIn, wholeLine } from "../../log/printable.ts";
 import { KubeClient } from "../../registry/kube/kube_client.ts";
 import { findCluster } from "../../registry/kube/kube_contexts.ts";
 import { EXIT, type Place } from "../command.ts";
@@ -55,7 +55,7 @@ export async function runKubectl(
   const isAsking = names.length > 0 || asked.values.get("peers") === true;
   if (isAsking) await askAgents(client, nodes, (node, answer) => said.set(node.name, answer), { signal });
   const found = { at, url: client.url, nodes, said, podFault: cluster.podFault };
-  output.say(escaped(shown(found, asked, names)));
+  output.say(shown(found, asked, names));
   return nodes.every((node) => isWell(node, said.get(node.name))) ? EXIT.done : EXIT.failed;
 }
 
@@ -78,15 +78,15 @@ function shown(
 ): string {
   if (values.get("json") === true) {
     const { at, url, nodes, said, podFault } = found;
-    return JSON.stringify({
+    return JSON.stringify(printableIn({
       at: at.toISOString(),
       server: url,
       podFault: podFault ?? null,
       nodes: nodes.map((node) => nodeJson(node, said.get(node.name))),
-    });
+    }));
   }
   return [
     ...clusterLines(found, { isWhole: values.get("all") === true }),
     ...names.length === 0 ? [] : found.nodes.flatMap((node) => answerLines(node, found.said.get(node.name)!)),
-  ].join("\n");
+  ].map(wholeLine).join("\n");
 }

@@ -1,4 +1,4 @@
-import { escaped, escapedIn } from "../../log/printable.ts";
+import { printableIn, wholeLine } from "../../log/printable.ts";
 import { type Look, lookJson } from "./look.ts";
 import { localLines } from "./local_text.ts";
 import { peerLines, statusLines } from "./status_text.ts";
@@ -10,10 +10,10 @@ export function linesOf({ at, agent, peers, peersFault, silence, local }: Look):
     ...peers === undefined ? [] : peerLines(peers),
     ...peersFault === undefined ? [] : ["", `peers: ${peersFault}`],
   ];
-  return lines.map(escaped);
+  return lines.map(wholeLine);
 }
 
 /** A look as one line of JSON. */
 export function jsonOf(look: Look): string {
-  return JSON.stringify(escapedIn(lookJson(look)));
+  return JSON.stringify(printableIn(lookJson(look)));
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { wholeLine } from "../../log/printable.ts";
 import type { Look } from "./look.ts";
 import { jsonOf, linesOf } from "./look_text.ts";
 import { verdictOf } from "./status_text.ts";
@@ -46,7 +47,7 @@ function factsOf(look: Look): string[] {
     return [
       silence ?? "no agent runs on this host",
       ...(local?.faults ?? []).map((fault) => `wrong: ${fault}`),
-    ];
+    ].map(wholeLine);
   }
   const { status } = agent;
   return [
@@ -55,5 +56,5 @@ function factsOf(look: Look): string[] {
     ...status.peers === null ? [] : [`peers: ${status.peers.well}/${status.peers.total} well`],
     ...(peers?.peers ?? []).filter(({ reason }) => reason !== null)
       .map(({ host, state, reason }) => `peer ${host} ${state}: ${reason}`),
-  ];
+  ].map(wholeLine);
 }

@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { UsageError } from "../../config/usage_error.ts";
 import { fileReason } from "../../file/file_reason.ts";
-import { escaped } from "../../log/printable.ts";
+import { printableIn, wholeLine } from "../../log/printable.ts";
 import { within } from "../../loop/pause.ts";
 import { VERSION } from "../../model/version.ts";
 import { EXIT, type Place } from "../command.ts";
@@ -58,8 +58,8 @@ export async function runSupportBundle(
     const bytes = await gzip(tarOf(all, { mtimeMs: at.getTime() }));
     for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
     if (values.get("json") === true) {
-      output.say(escaped(JSON.stringify({ path, bytes: bytes.length, ...manifest }, undefined, 2)));
-    } else for (const line of summary(path, bytes.length, collected)) output.say(escaped(line));
+      output.say(JSON.stringify(printableIn({ path, bytes: bytes.length, ...manifest }), undefined, 2));
+    } else for (const line of summary(path, bytes.length, collected)) output.say(wholeLine(line));
     return EXIT.done;
   } catch (error) {
     await Deno.remove(path).catch(() => {});

@@ -728,3 +728,13 @@ Deno.test("the ports of /proc/net/udp are read", () => {
     " 1070: 00000000:2118 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 8472 2 0 0\n";
   assertEquals(link.portsIn(list), [0x2118]);
 });
+
+Deno.test("the doctor says that what the agent was started with can't be read, and calls it wrong no more than that", () => {
+  const flagsFault = new Error("Cannot read the flags that the last agent has noted in /x: it is not JSON");
+  assertEquals(agent.judgeNotedFlags({ flagsFault: undefined, isRoot: true }), []);
+  const [said] = agent.judgeNotedFlags({ flagsFault, isRoot: true });
+  assertEquals([said!.verdict, said!.text], ["doubtful", flagsFault.message]);
+  assertEquals(agent.judgeNotedFlags({ flagsFault, isRoot: false }).map(({ verdict }) => verdict), [
+    "unseen",
+  ]);
+});
