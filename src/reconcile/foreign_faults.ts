@@ -80,7 +80,7 @@ export class ForeignFaults {
     const more = [...reasons].map(([row, reason]) => {
       const subnet = subnetOf(wanted, row);
       const host = wanted.hostOf(subnet) ?? formatPrefix(subnet);
-      return { host, reason, family: familyOf(subnet.address) };
+      return { host, reason, family: familyOf(subnet.address), isMisled: true } as const;
     });
     const taken = new Map<Family, number>();
     for (const row of whole) countIn(taken, familyOf(subnetOf(wanted, row).address));

@@ -15,7 +15,7 @@ export const MAX_PEERS = 500;
 
 /**
  * What is known of a host of the overlay, worst first: `left out`: its lease can't be used; `misled`: the kernel
- * takes another way to it than ours; `broken` to `silent`: what
+ * takes another way to it than ours, with all of its packets or some; `broken` to `silent`: what
  * probes have found, as `PathState` says; `other backend`: this backend does not reach it; `well`: what leads to it is in
  * place, and where it is probed, packets come through.
  */
@@ -199,14 +199,17 @@ function judge(
   },
 ): JudgedPeer | undefined {
   const judged = (state: PeerState, reasons: readonly string[]) => ({ lease, count: 1, state, reasons });
-  if (faults !== undefined) return judged("left out", faults.map(({ reason }) => reason));
+  if (faults?.some(({ isMisled }) => isMisled === undefined)) {
+    return judged("left out", faults.map(({ reason }) => reason));
+  }
   // A backend that publishes nothing reaches nobody, and does not mean to.
   if (leaseType !== "" && lease.backendType !== leaseType) {
     return judged("other backend", [
       `its backend is ${lease.backendType || "alloc"}, and this host's ${leaseType}`,
     ]);
   }
-  if (misled !== undefined) return judged("misled", [misled]);
+  const taken = faults?.map(({ reason }) => reason) ?? (misled === undefined ? [] : [misled]);
+  if (taken.length > 0) return judged("misled", taken);
   const bad = paths?.filter(({ state }) => state !== "good" && state !== "unknown") ?? [];
   const worst = PEER_STATES.find((state) => bad.some((path) => path.state === state));
   return worst && judged(worst, bad.map(({ reason, state }) => reason ?? `its path is ${state}`));

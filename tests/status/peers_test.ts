@@ -91,6 +91,32 @@ for (const [why, lease, faults, state, reason] of unwell) {
   });
 }
 
+const MISLED = {
+  host: "h0002",
+  reason: "route blackhole 10.244.2.0/25 takes a part of 10.244.2.0/24",
+  isMisled: true,
+} as const;
+
+const misled: [why: string, faults: PeerFault[], state: string, ways: string[]][] = [
+  ["another's route takes a part of its subnet", [MISLED], "misled", ["vxlan"]],
+  ["so two do", [MISLED, MISLED], "misled", ["vxlan"]],
+  [
+    "its lease can't be used beside that",
+    [MISLED, { host: "h0002", reason: "no MAC" }],
+    "left out",
+    [],
+  ],
+];
+
+for (const [why, faults, state, ways] of misled) {
+  Deno.test(`peersReport() calls a peer ${state} when ${why}`, () => {
+    const report = peersReport(factsOf([leaseOf(2)], { faults }), { at: AT, offset: 0, limit: 9 });
+    const [peer] = report.peers;
+    assertEquals([peer!.state, peer!.ways], [state, ways]);
+    assertEquals(peer!.reason, faults.map(({ reason }) => reason).join("; "));
+  });
+}
+
 const segment: Underlay = {
   ...UNDERLAY,
   addresses: [{

@@ -5,7 +5,7 @@ import type { DesiredState, StateTables } from "../../model/state.ts";
 import { Table } from "../../model/table.ts";
 import type { Underlay } from "../../model/underlay.ts";
 
-/** A remote lease, or a part of one, that this backend left out, and why. */
+/** A remote lease, or a part of one, that this backend left out, or whose packets others' routes take, and why. */
 export interface PeerFault {
   readonly host: string;
   readonly reason: string;
@@ -15,6 +15,8 @@ export interface PeerFault {
   readonly isContest?: true;
   /** Whether it is at this host's own address: it is no other host, or a clone of this one. */
   readonly isSelf?: true;
+  /** Whether its lease is used, and routes of others take its packets, or those for a part of its subnet: the reason says. */
+  readonly isMisled?: true;
   /** The reason without what is this peer's own, by which many are told in one sentence; `reason` if absent. */
   readonly cause?: string;
   /** How many peers it stands for, where they are too many to be named; one if absent. */
