@@ -191,7 +191,8 @@ function tell(
   const conditions = report.look();
   if (!claims.hasSubnetFile) return;
   stateFile.keep(conditions.filter((one) => severityOf(one) === "blocking"));
-  noted.keep();
+  // What an agent could not even begin with is of no use to anyone.
+  if (report.isSpokenFor) noted.keep();
 }
 
 /** What serves the status endpoints; `undefined` where they are not asked for. */

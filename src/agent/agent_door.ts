@@ -91,9 +91,16 @@ export class AgentDoor implements AsyncDisposable {
     await server?.[Symbol.asyncDispose]();
   }
 
-  /** The socket's file stays, as all else of an agent that ends: who asks there is told that nobody is there. */
+  /** Takes its own socket away, too: whoever asks later finds nobody. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const inode = this.#inode;
     await this.#close();
+    if (inode === undefined) return;
+    try {
+      if (statIfThere(this.#path)?.ino === inode) Deno.removeSync(this.#path);
+    } catch {
+      // One that is left says by itself that nobody listens.
+    }
   }
 }
 

@@ -151,7 +151,7 @@ function openWorkers(
     ...underlayParts,
     ...leaseParts,
     lastPass: () => pass.last,
-    conditions: () => [...found(), ...member.paths?.prober.conditions ?? []],
+    conditions: () => [...found(), ...member.paths?.conditions ?? []],
     registryName: context.place.name,
     registry,
     contests,

@@ -51,6 +51,8 @@ export interface OpenPaths {
   readonly prober: PathProber;
   /** The sizes that get to hosts behind narrow paths; absent where routes are not to have them. */
   readonly sizes?: () => PathSizeMap;
+  /** What must be known. */
+  readonly conditions: readonly Condition[];
   readonly workers: readonly Worker[];
 }
 
@@ -59,7 +61,7 @@ export async function openPaths(
   parts: PathParts,
   stack: AsyncDisposableStack,
 ): Promise<OpenPaths | undefined> {
-  const { context: { options, libc, elapsedMs, log }, leaseParts: { membership, backend } } = parts;
+  const { context: { options, libc, elapsedMs, log }, leaseParts: { membership, backend, registry } } = parts;
   const { mode, port, budget, lowersMtu } = options.pathProbes;
   const { carriage } = backend;
   if (mode === "off" || !usesTunnel(carriage) && !usesSegment(carriage)) return undefined;
@@ -76,6 +78,7 @@ export async function openPaths(
     poll: stack.use(new PollMany(libc)),
     askKernel: (source, target, network) => askKernel(libc, { source, target, network }),
     told: parts.told,
+    isRegistryAway: () => registry.registry.contact.reason !== undefined,
     vtepReceived: (family) => vtepReceived(parts, family),
     damageChanged: parts.damageChanged,
     nonce: () => crypto.getRandomValues(new BigUint64Array(1))[0]!,
@@ -94,7 +97,14 @@ export async function openPaths(
     { name: "path answers", run: (options) => prober.listen(options) },
     { name: "path probes", run: inTurns(turn, { periodMs: TURN_MS }) },
   ];
-  return { prober, ...sizes !== undefined && { sizes: () => sizes.sizes }, workers };
+  return {
+    prober,
+    ...sizes !== undefined && { sizes: () => sizes.sizes },
+    get conditions() {
+      return [...prober.conditions, ...sizes?.conditions ?? []];
+    },
+    workers,
+  };
 }
 
 /** Where the kernel itself leads packets elsewhere, or has no way, probes are lost too, and have nothing more to say. */

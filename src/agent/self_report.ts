@@ -57,6 +57,11 @@ export class SelfReport {
     this.#facts = facts ?? this.#starting;
   }
 
+  /** Whether a member speaks. */
+  get isSpokenFor(): boolean {
+    return this.#facts !== this.#starting;
+  }
+
   /** What is said now. */
   get facts(): AgentFacts {
     return this.#facts;

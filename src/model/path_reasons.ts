@@ -39,6 +39,17 @@ export const INFO_OF_PATH = {
     cause: "Hosts that hold a lease answer no probe at all: they may be down.",
     remedy: "Nothing, if they are; else see whether anything gets to them.",
   },
+  "path-probes-refused": {
+    cause:
+      "A packet filter of this host refuses the probes that it sends over the overlay, so that its paths are not looked at.",
+    remedy:
+      "Accept UDP of the probes' port in the host's output chains, or turn probes off (-path-probes=off).",
+  },
+  "route-mtu-lowered": {
+    cause: "With -path-mtu, routes to hosts behind narrow paths have the MTU that gets through.",
+    remedy:
+      "Nothing; it is over when packets of full size have got through for an hour, or at the agent's next start.",
+  },
   "path-port-taken": {
     cause: "This host answers no probes, as their UDP port can't be had.",
     remedy: "End the program that has the port, or name another one with -path-probe-port.",

@@ -1,4 +1,4 @@
-import type { Address } from "../model/address.ts";
+import type { Address, Family } from "../model/address.ts";
 import type { ProbedNetwork } from "../model/peer_path.ts";
 import { Bucket, type Rate } from "./bucket.ts";
 import type { PathMember, PathMembers } from "./path_members.ts";
@@ -24,12 +24,15 @@ interface Heard {
 export class Answerer {
   readonly #members: () => PathMembers;
   readonly #inAll: Bucket;
+  readonly #isMute: (family: Family) => boolean;
   readonly #heard = new Map<string, Heard>();
   #served = 0;
   #refused = 0;
 
-  constructor(members: () => PathMembers, nowMs: number) {
+  /** @param isMute Whether this host's own packet filter refuses what it sends through the overlay of a family. */
+  constructor(members: () => PathMembers, nowMs: number, isMute: (family: Family) => boolean = () => false) {
     this.#members = members;
+    this.#isMute = isMute;
     this.#inAll = new Bucket(IN_ALL, nowMs);
   }
 
@@ -89,6 +92,7 @@ export class Answerer {
       underlay: nowMs - this.heardMs(member, "underlay") <= TOLD_MS,
       overlay: nowMs - this.heardMs(member, "overlay") <= TOLD_MS,
       others: this.#hearsOthers(keyOf(member), nowMs),
+      ...this.#isMute(member.family) && { isMute: true as const },
     };
   }
 

@@ -47,6 +47,8 @@ const GOOD: Finding = { state: "good" };
 const BY_KERNEL: Finding = { state: "good", isByKernel: true };
 /** Sizes that are tried at a time: of a thousand, three times are enough to know one. */
 const TRIED_AT_ONCE = 8;
+/** So many more are asked with a checksum, and without, before it is called wrong. */
+const CONFIRMED = 5;
 
 /**
  * Finds out what is wrong with the path to a peer of which a probe was lost or damaged. Questions that are of use are asked
@@ -115,6 +117,14 @@ async function lookWithoutChecksum({ ask }: ExamineDeps, question: Question): Pr
     ask({ ...question, wantsPlain: true }),
   ]);
   if ((both ?? there ?? back) === undefined) return undefined;
+  // Where much is lost, some of so few come through by chance: of more, all with and none without would have to be lost.
+  const more = Array.from({ length: CONFIRMED });
+  const [summed, plain] = await Promise.all([
+    Promise.all(more.map(() => ask(question))),
+    Promise.all(more.map(() => ask({ ...question, isPlain: true, wantsPlain: true }))),
+  ]);
+  if (summed.some((reply) => reply !== undefined)) return GOOD;
+  if (plain.filter((reply) => reply !== undefined).length < CONFIRMED - 1) return undefined;
   // The one that had no checksum on the spoilt way alone comes through.
   if (there !== undefined && back === undefined) return { state: "damaged", direction: "there" };
   if (back !== undefined && there === undefined) return { state: "damaged", direction: "back" };

@@ -17,21 +17,17 @@ const LEAST_AT_ONCE = 3;
 /** What tells whether it is this host that is cut off. */
 export interface CutOffFacts {
   readonly nowMs: number;
-  /** Peers that take part in the family. */
-  readonly peerCount: number;
   /** Whether nothing at all has come in by the VTEP for `PATIENCE_MS`. */
   readonly isInboundDead: boolean;
+  /** Whether the registry can't be followed either. */
+  readonly isRegistryAway: boolean;
 }
 
 const SAID: readonly (readonly [state: PathState, code: ConditionCode, what: string])[] = [
-  ["damaged", "path-damaged", "packets of pods are damaged on their way to or from"],
-  ["broken", "path-broken", "packets of pods do not get there and back, of"],
-  [
-    "narrow",
-    "path-mtu-small",
-    "packets of pods that are as large as their MTU do not get there and back, of",
-  ],
-  ["lossy", "path-lossy", "packets of pods are lost now and then, of"],
+  ["damaged", "path-damaged", "probes are damaged on their way to or from"],
+  ["broken", "path-broken", "probes do not get there and back, of"],
+  ["narrow", "path-mtu-small", "probes that are as large as the MTU of pods do not get there and back, of"],
+  ["lossy", "path-lossy", "probes are lost now and then, of"],
   ["silent", "peers-silent", "no probe is answered, of"],
 ];
 
@@ -41,7 +37,8 @@ export function pathConditions(records: Iterable<PathRecord>): readonly Conditio
   return SAID.flatMap(([state, code, what]) => {
     const bad = byState.get(state) ?? [];
     if (bad.length === 0) return [];
-    const named = bad.toSorted((a, b) => a.host < b.host ? -1 : 1).slice(0, NAMED).map(nameOf);
+    const named = bad.toSorted((a, b) => a.host < b.host ? -1 : a.host > b.host ? 1 : a.family - b.family)
+      .slice(0, NAMED).map(nameOf);
     const others = bad.length > NAMED ? `, and ${bad.length - NAMED} others` : "";
     return [{ code, sentence: `${what} ${named.join(", ")}${others}` }];
   });
@@ -78,10 +75,11 @@ export function cutOffCondition(
 
 /** Peers are alive, and nothing of the overlay gets to them, or from them. */
 function whyOverlayDead(alive: readonly PathRecord[], facts: CutOffFacts): string | undefined {
-  const { nowMs, peerCount, isInboundDead } = facts;
+  const { nowMs, isInboundDead } = facts;
   if (alive.some(({ state, overlay }) => state !== "broken" || overlay === undefined)) return undefined;
   if (nowMs - lastGoodMs(alive) < PATIENCE_MS) return undefined;
-  if (alive.length < 2 && peerCount > 1) return undefined;
+  // Of two hosts either may be to blame.
+  if (alive.length < 2) return undefined;
   const names = alive.map(({ host }) => host).sort().slice(0, NAMED).join(", ");
   if (isInboundDead) {
     return `${names} answer in the underlay, and no packet of the overlay comes in; look what drops UDP of the ` +
@@ -95,14 +93,18 @@ function whyOverlayDead(alive: readonly PathRecord[], facts: CutOffFacts): strin
 }
 
 /** Nobody has answered for a while, and several fell silent at once: hosts don't go down so. */
-function whyAllSilent(proved: readonly PathRecord[], { nowMs }: CutOffFacts): string | undefined {
-  if (proved.some(({ state }) => state !== "silent")) return undefined;
+function whyAllSilent(
+  proved: readonly PathRecord[],
+  { nowMs, isRegistryAway }: CutOffFacts,
+): string | undefined {
+  // A host that reaches the registry gets packets out and in: then it is the others that are down, or refuse probes.
+  if (!isRegistryAway || proved.some(({ state }) => state !== "silent")) return undefined;
   const lastMs = lastGoodMs(proved);
   if (proved.length === 0 || nowMs - lastMs < SILENCE_MS) return undefined;
   const atOnce = proved.filter(({ main }) => lastMs - main.goodMs! <= AT_ONCE_MS);
   if (atOnce.length < LEAST_AT_ONCE) return undefined;
-  return `${atOnce.length} hosts that answered fell silent at once, in underlay and overlay, and nobody answers; look ` +
-    "whether anything gets in and out of this host";
+  return `${atOnce.length} hosts that answered fell silent at once, in underlay and overlay, nor does the registry ` +
+    "answer; look whether anything gets in and out of this host";
 }
 
 function lastGoodMs(records: readonly PathRecord[]): number {

@@ -1,4 +1,4 @@
-import { EADDRINUSE, EADDRNOTAVAIL, errnoName, isErrno, NetlinkError } from "../linux/errno.ts";
+import { EADDRINUSE, EADDRNOTAVAIL, EPERM, errnoName, isErrno, NetlinkError } from "../linux/errno.ts";
 import { POLLIN, type PollMany } from "../linux/poll_many.ts";
 import type { UdpPlace, UdpPort } from "../linux/udp_port.ts";
 import { pause, within } from "../loop/pause.ts";
@@ -18,6 +18,8 @@ const AT_ONCE = 64;
 const FLOOD_REST_MS = 20;
 /** A port that could not be opened is tried again after this, doubled up to the second. */
 const RETRY_MS = [1000, 30_000] as const;
+/** That the own packet filter has refused counts for so long, unless it lets something pass. */
+const REFUSED_MS = 30_000;
 
 /** Where this host is asked and asks. */
 export interface ProbePlace {
@@ -49,6 +51,8 @@ export interface FullReply extends Reply {
 
 interface OpenPlace extends ProbePlace {
   readonly port: ProbePort;
+  /** When this host's own packet filter has refused what was sent last; absent if it has not. */
+  refusedMs?: number | undefined;
 }
 
 interface Waiting {
@@ -108,6 +112,28 @@ export class PathDoor {
     return this.#find(network, family) !== undefined;
   }
 
+  /**
+   * Whether this host's own packet filter refuses what is sent through a network: rules for the host's own packets, which
+   * those of pods do not meet.
+   */
+  isRefused(network: ProbedNetwork, family: Family): boolean {
+    const { refusedMs = -Infinity } = this.#find(network, family) ?? {};
+    return this.#deps.elapsedMs() - refusedMs <= REFUSED_MS;
+  }
+
+  /** Sends, and notes whether this host's own packet filter lets it. Answers whether it went. */
+  #send(
+    place: OpenPlace,
+    datagram: Uint8Array<ArrayBuffer>,
+    to: { readonly address: Address; readonly port: number; readonly isPlain?: boolean | undefined },
+  ): boolean {
+    const errno = place.port.send(datagram, to.address, to.port, to.isPlain);
+    // What a rule drops on its way out the kernel answers so: nf_hook_slow(), net/netfilter/core.c.
+    if (errno === EPERM) place.refusedMs = this.#deps.elapsedMs();
+    else if (errno === 0) place.refusedMs = undefined;
+    return errno === 0;
+  }
+
   #find(network: ProbedNetwork, family: Family): OpenPlace | undefined {
     return this.#open.find((place) => place.network === network && familyOf(place.address) === family);
   }
@@ -137,7 +163,7 @@ export class PathDoor {
       );
       const port = same?.port ?? this.#tryOpen(place);
       if (same !== undefined) before.delete(same);
-      if (port !== undefined) kept.push({ ...place, port });
+      if (port !== undefined) kept.push(same ?? { ...place, port });
     }
     for (const { port } of before) port[Symbol.dispose]();
     this.#open = kept;
@@ -194,12 +220,11 @@ export class PathDoor {
         const from = { source: arrival.source, network: place.network };
         const answer = answerer.answer(probe, from, this.#deps.elapsedMs());
         if (answer === undefined) continue;
-        place.port.send(
-          encodeProbe(answer, this.#scratch),
-          arrival.source,
-          arrival.sourcePort,
-          answer.isPlain,
-        );
+        this.#send(place, encodeProbe(answer, this.#scratch), {
+          address: arrival.source,
+          port: arrival.sourcePort,
+          isPlain: answer.isPlain,
+        });
       }
     }
     return true;
@@ -250,8 +275,8 @@ export class PathDoor {
     this.#waiting.set(nonce, { target, port, sentMs, resolve });
     this.#asked++;
     try {
-      const errno = place.port.send(datagram, target, port, question.isPlain);
-      if (errno !== 0) return undefined;
+      const to = { address: target, port, isPlain: question.isPlain };
+      if (!this.#send(place, datagram, to)) return undefined;
       const reply = await within(promise, timeoutMs);
       if (reply !== undefined) return reply;
       // This process may have been held up, and the answer be there: nobody else is to blame for that.

@@ -75,6 +75,7 @@ export class PathLooker {
       if (this.#isUnderlayDue(record)) await this.#probeUnderlay(member, record, expected);
       return;
     }
+    if (this.#isRefused(record)) return this.#unknown(record, packetBytes);
     record.suspectMs ??= sentMs;
     // What is known to be bad has its own pace.
     if (record.againMs === undefined) await this.examine(member, record);
@@ -97,6 +98,16 @@ export class PathLooker {
     )?.address;
     return target !== undefined && source !== undefined &&
       await this.#deps.askKernel(source, target, network);
+  }
+
+  /** Whether a packet filter for a host's own packets keeps probes from being sent: they say nothing of those of pods. */
+  #isRefused({ family, mainNetwork, isMute }: PathRecord): boolean {
+    return mainNetwork === "overlay" && (isMute || this.#deps.door.isRefused(mainNetwork, family));
+  }
+
+  #unknown(record: PathRecord, expectedBytes: number): void {
+    record.main.found({ state: "unknown" }, expectedBytes);
+    settle(record);
   }
 
   #isUnderlayDue({ overlay, underlay }: PathRecord): boolean {
@@ -156,6 +167,7 @@ export class PathLooker {
       this.#passed(record, network, expectedBytes);
       return;
     }
+    if (isMain && this.#isRefused(record)) return this.#unknown(record, expectedBytes);
     network.found(finding, expectedBytes);
     if (!isMain) return;
     if (finding.state === "good") {
@@ -183,6 +195,7 @@ export class PathLooker {
     }
     network.answered(elapsedMs(), reply.roundTripMs);
     record.hearsOthers = reply.answer.hears.others;
+    record.isMute = reply.answer.hears.isMute === true;
     this.#roundTripMsSum += reply.roundTripMs;
     return reply;
   }

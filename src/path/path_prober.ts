@@ -1,6 +1,6 @@
 import type { Log } from "../log/log.ts";
 import { errorText } from "../log/error_text.ts";
-import { FAMILIES, type Family } from "../model/address.ts";
+import { FAMILIES, type Family, FAMILY_NAMES } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import type { PathReport, PeerAnswer } from "../model/peer_path.ts";
 import { Answerer } from "./answerer.ts";
@@ -41,6 +41,8 @@ export interface PathProberDeps
   readonly own: () => string | undefined;
   /** Packets that have come in by the VTEP; `undefined` where that can't be read. */
   readonly vtepReceived: (family: Family) => number | undefined;
+  /** Whether the registry can't be followed now; it can if absent. */
+  readonly isRegistryAway?: () => boolean;
   /** What is told elsewhere; nothing if absent. */
   readonly told?: () => ToldElsewhere;
   /** Called when it is known, or not so any more, that what this host sends is damaged. */
@@ -65,7 +67,7 @@ export class PathProber {
   constructor(deps: PathProberDeps) {
     const { options: { port, budget }, members, elapsedMs } = deps;
     this.#deps = deps;
-    this.#answerer = new Answerer(members, elapsedMs());
+    this.#answerer = new Answerer(members, elapsedMs(), (family) => this.#door.isRefused("overlay", family));
     this.#door = new PathDoor({ ...deps, port, answerer: this.#answerer });
     this.#looker = new PathLooker({ ...deps, budget, door: this.#door, answerer: this.#answerer });
   }
@@ -188,20 +190,33 @@ export class PathProber {
     const nowMs = this.#deps.elapsedMs();
     const isTold = this.#isTold();
     const records = [...this.#ledger.records].filter(({ host }) => !isTold(host));
-    const cutOff = Array.from(this.#deps.members().families, ([family, { byHost }]) => {
+    const cutOff = Array.from(this.#deps.members().families, ([family]) => {
       const received = this.#received.get(family);
       const isInboundDead = received?.count !== undefined && nowMs - received.sinceMs >= DEAD_MS;
-      const facts = { nowMs, peerCount: byHost.size, isInboundDead };
+      const facts = { nowMs, isInboundDead, isRegistryAway: this.#deps.isRegistryAway?.() ?? false };
       return cutOffCondition(family, records.filter((record) => record.family === family), facts) ?? [];
     }).flat();
     const { fault } = this.#door;
     const taken: Condition[] = fault === undefined ? [] : [{ code: "path-port-taken", sentence: fault }];
-    return [...cutOff, ...pathConditions(records), ...taken];
+    return [...cutOff, ...pathConditions(records), ...taken, ...this.#refused];
   }
 
   /** What is known of each path that was asked. */
   get records(): Iterable<PathRecord> {
     return this.#ledger.records;
+  }
+
+  /** That this host's own packet filter keeps probes from being sent. */
+  get #refused(): readonly Condition[] {
+    const families = FAMILIES.filter((family) => this.#door.isRefused("overlay", family));
+    if (families.length === 0) return [];
+    const where = families.map((family) => FAMILY_NAMES[family]).join(" and ");
+    return [{
+      code: "path-probes-refused",
+      sentence:
+        `a packet filter of this host refuses what the host itself sends over the overlay in ${where}: paths can't be ` +
+        "probed; accept UDP of -path-probe-port in its output chain",
+    }];
   }
 
   get report(): PathReport {

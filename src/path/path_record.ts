@@ -150,6 +150,8 @@ export class PathRecord {
   isBusy = false;
   /** Whether the peer has said that it hears others through the overlay. */
   hearsOthers = false;
+  /** Whether the peer has said that its own packet filter refuses what it sends through the overlay. */
+  isMute = false;
 
   constructor(readonly host: string, readonly family: Family, hasOverlay: boolean) {
     this.overlay = hasOverlay ? new NetworkRecord() : undefined;

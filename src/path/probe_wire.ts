@@ -39,6 +39,8 @@ const DAMAGED = 1 << 2;
 const HEARS_UNDERLAY = 1 << 3;
 const HEARS_OVERLAY = 1 << 4;
 const HEARS_OTHERS = 1 << 5;
+/** In flags of both: the sender's own packet filter refuses the probes that it sends through the overlay. */
+const IS_MUTE = 1 << 6;
 
 /** What the sender of a probe has heard within the last seconds. */
 export interface Hearing {
@@ -47,6 +49,8 @@ export interface Hearing {
   readonly overlay: boolean;
   /** Probes of anyone else through the overlay. */
   readonly others: boolean;
+  /** Whether its own packet filter refuses what it sends through the overlay: that it is not heard says nothing. */
+  readonly isMute?: true;
 }
 
 /** What both kinds have. */
@@ -131,7 +135,12 @@ export function decodeProbe(datagram: Uint8Array): ReadProbe | undefined {
     askedUs: view.getBigUint64(16),
     bytes,
     isPlain: has(PLAIN),
-    hears: { underlay: has(HEARS_UNDERLAY), overlay: has(HEARS_OVERLAY), others: has(HEARS_OTHERS) },
+    hears: {
+      underlay: has(HEARS_UNDERLAY),
+      overlay: has(HEARS_OVERLAY),
+      others: has(HEARS_OTHERS),
+      ...has(IS_MUTE) && { isMute: true as const },
+    },
     isDamaged: crc32(datagram.subarray(HEAD_BYTES)) !== view.getUint32(28),
   };
   const kind = view.getUint8(5);
@@ -150,7 +159,8 @@ function flagsOf(probe: ProbeAsk | ProbeAnswer): number {
   const { hears } = probe;
   const own = probe.kind === "ask" ? flag(probe.wantsPlain, PLAIN_ANSWER) : flag(probe.wasDamaged, DAMAGED);
   return own | flag(probe.isPlain, PLAIN) | flag(hears.underlay, HEARS_UNDERLAY) |
-    flag(hears.overlay, HEARS_OVERLAY) | flag(hears.others, HEARS_OTHERS);
+    flag(hears.overlay, HEARS_OVERLAY) | flag(hears.others, HEARS_OTHERS) |
+    flag(hears.isMute === true, IS_MUTE);
 }
 
 function flag(isSet: boolean, bit: number): number {

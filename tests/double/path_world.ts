@@ -1,7 +1,7 @@
 import { type Address, formatAddress, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import type { Lease } from "../../src/model/lease.ts";
 import type { ProbedNetwork } from "../../src/model/peer_path.ts";
-import { NetlinkError } from "../../src/linux/errno.ts";
+import { EPERM, NetlinkError } from "../../src/linux/errno.ts";
 import type { UdpArrival } from "../../src/linux/udp_port.ts";
 import { type PathMembers, pathMembers } from "../../src/path/path_members.ts";
 import { PathProber, type PathProberDeps, type ToldElsewhere } from "../../src/path/path_prober.ts";
@@ -113,6 +113,7 @@ export class PathWorld implements Disposable {
         const to = Number(formatAddress(target).split(".")[network === "overlay" ? 2 : 3]);
         return Promise.resolve(this.kernelAnswers(host, to, network));
       },
+      isRegistryAway: () => this.isRegistryAway,
       told: () => this.told.get(host) ?? { isAll: false, hosts: new Map() },
       vtepReceived: () => this.received[host],
       damageChanged: () => void this.hosts[host]!.damageChanges++,
@@ -123,6 +124,10 @@ export class PathWorld implements Disposable {
     });
   }
 
+  /** Whether nobody's registry can be followed. */
+  isRegistryAway = false;
+  /** Hosts whose own packet filter refuses what they send over the overlay. */
+  readonly mute = new Set<number>();
   /** What is told elsewhere, by host. */
   readonly told = new Map<number, ToldElsewhere>();
   readonly #wakes: (() => void)[] = [];
@@ -136,6 +141,7 @@ export class PathWorld implements Disposable {
     const to = this.#ports.get(target);
     if (to === undefined || !this.hosts[from.host]!.isUp || !this.hosts[to.host]!.isUp) return 0;
     const { network } = from;
+    if (network === "overlay" && this.mute.has(from.host)) return EPERM;
     const packet = { from: from.host, to: to.host, network, packetBytes: bytes.length + 28, isPlain };
     if (!this.carries(packet)) return 0;
     if (network === "overlay") this.received[to.host]!++;

@@ -118,6 +118,8 @@ Deno.test("a bridge and a veth pair into another namespace are created and chang
   assertEquals(queryLink(client, "veth1"), {
     ...veth,
     isUp: true,
+    // Its other end is down.
+    hasNoCarrier: true,
     mtuBytes: 1450,
     mac,
     masterIndex: bridge.linkIndex,
@@ -128,6 +130,7 @@ Deno.test("a bridge and a veth pair into another namespace are created and chang
   assertEquals(queryLink(client, "veth1"), {
     ...veth,
     isUp: true,
+    hasNoCarrier: true,
     mtuBytes: 1400,
     mac,
     masterIndex: bridge.linkIndex,

@@ -69,6 +69,7 @@ Deno.test("ten hosts say which path is bad, and why", async (t) => {
     await t.step("all paths are good at first", () => untilAllGood(lab));
     await t.step("a peer behind a smaller MTU is named with both MTUs", () => narrow(lab));
     await t.step("a peer that drops VXLAN is named, and knows itself", () => deaf(lab, libc));
+    await t.step("a host that may not send over the overlay itself is ready, and says so", () => mute(lab));
     await t.step("a path that is broken one way is named with the way", () => oneWay(lab));
     await t.step("checksums that are spoilt are told from what is lost", () => spoilt(lab));
     await t.step("what is damaged on the way is found", () => mangled(lab));
@@ -107,6 +108,28 @@ async function deaf(lab: Lab, libc: Libc): Promise<void> {
   await untilReady(libc, hostAt(lab, 1));
   await iptables(bad, "-D", ...rule);
   await untilReady(libc, bad);
+  await untilAllGood(lab);
+}
+
+/** What h5 itself sends over the overlay is refused, and what pods send is not. */
+async function mute(lab: Lab): Promise<void> {
+  const bad = hostAt(lab, 5);
+  const rule = ["OUTPUT", "-o", "flannel.1", "-j", "DROP"];
+  await iptables(bad, "-I", ...rule);
+  await untilSaid(
+    [bad],
+    "path-probes-refused",
+    /refuses what the host itself sends over the overlay in IPv4/,
+  );
+  const endMs = performance.now() + 15_000;
+  await until("see that nobody is called cut off", async () => {
+    for (const host of lab.hosts) {
+      const codes = [...(await conditionsAt(host)).keys()].filter((code) => PATH_CODES.includes(code));
+      assertEquals(codes, [], host.name);
+    }
+    return performance.now() >= endMs || undefined;
+  });
+  await iptables(bad, "-D", ...rule);
   await untilAllGood(lab);
 }
 

@@ -28,7 +28,7 @@ const NEVER = { goodMs: -1 };
 const cuts: [why: string, records: readonly PathRecord[], facts: {
   readonly nowMs?: number;
   readonly isInboundDead?: boolean;
-  readonly peerCount?: number;
+  readonly isRegistryAway?: boolean;
 }, isCutOff: boolean][] = [
   ["nobody was asked", [], {}, false],
   ["all is well", [peer("a", GOOD), peer("b", GOOD)], {}, false],
@@ -40,10 +40,10 @@ const cuts: [why: string, records: readonly PathRecord[], facts: {
   ],
   ["one still works", [peer("a", BACK), peer("b", GOOD)], { isInboundDead: true }, false],
   [
-    "the only one that is alive is the only one there is",
+    "the only other host does not get through: either of the two may be to blame",
     [peer("a", BACK)],
-    { isInboundDead: true, peerCount: 1 },
-    true,
+    { isInboundDead: true },
+    false,
   ],
   [
     "the only one that is alive is one of several",
@@ -79,33 +79,39 @@ const cuts: [why: string, records: readonly PathRecord[], facts: {
   [
     "nothing gets out to the only one: either of the two may be to blame",
     [peer("a", THERE, { hearsOthers: true })],
-    { peerCount: 1 },
+    {},
     false,
   ],
-  ["the only other host is down", [peer("a", SILENT)], { nowMs: 600_000, peerCount: 1 }, false],
+  ["the only other host is down", [peer("a", SILENT)], { nowMs: 600_000, isRegistryAway: true }, false],
   ["both others are down", [peer("a", SILENT), peer("b", SILENT)], { nowMs: 600_000 }, false],
   [
-    "three fell silent at once, a minute ago",
+    "three fell silent at once, a minute ago, and so did the registry",
+    [peer("a", SILENT), peer("b", SILENT), peer("c", SILENT)],
+    { nowMs: 61_000, isRegistryAway: true },
+    true,
+  ],
+  [
+    "three fell silent at once, and the registry answers: their agents may be gone, behind firewalls",
     [peer("a", SILENT), peer("b", SILENT), peer("c", SILENT)],
     { nowMs: 61_000 },
-    true,
+    false,
   ],
   [
     "three fell silent at once, and it is not a minute",
     [peer("a", SILENT), peer("b", SILENT), peer("c", SILENT)],
-    { nowMs: 59_000 },
+    { nowMs: 59_000, isRegistryAway: true },
     false,
   ],
   [
     "three fell silent one after the other, as hosts that are taken away",
     [peer("a", SILENT), peer("b", SILENT, { goodMs: 60_000 }), peer("c", SILENT, { goodMs: 120_000 })],
-    { nowMs: 600_000 },
+    { nowMs: 600_000, isRegistryAway: true },
     false,
   ],
   [
     "three are down since before the start",
     [peer("a", SILENT, NEVER), peer("b", SILENT, NEVER), peer("c", SILENT, NEVER)],
-    { nowMs: 600_000 },
+    { nowMs: 600_000, isRegistryAway: true },
     false,
   ],
   [
@@ -130,8 +136,8 @@ const cuts: [why: string, records: readonly PathRecord[], facts: {
 
 for (const [why, records, facts, isCutOff] of cuts) {
   Deno.test(`a host is ${isCutOff ? "" : "not "}called cut off when ${why}`, () => {
-    const { nowMs = 20_000, isInboundDead = false, peerCount = records.length } = facts;
-    const condition = cutOffCondition(2, records, { nowMs, isInboundDead, peerCount });
+    const { nowMs = 20_000, isInboundDead = false, isRegistryAway = false } = facts;
+    const condition = cutOffCondition(2, records, { nowMs, isInboundDead, isRegistryAway });
     assertEquals(condition?.code, isCutOff ? "overlay-cut-off" : undefined);
     if (isCutOff) assertMatch(condition!.sentence, /^this host is cut off from all others in IPv4: .*look /);
   });

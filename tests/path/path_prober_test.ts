@@ -163,10 +163,33 @@ Deno.test("hosts that fall silent at once are told as such after a minute, and t
     await withWorld(count, async (world, pass) => {
       await pass(10_000);
       for (const host of everyHost(world).slice(1)) world.hosts[host]!.isUp = false;
+      world.isRegistryAway = true;
       await pass(50_000);
       assertEquals(codesAt(world, 0), ["peers-silent"]);
       await pass(30_000);
       assertEquals(codesAt(world, 0), [...codes]);
+      world.isRegistryAway = false;
+      assertEquals(codesAt(world, 0), ["peers-silent"], "who reaches the registry is not cut off");
+    });
+  }
+});
+
+Deno.test("a filter on what a host itself sends over the overlay makes nobody call anyone cut off, or a path broken", async () => {
+  for (const mute of [[0], [1, 2], [0, 1, 2]]) {
+    await withWorld(3, async (world, pass) => {
+      await pass(10_000);
+      for (const host of mute) world.mute.add(host);
+      await pass(60_000);
+      for (const host of everyHost(world)) {
+        assertEquals(
+          codesAt(world, host),
+          mute.includes(host) ? ["path-probes-refused"] : [],
+          `${mute}: ${host}`,
+        );
+      }
+      world.mute.clear();
+      await pass(40_000, () => world.stateOf(0, 1) === "good" && codesAt(world, 0).length === 0);
+      assertEquals([world.stateOf(0, 1), codesAt(world, 0)], ["good", []]);
     });
   }
 });
@@ -240,11 +263,11 @@ Deno.test("what is told elsewhere with its cause is not said a second time, and 
     await pass(40_000);
     assertEquals([codesAt(world, 0), world.stateOf(0, 1)], [[], "unknown"]);
     world.told.set(0, { isAll: false, hosts: new Map([["n1", ""]]) });
-    await pass(5000);
+    await pass(20_000, () => world.stateOf(0, 2) === "broken");
     assertEquals([world.stateOf(0, 1), world.stateOf(0, 2)], ["unknown", "broken"]);
     world.carries = () => true;
     world.told.delete(0);
-    await pass(20_000, () => codesAt(world, 0).length === 0);
+    await pass(20_000, () => codesAt(world, 0).length === 0 && world.stateOf(0, 1) === "good");
     assertEquals([codesAt(world, 0), world.stateOf(0, 1)], [[], "good"]);
   });
 });
