@@ -58,10 +58,14 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "rtnetlink/neighbour_entry.ts",
   ],
   "netns/packet_walk_test.ts": [
+    "nftables/compare.ts",
     "nftables/match.ts",
     "nftables/packet.ts",
     "nftables/packet_walk.ts",
     "nftables/raw_rule.ts",
+    "nftables/rule_set.ts",
+    "nftables/rule_words.ts",
+    "nftables/xt_match.ts",
   ],
   "command/explain/live_judge_test.ts": ["command/explain/drop_words.ts"],
   "command/explain/explain_test.ts": [

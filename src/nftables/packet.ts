@@ -21,12 +21,12 @@ export interface Packet {
   readonly outputLink?: PacketLink;
   /** A rule before has given it a mark, which is not known; it has none if absent. */
   readonly isMarked?: boolean;
-  /** Whether it is the first of a connection, or an answer. */
-  readonly state: "new" | "established";
+  /** Whether it is the first of a connection, or an answer, or a rule has said `notrack`. */
+  readonly state: "new" | "established" | "untracked";
 }
 
 /** `NF_CT_STATE_BIT()` of linux/netfilter/nf_conntrack_common.h. */
-export const STATE_BITS = { established: 2, new: 8 } as const;
+export const STATE_BITS = { established: 2, new: 8, untracked: 64 } as const;
 
 // `enum nft_meta_keys`, linux/netfilter/nf_tables.h.
 const META = {

@@ -1,10 +1,12 @@
 import { familyOf } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { dumpChains } from "./dump.ts";
-import { matchRule, type RuleAction } from "./match.ts";
-import { type NftChain, POLICY } from "./objects.ts";
+import { matchRule } from "./match.ts";
+import { type NftChain, type NftTable, POLICY } from "./objects.ts";
 import type { Packet } from "./packet.ts";
 import { dumpRawRules, type RawRule } from "./raw_rule.ts";
+import type { RuleAction } from "./rule_words.ts";
+import { readRuleSet, type RuleSet } from "./rule_set.ts";
 
 /** Where packets meet rules: `NF_INET_*` of linux/netfilter.h. */
 export const PACKET_HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
@@ -14,6 +16,8 @@ export interface RuleBook {
   readonly chains: readonly NftChain[];
   /** The rules of a chain, by {@linkcode bookKey}. */
   readonly rules: ReadonlyMap<string, readonly RawRule[]>;
+  /** Reads a set of a table while the client is open; each once. */
+  readonly setOf: (table: NftTable, name: string) => RuleSet | undefined;
 }
 
 /** A rule, or a chain's policy where it has no handle. */
@@ -22,6 +26,8 @@ export interface PlacedRule {
   readonly table: string;
   readonly chain: string;
   readonly handle: bigint | undefined;
+  /** Its number in the chain, from 1, as `iptables -L --line-numbers` shows. */
+  readonly line?: number;
   /** In words, near to those of nft(8). */
   readonly text: string;
 }
@@ -37,8 +43,12 @@ export interface HookVerdict {
   readonly doubts: readonly PlacedRule[];
   /** Whether the packet has another mark than before, or may. */
   readonly isMarked: boolean;
+  /** Whether a rule has it bypass connection tracking. */
+  readonly isUntracked: boolean;
+  /** Rules that write into it what its way depends on, as its TTL. */
+  readonly writers: readonly PlacedRule[];
   /** The rule that translates its addresses, if one does. */
-  readonly translation?: PlacedRule & { readonly kind: RuleAction["kind"]; readonly isCertain: boolean };
+  readonly translation?: PlacedRule & { readonly action: RuleAction; readonly isCertain: boolean };
 }
 
 /** `NFPROTO_INET`: chains for both families. */
@@ -59,7 +69,13 @@ export function bookKey({ family, table, chain }: Omit<NftChain, "base">): strin
 export function readRuleBook(client: NetlinkClient): RuleBook {
   const chains = [...dumpChains(client, () => true).values()];
   const rules = Map.groupBy(dumpRawRules(client), bookKey);
-  return { chains, rules };
+  const sets = new Map<string, RuleSet | undefined>();
+  const setOf = ({ family, table }: NftTable, name: string) => {
+    const key = `${family} ${table} ${name}`;
+    if (!sets.has(key)) sets.set(key, readRuleSet(client, { family, table }, name));
+    return sets.get(key);
+  };
+  return { chains, rules, setOf };
 }
 
 /** What became of a packet in a chain; `through` if nothing there ends its way. */
@@ -68,6 +84,7 @@ type Fate = "through" | "accept" | "drop" | "reject";
 /** The walk of one packet. */
 class Walk {
   readonly doubts: PlacedRule[] = [];
+  readonly writers: PlacedRule[] = [];
   translation: HookVerdict["translation"];
   by: PlacedRule | undefined;
   /** Until a rule that may be for the packet, or not, would end its way. */
@@ -77,59 +94,69 @@ class Walk {
 
   /** @param isSure Whether the packet comes here for certain. */
   chain(chain: Omit<NftChain, "base">, isSure: boolean, depth = 0): Fate {
-    for (const rule of this.book.rules.get(bookKey(chain)) ?? []) {
-      const { isFor, action, text, isMarking } = matchRule(rule, this.packet);
-      if (isFor === "no") continue;
-      if (isMarking) this.packet = { ...this.packet, isMarked: true };
-      const isYes = isSure && isFor === "yes";
-      const placed = placeOf(rule, text);
-      switch (action.kind) {
-        case "continue":
-          break;
-        case "drop":
-        case "reject":
-          if (isYes) {
-            this.by = placed;
-            return action.kind;
-          }
-          this.doubts.push(placed);
-          break;
-        case "accept":
-          if (isYes) return "accept";
-          this.isCertain = false;
-          break;
-        case "return":
-          if (isYes) return "through";
-          this.isCertain = false;
-          break;
-        case "jump":
-        case "goto": {
-          if (depth >= MAX_DEPTH || action.chain === undefined) break;
-          const fate = this.chain({ ...rule, chain: action.chain }, isYes, depth + 1);
-          if (fate !== "through") return fate;
-          if (action.kind === "goto" && isYes) return "through";
-          break;
-        }
-        case "unknown":
-          this.isCertain = false;
-          break;
-        default:
-          // A translation ends the way through this hook's chains of that kind.
-          this.translation ??= { ...placed, kind: action.kind, isCertain: isYes && this.isCertain };
-          if (isYes) return "accept";
+    const rules = this.book.rules.get(bookKey(chain)) ?? [];
+    for (const [index, rule] of rules.entries()) {
+      const match = matchRule(rule, this.packet, (name) => this.book.setOf(rule, name));
+      if (match.isFor === "no") continue;
+      const placed = placeOf(rule, index + 1, match.text);
+      if (match.isMarking) this.packet = { ...this.packet, isMarked: true };
+      if (match.isUntracking) this.packet = { ...this.packet, state: "untracked" };
+      if (match.isWriting) this.writers.push(placed);
+      const isYes = isSure && match.isFor === "yes" && match.actions.length === 1;
+      for (const action of match.actions) {
+        const fate = this.#act(action, placed, isYes, depth);
+        if (fate === "return") return "through";
+        if (fate !== "through") return fate;
       }
     }
     return "through";
   }
+
+  /** What a rule does; `through` if the packet goes on behind it. */
+  #act(action: RuleAction, placed: PlacedRule, isYes: boolean, depth: number): Fate | "return" {
+    switch (action.kind) {
+      case "continue":
+        return "through";
+      case "drop":
+      case "reject":
+        if (isYes) {
+          this.by = placed;
+          return action.kind;
+        }
+        this.doubts.push(placed);
+        return "through";
+      case "accept":
+      case "return":
+        if (isYes) return action.kind;
+        this.isCertain = false;
+        return "through";
+      case "jump":
+      case "goto": {
+        if (depth >= MAX_DEPTH || action.chain === undefined) return "through";
+        const fate = this.chain({ ...placed, chain: action.chain }, isYes, depth + 1);
+        if (fate !== "through") return fate;
+        return action.kind === "goto" && isYes ? "return" : "through";
+      }
+      case "unknown":
+        this.doubts.push(placed);
+        this.isCertain = false;
+        return "through";
+      default:
+        // A translation ends the way through this hook's chains of that kind.
+        this.translation ??= { ...placed, action, isCertain: isYes && this.isCertain };
+        return isYes ? "accept" : "through";
+    }
+  }
 }
 
-function placeOf(rule: RawRule, text: string): PlacedRule {
+function placeOf(rule: RawRule, line: number, text: string): PlacedRule {
   const { family, table, chain, handle, comment } = rule;
   return {
     family,
     table,
     chain,
     handle,
+    line,
     text: comment === undefined ? text : `${text} comment ${JSON.stringify(comment)}`,
   };
 }
@@ -143,7 +170,7 @@ export function walkHook(book: RuleBook, hook: number, packet: Packet): HookVerd
   const walk = new Walk(book, packet);
   for (const chain of chains) {
     // Only the first packet of a connection is asked about its translation.
-    if (chain.base!.type === "nat" && packet.state !== "new") continue;
+    if (chain.base!.type === "nat" && walk.packet.state !== "new") continue;
     const fate = walk.chain(chain, true);
     if (fate === "drop" || fate === "reject") return verdictOf(walk, fate);
     if (fate === "through" && chain.base!.policy === POLICY.drop) {
@@ -156,7 +183,7 @@ export function walkHook(book: RuleBook, hook: number, packet: Packet): HookVerd
 }
 
 function verdictOf(
-  { by, doubts, isCertain, translation, packet }: Walk,
+  { by, doubts, writers, isCertain, translation, packet }: Walk,
   verdict: HookVerdict["verdict"],
 ): HookVerdict {
   return {
@@ -164,6 +191,8 @@ function verdictOf(
     isCertain,
     doubts,
     isMarked: packet.isMarked === true,
+    isUntracked: packet.state === "untracked",
+    writers,
     ...by !== undefined && { by },
     ...translation !== undefined && { translation },
   };

@@ -22,6 +22,7 @@ export const RTA_TABLE = 15;
 export const RTA_VIA = 18;
 export const RTA_PREF = 20;
 export const RTA_IP_PROTO = 27;
+export const RTA_SPORT = 28;
 export const RTA_DPORT = 29;
 export const RTA_NH_ID = 30;
 /** In `RTA_METRICS`: the route's own MTU. */

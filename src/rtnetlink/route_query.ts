@@ -17,6 +17,7 @@ import {
   RTA_NH_ID,
   RTA_OIF,
   RTA_PRIORITY,
+  RTA_SPORT,
   RTA_SRC,
   RTA_VIA,
   RTM_F_FIB_MATCH,
@@ -40,6 +41,8 @@ export interface Flow {
   readonly inputLinkIndex?: number;
   /** Its port, where it is one of UDP. */
   readonly udpPort?: number;
+  /** The port that it comes from. */
+  readonly udpSourcePort?: number;
 }
 
 /** A hop of a route. */
@@ -74,7 +77,7 @@ export type RouteAnswer =
 
 /** Writes the question which route the kernel takes for a packet, by all of its rules. */
 export function encodeRouteQuery(writer: MessageWriter, sequence: number, flow: Flow): void {
-  const { destination, source, inputLinkIndex, udpPort } = flow;
+  const { destination, source, inputLinkIndex, udpPort, udpSourcePort } = flow;
   const family = familyOf(destination);
   const [bits, bytes] = [bitsOf(family), family === AF_INET ? 4 : 16];
   const words = new Uint32Array(4);
@@ -93,6 +96,7 @@ export function encodeRouteQuery(writer: MessageWriter, sequence: number, flow: 
     writer.attributeU8(RTA_IP_PROTO, UDP);
     writer.attributeU16be(RTA_DPORT, udpPort);
   }
+  if (udpSourcePort !== undefined) writer.attributeU16be(RTA_SPORT, udpSourcePort);
   writer.end();
 }
 

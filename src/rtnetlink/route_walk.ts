@@ -21,6 +21,8 @@ export interface WalkedFlow {
   readonly mark?: number;
   /** The table of the VRF that its link is in; absent where that is in none. */
   readonly vrfTable?: number;
+  /** Ports, where it is a packet of UDP; absent where it may be any packet. */
+  readonly udp?: { readonly sourcePort: number | undefined; readonly destinationPort: number };
 }
 
 /**
@@ -112,10 +114,30 @@ export function matchRule(rule: ObservedRule, flow: WalkedFlow): "yes" | "no" | 
     // Only sockets that are bound to a link have one before they have a route.
     outputLink === undefined &&
     ((mark ^ (flow.mark ?? 0)) & markMask) === 0;
-  if (isBase && rule.isNarrower) return "unknown";
+  const isNarrow = isBase && rule.isNarrower ? isInNarrower(rule, flow) : true;
+  if (isNarrow === undefined) return "unknown";
   if (rule.isOfVrf && flow.vrfTable === undefined) return "no";
-  return isBase !== rule.isInverted ? "yes" : "no";
+  return (isBase && isNarrow) !== rule.isInverted ? "yes" : "no";
 }
+
+/** Whether a packet is one that a rule asks for by protocol, ports and user; `undefined` where that is not known. */
+function isInNarrower({ narrowing }: ObservedRule, { udp }: WalkedFlow): boolean | undefined {
+  if (narrowing === undefined || udp === undefined) return undefined;
+  const isIn = (range: readonly [number, number] | undefined, value: number | undefined) =>
+    range === undefined ? true : value === undefined ? undefined : range[0] <= value && value <= range[1];
+  const answers = [
+    narrowing.protocol === undefined || narrowing.protocol === UDP,
+    isIn(narrowing.sourcePorts, udp.sourcePort),
+    isIn(narrowing.destinationPorts, udp.destinationPort),
+    // What is forwarded, and what the kernel itself sends, is root's.
+    isIn(narrowing.users, 0),
+  ];
+  if (answers.includes(false)) return false;
+  return narrowing.isPartly || answers.includes(undefined) ? undefined : true;
+}
+
+/** `IPPROTO_UDP`. */
+const UDP = 17;
 
 function tableOf({ table, isOfVrf }: ObservedRule, { vrfTable }: WalkedFlow): number | undefined {
   return isOfVrf ? vrfTable : table;

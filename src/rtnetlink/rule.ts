@@ -33,7 +33,14 @@ const FRA_FWMASK = 16;
 const FRA_OIFNAME = 17;
 const FRA_PAD = 18;
 const FRA_L3MDEV = 19;
+const FRA_UID_RANGE = 20;
 const FRA_PROTOCOL = 21;
+const FRA_IP_PROTO = 22;
+const FRA_SPORT_RANGE = 23;
+const FRA_DPORT_RANGE = 24;
+/** Since Linux 6.15: the bits of a single port that count. */
+const FRA_SPORT_MASK = 28;
+const FRA_DPORT_MASK = 29;
 
 const ALL_BITS = 0xffff_ffff;
 /** `FIB_RULE_INVERT`: `not` of ip-rule(8). */
@@ -67,6 +74,17 @@ export interface SourceRule {
   readonly protocol: number;
 }
 
+/** What a rule asks for beyond addresses, links and marks. Ranges are from and to. */
+export interface RuleNarrowing {
+  /** `IPPROTO_*`. */
+  readonly protocol?: number;
+  readonly sourcePorts?: readonly [from: number, to: number];
+  readonly destinationPorts?: readonly [from: number, to: number];
+  readonly users?: readonly [from: number, to: number];
+  /** Whether it asks for something else besides. */
+  readonly isPartly?: true;
+}
+
 /** A routing policy rule as the kernel has it. */
 export interface ObservedRule {
   readonly family: Family;
@@ -95,6 +113,8 @@ export interface ObservedRule {
   readonly isInverted: boolean;
   /** Whether it has other selectors than these: ports, a protocol, users. */
   readonly isNarrower: boolean;
+  /** What these are, where it has some. */
+  readonly narrowing?: RuleNarrowing;
 }
 
 /**
@@ -182,6 +202,13 @@ export function decodeRule(message: MessageReader): ObservedRule | undefined {
   };
   const words = new Uint32Array(4);
   const attributes = new AttributeReader(view, start + RULE_HEADER_BYTES, end);
+  let narrowing: RuleNarrowing = tos === 0 ? {} : { isPartly: true };
+  const range = (bytes: 2 | 4): readonly [number, number] => {
+    if (attributes.length < 2 * bytes) return [0, 0];
+    const at = (place: number) =>
+      bytes === 2 ? view.getUint16(place, LITTLE_ENDIAN) : view.getUint32(place, LITTLE_ENDIAN);
+    return [at(attributes.start), at(attributes.start + bytes)];
+  };
   const prefix = (length: number): Prefix => {
     attributes.addressWords(words.fill(0), 0);
     // The kernel keeps what it was given, and compares so many bits.
@@ -205,8 +232,17 @@ export function decodeRule(message: MessageReader): ObservedRule | undefined {
     else if (type === FRA_SUPPRESS_PREFIXLEN) {
       const length = attributes.u32() | 0;
       if (length >= 0) found.suppressedLength = length;
-    } else if (!NO_SELECTORS.has(type)) found.isNarrower = true;
+    } else if (!NO_SELECTORS.has(type)) {
+      found.isNarrower = true;
+      if (type === FRA_IP_PROTO) narrowing = { ...narrowing, protocol: attributes.u8() };
+      else if (type === FRA_SPORT_RANGE) narrowing = { ...narrowing, sourcePorts: range(2) };
+      else if (type === FRA_DPORT_RANGE) narrowing = { ...narrowing, destinationPorts: range(2) };
+      else if (type === FRA_UID_RANGE) narrowing = { ...narrowing, users: range(4) };
+      else if ((type === FRA_SPORT_MASK || type === FRA_DPORT_MASK) && attributes.u16() === 0xffff) continue;
+      else narrowing = { ...narrowing, isPartly: true };
+    }
   }
+  if (found.isNarrower) found.narrowing = narrowing;
   return found;
 }
 

@@ -35,10 +35,25 @@ export function formatRule(rule: ObservedRule): string {
       : [`fwmark ${hex(mark ?? 0)}${markMask === undefined ? "" : `/${hex(markMask)}`}`],
     ...inputLink === undefined ? [] : [`iif ${inputLink}`],
     ...outputLink === undefined ? [] : [`oif ${outputLink}`],
+    ...narrowingTexts(rule),
     actionText(rule),
     ...suppressedLength === undefined ? [] : [`suppress_prefixlength ${suppressedLength}`],
   ];
   return parts.join(" ");
+}
+
+const PROTOCOLS: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp" };
+
+function narrowingTexts({ narrowing = {} }: ObservedRule): string[] {
+  const { protocol, sourcePorts, destinationPorts, users } = narrowing;
+  const range = (name: string, of: readonly [number, number] | undefined) =>
+    of === undefined ? [] : [`${name} ${of[0] === of[1] && name !== "uidrange" ? of[0] : of.join("-")}`];
+  return [
+    ...range("uidrange", users),
+    ...protocol === undefined ? [] : [`ipproto ${PROTOCOLS[protocol] ?? protocol}`],
+    ...range("sport", sourcePorts),
+    ...range("dport", destinationPorts),
+  ];
 }
 
 function actionText({ action, table, target, isOfVrf }: ObservedRule): string {

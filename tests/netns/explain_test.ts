@@ -87,6 +87,44 @@ const SITUATIONS: readonly Situation[] = [
     names: "60: from all to 10.244.2.0/24 unreachable",
   },
   {
+    when: "a rule refuses its protocol, beside a link that is strict about sources",
+    made:
+      "ip rule add ipproto udp to 10.244.2.5 blackhole priority 93; echo 1 >/proc/sys/net/ipv4/conf/cni0/rp_filter",
+    says: "rule-refuses",
+    names: "93: from all to 10.244.2.5/32 ipproto udp blackhole",
+  },
+  {
+    when: "a rule refuses its port",
+    made: "ip rule add ipproto udp dport 33000-34000 unreachable priority 93",
+    says: "rule-refuses",
+    names: "ipproto udp dport 33000-34000 unreachable",
+  },
+  {
+    when: "a rule refuses the user whose packets are forwarded",
+    made: "ip rule add uidrange 0-0 to 10.244.2.5 prohibit priority 93",
+    says: "rule-refuses",
+    names: "uidrange 0-0 prohibit",
+  },
+  {
+    when: "rules refuse another protocol, port and user",
+    made:
+      "ip rule add ipproto tcp blackhole priority 93; ip rule add ipproto udp dport 53 blackhole priority 94; ip rule add uidrange 1000-2000 blackhole priority 95",
+    says: "ok",
+  },
+  {
+    when: "a rule refuses its protocol, in IPv6",
+    to: "fd00:10:244:2::5",
+    made: "ip -6 rule add ipproto udp dport 33434 blackhole priority 93",
+    says: "rule-refuses",
+    names: "dport 33434",
+  },
+  {
+    when: "a rule refuses VXLAN packets",
+    made: "ip rule add ipproto udp dport 8472 blackhole priority 93",
+    says: "underlay-unreachable",
+    names: "93: from all ipproto udp dport 8472 blackhole",
+  },
+  {
     when: "a rule of others is for other packets",
     made:
       "ip rule add fwmark 0x80000/0xff0000 lookup 52 priority 5210; ip rule add to 10.9.0.0/16 lookup 52 priority 5270",
@@ -393,10 +431,56 @@ const SITUATIONS: readonly Situation[] = [
     names: "chain INPUT",
   },
   {
-    when: "firewalld's way of asking leads where it is not read",
+    when: "firewalld's way of asking accepts it, and refuses the answer",
     made:
       "nft add table inet fw; nft add chain inet fw fwd2 '{ type filter hook forward priority 10; }'; nft add rule inet fw fwd2 iifname vmap { cni0 : accept }; nft add rule inet fw fwd2 reject",
+    says: "answer-refused",
+    names: "chain fwd2 of table inet fw",
+  },
+  {
+    when: "a map of verdicts drops it",
+    made:
+      "nft add table ip f; nft add chain ip f f '{ type filter hook forward priority 0; }'; nft add rule ip f f ip daddr vmap { 10.244.2.5 : drop }",
+    says: "packet-refused",
+    names: "ip daddr vmap",
+  },
+  {
+    when: "a map of verdicts drops it, in IPv6",
+    to: "fd00:10:244:2::5",
+    made:
+      "nft add table ip6 f; nft add chain ip6 f f '{ type filter hook forward priority 0; }'; nft add rule ip6 f f ip6 daddr vmap { fd00:10:244:2::5 : drop }",
+    says: "packet-refused",
+    names: "ip6 daddr vmap",
+  },
+  {
+    when: "a map of verdicts may drop it",
+    made:
+      "nft add table ip f; nft add chain ip f f '{ type filter hook forward priority 0; }'; nft add rule ip f f meta length vmap { 100-2000 : drop }",
     says: "ok packet-doubted answer-doubted",
+  },
+  {
+    when: "a rule sets its TTL to 1",
+    made:
+      "nft add table ip f; nft add chain ip f f '{ type filter hook prerouting priority -150; }'; nft add rule ip f f ip ttl set 1",
+    says: "ok packet-changed",
+  },
+  {
+    when: "what bypasses connection tracking is dropped",
+    made:
+      "nft add table ip f; nft add chain ip f p '{ type filter hook prerouting priority -300; }'; nft add rule ip f p iifname cni0 notrack; nft add chain ip f f '{ type filter hook forward priority 0; }'; nft add rule ip f f ct state untracked drop",
+    says: "packet-refused",
+    names: "ct state untracked",
+  },
+  {
+    when: "iptables has it bypass connection tracking",
+    made: "iptables-nft -t raw -A PREROUTING -i cni0 -j CT --notrack",
+    says: "ok packet-untracked",
+  },
+  {
+    when: "a rule of iptables drops it",
+    made: "iptables-nft -A FORWARD -p tcp -j DROP; iptables-nft -A FORWARD -p udp -j DROP",
+    says: "packet-refused",
+    names: ", line 2, of chain FORWARD of table ip filter",
   },
   {
     when: "Docker's, kube-proxy's and the agent's rules stand beside each other",

@@ -103,6 +103,7 @@ Deno.test("decodeRule() reads every rule of `ip rule show`, and what it does not
       destination: parsePrefix("192.0.2.0/24"),
       inputLink: "eth1",
       isNarrower: true,
+      narrowing: { protocol: 6, destinationPorts: [80, 80] },
     },
     // from all lookup main suppress_prefixlength 0
     { ...plain, priority: 6999, table: 254, suppressedLength: 0 },

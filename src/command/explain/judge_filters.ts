@@ -1,13 +1,22 @@
+import { formatAddress } from "../../model/address.ts";
+import type { RuleAction } from "../../nftables/rule_words.ts";
 import type { HookVerdict, PlacedRule } from "../../nftables/packet_walk.ts";
-import type { ChainFacts, ChainLink } from "./facts.ts";
+import { addressOf } from "../../nftables/value.ts";
+import type { ChainFacts, ChainLink, Filters } from "./facts.ts";
 
 const FAMILIES: Readonly<Record<number, string>> = { 1: "inet", 2: "ip", 10: "ip6" };
 
 /** Where a rule stands, and what it says. */
-export function placeText({ family, table, chain, handle, text }: PlacedRule): string {
+export function placeText({ family, table, chain, handle, line, text }: PlacedRule): string {
   const where = `chain ${chain} of table ${FAMILIES[family] ?? family} ${table}`;
-  return handle === undefined ? `the ${text} of ${where}` : `rule ${handle} of ${where}, "${text}"`;
+  if (handle === undefined) return `the ${text} of ${where}`;
+  // As `iptables -L --line-numbers` counts.
+  const isIptables = (family === 2 || family === 10) && IPTABLES.has(table) && line !== undefined;
+  return `the rule with handle ${handle}${isIptables ? `, line ${line},` : ""} of ${where}, "${text}"`;
 }
+
+/** The tables of iptables. */
+const IPTABLES: ReadonlySet<string> = new Set(["filter", "nat", "mangle", "raw", "security"]);
 
 function remedyOf({ family, table, chain, handle }: PlacedRule): string {
   const of = `${FAMILIES[family] ?? family} ${table} ${chain}`;
@@ -30,6 +39,7 @@ export function judgeFilters(facts: ChainFacts): ChainLink[] {
   judged.push(...refusals("rules", "outer-answer", [tunnel?.outerInput], "VXLAN packets of the other host"));
   judged.push(...refusals("rules", "answer", [answer], "the answer"));
   if (!judged.some(({ state }) => state === "wrong")) {
+    judged.push(...writers(filters));
     judged.unshift({ name: "rules", state: "ok", code: "rules", text: `nothing refuses it (${hook})` });
   }
   if (hasLegacy) {
@@ -78,6 +88,25 @@ function refusals(
   });
 }
 
+/** Rules that write into the packet what its way depends on. */
+function writers({ first, main, last }: Filters): ChainLink[] {
+  const rules = [first, main, last].flatMap((verdict) => verdict?.writers ?? []);
+  const judged = rules.slice(0, 1).map((rule): ChainLink => ({
+    name: "rules",
+    state: "note",
+    code: "packet-changed",
+    text: `${placeText(rule)} writes into it, as a TTL of 1, with which it gets no further; --live shows`,
+  }));
+  if (!first?.isUntracked && !main.isUntracked) return judged;
+  return [...judged, {
+    name: "rules",
+    state: "note",
+    code: "packet-untracked",
+    text:
+      "a rule has it bypass connection tracking: no translation is made for it, and its answer is no answer to rules",
+  }];
+}
+
 /** Whether the packet keeps its source address. */
 function judgeTranslation({ filters, kind, isFromPod }: ChainFacts): ChainLink[] {
   if (filters === undefined || filters.hook === "input") return [];
@@ -107,6 +136,13 @@ function judgeTranslation({ filters, kind, isFromPod }: ChainFacts): ChainLink[]
     name: "masquerade",
     state: isUsual && source.isCertain ? "ok" : "note",
     code: "masqueraded",
-    text: `${placeText(source)} gives it this host's address${source.isCertain ? "" : ", or may"}`,
+    text: `${placeText(source)} gives it ${sourceText(source.action)}${source.isCertain ? "" : ", or may"}`,
   }];
+}
+
+/** What a packet's source becomes. */
+function sourceText({ address }: RuleAction): string {
+  if (address === undefined) return "this host's address";
+  const family = address.length === 4 ? 2 : 10;
+  return `the source ${formatAddress(addressOf(address, family))}`;
 }

@@ -1,4 +1,5 @@
 import { formatAddress } from "../../model/address.ts";
+import { formatRule } from "../../rtnetlink/rule_text.ts";
 import type { ChainFacts, ChainLink, Way } from "./facts.ts";
 import { routeText } from "./route_words.ts";
 
@@ -131,12 +132,21 @@ export function judgeTunnel(facts: ChainFacts): ChainLink[] {
 function judgeOuter({ tunnel }: ChainFacts, outer: Way, remote: string): ChainLink[] {
   const { answer: { route }, link, nextHop, neighbour, refusal } = outer;
   if (route === undefined || route.hops.length === 0 || link === undefined) {
-    const by = refusal?.rule === undefined ? "" : `, by rule ${refusal.rule.priority}`;
+    if (refusal !== undefined && refusal.route === undefined) {
+      return [
+        wrong(
+          "underlay",
+          "underlay-unreachable",
+          `${formatRule(refusal.rule)} refuses VXLAN packets to ${remote}`,
+          `ip rule delete priority ${refusal.rule.priority}, if nobody needs it`,
+        ),
+      ];
+    }
     return [
       wrong(
         "underlay",
         "underlay-unreachable",
-        `there is no route to ${remote}${by}`,
+        `there is no route to ${remote}`,
         `ip route get ${remote}`,
       ),
     ];

@@ -54,7 +54,8 @@ export interface Question {
  */
 export function readFacts(libc: Libc, question: Question): ChainFacts {
   using transport = NetlinkSocket.open(libc);
-  return new Reader(libc, new NetlinkClient(transport), question).read();
+  using rules = NetlinkSocket.open(libc, { protocol: NETLINK_NETFILTER });
+  return new Reader(libc, new NetlinkClient(transport), new NetlinkClient(rules), question).read();
 }
 
 class Reader {
@@ -66,6 +67,7 @@ class Reader {
   constructor(
     readonly libc: Libc,
     readonly client: NetlinkClient,
+    readonly ruleClient: NetlinkClient,
     readonly question: Question,
   ) {
     this.#family = familyOf(question.target);
@@ -87,13 +89,21 @@ class Reader {
     const source = from ?? (isFromPod ? podOf(ownSubnet!) : undefined);
     const way = this.#ways.way({
       destination: target,
+      udpPort: PROBE_PORT,
+      udpSourcePort: FROM_PORT,
       ...source !== undefined && { source },
       ...isFromPod && bridge !== undefined && { inputLinkIndex: bridge.link.linkIndex },
     });
     const shown = source ?? this.#sourceOf(way, target);
     const tunnel = this.#tunnelOf(way, book);
     const back = isFromPod && way.link !== undefined
-      ? this.#ways.way({ destination: source!, source: target, inputLinkIndex: way.link.linkIndex })
+      ? this.#ways.way({
+        destination: source!,
+        source: target,
+        udpPort: FROM_PORT,
+        udpSourcePort: PROBE_PORT,
+        inputLinkIndex: way.link.linkIndex,
+      })
       : undefined;
     const isOfFamily = ({ name }: ObservedLink) =>
       name.startsWith("flannel-v6.") === (this.#family !== AF_INET);
@@ -227,8 +237,7 @@ class Reader {
 
   #readBook(): { readonly book: RuleBook | undefined; readonly filterFault: string | undefined } {
     try {
-      using transport = NetlinkSocket.open(this.libc, { protocol: NETLINK_NETFILTER });
-      return { book: readRuleBook(new NetlinkClient(transport)), filterFault: undefined };
+      return { book: readRuleBook(this.ruleClient), filterFault: undefined };
     } catch (error) {
       return { book: undefined, filterFault: errorText(error) };
     }
@@ -265,8 +274,11 @@ class Reader {
     };
     const hook = kind === "own-address" ? "input" : isFromPod ? "forward" : "output";
     const first = hook === "output" ? undefined : walkHook(book, PACKET_HOOK.prerouting, base);
-    const marked = (packet: Packet, before: HookVerdict | undefined) =>
-      before?.isMarked ? { ...packet, isMarked: true } : packet;
+    const marked = (packet: Packet, before: HookVerdict | undefined): Packet => ({
+      ...packet,
+      ...before?.isMarked && { isMarked: true },
+      ...before?.isUntracked && { state: "untracked" },
+    });
     const main = walkHook(book, PACKET_HOOK[hook], marked(hook === "input" ? base : out, first));
     return {
       first,

@@ -6,7 +6,7 @@ import type { NetlinkClient } from "../../netlink/client.ts";
 import { dumpNeighbourEntries } from "../../rtnetlink/neighbour_entry.ts";
 import { decodeRouteLookup, encodeRouteLookup } from "../../rtnetlink/route_lookup.ts";
 import { type Flow, queryRoute, type RouteAnswer } from "../../rtnetlink/route_query.ts";
-import { ruleInto, walkRoute, type WalkStep } from "../../rtnetlink/route_walk.ts";
+import { ruleInto, type WalkedFlow, walkRoute, type WalkStep } from "../../rtnetlink/route_walk.ts";
 import { dumpRules, type ObservedRule } from "../../rtnetlink/rule.ts";
 import { dumpTableRoutes } from "../../rtnetlink/table_route.ts";
 import type { Way } from "./facts.ts";
@@ -46,6 +46,7 @@ export class WayReader {
         destination: flow.destination,
         ...flow.source !== undefined && { source: flow.source },
         ...inputLink !== undefined && { inputLink },
+        ...portsOf(flow),
       },
       this.#rulesOf(familyOf(flow.destination)),
       { table: route.table, length: route.destination.length },
@@ -94,7 +95,8 @@ export class WayReader {
   }
 
   /** Which rule and route refuse a packet, by all tables on its way. */
-  #walk({ destination, source, inputLinkIndex }: Flow): readonly WalkStep[] {
+  #walk(flow: Flow): readonly WalkStep[] {
+    const { destination, source, inputLinkIndex } = flow;
     const inputLink = this.linkOf(inputLinkIndex)?.name;
     const family = familyOf(destination);
     return walkRoute(
@@ -102,6 +104,7 @@ export class WayReader {
         destination,
         ...source !== undefined && { source },
         ...inputLink !== undefined && { inputLink },
+        ...portsOf(flow),
       },
       this.#rulesOf(family),
       (table) => dumpTableRoutes(this.client, family, table),
@@ -122,4 +125,8 @@ export class WayReader {
     }
     return mtuBytes;
   }
+}
+
+function portsOf({ udpPort, udpSourcePort }: Flow): Pick<WalkedFlow, "udp"> {
+  return udpPort === undefined ? {} : { udp: { sourcePort: udpSourcePort, destinationPort: udpPort } };
 }

@@ -1,0 +1,84 @@
+import { attributesIn } from "./raw_rule.ts";
+import { type Loaded, statesText, u32be, valueText } from "./rule_words.ts";
+import { fromHostOrder } from "./value.ts";
+
+// How rules compare what registers hold.
+
+/** Whether it is so; `undefined` where that is not known. */
+export type Tri = boolean | undefined;
+
+const COMPARE = ["==", "!=", "<", "<=", ">", ">="] as const;
+
+/** `bitwise`: what a register holds behind a mask. */
+export function masked(loaded: Loaded | undefined, attributes: ReadonlyMap<number, Uint8Array>): Loaded {
+  const [mask, xor] = [valueOf(attributes.get(4)), valueOf(attributes.get(5))];
+  const what = loaded?.what ?? "a register";
+  const isPlain = mask !== undefined && (u32be(attributes.get(6)) === 0);
+  if (!isPlain || loaded?.bytes === undefined || loaded.bytes.length < mask.length) {
+    return { bytes: undefined, what, ...mask !== undefined && { mask } };
+  }
+  const bytes = mask.map((byte, at) => loaded.bytes![at]! & byte ^ (xor?.[at] ?? 0));
+  return { bytes, what, mask };
+}
+
+/** Numbers of `size` bytes the other way round. */
+export function swapped(bytes: Uint8Array | undefined, size: number): Uint8Array | undefined {
+  if (bytes === undefined || size === 0 || bytes.length % size !== 0) return undefined;
+  return bytes.map((_, at) => bytes[at - at % size + size - 1 - at % size]!);
+}
+
+/** `cmp`. */
+export function compare(
+  loaded: Loaded | undefined,
+  word: (type: number) => number,
+  attributes: ReadonlyMap<number, Uint8Array>,
+): { readonly is: Tri; readonly text: string } {
+  const value = valueOf(attributes.get(3)) ?? new Uint8Array();
+  const operation = word(2);
+  const shown = [loaded?.what ?? "?", ...operation === 0 ? [] : [COMPARE[operation] ?? "?"]].join(" ");
+  const isBits = loaded?.what === "ct state" && operation === 1 && loaded.mask?.length === 4 &&
+    value.every((byte) => byte === 0);
+  // So nft(8) asks for one of several bits.
+  const sentence = isBits
+    ? `ct state ${statesText(fromHostOrder(loaded.mask!))}`
+    : `${shown} ${valueText(loaded, value)}`;
+  const bytes = loaded?.bytes;
+  if (bytes === undefined || bytes.length < value.length || operation > 5) {
+    return { is: undefined, text: sentence };
+  }
+  const order = orderOf(bytes.subarray(0, value.length), value);
+  const is = [order === 0, order !== 0, order < 0, order <= 0, order > 0, order >= 0][operation];
+  return { is, text: sentence };
+}
+
+/** `range`. */
+export function isWithin(
+  loaded: Loaded | undefined,
+  word: (type: number) => number,
+  attributes: ReadonlyMap<number, Uint8Array>,
+): { readonly is: Tri; readonly text: string } {
+  const [from, to] = [valueOf(attributes.get(3)), valueOf(attributes.get(4))];
+  const bytes = loaded?.bytes;
+  const sentence = `${loaded?.what ?? "?"} ${word(2) === 1 ? "!= " : ""}${
+    from ? valueText(loaded, from) : "?"
+  }-${to ? valueText(loaded, to) : "?"}`;
+  if (bytes === undefined || from === undefined || to === undefined) return { is: undefined, text: sentence };
+  const inside = orderOf(bytes, from) >= 0 && orderOf(bytes, to) <= 0;
+  return { is: word(2) === 1 ? !inside : inside, text: sentence };
+}
+
+/** As the kernel compares: byte by byte, the first that differs. */
+function orderOf(a: Uint8Array, b: Uint8Array): number {
+  const at = a.findIndex((byte, index) => byte !== b[index]);
+  return at < 0 ? 0 : a[at]! - (b[at] ?? 0);
+}
+
+/** The bytes of a value in an attribute that holds one. */
+export function valueOf(data: Uint8Array | undefined): Uint8Array | undefined {
+  return data && valueIn(data);
+}
+
+/** The bytes of a value. */
+export function valueIn(data: Uint8Array): Uint8Array | undefined {
+  return attributesIn(data).get(1);
+}

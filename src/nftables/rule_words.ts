@@ -1,0 +1,104 @@
+import { AF_INET, type Family, familyOf, formatPrefix, maskAddress } from "../model/address.ts";
+import { META_MARK, type Packet, UDP } from "./packet.ts";
+import { addressOf, fromHostOrder, prefixLength } from "./value.ts";
+
+// What rules ask for, in words near to those of nft(8).
+
+/** What a rule does with packets that it is for. */
+export interface RuleAction {
+  readonly kind:
+    | "drop"
+    | "reject"
+    | "accept"
+    | "return"
+    | "jump"
+    | "goto"
+    | "continue"
+    | "masquerade"
+    | "snat"
+    | "dnat"
+    | "unknown";
+  /** Where a jump leads. */
+  readonly chain?: string;
+  /** What it translates to, where that is one address. */
+  readonly address?: Uint8Array;
+}
+
+/** What a register holds: bytes if known, and words for what it is. */
+export interface Loaded {
+  readonly bytes: Uint8Array | undefined;
+  readonly what: string;
+  readonly mask?: Uint8Array;
+}
+
+export const META_NAMES: Readonly<Record<number, string>> = {
+  1: "meta protocol",
+  [META_MARK]: "mark",
+  4: "iif",
+  5: "oif",
+  6: "iifname",
+  7: "oifname",
+  10: "skuid",
+  15: "nfproto",
+  16: "l4proto",
+  19: "pkttype",
+};
+
+export function payloadName(packet: Packet, base: number, offset: number): string {
+  if (base === 2) return offset === 0 ? "sport" : offset === 2 ? "dport" : `th@${offset}`;
+  if (base !== 1) return `ll@${offset}`;
+  const isIpv4 = familyOf(packet.source) === AF_INET;
+  const places: Readonly<Record<number, string>> = isIpv4
+    ? { 9: "ip protocol", 12: "ip saddr", 16: "ip daddr" }
+    : { 6: "ip6 nexthdr", 8: "ip6 saddr", 24: "ip6 daddr" };
+  return places[offset] ?? `nh@${offset}`;
+}
+
+/** A value as nft(8) would write it, as far as it is known what it is. */
+export function valueText(loaded: Loaded | undefined, value: Uint8Array): string {
+  const what = loaded?.what ?? "";
+  if (what.endsWith("addr")) {
+    const family: Family = what.startsWith("ip ") ? 2 : 10;
+    const bits = family === 2 ? 32 : 128;
+    const length = loaded?.mask === undefined ? value.length * 8 : prefixLength(loaded.mask) ?? bits;
+    const address = addressOf(value, family);
+    const prefix = formatPrefix({ address: maskAddress(address, length), length });
+    return length === bits ? prefix.slice(0, prefix.lastIndexOf("/")) : prefix;
+  }
+  // A shorter one is compared as far as it goes.
+  if (what.endsWith("ifname")) return JSON.stringify(text(value) + (value.includes(0) ? "" : "*"));
+  if (what === "ct state" && value.length === 4) return statesText(fromHostOrder(value));
+  if (what.endsWith("port")) return String((value[0] ?? 0) << 8 | (value[1] ?? 0));
+  if (what === "l4proto" || what === "ip protocol" || what === "ip6 nexthdr") {
+    return ({ 1: "icmp", 6: "tcp", [UDP]: "udp", 58: "icmpv6" })[value[0]!] ?? String(value[0]);
+  }
+  if (what === "nfproto") return ({ 2: "ipv4", 10: "ipv6" })[value[0]!] ?? String(value[0]);
+  return `0x${value.toHex()}`;
+}
+
+/** `NF_CT_STATE_*`, as nft(8) calls them. */
+const STATE_NAMES: Readonly<Record<number, string>> = {
+  1: "invalid",
+  2: "established",
+  4: "related",
+  8: "new",
+  64: "untracked",
+};
+
+/** The states of a mask or a value. */
+export function statesText(bits: number): string {
+  const names = Object.entries(STATE_NAMES).filter(([bit]) => (bits & Number(bit)) !== 0);
+  return names.length === 0 ? String(bits) : names.map(([, name]) => name).join(",");
+}
+
+/** A number of an attribute; 0 where that is missing. */
+export function u32be(bytes: Uint8Array | undefined): number {
+  return bytes === undefined || bytes.length < 4
+    ? 0
+    : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+}
+
+/** A text of an attribute, up to its zero. */
+export function text(bytes: Uint8Array | undefined): string {
+  return new TextDecoder().decode(bytes).replace(/\0.*$/s, "");
+}
