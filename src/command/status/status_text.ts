@@ -25,7 +25,8 @@ export function verdictOf({ ready, conditions }: StatusAnswer): string {
   return degraded.length === 0
     ? "ready"
     : `ready, with ${degraded.length === 1 ? "a note" : `${degraded.length} notes`}: ${
-      [...new Set(degraded.map(({ code }) => code))].join(", ")
+      [...Map.groupBy(degraded, ({ code }) => code)]
+        .map(([code, { length }]) => length === 1 ? code : `${code} (${length})`).join(", ")
     }`;
 }
 
@@ -36,6 +37,11 @@ export function statusLines(answer: StatusAnswer, { now }: { readonly now: Date 
     ...twoColumns(hostRows(answer, now)),
     ...conditionLines(answer.conditions, now),
   ];
+}
+
+/** How many addresses there are: a large number's last digits are not known. */
+function sizeWords(size: number): string {
+  return Number.isSafeInteger(size) ? String(size) : `2^${Math.round(Math.log2(size))}`;
 }
 
 function hostRows(answer: StatusAnswer, now: Date): (readonly [string, string])[] {
@@ -50,7 +56,7 @@ function hostRows(answer: StatusAnswer, now: Date): (readonly [string, string])[
     const pool = pools.find((one) => one.subnet === subnet);
     rows.push([
       "subnet",
-      pool === undefined ? subnet : `${subnet}, ${pool.used} of ${pool.size} addresses in use`,
+      pool === undefined ? subnet : `${subnet}, ${pool.used} of ${sizeWords(pool.size)} addresses in use`,
     ]);
   }
   if (overlay !== null) {

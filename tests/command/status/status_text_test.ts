@@ -36,6 +36,14 @@ Deno.test("statusLines() tells a host that is ready", () => {
   ]);
 });
 
+Deno.test("statusLines() tells how large a subnet is, in no digits that are not known", () => {
+  const pools = [{ subnet: "10.244.1.0/24", used: 3, size: 2 ** 64 - 3 }];
+  assertEquals(
+    statusLines(answer({ pools }), { now: NOW })[2],
+    "  subnet    10.244.1.0/24, 3 of 2^64 addresses in use",
+  );
+});
+
 Deno.test("statusLines() tells what blocks first, since when, and what to do", () => {
   const conditions = conditionsOf(
     ["registry-not-followed", "the registry can't be followed: it is away"],
@@ -59,7 +67,7 @@ const verdicts: [ready: boolean, conditions: Parameters<typeof standing>, verdic
   [
     true,
     [["other-backend", "x"], ["rules-overruled", "y"], ["rules-overruled", "z"]],
-    "ready, with 3 notes: other-backend, rules-overruled",
+    "ready, with 3 notes: other-backend, rules-overruled (2)",
   ],
   [false, [["lease-missing", "x"], ["pod-files-missing", "y"]], "NOT READY: lease-missing, and 1 more"],
   [false, [], "NOT READY: no reason is told"],
