@@ -10,6 +10,9 @@ const MAX_ANSWER_BYTES = 256 << 20;
 /** An agent that is there and can't be asked: one sentence. */
 export class AgentDoorError extends Error {}
 
+/** An agent that shows that it runs, and whose socket leads to nobody: a clause. */
+export const NO_DOOR = "an agent runs on this host that can't be asked";
+
 /** How an agent is asked. */
 export interface AskOptions {
   /** How long it may take in all, in milliseconds. */

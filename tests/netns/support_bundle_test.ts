@@ -3,7 +3,7 @@ import type { CommandResult } from "../../src/lab/command.ts";
 import type { LabHost } from "../../src/lab/host.ts";
 import { ROOT } from "../double/etcd.ts";
 import { mountHungDisk } from "../double/hung_disk.ts";
-import { agentCommand, until, untilSettled, withOverlay } from "../double/overlay_rig.ts";
+import { agentCommand, until, untilReady, untilSettled, withOverlay } from "../double/overlay_rig.ts";
 import { ETCD_PREFIX, withEtcdOverlay, withKubeOverlay } from "../double/overlay_servers.ts";
 
 const base64 = (text: string) => new TextEncoder().encode(text).toBase64();
@@ -282,6 +282,25 @@ Deno.test("a bundle comes in time though the agent is halted, the registry away,
       h1.agent!.signal("SIGCONT");
       await Deno.remove(folder, { recursive: true });
     }
+  });
+});
+
+Deno.test("a bundle says that an agent runs whose socket was replaced", async () => {
+  await withOverlay({ hosts: 1 }, async (lab, libc) => {
+    const [h1] = lab.hosts as [LabHost];
+    await untilReady(libc, h1);
+    const socket = `${h1.directory}/loden.sock`;
+    await until("ask the agent", async () => (await Deno.stat(socket).catch(() => undefined)) && true);
+    // As it is until the agent sees it.
+    await until("see the socket gone", async () => {
+      await Deno.remove(socket).catch(() => {});
+      const { path } = await bundle(h1, []);
+      const { entries } = JSON.parse((await unpack(path)).get("manifest.json")!);
+      const { reason } = entries.find(({ name }: Record<string, string>) => name === "agent/status.json");
+      if (reason === undefined) return undefined;
+      assertStringIncludes(reason, "an agent runs on this host that can't be asked");
+      return true;
+    });
   });
 });
 

@@ -4,9 +4,10 @@ import { formatKernelVersion, runningKernel } from "../../host/kernel_version.ts
 import { historyPath } from "../../host/history.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { VERSION } from "../../model/version.ts";
+import { isAgentLockHeld } from "../../pods/agent_lock.ts";
 import { agentStatePath } from "../../pods/agent_state.ts";
 import { readHead } from "../../registry/http/read_head.ts";
-import { askAgent } from "../agent_door.ts";
+import { askAgent, NO_DOOR } from "../agent_door.ts";
 import { runChecks } from "../doctor/check.ts";
 import { CHECKS, reportOf } from "../doctor/doctor.ts";
 import type { DoctorPlace } from "../doctor/place.ts";
@@ -60,7 +61,13 @@ function versions(place: DoctorPlace): string {
 
 async function asked({ options }: DoctorPlace, target: string, timeoutMs: number): Promise<string> {
   const answer = await askAgent(options.subnetFilePath, target, { timeoutMs });
-  if (answer === undefined) throw new Error("no agent runs on this host");
+  if (answer === undefined) {
+    throw new Error(
+      isAgentLockHeld(options.subnetFilePath)
+        ? `${NO_DOOR}: its socket leads to nobody, it still starts, or it is of another version`
+        : "no agent runs on this host",
+    );
+  }
   return withoutQuotations(print(answer));
 }
 
