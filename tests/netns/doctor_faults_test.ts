@@ -308,9 +308,50 @@ Deno.test("the doctor names each fault of a host that has many, and nothing that
     }
     const checks = new Set(AT_ONCE.map(({ check }) => check));
     const others = words.findings.filter(({ check, verdict }) => verdict !== "ok" && !checks.has(check));
-    assertEquals(others.map(({ check, verdict }) => [check, verdict]), [["agent", "unseen"]]);
+    assertEquals(others.map(({ check, verdict }) => [check, verdict]), [["agent", "doubtful"]]);
     assertEquals(words.code, 1);
     assert(words.durationMs < 10_000, `${words.durationMs} ms`);
+  });
+});
+
+/** What a host's INPUT accepts of the overlay, in words that name no port alone. */
+const ACCEPTS = [
+  "ip saddr 192.0.2.0/24 udp dport { 22, 8472, 8475 } accept",
+  "udp dport 8000-9000 accept",
+  "iifname eth0 ip saddr 192.0.2.0/24 accept",
+  "udp dport 8472 accept",
+  "meta l4proto udp accept",
+];
+
+Deno.test("the doctor blames no INPUT that lets the overlay in, whatever words it does that with", async () => {
+  await withOverlay({ hosts: 2 }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [host] = lab.hosts as [LabHost];
+    await untilAsked(host);
+    const root = await Deno.makeTempDir({ prefix: "lodentest-doctor-" });
+    try {
+      await host.netns.mustExec(
+        "nft",
+        "add table inet guard; " +
+          "add chain inet guard input { type filter hook input priority 0; policy drop; }; " +
+          "add rule inet guard input iif lo accept; add rule inet guard input ct state established accept",
+      );
+      for (const accept of ["", ...ACCEPTS]) {
+        if (accept !== "") await host.netns.mustExec("nft", `add rule inet guard input ${accept}`);
+        const words = await askDoctor(host, { root });
+        assertEquals(
+          words.findings.filter(({ check }) => check === "input").map(({ verdict }) => verdict),
+          [accept === "" ? "doubtful" : "ok"],
+          `${accept}\n${notOk(words).join("\n")}`,
+        );
+        if (accept === "") continue;
+        const { stdout } = await host.exec("nft", "-a", "list", "chain", "inet", "guard", "input");
+        const handle = /# handle (\d+)\s*\}\s*\}\s*$/.exec(stdout)![1]!;
+        await host.netns.mustExec("nft", `delete rule inet guard input handle ${handle}`);
+      }
+    } finally {
+      await Deno.remove(root, { recursive: true });
+    }
   });
 });
 
@@ -432,6 +473,15 @@ Deno.test("the doctor tells the conditions of an agent, and of one that is halte
       assert(halted.durationMs < 10_000);
       // It hides nothing else.
       assert(says(halted, "leases", "ok", "2 leases are there"), notOk(halted).join("\n"));
+      h2.agent!.signal("SIGKILL");
+      await h2.agent!.ended;
+      const { stdout } = await h2.exec("ip", "neigh", "show", "dev", "flannel.1");
+      const [peer] = stdout.split(" ");
+      await h2.netns.mustExec("ip", "neigh", "del", peer!, "dev", "flannel.1");
+      const killed = await askDoctor(h2, { root });
+      assert(says(killed, "agent", "wrong", "the last one was killed"), notOk(killed).join("\n"));
+      assert(says(killed, "data-path", "wrong", ""), notOk(killed).join("\n"));
+      assertEquals(killed.code, 1);
     } finally {
       await Deno.remove(root, { recursive: true });
     }

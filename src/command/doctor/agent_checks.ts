@@ -1,10 +1,14 @@
 import { isAgentLockHeld } from "../../pods/agent_lock.ts";
 import type { Process } from "../../linux/system_facts.ts";
 import { errorText } from "../../log/error_text.ts";
-import { AgentDoorError } from "../agent_door.ts";
+import { notedFlagsPath } from "../../agent/noted_flags.ts";
+import { isFile } from "../../file/read_file.ts";
+import { agentStatePath, readAgentState } from "../../pods/agent_state.ts";
+import { readLocalFacts } from "../status/local_facts.ts";
+import { AgentDoorError, NO_DOOR } from "../agent_door.ts";
 import { NAME_REGISTRY } from "../agent_flags.ts";
 import { type Check, check } from "./check.ts";
-import { doubtful, ok, type Said, unseen, wrong } from "./finding.ts";
+import { doubtful, ok, type Said, unseen, UnseenError, wrong } from "./finding.ts";
 import type { AgentWords, DoctorPlace } from "./place.ts";
 
 /** What the agent says, who else would be one, and what serves Services beside it. */
@@ -14,6 +18,7 @@ export const AGENT_CHECKS: readonly Check[] = [
     isFirst: true,
     look: async (place) => [...judgeAgent(await readAgent(place)), ...judgeNotedFlags(place)],
   },
+  check("data-path", readDataPath, judgeDataPath),
   check(
     "other-agents",
     (place) => place.system.processes(FLANNELD).filter(({ isHere }) => isHere ?? true),
@@ -25,17 +30,37 @@ export const AGENT_CHECKS: readonly Check[] = [
 
 const FLANNELD: ReadonlySet<string> = new Set(["flanneld", "loden"]);
 
+/** What an agent says last that was not killed. */
+const ENDED = "agent-ended";
+
 /** What the agent answered. */
 export type FoundAgent =
   | { readonly kind: "words"; readonly words: AgentWords }
-  | { readonly kind: "none"; readonly isLockHeld: boolean }
+  | { readonly kind: "none"; readonly isLockHeld: boolean; readonly former: FormerAgent | undefined }
   | { readonly kind: "fault"; readonly reason: string; readonly isRoot: boolean };
+
+/** An agent that was here and runs no more. */
+export interface FormerAgent {
+  /** Whether it has said that it ends; it was killed if not. */
+  readonly hasEnded: boolean;
+}
+
+function formerAgent(subnetFilePath: string): FormerAgent | undefined {
+  const said = readAgentState(agentStatePath(subnetFilePath));
+  if (said !== undefined) return { hasEnded: said.reasons.some(({ code }) => code === ENDED) };
+  return isFile(notedFlagsPath(subnetFilePath)) ? { hasEnded: false } : undefined;
+}
 
 async function readAgent(place: DoctorPlace): Promise<FoundAgent> {
   try {
     const words = await place.agent;
     if (words !== undefined) return { kind: "words", words };
-    return { kind: "none", isLockHeld: isAgentLockHeld(place.options.subnetFilePath) };
+    const { subnetFilePath } = place.options;
+    return {
+      kind: "none",
+      isLockHeld: isAgentLockHeld(subnetFilePath),
+      former: formerAgent(subnetFilePath),
+    };
   } catch (error) {
     if (!(error instanceof AgentDoorError)) throw error;
     return { kind: "fault", reason: errorText(error), isRoot: place.isRoot };
@@ -45,14 +70,18 @@ async function readAgent(place: DoctorPlace): Promise<FoundAgent> {
 export function judgeAgent(found: FoundAgent): readonly Said[] {
   switch (found.kind) {
     case "none":
-      return found.isLockHeld
-        ? [
-          doubtful(
-            "an agent runs that is not asked here: it is of another version, or still starts",
-            "see its log",
+      if (found.isLockHeld) {
+        return [doubtful(`${NO_DOOR}: it is of another version, or still starts`, "see its log")];
+      }
+      if (found.former === undefined) return [unseen("no agent runs on this host")];
+      return [
+        found.former.hasEnded
+          ? doubtful("no agent runs on this host any more: it was told to end", "start it")
+          : wrong(
+            "no agent runs on this host any more: the last one was killed",
+            "start it, and see its log",
           ),
-        ]
-        : [unseen("no agent runs on this host")];
+      ];
     case "fault":
       return [found.isRoot ? wrong(found.reason, "start it anew") : unseen(found.reason)];
     case "words": {
@@ -77,6 +106,21 @@ export function judgeNotedFlags({ flagsFault, isRoot }: Pick<DoctorPlace, "flags
   return [
     doubtful(message, `remove it, so that the agent notes them anew; until then give ${NAME_REGISTRY}`),
   ];
+}
+
+/** What is wrong with the way of packets where no agent says it; `undefined` where one answers, or there is no subnet yet. */
+async function readDataPath(place: DoctorPlace): Promise<readonly string[] | "asked" | "none"> {
+  if (await place.hasAgent) return "asked";
+  const { env, faults, kernelFault } = readLocalFacts(place.options.subnetFilePath, place.libc);
+  if (kernelFault !== undefined) throw new UnseenError(kernelFault);
+  return env === undefined ? "none" : faults;
+}
+
+export function judgeDataPath(found: readonly string[] | "asked" | "none"): readonly Said[] {
+  if (found === "asked") return [ok("the agent looks after it")];
+  if (found === "none") return [ok("this host has no subnet yet")];
+  if (found.length === 0) return [ok("what the last agent has made is there, as far as the kernel shows")];
+  return found.map((fault) => wrong(fault, "start the agent, which makes it anew"));
 }
 
 /** A sentence as a clause. */

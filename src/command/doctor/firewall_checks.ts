@@ -1,25 +1,15 @@
+import { incomingDropped } from "../../firewall/incoming.ts";
 import { forwardWarnings, plansOf } from "../../firewall/plan.ts";
 import { observeRules } from "../../firewall/rule_set.ts";
-import { IP_NAME, type RuleWishes } from "../../firewall/rules.ts";
+import type { RuleWishes } from "../../firewall/rules.ts";
 import { legacyTableNames } from "../../linux/legacy_tables.ts";
 import { AF_INET, AF_INET6, familyOf } from "../../model/address.ts";
-import type { NetlinkClient } from "../../netlink/client.ts";
-import { NLM_F_DUMP } from "../../netlink/message.ts";
-import {
-  encodeHeader,
-  NFT_MSG_GETRULE,
-  NFT_MSG_NEWRULE,
-  NFTA_RULE_TABLE,
-  type NftChain,
-  POLICY,
-} from "../../nftables/objects.ts";
+import type { NftChain } from "../../nftables/objects.ts";
 import { readSubnetEnv } from "../../pods/subnet_env.ts";
 import { type Check, check } from "./check.ts";
 import { doubtful, ok, type Said, unseen } from "./finding.ts";
 import type { DoctorPlace } from "./place.ts";
 
-/** `NF_INET_LOCAL_IN`. */
-const HOOK_INPUT = 1;
 const INET = 1;
 /** Those of iptables, by whatever program. */
 const IPTABLES_TABLES: ReadonlySet<string> = new Set(["filter", "nat", "mangle", "raw", "security"]);
@@ -40,76 +30,29 @@ function isIptables({ family, table, chain, base }: NftChain): boolean {
     (base === undefined || /^[A-Z]+$/.test(chain));
 }
 
-/** Chains that drop what they do not accept, and what they say of the overlay's port. */
+/** What drops all that other hosts send to the VTEPs: one sentence each. */
 export interface FoundInput {
   readonly port: number;
-  readonly chains: readonly {
-    readonly chain: string;
-    readonly table: string;
-    readonly family: number;
-    /** Whether a rule of the table names the port. */
-    readonly namesPort: boolean;
-  }[];
+  readonly dropped: readonly string[];
 }
 
 async function readInput(place: DoctorPlace): Promise<FoundInput | undefined> {
   const { config: { backend } } = await place.config;
   if (!("vni" in backend)) return undefined;
-  const dropping = place.chains.filter(({ base, family }) =>
-    base?.hook === HOOK_INPUT && base.policy === POLICY.drop && [INET, AF_INET, AF_INET6].includes(family)
-  );
-  return {
-    port: backend.port,
-    chains: dropping.map(({ chain, table, family }) => ({
-      chain,
-      table,
-      family,
-      namesPort: namesPort(place.nft, { table, family }, backend.port),
-    })),
-  };
-}
-
-/** Whether a rule of a table holds a port's two bytes, as nft or iptables write them. */
-function namesPort(
-  client: NetlinkClient,
-  { table, family }: { readonly table: string; readonly family: number },
-  port: number,
-): boolean {
-  let isNamed = false;
-  const [high, low] = [port >> 8, port & 0xff];
-  client.dump(
-    `read rules of table ${table}`,
-    (writer, sequence) => {
-      writer.begin(NFT_MSG_GETRULE, NLM_F_DUMP, sequence);
-      encodeHeader(writer, family);
-      writer.attributeText(NFTA_RULE_TABLE, table);
-      writer.end();
-    },
-    () => isNamed = false,
-    ({ type, view, start, end }) => {
-      if (type !== NFT_MSG_NEWRULE) return;
-      for (let at = start; at + 2 <= end && !isNamed; at += 2) {
-        const [first, second] = [view.getUint8(at), view.getUint8(at + 1)];
-        isNamed = first === high && second === low || first === low && second === high;
-      }
-    },
-  );
-  return isNamed;
+  const { linkName, addresses } = await place.underlay;
+  const { port } = backend;
+  const incoming = { port, inputLink: linkName, addresses: addresses.map(({ address }) => address) };
+  return { port, dropped: incomingDropped(incoming, observeRules(place.nft)) };
 }
 
 export function judgeInput(found: FoundInput | undefined): readonly Said[] {
   if (found === undefined) return [ok("the backend has no port of its own")];
-  const { port, chains } = found;
-  const said = chains.filter(({ namesPort }) => !namesPort).map(({ chain, table, family }) =>
-    doubtful(
-      `chain ${chain} of table ${
-        IP_NAME[family]
-      } ${table} drops what it does not accept, and no rule of it names UDP ` +
-        `port ${port}: packets of the overlay may be dropped`,
-      `accept UDP port ${port} from the other hosts there, as with \`udp dport ${port} accept\``,
-    )
-  );
-  return said.length > 0 ? said : [ok(`nothing is known to drop UDP port ${port}`)];
+  const { port, dropped } = found;
+  if (dropped.length === 0) return [ok(`nothing is known to drop UDP port ${port}`)];
+  return dropped.map((sentence) => {
+    const [text, remedy] = sentence.split(/: (?=have it accept)/);
+    return doubtful(text!, remedy ?? `accept UDP port ${port} from the other hosts there`);
+  });
 }
 
 /** What is to be said of forwarded packets, and what the agent would change. */

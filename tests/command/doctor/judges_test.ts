@@ -92,6 +92,8 @@ const proxy = (config: agent.ProxyConfig | undefined, signs: readonly string[] =
 const room = { isReadOnly: false, freeBytes: 1e9, freeFiles: 1e6 };
 const DAY = 24 * 3600_000;
 const NOW = Date.parse("2026-11-30T12:00:00Z");
+const gone = (former: agent.FormerAgent | undefined, isLockHeld = false) =>
+  agent.judgeAgent({ kind: "none", isLockHeld, former });
 const words = (ready: boolean, severity?: string) => ({
   kind: "words" as const,
   words: {
@@ -299,24 +301,12 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
   ],
   input: [
     ["no port", firewall.judgeInput(undefined), "ok", "no port"],
-    ["nothing drops", firewall.judgeInput({ port: 8472, chains: [] }), "ok", "nothing is known"],
+    ["nothing drops", firewall.judgeInput({ port: 8472, dropped: [] }), "ok", "nothing is known"],
     [
       "a chain drops",
-      firewall.judgeInput({
-        port: 8472,
-        chains: [{ chain: "input", table: "filter", family: 1, namesPort: false }],
-      }),
+      firewall.judgeInput({ port: 8472, dropped: ["chain input drops all: have it accept that (nft …)"] }),
       "doubtful",
-      "chain input of table inet filter drops",
-    ],
-    [
-      "a chain drops, but for the port",
-      firewall.judgeInput({
-        port: 8472,
-        chains: [{ chain: "input", table: "filter", family: 1, namesPort: true }],
-      }),
-      "ok",
-      "nothing is known",
+      "chain input drops all",
     ],
   ],
   forward: [
@@ -521,13 +511,21 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       "set back",
     ],
   ],
+  "data-path": [
+    ["an agent answers", agent.judgeDataPath("asked"), "ok", "looks after it"],
+    ["no agent was here", agent.judgeDataPath("none"), "ok", "no subnet"],
+    ["all is there", agent.judgeDataPath([]), "ok", "is there"],
+    ["a route is gone", agent.judgeDataPath(["no route leads to 10.244.2.0/24"]), "wrong", "no route"],
+  ],
   agents: [
     ["one that is ready", agent.judgeAgent(words(true)), "ok", "ready"],
     ["one that is not", agent.judgeAgent(words(false, "blocking")), "wrong", "it is so (x-y)"],
     ["one with a note", agent.judgeAgent(words(true, "degraded")), "doubtful", "it is so (x-y)"],
     ["one with news", agent.judgeAgent(words(true, "info")), "ok", "ready"],
-    ["none", agent.judgeAgent({ kind: "none", isLockHeld: false }), "unseen", "no agent"],
-    ["an earlier version's", agent.judgeAgent({ kind: "none", isLockHeld: true }), "doubtful", "not asked"],
+    ["none", gone(undefined), "unseen", "no agent"],
+    ["one that was told to end", gone({ hasEnded: true }), "doubtful", "told to end"],
+    ["one that was killed", gone({ hasEnded: false }), "wrong", "was killed"],
+    ["an earlier version's", gone({ hasEnded: false }, true), "doubtful", "can't be asked"],
     [
       "one that hangs",
       agent.judgeAgent({ kind: "fault", reason: "not answered", isRoot: true }),
