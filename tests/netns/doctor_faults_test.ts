@@ -135,6 +135,18 @@ const AT_ONCE: readonly Fault[] = [
     words: "chain forward of table inet guard has policy drop",
   },
   {
+    name: "what pods send is dropped by a map",
+    prepare: (prepared) =>
+      nft(
+        prepared,
+        "add table inet maps; add chain inet maps forward { type filter hook forward priority 5; }; " +
+          "add rule inet maps forward iifname vmap { lo : accept, cni0 : drop }",
+      ),
+    check: "forward",
+    verdict: "doubtful",
+    words: "table inet maps drops by a map what is forwarded over cni0",
+  },
+  {
     name: "our rules are gone",
     prepare: (prepared) => nft(prepared, "delete table ip loden-10.244.0.0-16"),
     check: "forward",

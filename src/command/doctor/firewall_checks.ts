@@ -1,10 +1,13 @@
 import { incomingDropped } from "../../firewall/incoming.ts";
 import { forwardWarnings, plansOf } from "../../firewall/plan.ts";
 import { observeRules } from "../../firewall/rule_set.ts";
-import type { RuleWishes } from "../../firewall/rules.ts";
+import { IP_NAME, type RuleWishes } from "../../firewall/rules.ts";
 import { legacyTableNames } from "../../linux/legacy_tables.ts";
 import { AF_INET, AF_INET6, familyOf } from "../../model/address.ts";
-import type { NftChain } from "../../nftables/objects.ts";
+import { dumpDroppedKeys, linkMapOf, nameOf } from "../../nftables/verdict_map.ts";
+import { dumpRawRules } from "../../nftables/raw_rule.ts";
+import { HOOK, type NftChain } from "../../nftables/objects.ts";
+import { vtepNames } from "../../overlay/backend/vxlan.ts";
 import { readSubnetEnv } from "../../pods/subnet_env.ts";
 import { type Check, check } from "./check.ts";
 import { doubtful, ok, type Said, unseen } from "./finding.ts";
@@ -83,10 +86,28 @@ async function readForward(place: DoctorPlace): Promise<FoundForward | "unused" 
   };
   const set = observeRules(place.nft);
   return {
-    warnings: forwardWarnings(wishes, set),
+    warnings: [...forwardWarnings(wishes, set), ...await mapWarnings(place)],
     actions: plansOf(wishes, set).flatMap(({ actions }) => actions),
     hasAgent: await place.hasAgent,
   };
+}
+
+/** Maps by which a chain of forwarded packets drops those of the pods' bridge, or of the VTEPs: one sentence each. */
+async function mapWarnings(place: DoctorPlace): Promise<string[]> {
+  const { config: { backend } } = await place.config;
+  const names = [await place.podsBridge, ..."vni" in backend ? vtepNames(backend.vni) : []];
+  const forward = place.chains.filter(({ base }) => base?.hook === HOOK.forward);
+  return dumpRawRules(place.nft).flatMap((rule) => {
+    const { family, table, chain } = rule;
+    if (!forward.some((one) => one.family === family && one.table === table && one.chain === chain)) {
+      return [];
+    }
+    const set = linkMapOf(rule);
+    const dropped = set === undefined ? [] : dumpDroppedKeys(place.nft, { family, table, set }).map(nameOf);
+    return names.filter((name) => name !== undefined && dropped.includes(name)).map((name) =>
+      `chain ${chain} of table ${IP_NAME[family]} ${table} drops by a map what is forwarded over ${name}`
+    );
+  });
 }
 
 export function judgeForward(found: FoundForward | "unused" | "no subnet"): readonly Said[] {
