@@ -138,6 +138,9 @@ export class TraceInstance implements Disposable {
 }
 
 function refusal(action: string, errno: number): TraceError {
+  if (errno === EBUSY) {
+    return new TraceError(`cannot ${action}: another program reads it; try again when that has ended`);
+  }
   const why = errno === EPERM || errno === EACCES ? "; run it as root, with CAP_SYS_ADMIN" : "";
   return new TraceError(`cannot ${action}: ${errnoName(errno)}${why}`);
 }

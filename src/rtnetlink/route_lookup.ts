@@ -26,6 +26,8 @@ import {
 
 /** `rta_expires` in `struct rta_cacheinfo`, linux/rtnetlink.h. */
 const CACHEINFO_EXPIRES = 8;
+/** Ticks a second, as the kernel counts for programs. */
+const USER_HZ = 100;
 
 /** A route to everywhere in the main table. */
 export interface DefaultRoute {
@@ -50,6 +52,8 @@ export interface RouteLookup {
   readonly mtuBytes: number;
   /** Whether the MTU is one that a router has told, and ends in minutes: it says nothing of the route's own. */
   readonly isMtuLearnt: boolean;
+  /** In how many seconds it ends by itself, where it does. */
+  readonly expiresS?: number;
   /** Who made the route, `RTPROT_*`. */
   readonly protocol: number;
   /** What the route does with packets, `RTN_*`. */
@@ -121,11 +125,21 @@ export function decodeRouteLookup(message: MessageReader): RouteLookup | undefin
   message.requireHeader(ROUTE_HEADER_BYTES);
   const family = familyAt(message);
   if (family === undefined) return undefined;
-  const { linkIndex, source, mtuBytes, isExpiring, gateway } = decodeAttributes(message, family);
+  const { linkIndex, source, mtuBytes, expiresTicks, gateway } = decodeAttributes(message, family);
   // IPv6 routes end by themselves too, with the MTU that a router has advertised.
-  const isMtuLearnt = isExpiring && family === AF_INET;
+  const isMtuLearnt = expiresTicks !== 0 && family === AF_INET;
+  const expiresS = Math.round(expiresTicks / USER_HZ);
   const [protocol, type] = [5, 7].map((offset) => message.view.getUint8(message.start + offset));
-  return { linkIndex, source, mtuBytes, isMtuLearnt, protocol: protocol!, type: type!, gateway };
+  return {
+    linkIndex,
+    source,
+    mtuBytes,
+    isMtuLearnt,
+    ...isMtuLearnt && { expiresS },
+    protocol: protocol!,
+    type: type!,
+    gateway,
+  };
 }
 
 function familyAt({ view, start }: MessageReader): Family | undefined {
@@ -136,7 +150,7 @@ function familyAt({ view, start }: MessageReader): Family | undefined {
 interface RouteAttributes extends Pick<RouteLookup, "linkIndex" | "source" | "mtuBytes" | "gateway"> {
   readonly metric: number;
   readonly hops: NonNullable<DefaultRoute["hops"]>;
-  readonly isExpiring: boolean;
+  readonly expiresTicks: number;
 }
 
 function decodeAttributes(
@@ -149,13 +163,13 @@ function decodeAttributes(
   let source: Address | undefined;
   let gateway: Address | undefined;
   let hops: RouteAttributes["hops"] = [];
-  let isExpiring = false;
+  let expiresTicks = 0;
   const attributes = new AttributeReader(view, start + ROUTE_HEADER_BYTES, end);
   while (attributes.next()) {
     if (attributes.type === RTA_OIF) linkIndex = attributes.u32();
     else if (attributes.type === RTA_PRIORITY) metric = attributes.u32();
     else if (attributes.type === RTA_CACHEINFO && attributes.length >= CACHEINFO_EXPIRES + 4) {
-      isExpiring = view.getInt32(attributes.start + CACHEINFO_EXPIRES, LITTLE_ENDIAN) !== 0;
+      expiresTicks = view.getInt32(attributes.start + CACHEINFO_EXPIRES, LITTLE_ENDIAN);
     } else if (attributes.type === RTA_PREFSRC) {
       source = addressOf(attributes, family);
     } else if (attributes.type === RTA_GATEWAY) {
@@ -172,7 +186,7 @@ function decodeAttributes(
       while (metrics.next()) if (metrics.type === RTAX_MTU) mtuBytes = metrics.u32();
     }
   }
-  return { linkIndex, metric, source, mtuBytes, gateway, hops, isExpiring };
+  return { linkIndex, metric, source, mtuBytes, gateway, hops, expiresTicks };
 }
 
 function addressOf(attributes: AttributeReader, family: Family): Address {

@@ -236,6 +236,12 @@ const SITUATIONS: readonly Situation[] = [
     names: "flannel.1 takes 1300",
   },
   {
+    when: "the route itself takes less than pods may send",
+    made: "ip route replace 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink proto 76 metric 2 mtu 1200",
+    says: "mtu-pods",
+    names: "1430 bytes",
+  },
+  {
     when: "nft drops what is forwarded",
     made:
       "nft add table inet fw; nft add chain inet fw fwd2 '{ type filter hook forward priority 0; }'; nft add rule inet fw fwd2 ip daddr 10.244.2.0/24 drop",

@@ -39,6 +39,11 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
   const live = asked.values.get("live") as string | undefined;
   const listenMs = live === undefined ? undefined : parseDuration("live", live);
   const subnetFilePath = asked.values.get("subnet-file") as string;
+  const odd = oddText(target);
+  if (odd !== undefined) throw new UsageError(`Cannot explain: ${word} is ${odd}`);
+  if (from !== undefined && oddText(from) !== undefined) {
+    throw new UsageError(`Cannot explain: ${given} is ${oddText(from)}`);
+  }
   using libc = new Libc();
   if (libc.call.geteuid() !== 0) {
     throw new Error("Cannot look at this host: run it as root, as with sudo");
@@ -49,6 +54,11 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
   if (isAnyLost(registry)) registry = await askRegistry(subnetFilePath, target);
   const question = { target, from, subnetFilePath, env, registry };
   let facts = readFacts(libc, question);
+  if (from !== undefined && !facts.isFromPod && !facts.isFromOwn) {
+    throw new UsageError(
+      `Cannot explain: ${given} is no address of this host, nor one of its pods' subnet; explain it where it is`,
+    );
+  }
   let report: LiveReport | undefined;
   if (listenMs !== undefined) {
     const [{ probeLive }, { podOf }] = await Promise.all([import("./live.ts"), import("./pod_netns.ts")]);
@@ -65,6 +75,16 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
       : explanationLines(explanation).map(wholeLine).join("\n"),
   );
   return isBroken(explanation) ? EXIT.failed : EXIT.done;
+}
+
+/** What is no one host's address; `undefined` for those that may be one's. */
+function oddText(address: Address): string | undefined {
+  if (address === 0 || address === 0n) return "no host's address";
+  if (typeof address === "number") {
+    if (address === 0xffff_ffff) return "the broadcast address, which no route leads to";
+    return address >>> 28 === 0xe ? "a multicast address, which no route leads to one host" : undefined;
+  }
+  return address >> 120n === 0xffn ? "a multicast address, which no route leads to one host" : undefined;
 }
 
 function addressOf(text: string, what: string): Address {

@@ -1,5 +1,6 @@
 import { formatAddress } from "../../model/address.ts";
 import type { AddressKind, ChainFacts, ChainLink, LinkState } from "./facts.ts";
+import { PROBE_PORT } from "./facts.ts";
 import type { LiveReport } from "./live_report.ts";
 
 /** The answer to the question what becomes of a packet. */
@@ -73,7 +74,13 @@ export function explanationLines(explanation: Explanation): readonly string[] {
     `${MARKS[state].padEnd(5)} ${name.padEnd(width)}  ${text}`,
     ...remedy === undefined || state === "ok" ? [] : [`${" ".repeat(width + 6)}  to do: ${remedy}`],
   ]);
-  return [...head, `${where}; from ${whose}`, "", ...chain, ...live === undefined ? [] : ["", ...live.lines]];
+  return [
+    ...head,
+    `${where}; from ${whose}, UDP to port ${PROBE_PORT}`,
+    "",
+    ...chain,
+    ...live === undefined ? [] : ["", ...live.lines],
+  ];
 }
 
 /** For programs. */

@@ -8,6 +8,9 @@ import type { WalkStep } from "../../rtnetlink/route_walk.ts";
 import type { ObservedRule } from "../../rtnetlink/rule.ts";
 import type { LeaseOf } from "../../status/lease_of.ts";
 
+/** The port that packets go to: that of traceroute(8), where hardly anything listens. */
+export const PROBE_PORT = 33434;
+
 /**
  * What an address is, seen from this host.
  *
@@ -44,6 +47,8 @@ export interface Way {
   readonly neighbour: NeighbourEntry | undefined;
   /** The largest packet for that address, as the kernel has it; 0 where it says none. */
   readonly mtuBytes: number;
+  /** In how many seconds that MTU ends, where a router has told it; absent where it is the route's own. */
+  readonly mtuEndsS?: number;
 }
 
 /** The bridge of this host's pods. */
@@ -90,6 +95,8 @@ export interface ChainFacts {
   readonly source: Address | undefined;
   /** Whether that is a pod's address: then it is forwarded. */
   readonly isFromPod: boolean;
+  /** Whether it is one of this host's own; the kernel chooses one where none is asked for. */
+  readonly isFromOwn: boolean;
   readonly subnetFilePath: string;
   /** `undefined` where there is none that can be read, or it names no network of the family. */
   readonly env: SubnetEnv | undefined;

@@ -13,6 +13,23 @@ export function judgeMtu({ env, bridge, way, tunnel, isFromPod }: ChainFacts): C
     text,
     remedy,
   }];
+  const { outer, overheadBytes = 0 } = tunnel ?? {};
+  // A router's word ends by itself, and stops only what is larger: it is no verdict.
+  const learnt = [[way, podBytes], [outer, podBytes + overheadBytes]] as const;
+  for (const [one, neededBytes] of learnt) {
+    if (one?.mtuEndsS === undefined || one.mtuBytes >= neededBytes) continue;
+    return [
+      {
+        name: "mtu",
+        state: "note",
+        code: "mtu-learnt",
+        text:
+          `a router has told that ${one.mtuBytes} bytes get through, and ${neededBytes} are needed for the ` +
+          `largest packet; the kernel forgets it in ${one.mtuEndsS} s`,
+        remedy: "ip route flush cache, once the way is wide again",
+      },
+    ];
+  }
   if (podBytes > routeBytes) {
     return wrong(
       "mtu-pods",
@@ -22,7 +39,6 @@ export function judgeMtu({ env, bridge, way, tunnel, isFromPod }: ChainFacts): C
         : "the agent's MTU and the link's must agree: see 'loden status'",
     );
   }
-  const { outer, overheadBytes = 0 } = tunnel ?? {};
   if (outer?.link === undefined) {
     return [{ name: "mtu", state: "ok", code: "mtu", text: `${podBytes} bytes fit, of ${routeBytes}` }];
   }

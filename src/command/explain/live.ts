@@ -6,12 +6,11 @@ import { UdpSocket } from "../../linux/udp_socket.ts";
 import { pause } from "../../loop/pause.ts";
 import { AF_INET, formatAddress, type Ipv4, type Ipv6 } from "../../model/address.ts";
 import { ARRIVED, dropWords, USUAL } from "./drop_words.ts";
-import type { ChainFacts, ChainLink } from "./facts.ts";
+import { type ChainFacts, type ChainLink, PROBE_PORT } from "./facts.ts";
 import { placeText } from "./judge_filters.ts";
 import { type Fate, fatesOf, fateText, type LiveProbe, markOf, stopOf } from "./live_judge.ts";
 import type { LiveReport } from "./live_report.ts";
 import type { PodNetns } from "./pod_netns.ts";
-import { PROBE_PORT } from "./read_facts.ts";
 
 const ETHERTYPES = { [AF_INET]: 0x0800, 10: 0x86dd } as const;
 /** IP and UDP headers. */

@@ -40,6 +40,15 @@ const AT_ONCE_MS = 5;
 /** Reasons of drops that come seconds later, out of a timer, for packets that no link has seen. */
 const LATE: ReadonlySet<string> = new Set(["NEIGH_FAILED", "NEIGH_DEAD", "QUEUE_PURGE"]);
 
+/**
+ * Whether a drop may be one of a packet on its way. What sockets give up when they are closed, or refuse to take, is theirs:
+ * the queue of a neighbour alone is purged of packets that wait.
+ */
+function isOfWay({ reason, place }: DroppedPacket): boolean {
+  if (reason === "QUEUE_PURGE") return place.startsWith("neigh_");
+  return !reason.startsWith("SOCKET_") && !place.startsWith("sk_") && !place.startsWith("sock_");
+}
+
 /** The lines that are written into the trace around each packet. */
 export const markOf = {
   begin: (at: number): string => `loden ${at} begin`,
@@ -94,7 +103,7 @@ export function fatesOf(
         track.links.push(event.link);
         track.seenMs = event.at.atMs;
       }
-    } else if (event.kind === "drop") {
+    } else if (event.kind === "drop" && isOfWay(event)) {
       const isLate = LATE.has(event.reason);
       const known = tracks.find(({ packet, drop, seenMs }) =>
         packet === event.packet && drop === undefined && (isLate || event.at.atMs - seenMs < AT_ONCE_MS)

@@ -27,12 +27,11 @@ import type { SubnetEnv } from "../../pods/subnet_env.ts";
 import { dumpAddresses } from "../../rtnetlink/address.ts";
 import { dumpLinks } from "../../rtnetlink/link.ts";
 import { dumpFdbEntries } from "../../rtnetlink/neighbour_entry.ts";
+import { PROBE_PORT } from "./facts.ts";
 import type { AddressKind, ChainFacts, Filters, RegistryWord, Tunnel, Way } from "./facts.ts";
 import { isServiceAddress } from "./service.ts";
 import { WayReader } from "./way_reader.ts";
 
-/** The port that probes go to: that of traceroute(8), where hardly anything listens. */
-export const PROBE_PORT = 33434;
 const FROM_PORT = 40_000;
 /** What VXLAN adds, by the family of the outer packets. */
 const OVERHEAD_BYTES: Readonly<Record<Family, number>> = { [AF_INET]: 50, [AF_INET6]: 70 };
@@ -114,6 +113,7 @@ class Reader {
       kind,
       source: shown,
       isFromPod,
+      isFromOwn: !isFromPod && (from === undefined || this.#isOwn(from)),
       subnetFilePath,
       env,
       ownSubnet,

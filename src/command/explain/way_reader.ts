@@ -58,7 +58,6 @@ export class WayReader {
     const refusal = route === undefined || route.hops.length === 0
       ? this.#walk(flow).findLast(({ role }) => role === "decides")
       : undefined;
-    const mtuBytes = this.#mtu(flow.destination);
     return {
       answer,
       rule: rule ?? refusal?.rule,
@@ -68,7 +67,7 @@ export class WayReader {
       link,
       nextHop,
       neighbour,
-      mtuBytes,
+      ...this.#mtu(flow.destination),
     };
   }
 
@@ -112,18 +111,22 @@ export class WayReader {
   }
 
   /** What routers have told counts too. */
-  #mtu(address: Address): number {
-    let mtuBytes = 0;
+  #mtu(address: Address): Pick<Way, "mtuBytes" | "mtuEndsS"> {
+    let found: Pick<Way, "mtuBytes" | "mtuEndsS"> = { mtuBytes: 0 };
     try {
       this.client.request(
         "ask for the way to an address",
         (writer, sequence) => encodeRouteLookup(writer, sequence, address),
-        (message) => mtuBytes = decodeRouteLookup(message)?.mtuBytes ?? mtuBytes,
+        (message) => {
+          const { mtuBytes, isMtuLearnt, expiresS } = decodeRouteLookup(message) ?? {};
+          if (mtuBytes === undefined) return;
+          found = { mtuBytes, ...isMtuLearnt && { mtuEndsS: expiresS! } };
+        },
       );
     } catch {
       // There is no way, which is told by itself.
     }
-    return mtuBytes;
+    return found;
   }
 }
 

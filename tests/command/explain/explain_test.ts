@@ -26,6 +26,13 @@ const refused: [args: readonly string[], why: string][] = [
   [["fe80::1%eth0"], "it has a zone"],
   [["10.244.2.5", "--from=x"], "the source is none"],
   [["10.244.2.5", "--from=fd00::1"], "the source is of the other family"],
+  [["10.244.2.5", "--from=198.51.100.77"], "the source is neither this host's nor a pod's"],
+  [["10.244.2.5", "--from=224.0.0.1"], "the source is a group"],
+  [["255.255.255.255"], "it is the broadcast address"],
+  [["224.0.0.1"], "it is a group of hosts"],
+  [["ff02::1"], "it is a group of hosts, in IPv6"],
+  [["0.0.0.0"], "it is no host's"],
+  [["::"], "it is no host's, in IPv6"],
   [["10.244.2.5", "--live=soon"], "the duration is none"],
   [["10.244.2.5", "--form=10.244.1.5"], "there is no such flag"],
 ];

@@ -38,6 +38,16 @@ const drop = (
 
 const cases: [what: string, probe: Partial<LiveProbe>, events: readonly TraceEvent[], fate: string][] = [
   ["nothing is seen of it", {}, [begin, end], "gone"],
+  ["a socket is closed whose queue has packets", {}, [
+    begin,
+    end,
+    drop("QUEUE_PURGE", 3, { packet: "b", place: "sk_stream_kill_queues" }),
+  ], "gone"],
+  ["a socket takes no more, while this thread is at work", {}, [
+    begin,
+    drop("SOCKET_RCVBUFF", 0.2, { packet: "b", at: at(0.2) }),
+    end,
+  ], "gone"],
   [
     "it has left by two links",
     {},
