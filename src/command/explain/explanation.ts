@@ -1,6 +1,5 @@
 import { formatAddress } from "../../model/address.ts";
-import type { AddressKind, ChainFacts, ChainLink, LinkState } from "./facts.ts";
-import { PROBE_PORT } from "./facts.ts";
+import { type AddressKind, type ChainFacts, type ChainLink, type LinkState, PROBE_PORT } from "./facts.ts";
 import type { LiveReport } from "./live_report.ts";
 
 /** The answer to the question what becomes of a packet. */

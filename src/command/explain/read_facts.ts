@@ -27,8 +27,15 @@ import type { SubnetEnv } from "../../pods/subnet_env.ts";
 import { dumpAddresses } from "../../rtnetlink/address.ts";
 import { dumpLinks } from "../../rtnetlink/link.ts";
 import { dumpFdbEntries } from "../../rtnetlink/neighbour_entry.ts";
-import { PROBE_PORT } from "./facts.ts";
-import type { AddressKind, ChainFacts, Filters, RegistryWord, Tunnel, Way } from "./facts.ts";
+import {
+  type AddressKind,
+  type ChainFacts,
+  type Filters,
+  PROBE_PORT,
+  type RegistryWord,
+  type Tunnel,
+  type Way,
+} from "./facts.ts";
 import { isServiceAddress } from "./service.ts";
 import { WayReader } from "./way_reader.ts";
 
