@@ -30,23 +30,29 @@ export interface TruthFacts {
   readonly cutFamilies: ReadonlySet<Family>;
 }
 
+/** A host whose packets don't get on, and why. */
+type Unreached = Pick<PeerTruth, "host" | "reason"> & { readonly subnet?: Prefix };
+
 /** What is to be known of what the kernel does with packets, as far as nobody else says it. */
 export function truthConditions(facts: TruthFacts): readonly Condition[] {
   const { peers, own, counts, pass, cutFamilies } = facts;
   const families = [...counts.keys()].filter((family) => (counts.get(family) ?? 0) > 0);
   const of = (family: Family) => peers.filter(({ subnet }) => familyOf(subnet.address) === family);
-  const isCut = (family: Family) => of(family).filter(({ isWhole }) => isWhole).length === counts.get(family);
+  const faultOf = ({ host, subnet }: PeerTruth) =>
+    pass.faults.find((fault) =>
+      fault.host === host && (fault.family === undefined || fault.family === familyOf(subnet.address))
+    );
+  // The kernel was asked for some addresses: of a route of the table main the pass knows how much it takes.
+  const isWhole = (peer: PeerTruth) => peer.isWhole && faultOf(peer)?.taken !== "part";
+  const isCut = (family: Family) => of(family).filter(isWhole).length === counts.get(family);
   // Where no peer is reached by the pass's own account, or there is no way to any, that has been said.
   const isSaid = (family: Family) =>
     cutFamilies.has(family) ||
     pass.reach.some((one) => one.family === family && one.peers > 0 && one.reached === 0);
   const cut = families.filter((family) => isCut(family) && !isSaid(family));
-  const isFault = ({ host, subnet }: PeerTruth) =>
-    pass.faults.some((fault) =>
-      fault.host === host && (fault.family === undefined || fault.family === familyOf(subnet.address))
-    );
-  const others = families.filter((family) => !cut.includes(family) && !isSaid(family)).flatMap(of)
-    .filter((peer) => !isFault(peer));
+  const rest = families.filter((family) => !cut.includes(family) && !isSaid(family));
+  const taken = pass.faults.filter(({ taken, family }) => taken && family && rest.includes(family));
+  const others: Unreached[] = [...taken, ...rest.flatMap(of).filter((peer) => faultOf(peer) === undefined)];
   const total = families.filter((family) => !cut.includes(family)).reduce(
     (sum, family) => Math.max(sum, counts.get(family)!),
     0,
@@ -81,8 +87,8 @@ function cutOffBy(
 }
 
 /** Those whose reasons are the same but for their own subnets count as one. */
-function misrouted(peers: readonly PeerTruth[], total: number): Condition {
-  const hosts = new Set(peers.map(({ host, subnet }) => host || formatPrefix(subnet)));
+function misrouted(peers: readonly Unreached[], total: number): Condition {
+  const hosts = new Set(peers.map(({ host, subnet }) => host || (subnet && formatPrefix(subnet))));
   const named = peers.slice(0, NAMED_PEERS).map(({ host, reason }) => `${host}: ${reason}`);
   const more = hosts.size - new Set(peers.slice(0, NAMED_PEERS).map(({ host }) => host)).size;
   return {

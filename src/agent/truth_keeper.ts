@@ -80,7 +80,8 @@ export class TruthKeeper {
       const sentence = `the kernel does not say which routes it takes: ${this.#unreadable}`;
       return [{ code: "ways-unreadable", sentence }];
     }
-    if (this.#peers.findings.size === 0 && this.#own.size === 0) return [];
+    const isTaken = pass.faults.some((fault) => fault.taken !== undefined);
+    if (!isTaken && this.#peers.findings.size === 0 && this.#own.size === 0) return [];
     return truthConditions({
       peers: this.#confirmedPeers(),
       own: this.#own.confirmed(() => ""),
@@ -92,7 +93,8 @@ export class TruthKeeper {
 
   /** Why packets for the pods of hosts don't get on, by the host; some of them if there are very many. */
   get peers(): ReadonlyMap<string, string> {
-    return new Map(this.#confirmedPeers().map(({ host, reason }) => [host, reason]));
+    const taken = this.#deps.lastPass()?.faults.filter(({ taken }) => taken !== undefined) ?? [];
+    return new Map([...this.#confirmedPeers(), ...taken].map(({ host, reason }) => [host, reason]));
   }
 
   #confirmedPeers(): PeerTruth[] {
@@ -184,8 +186,8 @@ export class TruthKeeper {
     const view = truthView(kernel, wanted, rules, { ...names, parts: this.#parts });
     if (view.digest !== this.#links) this.#peers.askAll();
     this.#links = view.digest;
-    this.#lookAtOwn(wanted, view, nowMs);
     this.#peers.turn(view, nowMs);
+    this.#lookAtOwn(wanted, view, nowMs);
     for (const found of [this.#own, this.#peers.findings]) found.giveReasons(view.words);
   }
 
@@ -202,12 +204,16 @@ export class TruthKeeper {
     return rules;
   }
 
-  /** Packets for the pods of this host, from one peer for each link that peers are reached over. */
-  #lookAtOwn({ state: { routes } }: Wanted, view: TruthView, nowMs: number): void {
+  /**
+   * Packets for the pods of this host, from one peer for each link that peers are reached over: one whose own packets are not
+   * led elsewhere, as the kernel may refuse what comes from where it would not answer to.
+   */
+  #lookAtOwn({ state: { routes }, hostOf }: Wanted, view: TruthView, nowMs: number): void {
     const { findings } = this.#peers;
-    const peers = view.isBridgeInUse
-      ? samplePeers(routes, view.scene.linkIndexes, (subnet) => findings.has(subnet))
-      : [];
+    const faults = this.#deps.lastPass()?.faults ?? [];
+    const taken = new Set(faults.filter(({ taken }) => taken !== undefined).map(({ host }) => host));
+    const isLeft = (subnet: Prefix) => findings.has(subnet.address) || taken.has(hostOf(subnet) ?? "");
+    const peers = view.isBridgeInUse ? samplePeers(routes, view.scene.linkIndexes, isLeft) : [];
     const found = peers.flatMap((peer) => lookAtOwn(view.scene, peer, this.#deps.kernel.ask) ?? []);
     const subnets = new Set(found.map(({ subnet }) => subnet.address));
     this.#own.keep((subnet) => subnets.has(subnet));

@@ -148,7 +148,7 @@ function subnetAt({ words }: Routes, row: number): Prefix {
 export function samplePeers(
   routes: Routes,
   linkIndexes: readonly number[],
-  isLeft: (subnet: Address) => boolean,
+  isLeft: (subnet: Prefix) => boolean,
 ): readonly { readonly subnet: Prefix; readonly inputLinkIndex: number }[] {
   const asked = new Set<string>();
   // The first of the table are as good as any.
@@ -156,7 +156,7 @@ export function samplePeers(
     const subnet = subnetAt(routes, row);
     const inputLinkIndex = linkIndexes[routes.words[row * ROUTE.words + ROUTE.slot]!] ?? 0;
     const key = `${routes.words[row * ROUTE.words]} ${inputLinkIndex}`;
-    if (inputLinkIndex === 0 || asked.has(key) || isLeft(subnet.address)) return [];
+    if (inputLinkIndex === 0 || asked.has(key) || isLeft(subnet)) return [];
     asked.add(key);
     return [{ subnet, inputLinkIndex }];
   });

@@ -40,7 +40,7 @@ const REFUSES: ReadonlySet<string> = new Set(["reject", "target REJECT", "target
  */
 export function incomingDropped(incoming: IncomingVxlan, set: RuleSet): string[] {
   const families = [...new Set(incoming.addresses.map(familyOf))];
-  return set.chains.flatMap((chain) => {
+  return set.awake.flatMap((chain) => {
     const { base, family } = chain;
     const isFilter = base?.type === "filter" && (base.hook === HOOK.input || base.hook === HOOK.prerouting);
     if (!isFilter) return [];

@@ -17,6 +17,7 @@ import {
   type NftChain,
   type NftChange,
   type NftRuleText,
+  type NftTable,
   POLICY,
 } from "../nftables/objects.ts";
 import { flannelSteps } from "./flannel_rules.ts";
@@ -62,7 +63,8 @@ function planMasquerade(wishes: RuleWishes, family: Family, set: RuleSet): RuleS
   if (part !== undefined && wanted !== undefined) {
     const rules = masqueradeRules(part, wishes);
     const isThere = tables.includes(wanted.table);
-    if (!isThere || !isOwnTableAsWanted(set, wanted, rules)) {
+    const isDormant = set.tables.some((one) => isSameTable(one, wanted) && one.isDormant);
+    if (!isThere || isDormant || !isOwnTableAsWanted(set, wanted, rules)) {
       // The kernel has the old table until the new one is there.
       const empty = isThere ? [deleteTable(wanted), addTable(wanted)] : [];
       const added = rules.map((rule) => addRule({ ...wanted, ...rule }));
@@ -89,10 +91,14 @@ function isOwnTableAsWanted(
   wanted: NftChain,
   rules: ReturnType<typeof masqueradeRules>,
 ): boolean {
-  const chains = set.chains.filter(({ family, table }) => family === wanted.family && table === wanted.table);
+  const chains = set.chains.filter((one) => isSameTable(one, wanted));
   const [chain] = chains;
   return chain !== undefined && chains.length === 1 && chain.chain === wanted.chain &&
     isSameBase(chain, wanted) && isSameRules(set.rulesOf(chain), rules);
+}
+
+function isSameTable(a: NftTable, b: NftTable): boolean {
+  return a.family === b.family && a.table === b.table;
 }
 
 function isSameBase({ base: a }: NftChain, { base: b }: NftChain): boolean {
@@ -199,7 +205,7 @@ export function plansOf(
 export function forwardWarnings(wishes: RuleWishes, set: RuleSet): string[] {
   if (!wishes.isForwarding) return [];
   const networks = wishes.families.map(({ network }) => network);
-  return set.chains.flatMap((chain) => {
+  const dropping = set.awake.flatMap((chain) => {
     const { family, table, base } = chain;
     const met = networks.filter(({ address }) => family === INET || family === familyOf(address));
     const isIptables = table === "filter" && chain.chain === "FORWARD" && family !== INET;
@@ -216,5 +222,18 @@ export function forwardWarnings(wishes: RuleWishes, set: RuleSet): string[] {
       } ${table} ${drops}: packets between pods are lost unless it ` +
       `accepts ${met.map(formatPrefix).join(" and ")} (firewalld: add them to the zone trusted)`,
     ];
+  });
+  return [...dropping, ...dormantWarnings(networks, set)];
+}
+
+/** iptables' filter, where ours stand among others' rules and count for nothing. */
+function dormantWarnings(networks: readonly Prefix[], set: RuleSet): string[] {
+  return set.tables.filter(({ family, table, isDormant }) =>
+    isDormant && table === "filter" && networks.some(({ address }) => familyOf(address) === family) &&
+    findChain(set, { family, table, chain: FORWARD_CHAIN }) !== undefined
+  ).map(({ family, table }) => {
+    const name = `${IP_NAME[family]} ${table}`;
+    return `table ${name} is dormant: the kernel asks none of its rules, neither those of Loden nor those that protect ` +
+      `this host (nft add table ${name} wakes it)`;
   });
 }

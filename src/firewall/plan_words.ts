@@ -124,7 +124,10 @@ function contentOf(acts: readonly NftAct[], set: RuleSet): Content {
   for (const { what, at } of acts) {
     const isSame = (other: { readonly family: number; readonly table: string }) =>
       other.family === at.family && other.table === at.table;
-    if (set.tables.some(isSame)) content.set(tableName(at), []);
+    const table = set.tables.find(isSame);
+    if (table !== undefined) {
+      content.set(tableName(at), table.isDormant ? [{ text: "flags dormant", handle: undefined }] : []);
+    }
     const chains = set.chains.filter(isSame);
     for (const chain of chains) {
       if (what === "table" || chain.chain === at.chain) take(chain);

@@ -5,7 +5,9 @@ import {
   NFT_MSG_DELCHAIN,
   NFT_MSG_NEWCHAIN,
   NFT_MSG_NEWGEN,
+  NFT_MSG_NEWTABLE,
   type NftChain,
+  type NftTable,
 } from "../nftables/objects.ts";
 import { EARLIER_TABLE, FLANNEL_NAT_CHAIN, FLANNEL_TABLES, FORWARD_CHAIN } from "./rules.ts";
 
@@ -88,7 +90,9 @@ export class RuleNews {
     const isOfInterest = isTableOfInterest(table) ||
       chain !== undefined &&
         (CHAINS.has(`${table} ${chain}`) || this.#read.has(chainKey({ ...subject, chain })));
-    if (isOfInterest) this.#isTouched = true;
+    // The kernel may run what is in it from now on, or not any more.
+    const isTable = message.type === NFT_MSG_NEWTABLE && this.#knowsTable(subject);
+    if (isOfInterest || isTable) this.#isTouched = true;
     const isChain = message.type === NFT_MSG_NEWCHAIN || message.type === NFT_MSG_DELCHAIN;
     if (isChain) this.#chainChanged(message, subject);
     return false;
@@ -123,6 +127,12 @@ export class RuleNews {
   /** Notes that a look has read the rules of a chain. */
   read(key: string): void {
     this.#read.add(key);
+  }
+
+  #knowsTable({ family, table }: NftTable): boolean {
+    return [...this.#known?.chains.values() ?? []].some((one) =>
+      one.family === family && one.table === table
+    );
   }
 
   #chainChanged(

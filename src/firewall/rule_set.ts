@@ -1,14 +1,16 @@
 import { type Prefix, prefixEquals } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import type { NftChain, NftRule, NftRuleText, NftTable } from "../nftables/objects.ts";
-import { dumpChains, dumpRules, dumpTables } from "../nftables/dump.ts";
+import type { NftChain, NftRule, NftRuleText } from "../nftables/objects.ts";
+import { awakeChains, dumpChains, dumpRules, dumpTables, type FoundTable } from "../nftables/dump.ts";
 import { expressionsText } from "../nftables/expression.ts";
 import { chainKey, isChainOfInterest, type RuleNews } from "./rule_news.ts";
 
 /** The rules of a host, as far as they are asked for. */
 export interface RuleSet {
-  readonly tables: readonly NftTable[];
+  readonly tables: readonly FoundTable[];
   readonly chains: readonly NftChain[];
+  /** Those of them that the kernel runs. */
+  readonly awake: readonly NftChain[];
   /** The rules of a chain, in their order. */
   rulesOf(chain: Omit<NftChain, "base">): readonly NftRule[];
 }
@@ -30,9 +32,11 @@ export function observeRules(
     heard?.news.readAll(heard.generation, all);
     chains = [...all.values()];
   }
+  const tables = dumpTables(client);
   return {
-    tables: dumpTables(client),
+    tables,
     chains,
+    awake: awakeChains(chains, tables),
     rulesOf(chain) {
       const key = chainKey(chain);
       let known = rules.get(key);

@@ -16,6 +16,7 @@ import {
   NFT_MSG_NEWGEN,
   NFT_MSG_NEWRULE,
   NFT_MSG_NEWTABLE,
+  NFT_TABLE_F_DORMANT,
   NFTA_CHAIN_HANDLE,
   NFTA_CHAIN_HOOK,
   NFTA_CHAIN_NAME,
@@ -32,6 +33,7 @@ import {
   NFTA_RULE_HANDLE,
   NFTA_RULE_TABLE,
   NFTA_RULE_USERDATA,
+  NFTA_TABLE_FLAGS,
   NFTA_TABLE_NAME,
   type NftChain,
   type NftRule,
@@ -115,9 +117,15 @@ export function decodeSubject(
   return { family: message.view.getUint8(message.start), table, chain, handle };
 }
 
+/** A table as the kernel has it. */
+export interface FoundTable extends NftTable {
+  /** Whether the kernel runs none of its chains: they stand there, and do nothing. */
+  readonly isDormant: boolean;
+}
+
 /** Reads all tables. */
-export function dumpTables(client: NetlinkClient): NftTable[] {
-  const tables: NftTable[] = [];
+export function dumpTables(client: NetlinkClient): FoundTable[] {
+  const tables: FoundTable[] = [];
   client.dump("read tables of rules", (writer, sequence) => {
     writer.begin(NFT_MSG_GETTABLE, NLM_F_DUMP, sequence);
     encodeHeader(writer, 0);
@@ -126,13 +134,23 @@ export function dumpTables(client: NetlinkClient): NftTable[] {
     tables.length = 0;
   }, (reply) => {
     const attributes = attributesOf(reply, NFT_MSG_NEWTABLE);
-    while (attributes?.next()) {
-      if (attributes.type === NFTA_TABLE_NAME) {
-        tables.push({ family: reply.view.getUint8(reply.start), table: attributes.text() });
-      }
+    if (attributes === undefined) return;
+    let [table, flags] = ["", 0];
+    while (attributes.next()) {
+      if (attributes.type === NFTA_TABLE_NAME) table = attributes.text();
+      else if (attributes.type === NFTA_TABLE_FLAGS) flags = attributes.u32be();
     }
+    const family = reply.view.getUint8(reply.start);
+    tables.push({ family, table, isDormant: (flags & NFT_TABLE_F_DORMANT) !== 0 });
   });
   return tables;
+}
+
+/** Those chains that the kernel runs: all but those of dormant tables. */
+export function awakeChains<T extends NftTable>(chains: Iterable<T>, tables: readonly FoundTable[]): T[] {
+  const name = ({ family, table }: NftTable) => `${family} ${table}`;
+  const asleep = new Set(tables.filter(({ isDormant }) => isDormant).map(name));
+  return [...chains].filter((chain) => !asleep.has(name(chain)));
 }
 
 /** Reads those chains that are of interest, by family, table and handle. */

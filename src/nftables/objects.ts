@@ -33,6 +33,9 @@ export const NFTA_GEN_ID = 1;
 export const NFTA_GEN_PROC_PID = 2;
 export const NFTA_GEN_PROC_NAME = 3;
 export const NFTA_TABLE_NAME = 1;
+export const NFTA_TABLE_FLAGS = 2;
+/** The kernel runs no chain of such a table. */
+export const NFT_TABLE_F_DORMANT = 1;
 export const NFTA_CHAIN_TABLE = 1;
 export const NFTA_CHAIN_HANDLE = 2;
 export const NFTA_CHAIN_NAME = 3;

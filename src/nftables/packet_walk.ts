@@ -1,6 +1,6 @@
 import { familyOf } from "../model/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { dumpChains } from "./dump.ts";
+import { awakeChains, dumpChains, dumpTables } from "./dump.ts";
 import { matchRule } from "./match.ts";
 import { type NftChain, type NftTable, POLICY } from "./objects.ts";
 import type { Packet } from "./packet.ts";
@@ -13,6 +13,7 @@ export const PACKET_HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, pos
 
 /** All chains and rules of this host. */
 export interface RuleBook {
+  /** Those that the kernel runs. */
   readonly chains: readonly NftChain[];
   /** The rules of a chain, by {@linkcode bookKey}. */
   readonly rules: ReadonlyMap<string, readonly RawRule[]>;
@@ -67,7 +68,7 @@ export function bookKey({ family, table, chain }: Omit<NftChain, "base">): strin
  * @param client Over a socket of `NETLINK_NETFILTER`.
  */
 export function readRuleBook(client: NetlinkClient): RuleBook {
-  const chains = [...dumpChains(client, () => true).values()];
+  const chains = awakeChains(dumpChains(client, () => true).values(), dumpTables(client));
   const rules = Map.groupBy(dumpRawRules(client), bookKey);
   const sets = new Map<string, RuleSet | undefined>();
   const setOf = ({ family, table }: NftTable, name: string) => {

@@ -77,10 +77,10 @@ export class ForeignFaults {
       this.#last?.before.faults === wanted.faults && this.#last.before.reach === wanted.reach &&
       this.#last.key === key
     ) return this.#last.joined;
-    const more = [...reasons].map(([row, reason]) => {
+    const more = [...reasons].map(([row, reason]): PeerFault => {
       const subnet = subnetOf(wanted, row);
       const host = wanted.hostOf(subnet) ?? formatPrefix(subnet);
-      return { host, reason, family: familyOf(subnet.address), isMisled: true } as const;
+      return { host, reason, family: familyOf(subnet.address), taken: whole.has(row) ? "whole" : "part" };
     });
     const taken = new Map<Family, number>();
     for (const row of whole) countIn(taken, familyOf(subnetOf(wanted, row).address));

@@ -56,13 +56,13 @@ export function findForeign(desired: Table, foreign: Table, linkIndexes: readonl
       if (!key.startsWith(`${words[at]} `) || length > foreignLength) continue;
       const row = rows.get(maskAddress(destination, length));
       if (row === undefined) continue;
+      const isAlike = isSameWay(desired.words, row * ROUTE.words, words, at, linkIndexes);
       if (length < foreignLength || isSelective(foreign, foreignRow)) {
-        hits.push({ row, foreignRow, kind: "part", isAlike: false });
+        hits.push({ row, foreignRow, kind: "part", isAlike });
         continue;
       }
       const [metric, other] = [desired.words[row * ROUTE.words + ROUTE.metric]!, words[at + ROUTE.metric]!];
       if (other > metric) continue;
-      const isAlike = isSameWay(desired.words, row * ROUTE.words, words, at, linkIndexes);
       hits.push({ row, foreignRow, kind: other === metric ? "same" : "before", isAlike });
     }
   }

@@ -199,7 +199,7 @@ function judge(
   },
 ): JudgedPeer | undefined {
   const judged = (state: PeerState, reasons: readonly string[]) => ({ lease, count: 1, state, reasons });
-  if (faults?.some(({ isMisled }) => isMisled === undefined)) {
+  if (faults?.some(({ taken }) => taken === undefined)) {
     return judged("left out", faults.map(({ reason }) => reason));
   }
   // A backend that publishes nothing reaches nobody, and does not mean to.

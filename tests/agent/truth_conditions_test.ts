@@ -59,6 +59,40 @@ const CASES: readonly [name: string, found: Partial<TruthFacts>, said: readonly 
     peers: [a4, a6],
     pass: { ...reach(2), faults: [{ host: "a", reason: "a route takes it", family: AF_INET6 }] },
   }, [["peers-misrouted", "pods of 1 of 2 other hosts don't get on: a: why a"]]],
+  ["one that the pass names, as a route takes a part of its packets", {
+    pass: {
+      ...reach(2),
+      faults: [{ host: "a", reason: "a route takes it", family: AF_INET, taken: "part" }],
+    },
+  }, [["peers-misrouted", "pods of 1 of 2 other hosts don't get on: a: a route takes it"]]],
+  ["one that the pass names with the route, and another", {
+    peers: [a4, b4],
+    pass: {
+      ...reach(1),
+      faults: [{ host: "a", reason: "a route takes it", family: AF_INET, taken: "part" }],
+    },
+    counts: new Map([[AF_INET, 3]]),
+  }, [["peers-misrouted", "pods of 2 of 3 other hosts don't get on: a: a route takes it; b: why b"]]],
+  ["both, of one of which a route takes a part", {
+    peers: [a4, b4],
+    pass: {
+      ...reach(2),
+      faults: [{ host: "a", reason: "a route takes it", family: AF_INET, taken: "part" }],
+    },
+  }, [["peers-misrouted", "pods of 2 of 2"]]],
+  ["both, of one of which a route takes all", {
+    peers: [a4, b4],
+    pass: {
+      ...reach(1),
+      faults: [{ host: "a", reason: "a route takes it", family: AF_INET, taken: "whole" }],
+    },
+  }, [["host-cut-off", CUT]]],
+  ["all, as the pass names with their routes", {
+    pass: {
+      ...reach(0),
+      faults: [{ host: "a", reason: "a route takes it", family: AF_INET, taken: "part" }],
+    },
+  }, []],
   ["this host's own", { own: [peer("", "10.244.9.0/24")] }, [[
     "own-subnet-taken",
     "own subnet 10.244.9.0/24 is not reached",

@@ -1,6 +1,14 @@
 import { BRIDGE, type LabHost, UPLINK } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
-import { AF_INET, type Family, familyOf, formatAddress, formatPrefix } from "../../src/model/address.ts";
+import {
+  AF_INET,
+  bitsOf,
+  type Family,
+  familyOf,
+  formatAddress,
+  formatPrefix,
+} from "../../src/model/address.ts";
+import { nthAddress } from "../../src/reconcile/route_truth.ts";
 import { halvesOf } from "../double/overlay_foreign.ts";
 import { ip } from "../double/overlay_standing.ts";
 import type { Mode } from "./site.ts";
@@ -45,6 +53,16 @@ function version({ family }: ReadySite): "-4" | "-6" {
 
 function subnetOf(host: LabHost, family: Family): string {
   return formatPrefix(host.share.subnets.find(({ address }) => familyOf(address) === family)!);
+}
+
+function halfOf({ share: { subnets } }: LabHost, family: Family): string {
+  return halvesOf(subnets.find(({ address }) => familyOf(address) === family)!)[0];
+}
+
+/** The second address, as a prefix: the first one is the bridge's. */
+function firstPodOf(host: LabHost, family: Family): string {
+  const subnet = host.share.subnets.find(({ address }) => familyOf(address) === family)!;
+  return `${formatAddress(nthAddress(subnet, 2))}/${bitsOf(family)}`;
 }
 
 function underlayOf(host: LabHost, family: Family): string {
@@ -173,6 +191,25 @@ export const READY_FAULTS: readonly ReadyFault[] = [
     says: ({ peer, family }) => [
       `takes a part of the packets for ${subnetOf(peer, family)}`,
       `table ${TABLE}`,
+    ],
+  },
+  {
+    name: "half of a peer's subnet is dropped",
+    ...byRoute(({ peer, family }) => ["blackhole", halfOf(peer, family)]),
+    ...misrouted,
+    says: ({ peer, family }) => [
+      `${underlayOf(peer, AF_INET)}: route blackhole ${halfOf(peer, family)}`,
+      `takes a part of ${subnetOf(peer, family)}; delete it`,
+    ],
+  },
+  {
+    name: "one address of a peer's subnet is led out by the underlay's link",
+    ...byRoute(({ peer, family }) => [firstPodOf(peer, family), "dev", UPLINK]),
+    ...misrouted,
+    says: ({ peer, family }) => [
+      `${underlayOf(peer, AF_INET)}: route ${firstPodOf(peer, family)}`,
+      `dev ${UPLINK}`,
+      `takes a part of ${subnetOf(peer, family)}; delete it`,
     ],
   },
   {

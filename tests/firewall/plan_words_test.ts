@@ -33,7 +33,10 @@ const flannel: NftChain = { family: 2, table: "filter", chain: "FLANNEL-FWD", ba
 const DROP: NftRuleText = { expressions: [{ kind: "verdict", verdict: "drop" }] };
 
 /** What a kernel holds, with handles in its order. */
-function setOf(content: readonly (readonly [NftChain, readonly NftRuleText[]])[]): RuleSet {
+function setOf(
+  content: readonly (readonly [NftChain, readonly NftRuleText[]])[],
+  dormant: readonly string[] = [],
+): RuleSet {
   let handle = 0n;
   const rules = new Map(content.map(([chain, texts]) => [
     chain,
@@ -41,8 +44,10 @@ function setOf(content: readonly (readonly [NftChain, readonly NftRuleText[]])[]
   ]));
   const chains = content.map(([chain]) => chain);
   return {
-    tables: [...new Set(chains.map(({ table }) => table))].map((table) => ({ family: 2, table })),
+    tables: [...new Set(chains.map(({ table }) => table))]
+      .map((table) => ({ family: 2, table, isDormant: dormant.includes(table) })),
     chains,
+    awake: chains.filter(({ table }) => !dormant.includes(table)),
     rulesOf: (wanted) =>
       rules.get(chains.find(({ table, chain }) => table === wanted.table && chain === wanted.chain)!) ?? [],
   };
@@ -77,6 +82,7 @@ const cases: [what: string, set: RuleSet, lines: string[]][] = [
     ...accepted.map((rule) => `+ rule ip filter FLANNEL-FWD ${ruleText(rule)}`),
     "+ rule ip filter FORWARD /* flanneld forward */ counter jump FLANNEL-FWD",
   ]],
+  ["the own table is dormant", setOf(settled, [own.table]), ["- table ip loden-10.244.0.0-16 flags dormant"]],
   ["the own table is gone", setOf(settled.slice(1)), [
     "+ table ip loden-10.244.0.0-16",
     "+ chain ip loden-10.244.0.0-16 postrouting",

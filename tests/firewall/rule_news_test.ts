@@ -55,6 +55,7 @@ const news: [what: string, message: Uint8Array][] = [
   ["a chain is new in our table", aboutChain(NFT_MSG_NEWCHAIN, plain("loden-10.244.0.0-16", "x"), 3n)],
   ["our table has gone", aboutTable(NFT_MSG_DELTABLE, "loden-10.244.0.0-16")],
   ["flannel's table is new", aboutTable(NFT_MSG_NEWTABLE, "flannel-ipv4")],
+  ["a table that FORWARD is in has other flags", aboutTable(NFT_MSG_NEWTABLE, "filter")],
   ["another chain is hooked where packets are forwarded", aboutChain(NFT_MSG_NEWCHAIN, FORWARDING, 4n)],
   ["FORWARD has gone", aboutChain(NFT_MSG_DELCHAIN, FORWARD, 1n)],
   ["FORWARD has another name", aboutChain(NFT_MSG_NEWCHAIN, plain("filter", "other"), 1n)],

@@ -107,6 +107,18 @@ const CASES: readonly (readonly [name: string, rules: string, dropping?: string]
     NFT,
   ],
   [
+    "a policy of nft in a dormant table",
+    `${FILTER}
+     nft 'add table inet f { flags dormant; }'`,
+  ],
+  [
+    "a policy of nft in a table that was dormant",
+    `${FILTER}
+     nft 'add table inet f { flags dormant; }'
+     nft add table inet f`,
+    NFT,
+  ],
+  [
     "a policy of nft, new connections accepted",
     `${FILTER}
      nft add rule inet f in ct state new accept`,

@@ -230,3 +230,25 @@ END`);
   await host.script("nft delete table ip wall; nft flush chain inet firewalld filter_FORWARD");
   assertEquals(named(host.keep()), []);
 });
+
+Deno.test("chains of a dormant table drop nothing, until it is woken; ours in one are told of", async () => {
+  await using host = await NftHost.open();
+  await host.script(`nft -f - <<'END'
+    table inet wall {
+      flags dormant
+      chain f {
+        type filter hook forward priority 0; policy drop
+      }
+    }
+END
+    iptables -P FORWARD DROP`);
+  const said = (report: { warnings: readonly string[] }) => report.warnings.map((line) => line.split(":")[0]);
+  assertEquals(said(host.keep()), []);
+  await host.script("nft add table inet wall");
+  assertEquals(said(host.keep()), ["chain f of table inet wall has policy drop"]);
+  await host.script("nft delete table inet wall; nft 'add table ip filter { flags dormant; }'");
+  const [warning] = host.keep().warnings;
+  assertEquals(warning?.split(":")[0], "table ip filter is dormant");
+  await host.script(/\((nft .*) wakes it\)/.exec(warning!)![1]!);
+  assertEquals(host.keep().warnings, []);
+});

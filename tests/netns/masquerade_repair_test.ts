@@ -34,6 +34,7 @@ const damages: [name: string, script: string][] = [
     "our tables are deleted",
     "nft delete table ip loden-10.244.0.0-16; nft delete table ip6 loden-fd00_10_244__-56",
   ],
+  ["our table is dormant", "nft 'add table ip loden-10.244.0.0-16 { flags dormant; }'"],
   ["our chain is flushed", "nft flush chain ip loden-10.244.0.0-16 postrouting"],
   ["one rule is deleted", "nft delete rule ip loden-10.244.0.0-16 postrouting handle 4"],
   [

@@ -195,6 +195,12 @@ const cases: readonly Case[] = [
     says: "drop: policy drop",
   },
   {
+    why: "the table whose policy drops is dormant",
+    rules:
+      "nft add table inet g; nft add chain inet g forward '{ type filter hook forward priority 10; policy drop; }'; nft add table inet g '{ flags dormant; }'",
+    says: "accept",
+  },
+  {
     why: "iptables drops its ports",
     rules: "iptables-nft -A FORWARD -p udp --dport 33434 -j DROP",
     says: "drop: l4proto udp dport 33434 drop",

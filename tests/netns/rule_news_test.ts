@@ -116,3 +116,26 @@ Deno.test("what is known of chains after changes of all kinds is what a look at 
     assertEquals(rules.keep(wishes()).failures, []);
   });
 });
+
+Deno.test("a table that falls asleep, or is woken, is noticed, and what is in it judged anew; ours is woken", async () => {
+  await withNews(async ({ host, rules, dumps, nudges, hear }) => {
+    const wished = wishes();
+    await host.script(`nft add table inet wall
+      nft 'add chain inet wall f { type filter hook forward priority 0; policy drop; }'
+      nft 'add table inet other { flags dormant; }'`);
+    assertEquals(rules.keep(wished).warnings.length, 1);
+    await host.script("nft 'add table inet other2 { flags dormant; }'; nft add table inet other");
+    hear();
+    assertEquals(nudges(), 0);
+    for (const [at, [flags, warnings]] of ([["{ flags dormant; }", 0], ["", 1]] as const).entries()) {
+      await host.exec("nft", `add table inet wall ${flags}`);
+      hear();
+      assertEquals([nudges(), rules.keep(wished).warnings.length], [at + 1, warnings]);
+    }
+    await host.exec("nft", `add table ip ${OWN} { flags dormant; }`);
+    hear();
+    assertEquals([nudges(), rules.keep(wished).met], [3, ["own"]]);
+    assert(!(await host.list("table", "ip", OWN)).includes("dormant"));
+    assertEquals(dumps(), 1);
+  });
+});

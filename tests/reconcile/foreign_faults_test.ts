@@ -77,7 +77,12 @@ const texts: [why: string, foreign: RouteText, host: string, reason: string][] =
 for (const [why, foreign, host, reason] of texts) {
   Deno.test(`join() says whose packets a foreign route takes, behind those that were left out: ${why}`, () => {
     const family = foreign.to.includes(":") ? AF_INET6 : AF_INET;
-    assertEquals(join(named(), [foreign]), [...LEFT_OUT, { host, reason, family, isMisled: true }]);
+    assertEquals(join(named(), [foreign]), [...LEFT_OUT, {
+      host,
+      reason,
+      family,
+      taken: why === "it is to a part" ? "part" : "whole",
+    }]);
   });
 }
 

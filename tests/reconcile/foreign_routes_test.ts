@@ -126,6 +126,8 @@ Deno.test("findForeign() finds nothing in an empty table, on either side", () =>
 const alike: [route: Partial<RouteText>, isAlike: boolean][] = [
   [{}, true],
   [{ metric: 3 }, true],
+  [{ to: "10.244.2.128/25" }, true],
+  [{ to: "10.244.2.128/25", via: "192.0.2.8" }, false],
   [{ slot: 7 }, false],
   [{ via: "192.0.2.8" }, false],
   [{ type: RTN_BLACKHOLE }, false],

@@ -302,6 +302,7 @@ Deno.test("reconcileOnce() says whose packets a foreign route takes, and is cont
       "route 10.244.2.0/24 via 192.0.2.9 dev eth0 proto static metric 3, which is not ours, takes the " +
       "packets for 10.244.2.0/24; delete it, or let ours take its place with -take-foreign-routes",
     family: AF_INET,
+    taken: "whole",
   }]);
   assertEquals([report.failureCount, report.isForwarding], [0, true]);
   assertEquals(asked.filter((type) => type === RTM_NEWROUTE).length, 3);

@@ -94,7 +94,7 @@ for (const [why, lease, faults, state, reason] of unwell) {
 const MISLED = {
   host: "h0002",
   reason: "route blackhole 10.244.2.0/25 takes a part of 10.244.2.0/24",
-  isMisled: true,
+  taken: "part",
 } as const;
 
 const misled: [why: string, faults: PeerFault[], state: string, ways: string[]][] = [

@@ -24,7 +24,7 @@ export const FIREWALL_CHECKS: readonly Check[] = [
   check("firewall-managers", readManagers, judgeManagers),
   check("iptables-variants", (place) => ({
     legacy: ([AF_INET, AF_INET6] as const).flatMap((family) => legacyTableNames(place.libc, family)),
-    nft: place.chains.filter(isIptables).map(({ table }) => table),
+    nft: place.awakeChains.filter(isIptables).map(({ table }) => table),
   }), judgeVariants),
 ];
 
@@ -142,10 +142,10 @@ export interface FoundManagers {
 const TRUSTED_ZONE = "/etc/firewalld/zones/trusted.xml";
 
 async function readManagers(place: DoctorPlace): Promise<FoundManagers> {
-  const tables = new Set(place.isRoot ? place.chains.map(({ table }) => table) : []);
+  const tables = new Set(place.isRoot ? place.awakeChains.map(({ table }) => table) : []);
   const programs = place.system.processes(new Set(["firewalld"]));
   const ufw = await place.files.file("/etc/ufw/ufw.conf") ?? "";
-  const hasUfwChains = place.isRoot && place.chains.some(({ chain }) => chain.startsWith("ufw-"));
+  const hasUfwChains = place.isRoot && place.awakeChains.some(({ chain }) => chain.startsWith("ufw-"));
   const zone = await place.files.file(TRUSTED_ZONE) ?? "";
   return {
     firewalld: tables.has("firewalld") || programs.some(({ isHere }) => isHere ?? true),

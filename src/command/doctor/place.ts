@@ -13,7 +13,7 @@ import type { ObservedLink } from "../../model/state.ts";
 import type { Underlay } from "../../model/underlay.ts";
 import { NetlinkClient } from "../../netlink/client.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
-import { dumpChains } from "../../nftables/dump.ts";
+import { awakeChains, dumpChains, dumpTables, type FoundTable } from "../../nftables/dump.ts";
 import type { NftChain } from "../../nftables/objects.ts";
 import type { Backend } from "../../overlay/backend/backend.ts";
 import { makeBackend } from "../../overlay/backend/make_backend.ts";
@@ -119,6 +119,16 @@ export class DoctorPlace implements Disposable {
   /** All chains of the packet filter. */
   get chains(): readonly NftChain[] {
     return this.#once("chains", () => [...dumpChains(this.nft, () => true).values()]);
+  }
+
+  /** All its tables. */
+  get tables(): readonly FoundTable[] {
+    return this.#once("tables", () => dumpTables(this.nft));
+  }
+
+  /** Those of its chains that the kernel runs. */
+  get awakeChains(): readonly NftChain[] {
+    return awakeChains(this.chains, this.tables);
   }
 
   /**

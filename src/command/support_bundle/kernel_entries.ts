@@ -213,6 +213,9 @@ function neighbours(place: DoctorPlace, families: readonly number[]): string {
 /** All chains and rules. What others have written as a comment is left out. */
 function packetFilter(place: DoctorPlace): string {
   const lines = new Lines();
+  for (const { family, table } of place.tables.filter(({ isDormant }) => isDormant)) {
+    lines.push(() => `table ${IP_NAME[family] ?? `family ${family}`} ${table} flags dormant`);
+  }
   for (const chain of place.chains.slice(0, MOST_CHAINS)) {
     const { family, table, base } = chain;
     const hook = base === undefined

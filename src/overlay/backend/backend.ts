@@ -15,8 +15,8 @@ export interface PeerFault {
   readonly isContest?: true;
   /** Whether it is at this host's own address: it is no other host, or a clone of this one. */
   readonly isSelf?: true;
-  /** Whether its lease is used, and routes of others take its packets, or those for a part of its subnet: the reason says. */
-  readonly isMisled?: true;
+  /** Its lease is used, and routes of others take its packets, or those for a part of its subnet; absent where none does. */
+  readonly taken?: "whole" | "part";
   /** The reason without what is this peer's own, by which many are told in one sentence; `reason` if absent. */
   readonly cause?: string;
   /** How many peers it stands for, where they are too many to be named; one if absent. */
