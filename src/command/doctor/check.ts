@@ -44,10 +44,15 @@ export async function* runChecks(
   place: DoctorPlace,
   { signal, allMs = ALL_MS }: { readonly signal: AbortSignal; readonly allMs?: number },
 ): AsyncGenerator<Finding> {
-  const look = (one: Check) => looked(one, place, { signal, allMs });
-  const first = new Map(checks.filter(({ isFirst }) => isFirst).map((one) => [one, look(one)]));
-  if (first.size > 0) await within(Promise.all(first.values()), Math.min(FIRST_MS, allMs));
-  const looks = checks.map((one) => first.get(one) ?? look(one));
+  const startedMs = performance.now();
+  const look = (one: Check, leftMs: number) => looked(one, place, { signal, allMs: leftMs });
+  const first = new Map(checks.filter(({ isFirst }) => isFirst).map((one) => [one, look(one, allMs)]));
+  let leftMs = allMs;
+  if (first.size > 0) {
+    await within(Promise.all(first.values()), Math.min(FIRST_MS, allMs));
+    leftMs = Math.max(allMs - (performance.now() - startedMs), 0);
+  }
+  const looks = checks.map((one) => first.get(one) ?? look(one, leftMs));
   for (const [at, { name }] of checks.entries()) {
     const said = await looks[at]!;
     signal.throwIfAborted();
@@ -73,5 +78,8 @@ async function looked(
 }
 
 function tooLate(limitMs: number): Said {
-  return unseen(`it was not seen within ${limitMs / 1000} s`, "see what hangs there, and look again");
+  return unseen(
+    `it was not seen within ${Number((limitMs / 1000).toPrecision(2))} s`,
+    "see what hangs there, and look again",
+  );
 }

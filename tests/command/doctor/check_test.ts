@@ -76,6 +76,16 @@ Deno.test("all checks together have an end, however many hang", async () => {
   assert(performance.now() - startedMs < 5000);
 });
 
+Deno.test("what the others wait for those that are asked first is no longer than all may take", async () => {
+  const startedMs = performance.now();
+  const lines = await run([
+    check("first", never, () => ok(""), { limitMs: 10_000, isFirst: true }),
+    check("other", never, () => ok(""), { limitMs: 10_000 }),
+  ], 1000);
+  assertEquals(lines.map((line) => line.split(":")[0]), ["first unseen", "other unseen"]);
+  assert(performance.now() - startedMs < 1350, `${performance.now() - startedMs} ms`);
+});
+
 Deno.test("a finding is one line, with its remedy behind it", () => {
   assertEquals(
     findingLine({ check: "mtu", ...wrong("it is small", "raise it") }),
