@@ -41,8 +41,16 @@ const DROPS: readonly Drop[] = [
   {
     when: "a rule drops it that can't be read",
     made:
-      "nft add table ip f; nft add chain ip f fwd1 '{ type filter hook forward priority 0; }'; nft add rule ip f fwd1 ip daddr { 10.244.2.5, 10.9.9.9 } drop",
+      "nft add table ip f; nft add chain ip f fwd1 '{ type filter hook forward priority 0; }'; nft add rule ip f fwd1 meta length 100-65535 drop",
     says: "dropped-by-rule",
+    reason: "NETFILTER_DROP",
+    names: "chain fwd1 of table ip f",
+  },
+  {
+    when: "a rule drops a set of addresses",
+    made:
+      "nft add table ip f; nft add chain ip f fwd1 '{ type filter hook forward priority 0; }'; nft add rule ip f fwd1 ip daddr { 10.244.2.5, 10.9.9.9 } drop",
+    says: "packet-refused",
     reason: "NETFILTER_DROP",
     names: "ip daddr in set",
   },
