@@ -1,4 +1,4 @@
-import { EACCES, EBUSY, ENOENT, EPERM, errnoName } from "./errno.ts";
+import { EACCES, EBUSY, ENODEV, ENOENT, EPERM, errnoName } from "./errno.ts";
 import { cString, type Libc } from "./libc.ts";
 
 // The kernel's tracing, as Documentation/trace/ftrace.rst and events.rst of the kernel describe it.
@@ -6,6 +6,7 @@ import { cString, type Libc } from "./libc.ts";
 /** Where tracefs is, unless another place was chosen for it. */
 const PLACES = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] as const;
 const OWN_PREFIX = "loden-";
+const MOST_ATTEMPTS = 5;
 
 const O_RDONLY_NONBLOCK = 0o2000000 | 0o4000;
 const O_WRONLY = 0o2000001;
@@ -61,15 +62,19 @@ export class TraceInstance implements Disposable {
       // That of a program that runs is in use, and stays.
       if (name.startsWith(OWN_PREFIX)) libc.call.rmdir(cString(`${folder}/instances/${name}`));
     }
-    const path = `${folder}/instances/${OWN_PREFIX}${Deno.pid}-${crypto.randomUUID().slice(0, 8)}`;
-    if (libc.call.mkdir(cString(path), 0o700) < 0) throw refusal("make an instance of the trace", libc.errno);
-    const fd = libc.call.open(cString(`${path}/trace_pipe`), O_RDONLY_NONBLOCK);
-    if (fd < 0) {
+    for (let attempt = 1;; attempt++) {
+      const path = `${folder}/instances/${OWN_PREFIX}${Deno.pid}-${crypto.randomUUID().slice(0, 8)}`;
+      if (libc.call.mkdir(cString(path), 0o700) < 0) {
+        throw refusal("make an instance of the trace", libc.errno);
+      }
+      const fd = libc.call.open(cString(`${path}/trace_pipe`), O_RDONLY_NONBLOCK);
+      if (fd >= 0) return new TraceInstance(libc, path, fd);
       const { errno } = libc;
       libc.call.rmdir(cString(path));
-      throw refusal("read the trace", errno);
+      // Another one of this program took it for one that is left behind, before it was in use.
+      const isTaken = errno === ENOENT || errno === ENODEV;
+      if (!isTaken || attempt === MOST_ATTEMPTS) throw refusal("read the trace", errno);
     }
-    return new TraceInstance(libc, path, fd);
   }
 
   /**

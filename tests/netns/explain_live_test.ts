@@ -224,3 +224,10 @@ Deno.test("explain --live=DURATION counts what else the kernel drops meanwhile",
   const name = Object.keys(live.heard).find((key) => key.startsWith("VXLAN_VNI_NOT_FOUND"));
   assert(name !== undefined && live.heard[name]! >= 3, text);
 });
+
+Deno.test("several that explain at once with --live do not take each other's traces", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  const answers = await Promise.all(Array.from({ length: 4 }, () => pair.explain(TARGET, "--live")));
+  assertEquals(answers.map(({ answer }) => answer.live.fault), Array(4).fill(undefined));
+});
