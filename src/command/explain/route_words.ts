@@ -1,6 +1,7 @@
 import { formatAddress, formatPrefix } from "../../model/address.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import { isOurVtep } from "../../model/vtep.ts";
+import { TYPE_NAMES } from "../../reconcile/route_names.ts";
 import { RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../../rtnetlink/route_header.ts";
 import type { FoundRoute } from "../../rtnetlink/route_query.ts";
 import type { TableRoute } from "../../rtnetlink/table_route.ts";
@@ -18,16 +19,6 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   16: "dhcp",
   [RTPROT_LODEN]: "76, ours",
   186: "bgp",
-};
-const TYPES: Readonly<Record<number, string>> = {
-  2: "local ",
-  3: "broadcast ",
-  4: "anycast ",
-  5: "multicast ",
-  6: "blackhole ",
-  7: "unreachable ",
-  8: "prohibit ",
-  9: "throw ",
 };
 
 /** Whether a route is one that Loden or flannel has made for the overlay. */
@@ -58,7 +49,7 @@ function text(
   way: string,
 ): string {
   const to = destination.length === 0 ? "default" : formatPrefix(destination);
-  const kind = type === RTN_UNICAST ? "" : TYPES[type] ?? `type ${type} `;
+  const kind = type === RTN_UNICAST ? "" : TYPE_NAMES[type] ?? `type ${type} `;
   const shown = metric === 0 ? "" : ` metric ${metric}`;
   const of = table === 0 || tableName(table) === "main" ? "" : ` table ${tableName(table)}`;
   return `${kind}${to}${way} proto ${PROTOCOLS[protocol] ?? protocol}${shown}${of}`;
