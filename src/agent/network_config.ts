@@ -123,8 +123,14 @@ function tryParse(text: string, source: string, options: Options, log: Log): Rea
  * @throws {ConfigError} With every fault, if there is any.
  */
 export function parseConfig(text: string, source: string, options: Options, log: Log): NetworkConfig {
-  const { backendOverrides: overrides, masqueradeExclude } = options;
-  const { config, warnings } = parseNetworkConfig(text, { source, overrides, masqueradeExclude });
+  const { backendOverrides: overrides, masqueradeExclude, registry } = options;
+  const areSubnetsGiven = registry.kind === "kube";
+  const { config, warnings } = parseNetworkConfig(text, {
+    source,
+    overrides,
+    masqueradeExclude,
+    areSubnetsGiven,
+  });
   for (const reason of warnings) log.write("warn", "configuration doubted", { reason });
   return config;
 }

@@ -39,7 +39,6 @@ export const HOST_FLAGS = [
     group: HOST,
     default: 5,
     value: "SECONDS",
-    range: [1, 3600],
     help: "time between looks at the rules when nothing happens",
   },
   {

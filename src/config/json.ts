@@ -54,7 +54,10 @@ class JsonReader {
     }
     const scalar = this.#take(NUMBER) ?? this.#take(WORD);
     if (scalar === undefined) throw this.#expected("a value");
-    return JSON.parse(scalar);
+    const read: JsonValue = JSON.parse(scalar);
+    // No number holds it, and written again it would be null.
+    if (read === Infinity || read === -Infinity) throw this.#fault("a number that is too large");
+    return read;
   }
 
   end(): void {

@@ -7,7 +7,13 @@ import { foldKeys, isObject } from "./fold_keys.ts";
 import { BACKEND_KEYS, type BackendConfig, backendSchema } from "./backend_schema.ts";
 import { NETWORK_KEYS, networkSchema } from "./network_schema.ts";
 import { mustBe } from "./schema_parts.ts";
-import { deriveSubnets, type FamilyNetwork } from "./subnets.ts";
+import {
+  deriveSubnets,
+  type FamilyNetwork,
+  type GivenSubnets,
+  givenSubnets,
+  type SubnetFault,
+} from "./subnets.ts";
 
 /** What net-conf.json says about the overlay, the same on every host. */
 export interface NetworkConfig {
@@ -38,6 +44,8 @@ export const MAX_TEXT_BYTES = 64 * 1024;
  * @param options.source The file's name, for messages.
  * @param options.overrides What flags and variables say of `Backend`, weakest first.
  * @param options.masqueradeExclude What stands in for the file's; the file's counts where absent.
+ * @param options.areSubnetsGiven Whether the cluster gives each host its subnets, so that what the file says of them is
+ * only doubted, and never refused.
  * @throws {ConfigError} With every fault, if there is any.
  */
 export function parseNetworkConfig(
@@ -46,9 +54,10 @@ export function parseNetworkConfig(
     readonly source: string;
     readonly overrides?: readonly BackendOverride[];
     readonly masqueradeExclude?: readonly Prefix[] | undefined;
+    readonly areSubnetsGiven?: boolean;
   },
 ): NetworkReading {
-  const { source, overrides = [] } = options;
+  const { source, overrides = [], areSubnetsGiven = false } = options;
   const file = foldKeys(parseFile(text, source), NETWORK_KEYS);
   const network = networkSchema.safeParse(withoutNulls(file.members));
   const faults = (network.error?.issues ?? []).map(({ path, message }): ConfigFault => ({
@@ -63,7 +72,9 @@ export function parseNetworkConfig(
     const where = backend.origins.get(String(path[0])) ?? source;
     backend.faults.push({ where, path: `Backend.${path.join(".")}`, message });
   }
-  const families = network.success ? familiesOf(network.data, source, faults) : [];
+  const { families, unused } = network.success
+    ? familiesOf(network.data, { source, areSubnetsGiven, faults })
+    : { families: [], unused: [] };
   faults.push(...backend.faults);
   if (faults.length > 0 || !network.success || !chosen.success) {
     // A key that was mistyped may be the one that is missing.
@@ -85,6 +96,7 @@ export function parseNetworkConfig(
     },
     warnings: [
       ...file.typos.map(({ key, near }) => `${source}: ${key} is ignored: did you mean ${near}?`),
+      ...unused,
       ...backend.warnings,
     ],
     origins,
@@ -123,12 +135,16 @@ interface FamilyKeys {
 /** How flannel calls what `deriveSubnets()` calls otherwise. */
 const SPELLINGS = { network: "Network", length: "SubnetLen", minimum: "SubnetMin", maximum: "SubnetMax" };
 
-/** Derives the families in use; what is wrong goes to `faults`. */
+/** Derives the families in use; what is wrong goes to `faults`, what counts for nothing is said in `unused`. */
 function familiesOf(
   file: { readonly ipv4: FamilyKeys; readonly ipv6: FamilyKeys },
-  source: string,
-  faults: ConfigFault[],
-): FamilyNetwork[] {
+  options: {
+    readonly source: string;
+    readonly areSubnetsGiven: boolean;
+    readonly faults: ConfigFault[];
+  },
+): { readonly families: FamilyNetwork[]; readonly unused: string[] } {
+  const { source, areSubnetsGiven, faults } = options;
   const parts: readonly (readonly [Family, FamilyKeys, prefix: string])[] = [
     [AF_INET, file.ipv4, ""],
     [AF_INET6, file.ipv6, "IPv6"],
@@ -137,6 +153,7 @@ function familiesOf(
     faults.push({ where: source, path: "EnableIPv4", message: "must be true unless EnableIPv6 is" });
   }
   const families: FamilyNetwork[] = [];
+  const unused: string[] = [];
   for (const [family, keys, prefix] of parts) {
     if (!keys.isEnabled) continue;
     if (keys.network === undefined) {
@@ -144,13 +161,28 @@ function familiesOf(
       faults.push({ where: source, path: `${prefix}Network`, message: `is missing, and ${because}` });
       continue;
     }
-    const derived = deriveSubnets(family, keys.network, keys);
-    if ("family" in derived) families.push(derived);
-    else {
-      for (const { key, message } of derived) {
+    const read = areSubnetsGiven
+      ? givenSubnets(family, keys.network, keys)
+      : inUse(deriveSubnets(family, keys.network, keys));
+    if ("unused" in read) {
+      families.push(read.family);
+      unused.push(
+        ...read.unused.map(({ key, message }) =>
+          `${source}: ${prefix}${
+            SPELLINGS[key]
+          } counts for nothing, as each node's podCIDR is its subnet; in etcd it ` +
+          message
+        ),
+      );
+    } else {
+      for (const { key, message } of read) {
         faults.push({ where: source, path: `${prefix}${SPELLINGS[key]}`, message });
       }
     }
   }
-  return families;
+  return { families, unused };
+}
+
+function inUse(derived: FamilyNetwork | readonly SubnetFault[]): GivenSubnets | readonly SubnetFault[] {
+  return "family" in derived ? { family: derived, unused: [] } : derived;
 }

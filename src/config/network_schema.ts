@@ -1,4 +1,4 @@
-import { array, maxLength, object, optional, pipe, transform } from "zod/mini";
+import { array, custom, maxLength, object, optional, pipe, transform } from "zod/mini";
 import {
   AF_INET,
   AF_INET6,
@@ -9,7 +9,7 @@ import {
   type Prefix,
 } from "../model/address.ts";
 import { parseAnyPrefix, parseExactPrefix, parseIpv4Text, parseIpv6Text } from "./address_text.ts";
-import { integer, mustBe, parsed, truth } from "./schema_parts.ts";
+import { mustBe, numbers, parsed, truth } from "./schema_parts.ts";
 
 /** Each costs an element of a set that every packet to the outside is looked up in. */
 export const MAX_MASQUERADE_EXCLUDES = 256;
@@ -43,6 +43,14 @@ export function exactHint(text: string): string {
 const ipv4 = parsed("an IPv4 address", parseIpv4Text);
 const ipv6 = parsed("an IPv6 address", parseIpv6Text);
 
+/** A length, which is judged where the network is known, and only if the family is in use. Zero is absent. */
+function lengthUpTo(longest: number) {
+  return custom<number>(
+    (value) => Number.isSafeInteger(value) && value as number >= 0,
+    { error: (issue) => mustBe(numbers(`0 to ${longest}`, issue.input), issue.input) },
+  );
+}
+
 /**
  * The keys of `net-conf.json` but for `Backend`, in flannel's spelling on the left and ours on the right.
  *
@@ -60,11 +68,11 @@ export const networkSchema = pipe(
       }).check(maxLength(MAX_MASQUERADE_EXCLUDES, `must be at most ${MAX_MASQUERADE_EXCLUDES} prefixes`)),
     ),
     Network: optional(prefixOf(AF_INET, "IPv6Network")),
-    SubnetLen: optional(integer(0, 30)),
+    SubnetLen: optional(lengthUpTo(30)),
     SubnetMin: optional(ipv4),
     SubnetMax: optional(ipv4),
     IPv6Network: optional(prefixOf(AF_INET6, "Network")),
-    IPv6SubnetLen: optional(integer(0, 126)),
+    IPv6SubnetLen: optional(lengthUpTo(126)),
     IPv6SubnetMin: optional(ipv6),
     IPv6SubnetMax: optional(ipv6),
   }),

@@ -6,7 +6,7 @@ import { type FlagName, FLAGS } from "./flags.ts";
 import { type Environment, type FlagReading, type FlagSource, readFlags } from "./parse_flags.ts";
 import { exactHint, MAX_MASQUERADE_EXCLUDES } from "./network_schema.ts";
 import { besideSubnetFile } from "./beside_subnet_file.ts";
-import { registryOf, type RegistryOptions } from "./registry_flags.ts";
+import { registryOf, type RegistryOptions, registryWarnings } from "./registry_flags.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What the command line and the environment ask of the agent. */
@@ -73,6 +73,9 @@ export interface Options {
   readonly logLevel: "info" | "debug";
 }
 
+/** Rules are looked at this often at least. */
+const MAX_RULES_RESYNC_S = 3600;
+
 /** What a command line asks for. */
 export type OptionsOutcome =
   | { readonly kind: "help" }
@@ -95,7 +98,12 @@ export function parseOptions(argv: readonly string[], environment: Environment):
   const outcome = readFlags(argv, environment, FLAGS);
   if (outcome.kind !== "values") return outcome;
   const { reading } = outcome;
-  const warnings = [...reading.warnings, ...laterWarnings(reading)];
+  const warnings = [
+    ...reading.warnings,
+    ...laterWarnings(reading),
+    ...rulesResyncWarnings(reading),
+    ...registryWarnings(reading),
+  ];
   return { kind: "run", options: optionsOf(reading), warnings, given: reading.given };
 }
 
@@ -125,7 +133,7 @@ function optionsOf(reading: FlagReading): Options {
     isFullyRandom: !truth("ip-masq-fully-random-disable"),
     ...masqueradeExclude !== undefined && { masqueradeExclude },
     forwardRules: truth("iptables-forward-rules"),
-    rulesResyncMs: integer("iptables-resync") * 1000,
+    rulesResyncMs: rulesResyncOf(integer("iptables-resync")) * 1000,
     hasBlackholeRoute: truth("ip-blackhole-route"),
     takesForeignRoutes: truth("take-foreign-routes"),
     vxlanTxChecksum: text("vxlan-tx-checksum") as Options["vxlanTxChecksum"],
@@ -162,6 +170,19 @@ function optionsOf(reading: FlagReading): Options {
     logFormat: text("log-format") as Options["logFormat"],
     logLevel: integer("v") >= 1 ? "debug" : "info",
   };
+}
+
+/** In seconds; flannel takes any number, and never rests where it is not positive. */
+function rulesResyncOf(seconds: number): number {
+  return Math.min(Math.max(seconds, 1), MAX_RULES_RESYNC_S);
+}
+
+function rulesResyncWarnings(reading: FlagReading): string[] {
+  const seconds = reading.values.get("iptables-resync") as number;
+  const used = rulesResyncOf(seconds);
+  if (seconds === used) return [];
+  const where = whereGiven("iptables-resync", reading);
+  return [`${where} is ${seconds}, and ${used} is taken: rules are looked at when they change, too`];
 }
 
 /** The address that `name` gives; absent where it is empty. */

@@ -129,7 +129,21 @@ export type RegistryOptions =
     readonly user?: { readonly name: string; readonly password: string };
   };
 
+/** `192.0.2.1:2379`, `[2001:db8::1]:2379`, `etcd.example:2379`: etcd's own client takes them, with TLS where it has certificates. */
+const HOST_AND_PORT = /^(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/;
+
 type Name = (typeof REGISTRY_FLAGS)[number]["name"];
+
+/** What is accepted for flannel and counts for nothing, each one line: it takes a user's name and password together. */
+export function registryWarnings({ values, given }: FlagReading): string[] {
+  if (values.get("kube-subnet-mgr") === true || values.get("local-registry") !== "") return [];
+  const [alone, missing] = values.get("etcd-username") === ""
+    ? ["etcd-password", "etcd-username"] as const
+    : ["etcd-username", "etcd-password"] as const;
+  if (values.get(alone) === "" || values.get(missing) !== "") return [];
+  const where = given.get(alone) === "environment" ? variableOf(alone) : `-${alone}`;
+  return [`${where} counts for nothing without -${missing}: etcd is asked as nobody`];
+}
 
 /**
  * Reads which registry is meant.
@@ -168,8 +182,11 @@ export function registryOf(reading: FlagReading): RegistryOptions {
 }
 
 function etcdOf(text: (name: Name) => string, where: (name: Name) => string): RegistryOptions {
+  const [caFile, certFile, keyFile] = [text("etcd-cafile"), text("etcd-certfile"), text("etcd-keyfile")];
+  const scheme = caFile !== "" || certFile !== "" ? "https" : "http";
   const endpoints = text("etcd-endpoints").split(",").map((endpoint) => endpoint.trim().replace(/\/+$/, ""))
-    .filter((endpoint) => endpoint !== "");
+    .filter((endpoint) => endpoint !== "")
+    .map((endpoint) => HOST_AND_PORT.test(endpoint) ? `${scheme}://${endpoint}` : endpoint);
   const bad = endpoints.find((endpoint) => !/^https?:\/\/[^/]+$/.test(endpoint) || !URL.canParse(endpoint));
   if (bad !== undefined || endpoints.length === 0) {
     throw new UsageError(
@@ -180,22 +197,18 @@ function etcdOf(text: (name: Name) => string, where: (name: Name) => string): Re
     );
   }
   const prefix = text("etcd-prefix").replace(/\/+$/, "");
-  const [caFile, certFile, keyFile] = [text("etcd-cafile"), text("etcd-certfile"), text("etcd-keyfile")];
   if ((certFile === "") !== (keyFile === "")) {
     const [there, missing] = certFile === ""
       ? ["etcd-keyfile", "etcd-certfile"] as const
       : ["etcd-certfile", "etcd-keyfile"] as const;
     throw new UsageError(`Cannot use ${where(there)} alone: a certificate needs its key; add -${missing}`);
   }
-  const name = text("etcd-username");
-  if (name === "" && text("etcd-password") !== "") {
-    throw new UsageError(`Cannot use ${where("etcd-password")} alone: add -etcd-username`);
-  }
+  const [name, password] = [text("etcd-username"), text("etcd-password")];
   return {
     kind: "etcd",
     endpoints,
     prefix,
     tls: { ...caFile && { caFile }, ...certFile && { certFile }, ...keyFile && { keyFile } },
-    ...name && { user: { name, password: text("etcd-password") } },
+    ...name && password && { user: { name, password } },
   };
 }

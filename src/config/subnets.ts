@@ -118,6 +118,43 @@ export function deriveSubnets(
   return faults.length > 0 ? faults : { family, network, subnetLength, subnetMin, subnetMax };
 }
 
+/** What is known of the subnets of a family that the cluster gives, and which keys count for nothing. */
+export interface GivenSubnets {
+  readonly family: FamilyNetwork;
+  /** Why `deriveSubnets()` would refuse them, key by key. */
+  readonly unused: readonly SubnetFault[];
+}
+
+/**
+ * The subnets of one family where hosts choose none, as Kubernetes gives each node its own. Keys that would be wrong
+ * for hosts that choose count for nothing then, as with flannel: all of the network may be a pod's.
+ */
+export function givenSubnets(
+  family: Family,
+  network: Prefix,
+  keys: SubnetKeys,
+): GivenSubnets | readonly SubnetFault[] {
+  const reserved = reservedIn(family, network);
+  if (reserved !== undefined) return [{ key: "network", message: reserved }];
+  const derived = deriveSubnets(family, network, keys);
+  if ("family" in derived) return { family: derived, unused: [] };
+  const bits = bitsOf(family);
+  const length = keys.length || defaultLength(family, network);
+  const subnetLength = length >= network.length && length <= bits ? length : network.length;
+  const last = BigInt(network.address) + (1n << BigInt(bits - network.length)) -
+    (1n << BigInt(bits - subnetLength));
+  return {
+    family: {
+      family,
+      network,
+      subnetLength,
+      subnetMin: network.address,
+      subnetMax: addressFrom(family, last),
+    },
+    unused: derived,
+  };
+}
+
 function boundFaults(key: keyof SubnetKeys, bound: Address, network: Prefix, length: number): SubnetFault[] {
   const is = formatAddress(bound);
   if (!prefixContains(network, bound)) {

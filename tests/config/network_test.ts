@@ -243,9 +243,15 @@ const refused: [file: unknown, faults: string[], why: string][] = [
   [{ Network, Backend: { Type: "vxlan", MacPrefix: "0e2a" } }, [
     'Backend.MacPrefix: must be two hexadecimal octets of a unicast MAC as 0e-2a, is "0e2a"',
   ], "nothing parts the octets"],
-  [{ Network, SubnetLen: 31, EnableIPv4: 1, Backend: { Type: "vxlan", GBP: 1 } }, [
+  [{ Network, SubnetLen: 31 }, ["SubnetLen: must be 18 to 30 in 10.244.0.0/16, is 31"], "a /31 has no room"],
+  [
+    { ...DUAL, IPv6SubnetLen: 127 },
+    ["IPv6SubnetLen: must be 50 to 126 in fd00:10:244::/48, is 127"],
+    "nor has a /127",
+  ],
+  [{ Network, SubnetLen: -1, EnableIPv4: 1, Backend: { Type: "vxlan", GBP: 1 } }, [
     "EnableIPv4: must be true or false, is 1",
-    "SubnetLen: must be 0 to 30, is 31",
+    "SubnetLen: must be 0 to 30, is -1",
     "Backend.GBP: must be true or false, is 1",
   ], "all faults are told at once"],
   [{ Netwrok: Network }, [
@@ -270,6 +276,81 @@ Deno.test("parseNetworkConfig() says one fault in one line, and several in a lis
     "2 faults:\n  net-conf.json: SubnetLen: must be 0 to 30, is -1\n" +
       `  net-conf.json: Backend.Type: is missing; it must be one of ${TYPES}`,
   );
+});
+
+const unused: [file: object, families: string[], why: string][] = [
+  [{ Network, IPv6SubnetLen: 127 }, ["10.244.0.0/16 /24 10.244.1.0 10.244.255.0"], "IPv6 is off"],
+  [{ Network, IPv6SubnetLen: 200, IPv6Network: "fd00::/126", IPv6SubnetMin: "fd01::" }, [
+    "10.244.0.0/16 /24 10.244.1.0 10.244.255.0",
+  ], "IPv6 is off"],
+  [{ ...DUAL, EnableIPv4: false, SubnetLen: 99, SubnetMin: "192.0.2.1" }, [
+    "fd00:10:244::/48 /64 fd00:10:244:1:: fd00:10:244:ffff::",
+  ], "IPv4 is off"],
+];
+
+for (const [file, families, why] of unused) {
+  Deno.test(`parseNetworkConfig() reads ${JSON.stringify(file)} without a word: ${why}`, () => {
+    const { config, warnings } = parseNetworkConfig(JSON.stringify(file), { source });
+    assertEquals([show(config), warnings], [families, []]);
+  });
+}
+
+/** What flannel takes with Kubernetes, where it checks none of these. */
+const given: [file: object, families: string[], unused: string[]][] = [
+  [{ Network: "10.244.0.0/23", SubnetLen: 24 }, ["10.244.0.0/23 /24 10.244.0.0 10.244.1.0"], [
+    "SubnetLen: must be 25 to 30 in 10.244.0.0/23, is 24",
+  ]],
+  [{ Network: "10.244.0.0/24", SubnetLen: 24 }, ["10.244.0.0/24 /24 10.244.0.0 10.244.0.0"], [
+    "SubnetLen: must be 26 to 30 in 10.244.0.0/24, is 24",
+  ]],
+  [{ Network: "10.244.0.0/29" }, ["10.244.0.0/29 /31 10.244.0.0 10.244.0.6"], [
+    "Network: must be /28 or shorter to hold four subnets, is 10.244.0.0/29",
+  ]],
+  [{ Network: "10.244.0.0/31" }, ["10.244.0.0/31 /31 10.244.0.0 10.244.0.0"], [
+    "Network: must be /28 or shorter to hold four subnets, is 10.244.0.0/31",
+  ]],
+  [{ Network, SubnetLen: 8 }, ["10.244.0.0/16 /16 10.244.0.0 10.244.0.0"], [
+    "SubnetLen: must be 18 to 30 in 10.244.0.0/16, is 8",
+  ]],
+  [{ Network, SubnetMin: "10.244.1.5" }, ["10.244.0.0/16 /24 10.244.0.0 10.244.255.0"], [
+    "SubnetMin: must be where a /24 begins, as 10.244.1.0, is 10.244.1.5",
+  ]],
+  [{ Network, SubnetMin: "10.1.0.0", SubnetMax: "10.9.0.1" }, ["10.244.0.0/16 /24 10.244.0.0 10.244.255.0"], [
+    "SubnetMin: must lie in 10.244.0.0/16, is 10.1.0.0",
+    "SubnetMax: must lie in 10.244.0.0/16, is 10.9.0.1",
+  ]],
+  [{ ...DUAL, IPv6Network: "fd00::/112", IPv6SubnetLen: 112 }, [
+    "10.244.0.0/16 /24 10.244.1.0 10.244.255.0",
+    "fd00::/112 /112 fd00:: fd00::",
+  ], ["IPv6SubnetLen: must be 114 to 126 in fd00::/112, is 112"]],
+  [{ Network, SubnetMin: "10.244.8.0" }, ["10.244.0.0/16 /24 10.244.8.0 10.244.255.0"], []],
+];
+
+for (const [file, families, unused] of given) {
+  Deno.test(`parseNetworkConfig() takes ${JSON.stringify(file)} where nodes have podCIDRs, and else refuses what is wrong`, () => {
+    const text = JSON.stringify(file);
+    const { config, warnings } = parseNetworkConfig(text, { source, areSubnetsGiven: true });
+    assertEquals(show(config), families);
+    assertEquals(
+      warnings,
+      unused.map((fault) => {
+        const [key, ...message] = fault.split(": ");
+        return `${source}: ${key} counts for nothing, as each node's podCIDR is its subnet; in etcd it ${
+          message.join(": ")
+        }`;
+      }),
+    );
+    if (unused.length === 0) return;
+    const { faults } = assertThrows(() => parseNetworkConfig(text, { source }), ConfigError);
+    assertEquals(faults.map(({ path, message }) => `${path}: ${message}`), unused);
+  });
+}
+
+Deno.test("parseNetworkConfig() refuses a network that no pod can have addresses of, also where nodes have podCIDRs", () => {
+  for (const network of ["0.0.0.0/0", "127.0.0.0/16", "224.0.0.0/8"]) {
+    const text = JSON.stringify({ Network: network });
+    assertThrows(() => parseNetworkConfig(text, { source, areSubnetsGiven: true }), ConfigError);
+  }
 });
 
 const malformed: [text: string, message: string, why: string][] = [

@@ -54,7 +54,6 @@ const FLANNEL_FLAGS: [name: string, initial: unknown, value: string][] = [
 const NEEDS: Readonly<Record<string, readonly string[]>> = {
   "etcd-certfile": ["etcd-keyfile"],
   "etcd-keyfile": ["etcd-certfile"],
-  "etcd-password": ["etcd-username"],
 };
 
 for (const [name, initial, value] of FLANNEL_FLAGS) {
@@ -181,7 +180,6 @@ const refused: [argv: string[], environment: Environment, message: string, why: 
   ],
   [["-subnet-lease-renew-margin=1440"], {}, "must be 1 to 1439", "a lease lasts a day"],
   [["-resync=0"], {}, "must be 1 to 3600", "a loop must rest"],
-  [["-iptables-resync=0"], {}, "must be 1 to 3600", "flannel would never rest"],
   [["-vxlan-tx-checksum=maybe"], {}, "must be one of auto, on, off", "it is no word of it"],
   [
     ["-masquerade-exclude=10.1.0.0/8"],
@@ -224,6 +222,12 @@ const later: [argv: string[], environment: Environment, warnings: number, why: s
   [["-kube-subnet-mgr", "-etcd-prefix=/net"], {}, 0, "this version has both registries"],
   [["-ip-masq", "-ip-blackhole-route", "-iptables-resync=9"], {}, 0, "this version does that"],
   [["-subnet-lease-renew-margin=5", "-v=2"], {}, 0, "this version does that"],
+  [["-iptables-resync=0"], {}, 1, "another pause is taken"],
+  [["-iptables-resync=3600"], {}, 0, "it is done"],
+  [["-etcd-password=p"], {}, 1, "there is no user"],
+  [["-etcd-username=u"], {}, 1, "there is no password"],
+  [["-etcd-username=u", "-etcd-password=p"], {}, 0, "both are there"],
+  [["-etcd-password=p", "-kube-subnet-mgr"], {}, 0, "etcd is not asked"],
 ];
 
 for (const [argv, environment, warnings, why] of later) {
@@ -249,6 +253,10 @@ const ruled: [argv: string[], environment: Environment, read: Partial<Options>, 
   [["-ip-masq-fully-random-disable"], {}, { isFullyRandom: false }, "the flag says otherwise"],
   [["-iptables-forward-rules=false"], {}, { forwardRules: false }, "the default can be turned off"],
   [["-iptables-resync=7"], {}, { rulesResyncMs: 7000 }, "it is in seconds"],
+  [["-iptables-resync=0"], {}, { rulesResyncMs: 1000 }, "flannel takes it, and would never rest"],
+  [["-iptables-resync=-5"], {}, { rulesResyncMs: 1000 }, "flannel takes it"],
+  [["-iptables-resync=86400"], {}, { rulesResyncMs: 3_600_000 }, "flannel takes it"],
+  [[], { FLANNELD_IPTABLES_RESYNC: "0" }, { rulesResyncMs: 1000 }, "a variable says it too"],
   [[], { FLANNELD_IP_BLACKHOLE_ROUTE: "1" }, { hasBlackholeRoute: true }, "each flag is a variable"],
   [[], { FLANNELD_VXLAN_TX_CHECKSUM: "off" }, { vxlanTxChecksum: "off" }, "a new flag is one too"],
   [["-take-foreign-routes"], {}, { takesForeignRoutes: true }, "it is off unless asked for"],

@@ -58,6 +58,31 @@ const read: [argv: string[], registry: RegistryOptions, why: string][] = [
     { ...ETCD, user: { name: "u", password: "p" } },
     "a user and a password",
   ],
+  [
+    ["-etcd-endpoints=http://192.0.2.1:2379", "-etcd-username=u"],
+    ETCD,
+    "etcd's client takes both or nothing",
+  ],
+  [
+    ["-etcd-endpoints=http://192.0.2.1:2379", "-etcd-password=p"],
+    ETCD,
+    "etcd's client takes both or nothing",
+  ],
+  [
+    ["-etcd-endpoints=192.0.2.1:2379,[2001:db8::1]:2379,etcd-0.etcd:2379"],
+    { ...ETCD, endpoints: ["http://192.0.2.1:2379", "http://[2001:db8::1]:2379", "http://etcd-0.etcd:2379"] },
+    "etcd's client takes addresses without a scheme",
+  ],
+  [
+    ["-etcd-endpoints=192.0.2.1:2379", "-etcd-certfile=/c", "-etcd-keyfile=/k"],
+    { ...ETCD, endpoints: ["https://192.0.2.1:2379"], tls: { certFile: "/c", keyFile: "/k" } },
+    "and speaks TLS where it has certificates",
+  ],
+  [
+    ["-etcd-endpoints=192.0.2.1:2379,http://192.0.2.2:2379", "-etcd-cafile=/a"],
+    { ...ETCD, endpoints: ["https://192.0.2.1:2379", "http://192.0.2.2:2379"], tls: { caFile: "/a" } },
+    "a scheme that is there counts",
+  ],
 ];
 
 for (const [argv, registry, why] of read) {
@@ -98,10 +123,11 @@ const refused: [argv: string[], message: string, why: string][] = [
     "hosts agree in one place",
   ],
   [
-    ["-etcd-endpoints=192.0.2.1:2379"],
-    'Cannot read -etcd-endpoints: must be URLs as http://192.0.2.1:2379, with commas between, is "192.0.2.1:2379"',
-    "the scheme is missing",
+    ["-etcd-endpoints=192.0.2.1"],
+    'Cannot read -etcd-endpoints: must be URLs as http://192.0.2.1:2379, with commas between, is "192.0.2.1"',
+    "scheme and port are missing",
   ],
+  [["-etcd-endpoints=2001:db8::1:2379"], 'with commas between, is "2001:db8::1:2379"', "where does it end"],
   [
     ["-etcd-endpoints=htps://user:password@192.0.2.1:2379"],
     'with commas between, is "htps://192.0.2.1:2379"',
@@ -117,11 +143,6 @@ const refused: [argv: string[], message: string, why: string][] = [
     ["-etcd-keyfile=/k"],
     "Cannot use -etcd-keyfile alone: a certificate needs its key; add -etcd-certfile",
     "TLS would silently be left out",
-  ],
-  [
-    ["-etcd-password=hunter2"],
-    "Cannot use -etcd-password alone: add -etcd-username",
-    "nobody would be asked for it",
   ],
 ];
 
