@@ -3,6 +3,7 @@ import { basename, dirname } from "node:path";
 import {
   bridgeIn,
   ConflistError,
+  conflistText,
   expectedPluginTypes,
   filesBefore,
   MAX_CONFLIST_BYTES,
@@ -147,8 +148,7 @@ export class ConflistKeeper {
         this.#attachment = podAttachment(source, settings, env);
         return { text, types: pluginTypes(text) };
       }
-      parseConflist(source);
-      return { text: source, types: this.#typesBehind(source, env) };
+      return { text: conflistText(source), types: this.#typesBehind(source, env) };
     } catch (error) {
       throw new ConflistError(
         `${sourcePath}: ${error instanceof ConflistError ? error.message : errorText(error)}`,

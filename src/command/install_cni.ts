@@ -1,9 +1,10 @@
 import { basename, join } from "node:path";
 import {
   ConflistError,
+  conflistText,
   filesBefore,
   MAX_CONFLIST_BYTES,
-  parseConflist,
+  nameFault,
   USUAL_CONFLIST,
   withMtu,
 } from "../pods/conflist.ts";
@@ -91,8 +92,10 @@ function installConflist(source: string | undefined, { environment, print }: Ins
   const { conflistFolder: folder, conflistName: name } = installPlaces(environment);
   if (name === "") return;
   if (name.includes("/")) throw new UsageError(`Cannot use CNI_CONF_NAME: must be a file's name, is ${name}`);
+  const fault = nameFault(name);
+  if (fault !== undefined) throw new UsageError(`Cannot use CNI_CONF_NAME: ${fault}, is ${name}`);
   const path = join(folder, name);
-  const text = conflistText(source, environment);
+  const text = listText(source, environment);
   try {
     print(writeIfOther(path, text) ? `${path} written` : `${path} is as it must be already`);
     const names = [...Deno.readDirSync(folder)].map((entry) => entry.name);
@@ -104,29 +107,21 @@ function installConflist(source: string | undefined, { environment, print }: Ins
   }
 }
 
-function conflistText(source: string | undefined, environment: InstallDeps["environment"]): string {
+function listText(source: string | undefined, environment: InstallDeps["environment"]): string {
   const [where, template] = conflistTemplate(source, environment.CNI_NETWORK_CONFIG);
   const mtu = environment.CNI_MTU || "";
   if (mtu !== "" && !/^[1-9]\d{1,4}$/.test(mtu)) {
     throw new UsageError(`Cannot use CNI_MTU: must be a number of bytes, is ${JSON.stringify(mtu)}`);
   }
   try {
-    if (mtu === "") {
-      parseConflist(template);
-      return template;
-    }
+    if (mtu === "") return conflistText(template);
     return template.includes(MTU_PLACEHOLDER)
-      ? checked(template.replaceAll(MTU_PLACEHOLDER, mtu))
+      ? conflistText(template.replaceAll(MTU_PLACEHOLDER, mtu))
       : withMtu(template, Number(mtu));
   } catch (error) {
     if (!(error instanceof ConflistError)) throw error;
     throw new Error(`Cannot use the conflist in ${where}: ${error.message}`);
   }
-}
-
-function checked(text: string): string {
-  parseConflist(text);
-  return text;
 }
 
 function conflistTemplate(

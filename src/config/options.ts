@@ -102,6 +102,7 @@ export function parseOptions(argv: readonly string[], environment: Environment):
     ...reading.warnings,
     ...laterWarnings(reading),
     ...rulesResyncWarnings(reading),
+    ...conflistWarnings(reading),
     ...registryWarnings(reading),
   ];
   return { kind: "run", options: optionsOf(reading), warnings, given: reading.given };
@@ -183,6 +184,14 @@ function rulesResyncWarnings(reading: FlagReading): string[] {
   if (seconds === used) return [];
   const where = whereGiven("iptables-resync", reading);
   return [`${where} is ${seconds}, and ${used} is taken: rules are looked at when they change, too`];
+}
+
+/** A runtime that expects one plugin in a file finds no network in a list, and says so in its own log alone. */
+function conflistWarnings(reading: FlagReading): string[] {
+  const path = reading.values.get("cni-conf") as string;
+  if (!/\.(conf|json)$/.test(path)) return [];
+  const where = whereGiven("cni-conf", reading);
+  return [`${where} must end in .conflist: in ${path} runtimes expect one plugin, and read no list`];
 }
 
 /** The address that `name` gives; absent where it is empty. */

@@ -180,24 +180,61 @@ export function filesBefore(name: string, names: readonly string[]): string[] {
 }
 
 /**
- * Checks that text is a conflist.
+ * Checks that text is a conflist. One plugin alone, as flannel's manifests had it until 0.9, is the list of it, as
+ * runtimes take it.
  *
  * @throws {ConflistError} That says where it is not.
  */
 export function parseConflist(text: string): JsonObject & { readonly name: string } {
-  let list: JsonValue;
-  try {
-    list = parseJson(text);
-  } catch (error) {
-    if (!(error instanceof JsonSyntaxError)) throw error;
-    throw new ConflistError(`line ${error.line} column ${error.column}: ${error.reason}`);
-  }
-  if (!isObject(list)) throw new ConflistError("must be an object");
+  const value = valueOf(text);
+  const list = isOnePlugin(value) ? listOf(value) : value;
   if (typeof list.name !== "string" || list.name === "") {
     throw new ConflistError("name: must name the network");
   }
   pluginsOf(list);
   return { ...list, name: list.name };
+}
+
+/** The text of a file whose name ends in `.conflist`: as it is, but that one plugin alone becomes a list. */
+export function conflistText(source: string): string {
+  parseConflist(source);
+  const value = valueOf(source);
+  return isOnePlugin(value) ? `${JSON.stringify(listOf(value), undefined, 2)}\n` : withoutMark(source);
+}
+
+/** Why a runtime finds no network in a file of this name that holds a list, as a clause; `undefined` if it does. */
+export function nameFault(name: string): string | undefined {
+  return /\.(conf|json)$/.test(name)
+    ? "must end in .conflist: in a file that ends so runtimes expect one plugin, and no list"
+    : undefined;
+}
+
+function valueOf(text: string): JsonObject {
+  let value: JsonValue;
+  try {
+    value = parseJson(withoutMark(text));
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw new ConflistError(`line ${error.line} column ${error.column}: ${error.reason}`);
+  }
+  if (!isObject(value)) throw new ConflistError("must be an object");
+  return value;
+}
+
+/** Text without the byte order mark that editors on Windows begin it with; no runtime reads JSON behind one. */
+function withoutMark(text: string): string {
+  return text.replace(/^\ufeff/, "");
+}
+
+/** Reports whether this is the configuration of one plugin, and no list. */
+function isOnePlugin({ plugins, type }: JsonObject): boolean {
+  return plugins === undefined && typeof type === "string" && type !== "";
+}
+
+/** Source: libcni's `ConfListFromConf()`. */
+function listOf(plugin: JsonObject): JsonObject {
+  const { name = null, cniVersion } = plugin;
+  return { name, ...cniVersion !== undefined && { cniVersion }, plugins: [plugin] };
 }
 
 function pluginsOf({ plugins }: JsonObject): readonly JsonObject[] {

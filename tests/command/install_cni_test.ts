@@ -77,6 +77,16 @@ const cases: Case[] = [
     printed: ["plugin skipped, as SKIP_CNI_BINARIES asks", "net.d/10-flannel.conflist written"],
   },
   {
+    why: "one plugin alone as a list",
+    environment: { SKIP_CNI_BINARIES: "true", CNI_NETWORK_CONFIG: '\ufeff{"name":"n","type":"flannel"}' },
+    files: {
+      "net.d/10-flannel.conflist": `${
+        JSON.stringify({ name: "n", plugins: [{ name: "n", type: "flannel" }] }, undefined, 2)
+      }\n`,
+    },
+    printed: ["plugin skipped, as SKIP_CNI_BINARIES asks", "net.d/10-flannel.conflist written"],
+  },
+  {
     why: "the MTU where there is no placeholder",
     environment: { SKIP_CNI_BINARIES: "true", CNI_MTU: "1400", CNI_NETWORK_CONFIG: CHAIN },
     files: {
@@ -139,6 +149,11 @@ const refused: [options: Pick<Case, "environment" | "args">, words: string][] = 
     "Cannot install /nowhere/at/all/flannel: there is no such file or folder; name another folder with CNI_BIN_DIR",
   ],
   [{ environment: { CNI_CONF_NAME: "../x" } }, "Cannot use CNI_CONF_NAME: must be a file's name, is ../x"],
+  [
+    { environment: { CNI_CONF_NAME: "10-flannel.conf" } },
+    "Cannot use CNI_CONF_NAME: must end in .conflist: in a file that ends so runtimes expect one plugin, and no list, " +
+    "is 10-flannel.conf",
+  ],
   [{ environment: { CNI_MTU: "big" } }, 'Cannot use CNI_MTU: must be a number of bytes, is "big"'],
   [
     { environment: { CNI_NETWORK_CONFIG: "{" } },

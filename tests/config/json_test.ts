@@ -17,6 +17,8 @@ const refused: [text: string, line: number, column: number, reason: string, why:
   ['{"a":"\\x"}', 1, 6, "a string with a bad escape or a control character", "JSON has no \\x"],
   ['{"a":"\n"}', 1, 6, "a string with a bad escape or a control character", "a line breaks in a string"],
   ["{} // end", 1, 4, 'expected the end, but there is "/"', "JSON has no comments"],
+  ["[1e400]", 1, 7, "a number that is too large", "no float holds it, and Go's decoder refuses it too"],
+  ["-1e400", 1, 7, "a number that is too large", "no float holds it"],
   ["{}{}", 1, 3, 'expected the end, but there is "{"', "two values follow each other"],
   [
     "\u{1f600}",

@@ -224,6 +224,8 @@ const later: [argv: string[], environment: Environment, warnings: number, why: s
   [["-subnet-lease-renew-margin=5", "-v=2"], {}, 0, "this version does that"],
   [["-iptables-resync=0"], {}, 1, "another pause is taken"],
   [["-iptables-resync=3600"], {}, 0, "it is done"],
+  [["-cni-conf=/etc/cni/net.d/10-flannel.conf"], {}, 1, "no runtime reads a list there"],
+  [["-cni-conf=/etc/cni/net.d/10-flannel.conflist"], {}, 0, "every runtime does"],
   [["-etcd-password=p"], {}, 1, "there is no user"],
   [["-etcd-username=u"], {}, 1, "there is no password"],
   [["-etcd-username=u", "-etcd-password=p"], {}, 0, "both are there"],

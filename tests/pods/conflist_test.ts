@@ -2,9 +2,11 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   bridgeIn,
   ConflistError,
+  conflistText,
   expectedPluginTypes,
   filesBefore,
   isOurConflist,
+  nameFault,
   parseConflist,
   pluginTypes,
   podAttachment,
@@ -69,10 +71,80 @@ Deno.test("renderConflist() leaves a chain without flannel as it is", () => {
   assertEquals(render(JSON.stringify(source)), { ...source, renderedBy: "loden" });
 });
 
+/** `cni-conf.json` of flannel 0.8's kube-flannel.yml, and of kops'. */
+const ALONE = `{
+  "name": "cbr0",
+  "type": "flannel",
+  "delegate": {
+    "forceAddress": true,
+    "isDefaultGateway": true
+  }
+}`;
+
+for (const source of [ALONE, `\ufeff${ALONE}`]) {
+  Deno.test(`renderConflist() makes a list of one plugin alone${source === ALONE ? "" : " behind a byte order mark"}`, () => {
+    const list = render(source);
+    assertEquals(Object.keys(list), ["name", "plugins", "renderedBy"]);
+    assertEquals([list.name, list.plugins.length], ["cbr0", 1]);
+    const [{ type, forceAddress, isDefaultGateway, ipam, mtu }] = list.plugins;
+    assertEquals([type, forceAddress, isDefaultGateway, ipam.type, mtu], [
+      "bridge",
+      true,
+      true,
+      "host-local",
+      1450,
+    ]);
+    assertEquals([bridgeIn(source), expectedPluginTypes(source)], ["cni0", ["bridge", "host-local"]]);
+    assertEquals(JSON.parse(withMtu(source, 1400)).plugins[0].delegate.mtu, 1400);
+  });
+}
+
+const texts: [source: string, text: string, why: string][] = [
+  [USUAL_CONFLIST, USUAL_CONFLIST, "a list stays as it is"],
+  [`\ufeff${USUAL_CONFLIST}`, USUAL_CONFLIST, "no runtime reads JSON behind a byte order mark"],
+  [
+    ALONE,
+    `${JSON.stringify({ name: "cbr0", plugins: [JSON.parse(ALONE)] }, undefined, 2)}\n`,
+    "one plugin becomes a list",
+  ],
+  [
+    '{"cniVersion":"0.2.0","name":"n","type":"bridge","bridge":"br0"}',
+    `${
+      JSON.stringify(
+        {
+          name: "n",
+          cniVersion: "0.2.0",
+          plugins: [{ cniVersion: "0.2.0", name: "n", type: "bridge", bridge: "br0" }],
+        },
+        undefined,
+        2,
+      )
+    }\n`,
+    "as libcni makes it, with its version",
+  ],
+];
+for (const [source, text, why] of texts) {
+  Deno.test(`conflistText() is what a runtime reads: ${why}`, () => {
+    assertEquals(conflistText(source), text);
+    assertEquals(conflistText(text), text);
+  });
+}
+
+for (
+  const [name, isRead] of [["a.conflist", true], ["a.conf", false], ["a.json", false], ["a", true]] as const
+) {
+  Deno.test(`nameFault() says ${isRead ? "nothing of" : "that runtimes read no list in"} ${name}`, () => {
+    assertEquals(nameFault(name) === undefined, isRead);
+  });
+}
+
 const refused: [source: string, reason: string][] = [
   ["", "line 1 column 1: expected a value, but the text ends"],
   ["[]", "must be an object"],
   ['{"plugins":[{"type":"flannel"}]}', "name: must name the network"],
+  ['{"type":"flannel"}', "name: must name the network"],
+  ['{"name":"n","type":7}', "plugins: must be a list of objects, and not empty"],
+  ['{"name":"n","mtu":1e400,"plugins":[{"type":"flannel"}]}', "line 1 column 24: a number that is too large"],
   ['{"name":"n"}', "plugins: must be a list of objects, and not empty"],
   ['{"name":"n","plugins":[]}', "plugins: must be a list of objects, and not empty"],
   ['{"name":"n","plugins":["x"]}', "plugins: must be a list of objects, and not empty"],
@@ -93,6 +165,7 @@ const ours: [text: string, expected: boolean, why: string][] = [
   [renderConflist(USUAL_CONFLIST, readSettings({}), readSubnetEnv(SUBNET_ENV, "/s")), true, "it is rendered"],
   ['{"name":"n","plugins":[{"type":"bridge"}]}', false, "an administrator's"],
   ["{", false, "unreadable"],
+  [ALONE, true, "it calls flannel, alone"],
 ];
 for (const [text, expected, why] of ours) {
   Deno.test(`isOurConflist() is ${expected}: ${why}`, () => assertEquals(isOurConflist(text), expected));
