@@ -68,6 +68,23 @@ Deno.test("PodFiles is at fault until all is written, and then writes nothing th
   });
 });
 
+for (const isRendered of [true, false]) {
+  const how = isRendered ? "rendered" : "not rendered";
+  Deno.test(`PodFiles makes a list of one plugin alone behind a byte order mark, ${how}`, async () => {
+    await withPodFiles((world) => {
+      const { files, root } = world;
+      Deno.writeTextFileSync(`${root}/cni-conf.json`, '\ufeff{"name":"n","type":"flannel"}');
+      keep(files);
+      assertEquals(files.fault, undefined);
+      const { name, plugins } = conflist(world);
+      assertEquals([name, plugins.map(({ type }: { type: string }) => type)], [
+        "n",
+        [isRendered ? "bridge" : "flannel"],
+      ]);
+    }, { isRendered });
+  });
+}
+
 Deno.test("PodFiles writes the conflist anew when subnet, MTU or source change, or it is gone", async () => {
   await withPodFiles((world) => {
     const { files, root } = world;
