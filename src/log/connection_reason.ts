@@ -97,11 +97,11 @@ const REASONS: readonly (readonly [pattern: RegExp, reason: (found: RegExpExecAr
   [/redirect/, () => "it sends this host to another place, which is not followed; name the right place"],
   [
     /unsuccessful tunnel/,
-    () => "the proxy that HTTPS_PROXY names does not let this host through; name the server in NO_PROXY",
+    () => "the proxy does not let this host through",
   ],
   [
     /proxy authentication required/,
-    () => "the proxy that HTTPS_PROXY names wants a password; name the server in NO_PROXY",
+    () => "the proxy wants a user and a password, as http://USER:PASSWORD@PROXY",
   ],
   // What the system says.
   [

@@ -305,11 +305,11 @@ const texts: readonly [text: string, reason: string][] = [
   ],
   [
     "(Connect): unsuccessful tunnel",
-    "the proxy that HTTPS_PROXY names does not let this host through; name the server in NO_PROXY",
+    "the proxy does not let this host through",
   ],
   [
     "(Connect): proxy authentication required",
-    "the proxy that HTTPS_PROXY names wants a password; name the server in NO_PROXY",
+    "the proxy wants a user and a password, as http://USER:PASSWORD@PROXY",
   ],
   [
     "(Connect): invalid peer certificate: certificate expired: verification time 1796033686 (UNIX), but certificate is " +

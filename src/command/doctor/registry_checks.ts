@@ -169,10 +169,10 @@ export type FoundServerClock = { readonly aheadMs: number } | undefined | "none"
 async function readServerClock(place: DoctorPlace): Promise<FoundServerClock> {
   const { registry } = place.options;
   if (registry.kind === "local") return "none";
-  const { url, tls } = registry.kind === "etcd"
+  const { url, tls, proxy }: Pick<KubeAccess, "url" | "tls" | "proxy"> = registry.kind === "etcd"
     ? { url: registry.endpoints[0]!, tls: { files: registry.tls } }
     : await accessOf(place);
-  using door = new HttpDoor({ readTextFile: place.files.readCredential }, tls);
+  using door = new HttpDoor({ readTextFile: place.files.readCredential }, tls, proxy);
   using abort = new LinkedAbort(place.signal);
   abort.limit(2000, new UnseenError("the server does not answer"));
   const startedMs = Date.now();

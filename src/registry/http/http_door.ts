@@ -5,7 +5,7 @@ import { pause } from "../../loop/pause.ts";
 import { retryAfterMs } from "../../loop/retry_after.ts";
 import { ConnectionError } from "./connection_error.ts";
 import { connectionReason } from "../../log/connection_reason.ts";
-import { proxyHint } from "./proxy_variables.ts";
+import { type Proxy, proxyFor, proxyHint } from "./proxy.ts";
 import { TlsClient, type TlsClientDeps, type TlsFiles, type TlsTexts } from "./tls_client.ts";
 
 /** A question is asked again this often because its connection was left. */
@@ -47,8 +47,15 @@ export class HttpDoor implements Disposable {
   readonly #rests = new Map<string, number>();
   /** What the server is asked with, and may repeat. */
   readonly #secrets = new Secrets();
+  readonly #proxy: Proxy | undefined;
 
-  constructor(deps: TlsClientDeps, tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts }) {
+  /** @param proxy What every server is asked through; that of the process's variables where absent. */
+  constructor(
+    deps: TlsClientDeps,
+    tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts },
+    proxy?: Proxy,
+  ) {
+    this.#proxy = proxy;
     this.#elapsedMs = deps.elapsedMs ?? (() => performance.now());
     this.#tls = new TlsClient(deps, tls);
   }
@@ -107,7 +114,9 @@ export class HttpDoor implements Disposable {
    * @throws What `init.signal` was aborted with.
    */
   async fetch(url: string, init: RequestInit & { readonly signal: AbortSignal }): Promise<Response> {
-    const client = await this.#tls.client();
+    const proxy = this.#proxyFor(url);
+    this.keepSecret(proxy?.basicAuth?.password);
+    const client = await this.#tls.client(proxy);
     try {
       const response = await fetch(url, { ...init, redirect: "error", client });
       this.#heed(url, response);
@@ -123,13 +132,23 @@ export class HttpDoor implements Disposable {
         : url.startsWith("http:") && /closed/.test(reason)
         ? "; perhaps it speaks TLS there: write https://"
         : "";
-      const why = `${this.shown(reason)}${guess}${proxyHint(url)}`;
+      const why = `${this.shown(reason)}${guess}${proxyHint(proxy)}`;
       throw new ConnectionError(`${new URL(url).host} does not answer: ${why}`, { cause: error });
     }
   }
 
   [Symbol.dispose](): void {
     this.#tls[Symbol.dispose]();
+  }
+
+  /** @throws {ConnectionError} If a variable names a proxy that can't be used. */
+  #proxyFor(url: string): Proxy | undefined {
+    try {
+      return this.#proxy ?? proxyFor(url, Deno.env);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      throw new ConnectionError(`${new URL(url).host} is not asked: ${error.message}`);
+    }
   }
 
   /** Keeps how long a server that has too much to do asks to be left alone. */

@@ -2,6 +2,7 @@ import { fileReason } from "../../file/file_reason.ts";
 import type { Condition } from "../../model/condition.ts";
 import { CertificateError } from "./connection_error.ts";
 import { otherThanPem, pemBlocks } from "./pem.ts";
+import { openClient, type Proxy } from "./proxy.ts";
 import { pairFault } from "./tls_pair.ts";
 
 /** Files are read again after this long, so that what is wrong with them is known before it is needed. */
@@ -43,6 +44,8 @@ export class TlsClient implements Disposable {
   readonly #files: TlsFiles;
   readonly #texts: TlsTexts;
   #client: Deno.HttpClient | undefined;
+  /** The same through proxies, by their URL. */
+  readonly #proxied = new Map<string, Deno.HttpClient>();
   /** What the client is made of, and what the next one is if the files can't be used. */
   #used: TlsTexts | undefined;
   #lookedAtMs = -Infinity;
@@ -96,14 +99,27 @@ export class TlsClient implements Disposable {
   leave(): void {
     this.#client?.close();
     this.#client = undefined;
+    this.#leaveProxies();
   }
 
   /**
-   * The client to ask with.
+   * The client to ask with, through a proxy or without one.
    *
    * @throws {CertificateError} If none can be made of the files, and none could before.
    */
-  async client(): Promise<Deno.HttpClient> {
+  async client(proxy?: Proxy): Promise<Deno.HttpClient> {
+    const direct = await this.#direct();
+    if (proxy === undefined) return direct;
+    const known = this.#proxied.get(proxy.url);
+    if (known !== undefined) return known;
+    const made = makeClient(this.#used!, this.#names.ca, proxy);
+    // What the direct one was made of can be used here too.
+    if ("reason" in made) throw new CertificateError(made.reason);
+    if (!this.#isClosed) this.#proxied.set(proxy.url, made.client);
+    return made.client;
+  }
+
+  async #direct(): Promise<Deno.HttpClient> {
     const isYoung = this.#elapsedMs() - this.#lookedAtMs < (this.#fault === undefined ? LOOK_MS : DOUBT_MS);
     if (this.#client !== undefined && isYoung && !this.#isStale) return this.#client;
     return await (this.#opening ??= this.#open().finally(() => this.#opening = undefined));
@@ -144,6 +160,12 @@ export class TlsClient implements Disposable {
     this.#client = this.#make(texts);
     this.#used = texts;
     before?.close();
+    this.#leaveProxies();
+  }
+
+  #leaveProxies(): void {
+    for (const client of this.#proxied.values()) client.close();
+    this.#proxied.clear();
   }
 
   #make(texts: TlsTexts): Deno.HttpClient {
@@ -202,12 +224,12 @@ type Made = { readonly client: Deno.HttpClient; readonly note: string | undefine
 };
 
 /** Makes a client of a pair that can be used. Authorities that can't be are left out, as Go's clients do. */
-function makeClient({ ca, cert, key }: TlsTexts, caName: string): Made {
+function makeClient({ ca, cert, key }: TlsTexts, caName: string, proxy?: Proxy): Made {
   const open = (caCerts?: string[]) =>
-    Deno.createHttpClient({
+    openClient({
       ...caCerts && { caCerts },
       ...cert !== undefined && key !== undefined && { cert, key },
-    });
+    }, proxy);
   // A client of its own also without certificates: connections of Deno's own one can't be left.
   if (ca === undefined) return { client: open(), note: undefined };
   const all = pemBlocks(ca).filter(({ label }) => label === "CERTIFICATE").map(({ text }) => text);

@@ -5,6 +5,7 @@ import { OddFileError } from "../../file/read_text.ts";
 import { fileReason } from "../../file/file_reason.ts";
 import { errorText } from "../../log/error_text.ts";
 import type { TlsFiles, TlsTexts } from "../http/tls_client.ts";
+import { parseProxy, type Proxy } from "../http/proxy.ts";
 import { RegistryError } from "../registry_error.ts";
 
 /** Where Kubernetes puts what a pod needs to reach the API server. */
@@ -19,6 +20,8 @@ export interface KubeAccess {
   /** Without a slash at its end: `https://10.96.0.1:443`. */
   readonly url: string;
   readonly tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts };
+  /** What it is asked through; that of the process's variables where absent. */
+  readonly proxy?: Proxy;
   /** A file with the bearer token, which may be replaced at any time. */
   readonly tokenFile?: string;
   readonly token?: string;
@@ -42,6 +45,8 @@ const schema = object({
       "certificate-authority": nullish(string()),
       "certificate-authority-data": nullish(string()),
       "insecure-skip-tls-verify": nullish(boolean()),
+      "tls-server-name": nullish(string()),
+      "proxy-url": nullish(string()),
     })),
   }))),
   contexts: nullish(array(object({
@@ -58,6 +63,7 @@ const schema = object({
       token: nullish(string()),
       tokenFile: nullish(string()),
       username: nullish(string()),
+      as: nullish(string()),
       exec: nullish(unknown()),
       "auth-provider": nullish(unknown()),
     })),
@@ -76,14 +82,14 @@ export async function findApiServer(
 ): Promise<KubeAccess> {
   const { environment } = deps;
   const url = options.url.replace(/\/+$/, "");
-  if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
+  if (url !== "" && withScheme(url, "http") === undefined) {
     throw new RegistryError(
       "find the API server",
       `-kube-api-url must begin with https:// or http://, is "${shownUrl(url)}"`,
     );
   }
   if (options.kubeconfigFile !== "") return await readKubeconfig(options.kubeconfigFile, url, deps);
-  if (url !== "") return { url, tls: {}, hint: "look at -kube-api-url" };
+  if (url !== "") return { url: withScheme(url, "http")!, tls: {}, hint: "look at -kube-api-url" };
   const host = environment["KUBERNETES_SERVICE_HOST"];
   const port = environment["KUBERNETES_SERVICE_PORT"] || "443";
   if (host) {
@@ -100,6 +106,15 @@ export async function findApiServer(
     "find the API server",
     "this is no pod of Kubernetes (KUBERNETES_SERVICE_HOST is not set); name it with -kubeconfig-file or -kube-api-url",
   );
+}
+
+/** A host, perhaps with a port, as client-go takes it in place of a URL. */
+const HOST = /^(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+
+/** The URL of a server whose scheme may be left out; `undefined` if it is none. */
+function withScheme(server: string, scheme: "http" | "https"): string | undefined {
+  const url = HOST.test(server) ? `${scheme}://${server}` : server;
+  return /^https?:\/\/[^/]/i.test(url) && URL.canParse(url) ? url : undefined;
 }
 
 async function readKubeconfig(path: string, url: string, deps: KubeConfigDeps): Promise<KubeAccess> {
@@ -166,8 +181,9 @@ export async function readKubeconfigs(
   if (user.username) {
     throw refuse(`user name and password are not supported; ${flags.others}`);
   }
-  const server = url || cluster?.server?.replace(/\/+$/, "");
-  if (!server) throw refuse(`its cluster "${context?.cluster}" has no server`);
+  if (user.as) throw refuse(`acting as another (as: ${user.as}) is not supported; ${flags.others}`);
+  const named = url || cluster?.server?.replace(/\/+$/, "");
+  if (!named) throw refuse(`its cluster "${context?.cluster}" has no server`);
   const file = (path: string | undefined, name: string | null | undefined) =>
     name && (isAbsolute(name) ? name : join(dirname(path!), name));
   const text = (key: string, base64: string | null | undefined) => base64 && fromBase64(key, base64, refuse);
@@ -179,14 +195,31 @@ export async function readKubeconfigs(
   const certFile = cert ? undefined : file(found?.path, user["client-certificate"]);
   const keyFile = key ? undefined : file(found?.path, user["client-key"]);
   const tokenFile = file(found?.path, user.tokenFile);
+  // As client-go does where the scheme is missing.
+  const server = withScheme(named, ca || cert || caFile || certFile ? "https" : "http");
+  if (server === undefined) {
+    throw refuse(`the server must begin with https:// or http://, is "${shownUrl(named)}"`);
+  }
+  const serverName = cluster?.["tls-server-name"];
+  if (serverName && serverName !== new URL(server).hostname) {
+    throw refuse(
+      `tls-server-name is not supported: name the server as its certificate does, as ` +
+        `https://${serverName}:${new URL(server).port || 443}, and have that name looked up (/etc/hosts)`,
+    );
+  }
+  const proxy = cluster?.["proxy-url"] ? proxyOf(cluster["proxy-url"], refuse) : undefined;
+  const hint = `look at ${shown}`;
+  // Nobody's token goes over a connection that others can read; nor does client-go's.
+  if (/^http:/i.test(server)) return { url: server, ...proxy && { proxy }, tls: {}, hint };
   return {
     url: server,
+    ...proxy && { proxy },
     tls: {
       files: { ...caFile && { caFile }, ...certFile && { certFile }, ...keyFile && { keyFile } },
       texts: { ...ca && { ca }, ...cert && { cert }, ...key && { key } },
     },
     ...user.token ? { token: user.token } : tokenFile ? { tokenFile } : {},
-    hint: `look at ${shown}`,
+    hint,
   };
 }
 
@@ -218,6 +251,14 @@ async function parseKubeconfig(
     throw refuse(`${where.join(".") || "it"}: ${message}`);
   }
   return data;
+}
+
+function proxyOf(text: string, refuse: (reason: string) => RegistryError): Proxy {
+  try {
+    return parseProxy(text, "proxy-url of the kubeconfig");
+  } catch (error) {
+    throw refuse(errorText(error));
+  }
 }
 
 function fromBase64(key: string, base64: string, refuse: (reason: string) => RegistryError): string {

@@ -114,6 +114,71 @@ Deno.test("findApiServer() lets -kube-api-url stand over the server of a kubecon
   assertEquals([url, token], ["https://api", "secret"]);
 });
 
+const schemeless: [server: string, cluster: string, user: string, url: string, why: string][] = [
+  [
+    "192.0.2.1:6443",
+    `certificate-authority-data: ${base64(CA)}`,
+    "token: t",
+    "https://192.0.2.1:6443",
+    "an authority",
+  ],
+  [
+    "192.0.2.1:6443",
+    "certificate-authority: ca.crt",
+    "token: t",
+    "https://192.0.2.1:6443",
+    "an authority's file",
+  ],
+  ["api.internal", "certificate-authority: ca.crt", "token: t", "https://api.internal", "no port either"],
+  [
+    "[2001:db8::1]:6443",
+    "",
+    "client-certificate: c.pem\n    client-key: k.pem",
+    "https://[2001:db8::1]:6443",
+    "a certificate",
+  ],
+  ["192.0.2.1:8080", "", "token: t", "http://192.0.2.1:8080", "nothing of TLS"],
+];
+
+for (const [server, cluster, user, url, why] of schemeless) {
+  Deno.test(`findApiServer() takes the server ${server} of a kubeconfig for ${url}, as client-go with ${why}`, async () => {
+    const text = kubeconfig(cluster, user).replace(
+      "https://192.0.2.1:6443/",
+      server.startsWith("[") ? `"${server}"` : server,
+    );
+    const found = await find({ kubeconfigFile: "/k" }, { files: { "/k": text } });
+    assertEquals(found.url, url);
+    // As with client-go, no token goes where others can read it.
+    if (url.startsWith("http:")) assertEquals([found.token, found.tls], [undefined, {}]);
+  });
+}
+
+Deno.test("findApiServer() takes -kube-api-url without a scheme, as client-go does", async () => {
+  assertEquals((await find({ url: "127.0.0.1:8080" })).url, "http://127.0.0.1:8080");
+  const files = { "/k": kubeconfig("certificate-authority: ca.crt", "token: t") };
+  assertEquals(
+    (await find({ url: "192.0.2.7:6443", kubeconfigFile: "/k" }, { files })).url,
+    "https://192.0.2.7:6443",
+  );
+});
+
+Deno.test("findApiServer() reads a kubeconfig's proxy, and its own name again", async () => {
+  const cluster = "tls-server-name: 192.0.2.1\n    proxy-url: http://u:p%40@192.0.2.9:3128";
+  const { proxy } = await find({ kubeconfigFile: "/k" }, {
+    files: { "/k": kubeconfig(cluster, "token: t") },
+  });
+  assertEquals(proxy, {
+    url: "http://192.0.2.9:3128",
+    basicAuth: { username: "u", password: "p@" },
+    from: "proxy-url of the kubeconfig",
+  });
+});
+
+Deno.test("findApiServer() reads a kubeconfig behind a byte order mark", async () => {
+  const files = { "/k": `\ufeff${kubeconfig("", "token: secret")}` };
+  assertEquals((await find({ kubeconfigFile: "/k" }, { files })).token, "secret");
+});
+
 Deno.test("findApiServer() reads KUBECONFIG where this is no pod", async () => {
   const files = { "/k": kubeconfig("", "token: secret") };
   assertEquals((await find({}, { files, environment: { KUBECONFIG: "/k" } })).token, "secret");
@@ -132,7 +197,38 @@ const refused: [
     "this is no pod of Kubernetes (KUBERNETES_SERVICE_HOST is not set); name it with -kubeconfig-file or -kube-api-url",
   ],
   [
-    "a URL without a scheme",
+    "a URL of another scheme",
+    { url: "ftp://192.0.2.1:6443" },
+    undefined,
+    '-kube-api-url must begin with https:// or http://, is "ftp://192.0.2.1:6443"',
+  ],
+  [
+    "a kubeconfig whose server is of another scheme",
+    { kubeconfigFile: "/k" },
+    kubeconfig("", "token: secret").replace("https://192.0.2.1:6443/", "ftp://user:password@192.0.2.1:6443"),
+    'the server must begin with https:// or http://, is "ftp://192.0.2.1:6443"',
+  ],
+  [
+    "a kubeconfig whose server has another name",
+    { kubeconfigFile: "/k" },
+    kubeconfig("tls-server-name: api.internal", "token: secret"),
+    "tls-server-name is not supported: name the server as its certificate does, as https://api.internal:6443, and have " +
+    "that name looked up (/etc/hosts)",
+  ],
+  [
+    "a kubeconfig with a proxy of another scheme",
+    { kubeconfigFile: "/k" },
+    kubeconfig("proxy-url: ftp://user:password@192.0.2.9", "token: secret"),
+    'proxy-url of the kubeconfig must be a proxy\'s URL as http://192.0.2.1:3128, is "ftp://192.0.2.9"',
+  ],
+  [
+    "a kubeconfig that acts as another",
+    { kubeconfigFile: "/k" },
+    kubeconfig("", "token: secret\n    as: admin"),
+    "acting as another (as: admin) is not supported; use a token or certificate",
+  ],
+  [
+    "a URL with a user and without a scheme",
     { url: "user:password@192.0.2.1:6443" },
     undefined,
     '-kube-api-url must begin with https:// or http://, is "192.0.2.1:6443"',
