@@ -58,6 +58,15 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/explain/way_reader.ts",
     "rtnetlink/neighbour_entry.ts",
   ],
+  "netns/explain_frame_test.ts": [
+    "command/explain/filter_facts.ts",
+    "command/explain/frame_filters.ts",
+    "command/explain/link_facts.ts",
+    "command/explain/pod_port.ts",
+    "command/explain/traffic_facts.ts",
+    "rtnetlink/bridge_port.ts",
+    "rtnetlink/traffic_control.ts",
+  ],
   "netns/packet_walk_test.ts": [
     "nftables/compare.ts",
     "nftables/match.ts",

@@ -5,6 +5,7 @@ import { type MessageReader, NLM_F_DUMP } from "../netlink/message.ts";
 import {
   encodeHeader,
   HEADER_BYTES,
+  type HookLink,
   NFT_MSG_DELCHAIN,
   NFT_MSG_DELRULE,
   NFT_MSG_DELTABLE,
@@ -23,9 +24,13 @@ import {
   NFTA_CHAIN_POLICY,
   NFTA_CHAIN_TABLE,
   NFTA_CHAIN_TYPE,
+  NFTA_DEVICE_NAME,
+  NFTA_DEVICE_PREFIX,
   NFTA_GEN_ID,
   NFTA_GEN_PROC_NAME,
   NFTA_GEN_PROC_PID,
+  NFTA_HOOK_DEV,
+  NFTA_HOOK_DEVS,
   NFTA_HOOK_HOOKNUM,
   NFTA_HOOK_PRIORITY,
   NFTA_RULE_CHAIN,
@@ -36,6 +41,7 @@ import {
   NFTA_TABLE_FLAGS,
   NFTA_TABLE_NAME,
   type NftChain,
+  type NftHook,
   type NftRule,
   type NftTable,
   POLICY,
@@ -206,7 +212,7 @@ export function decodeChain(reply: MessageReader): NftChain | undefined {
   const attributes = attributesOf(reply, NFT_MSG_NEWCHAIN);
   if (attributes === undefined) return undefined;
   let [table, chain, type] = ["", "", ""];
-  let hook: { hook: number; priority: number } | undefined;
+  let hook: Pick<NftHook, "hook" | "priority" | "links"> | undefined;
   let policy: number = POLICY.accept;
   while (attributes.next()) {
     if (attributes.type === NFTA_CHAIN_TABLE) table = attributes.text();
@@ -219,13 +225,23 @@ export function decodeChain(reply: MessageReader): NftChain | undefined {
   return { family, table, chain, base: hook && { ...hook, type, policy } };
 }
 
-function decodeHook(members: AttributeReader): { hook: number; priority: number } {
+function decodeHook(members: AttributeReader): Pick<NftHook, "hook" | "priority" | "links"> {
   let [hook, priority] = [-1, 0];
+  const links: HookLink[] = [];
   while (members.next()) {
     if (members.type === NFTA_HOOK_HOOKNUM) hook = members.u32be();
     else if (members.type === NFTA_HOOK_PRIORITY) priority = members.u32be() | 0;
+    // Where there is one alone, it may stand in the list of them too.
+    else if (members.type === NFTA_HOOK_DEV) links.push({ name: members.text(), isPrefix: false });
+    else if (members.type === NFTA_HOOK_DEVS) {
+      const list = members.nested();
+      while (list.next()) {
+        if (list.type !== NFTA_DEVICE_NAME && list.type !== NFTA_DEVICE_PREFIX) continue;
+        links.push({ name: list.text(), isPrefix: list.type === NFTA_DEVICE_PREFIX });
+      }
+    }
   }
-  return { hook, priority };
+  return { hook, priority, ...links.length > 0 && { links } };
 }
 
 /** Decodes a rule; `undefined` for any other message. */

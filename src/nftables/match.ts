@@ -1,5 +1,13 @@
 import { compare, isWithin, masked, swapped, type Tri, valueIn, valueOf } from "./compare.ts";
-import { META_MARK, metaOf, networkBytes, type Packet, STATE_BITS, transportBytes } from "./packet.ts";
+import {
+  linkBytes,
+  META_MARK,
+  metaOf,
+  networkBytes,
+  type Packet,
+  STATE_BITS,
+  transportBytes,
+} from "./packet.ts";
 import { attributesIn, type RawRule } from "./raw_rule.ts";
 import { lookUp, type RuleSet } from "./rule_set.ts";
 import { type Loaded, META_NAMES, payloadName, type RuleAction, text, u32be } from "./rule_words.ts";
@@ -210,15 +218,16 @@ function load(
   if (name === "payload") {
     if (register === 0) return undefined;
     const [base, offset, length] = [word(2), word(3), word(4)];
-    const read = base === 1 ? networkBytes : base === 2 ? transportBytes : () => undefined;
+    const read = [linkBytes, networkBytes, transportBytes][base] ?? (() => undefined);
     return { register, bytes: read(packet, offset, length), what: payloadName(packet, base, offset) };
   }
-  const key = word(name === "meta" ? 2 : 2);
+  const key = word(2);
   if (register === 0) return undefined;
   if (name === "meta") {
     return { register, bytes: metaOf(packet, key), what: META_NAMES[key] ?? `meta ${key}` };
   }
-  const bytes = key === 0 ? hostOrder(STATE_BITS[packet.state]) : undefined;
+  // A frame may not be tracked yet.
+  const bytes = key === 0 && packet.frame === undefined ? hostOrder(STATE_BITS[packet.state]) : undefined;
   return { register, bytes, what: key === 0 ? "ct state" : `ct ${key}` };
 }
 

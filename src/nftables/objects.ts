@@ -44,6 +44,11 @@ export const NFTA_CHAIN_POLICY = 5;
 export const NFTA_CHAIN_TYPE = 7;
 export const NFTA_HOOK_HOOKNUM = 1;
 export const NFTA_HOOK_PRIORITY = 2;
+export const NFTA_HOOK_DEV = 3;
+export const NFTA_HOOK_DEVS = 4;
+/** In the list of the links of a hook: a name, or how names begin. */
+export const NFTA_DEVICE_NAME = 1;
+export const NFTA_DEVICE_PREFIX = 2;
 export const NFTA_RULE_TABLE = 1;
 export const NFTA_RULE_CHAIN = 2;
 export const NFTA_RULE_HANDLE = 3;
@@ -68,6 +73,14 @@ export interface NftHook {
   readonly hook: number;
   readonly priority: number;
   readonly policy: number;
+  /** The links that it is called from, where it is called from links alone, as `ingress` is. */
+  readonly links?: readonly HookLink[];
+}
+
+/** The name of a link that calls a chain, or how it begins. */
+export interface HookLink {
+  readonly name: string;
+  readonly isPrefix: boolean;
 }
 
 /** A chain; one without a hook is only jumped to. */

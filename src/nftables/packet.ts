@@ -23,6 +23,19 @@ export interface Packet {
   readonly isMarked?: boolean;
   /** Whether it is the first of a connection, or an answer, or a rule has said `notrack`. */
   readonly state: "new" | "established" | "untracked";
+  /** Present where rules meet it as a frame: those of a bridge, and of a link as it comes in or leaves. */
+  readonly frame?: PacketFrame;
+}
+
+/** What is around a packet while it is a frame. */
+export interface PacketFrame {
+  /** What `meta nfproto` says: 5 for `netdev`, 7 for `bridge`; absent for that of the packet. */
+  readonly nfproto?: number;
+  /** Whether it comes in or leaves by a port that is not known. */
+  readonly isPortUnknown?: boolean;
+  /** MAC addresses, six bytes each, where they are known. */
+  readonly source?: Uint8Array;
+  readonly destination?: Uint8Array;
 }
 
 /** `NF_CT_STATE_BIT()` of linux/netfilter/nf_conntrack_common.h. */
@@ -39,13 +52,15 @@ const META = {
   nfproto: 15,
   l4proto: 16,
 } as const;
+const PORT_KEYS = [META.iif, META.oif, META.iifname, META.oifname] as const;
 const NAME_BYTES = 16;
 const ETHERTYPE: Readonly<Record<Family, number>> = { 2: 0x0800, 10: 0x86dd };
 
 /** What a rule loads from a packet beside its bytes; `undefined` for what is not known. */
 export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
-  const { inputLink, outputLink } = packet;
+  const { inputLink, outputLink, frame } = packet;
   const family = familyOf(packet.source);
+  if (frame?.isPortUnknown && (PORT_KEYS as readonly number[]).includes(key)) return undefined;
   switch (key) {
     case META.protocol:
       return Uint8Array.of(ETHERTYPE[family] >> 8, ETHERTYPE[family] & 0xff);
@@ -60,7 +75,7 @@ export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
     case META.oifname:
       return nameBytes(outputLink);
     case META.nfproto:
-      return Uint8Array.of(family);
+      return Uint8Array.of(frame?.nfproto ?? family);
     case META.l4proto:
       return Uint8Array.of(UDP);
     default:
@@ -106,4 +121,20 @@ export function transportBytes(packet: Packet, offset: number, length: number): 
     destinationPort & 0xff,
   );
   return offset + length <= bytes.length ? bytes.subarray(offset, offset + length) : undefined;
+}
+
+/** The Ethernet header (IEEE 802.3), as far as it is known; `undefined` for the rest, and where there is none. */
+export function linkBytes(packet: Packet, offset: number, length: number): Uint8Array | undefined {
+  const { frame } = packet;
+  if (frame === undefined) return undefined;
+  const ethertype = ETHERTYPE[familyOf(packet.source)];
+  const parts: readonly (readonly [number, Uint8Array | undefined])[] = [
+    [0, frame.destination],
+    [6, frame.source],
+    [12, Uint8Array.of(ethertype >> 8, ethertype & 0xff)],
+  ];
+  const [at, bytes] = parts.findLast(([at]) => offset >= at)!;
+  return bytes !== undefined && offset + length <= at + bytes.length
+    ? bytes.subarray(offset - at, offset - at + length)
+    : undefined;
 }

@@ -3,13 +3,16 @@ import type { NetlinkClient } from "../netlink/client.ts";
 import { awakeChains, dumpChains, dumpTables } from "./dump.ts";
 import { matchRule } from "./match.ts";
 import { type NftChain, type NftTable, POLICY } from "./objects.ts";
-import type { Packet } from "./packet.ts";
+import type { Packet, PacketLink } from "./packet.ts";
 import { dumpRawRules, type RawRule } from "./raw_rule.ts";
 import type { RuleAction } from "./rule_words.ts";
 import { readRuleSet, type RuleSet } from "./rule_set.ts";
 
 /** Where packets meet rules: `NF_INET_*` of linux/netfilter.h. */
 export const PACKET_HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+/** `NF_INET_INGRESS`, and `NF_NETDEV_*` of the same. */
+const INET_INGRESS = 5;
+const NETDEV_HOOK = { ingress: 0, egress: 1 } as const;
 
 /** All chains and rules of this host. */
 export interface RuleBook {
@@ -54,6 +57,9 @@ export interface HookVerdict {
 
 /** `NFPROTO_INET`: chains for both families. */
 const INET = 1;
+/** `NFPROTO_NETDEV` and `NFPROTO_BRIDGE`. */
+const NETDEV = 5;
+const BRIDGE = 7;
 /** How deep chains are followed; the kernel allows 16 jumps. */
 const MAX_DEPTH = 16;
 
@@ -165,13 +171,56 @@ function placeOf(rule: RawRule, line: number, text: string): PlacedRule {
 /** Plays the chains of a hook for a packet, in the kernel's order. */
 export function walkHook(book: RuleBook, hook: number, packet: Packet): HookVerdict {
   const family = familyOf(packet.source);
+  return walkChains(
+    book,
+    ({ base, family: of }) => base!.hook === hook && (of === INET || of === family),
+    packet,
+  );
+}
+
+/**
+ * Plays the chains of a bridge for the packet in a frame.
+ *
+ * @param hook Of {@linkcode PACKET_HOOK}, which the bridge's hooks are numbered as.
+ */
+export function walkBridge(book: RuleBook, hook: number, packet: Packet): HookVerdict {
+  const frame = { ...packet.frame, nfproto: BRIDGE };
+  return walkChains(book, ({ base, family }) => base!.hook === hook && family === BRIDGE, {
+    ...packet,
+    frame,
+  });
+}
+
+/** Plays the chains that a link itself calls, for a packet that comes in by it or leaves. */
+export function walkLink(
+  book: RuleBook,
+  where: keyof typeof NETDEV_HOOK,
+  link: PacketLink,
+  packet: Packet,
+): HookVerdict {
+  const { inputLink: _, outputLink: __, ...rest } = packet;
+  const isOfInet = ({ family, base }: NftChain) =>
+    family === INET && base!.hook === INET_INGRESS && where === "ingress";
+  const isCalled = (chain: NftChain) =>
+    (chain.family === NETDEV && chain.base!.hook === NETDEV_HOOK[where] || isOfInet(chain)) &&
+    chain.base!.links?.some(({ name, isPrefix }) =>
+        isPrefix ? link.name.startsWith(name) : name === link.name
+      ) === true;
+  const at = where === "ingress" ? { inputLink: link } : { outputLink: link };
+  return walkChains(book, isCalled, { ...rest, ...at, frame: packet.frame ?? {} });
+}
+
+function walkChains(book: RuleBook, isCalled: (chain: NftChain) => boolean, packet: Packet): HookVerdict {
   const chains = book.chains
-    .filter(({ base, family: of }) => base?.hook === hook && (of === INET || of === family))
+    .filter((chain) => chain.base !== undefined && isCalled(chain))
     .sort((a, b) => a.base!.priority - b.base!.priority);
   const walk = new Walk(book, packet);
   for (const chain of chains) {
     // Only the first packet of a connection is asked about its translation.
     if (chain.base!.type === "nat" && walk.packet.state !== "new") continue;
+    if (chain.family === NETDEV) {
+      walk.packet = { ...walk.packet, frame: { ...walk.packet.frame, nfproto: NETDEV } };
+    }
     const fate = walk.chain(chain, true);
     if (fate === "drop" || fate === "reject") return verdictOf(walk, fate);
     if (fate === "through" && chain.base!.policy === POLICY.drop) {

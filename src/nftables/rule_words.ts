@@ -46,7 +46,7 @@ export const META_NAMES: Readonly<Record<number, string>> = {
 
 export function payloadName(packet: Packet, base: number, offset: number): string {
   if (base === 2) return offset === 0 ? "sport" : offset === 2 ? "dport" : `th@${offset}`;
-  if (base !== 1) return `ll@${offset}`;
+  if (base !== 1) return ({ 0: "ether daddr", 6: "ether saddr", 12: "ether type" })[offset] ?? `ll@${offset}`;
   const isIpv4 = familyOf(packet.source) === AF_INET;
   const places: Readonly<Record<number, string>> = isIpv4
     ? { 9: "ip protocol", 12: "ip saddr", 16: "ip daddr" }

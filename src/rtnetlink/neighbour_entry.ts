@@ -92,6 +92,25 @@ export function dumpNeighbourEntries(
   });
 }
 
+/** The FDB entries for a MAC of the ports of all bridges, and of bridges themselves. */
+export function dumpFdbEntriesOf(client: NetlinkClient, mac: string): NeighbourEntry[] {
+  const entries: NeighbourEntry[] = [];
+  client.dump(
+    "read FDB entries",
+    (writer, sequence) => {
+      writer.begin(RTM_GETNEIGH, NLM_F_DUMP, sequence);
+      encodeNeighbourHeader(writer, AF_BRIDGE, 0, 0, 0);
+      writer.end();
+    },
+    () => entries.length = 0,
+    (message) => {
+      const entry = decodeNeighbourEntry(message);
+      if (entry?.mac === mac) entries.push(entry);
+    },
+  );
+  return entries;
+}
+
 /** The FDB entries of a VTEP or a bridge port. */
 export function dumpFdbEntries(client: NetlinkClient, linkIndex: number): NeighbourEntry[] {
   return dumpEntries(client, linkIndex, (writer, sequence) => {

@@ -10,6 +10,7 @@ const RTM_GETNSID = 90;
 const HEADER_BYTES = 4;
 const NETNSA_NSID = 1;
 const NETNSA_FD = 3;
+const IFLA_LINK = 5;
 const IFLA_LINK_NETNSID = 37;
 
 /**
@@ -34,20 +35,34 @@ export function netnsIdOf(client: NetlinkClient, fd: number): number | undefined
   return id < 0 ? undefined : id;
 }
 
-/** The numbers of the network namespaces that the ports of a bridge lead to. */
-export function netnsIdsBehind(client: NetlinkClient, bridgeIndex: number): ReadonlySet<number> {
-  const ids = new Set<number>();
-  client.dump("read links", encodeLinkDump, () => ids.clear(), (message) => {
+/** A link whose other end is in another network namespace. */
+export interface LinkBehind {
+  readonly linkIndex: number;
+  /** The number of that namespace. */
+  readonly netnsId: number;
+  /** The other end, as it is numbered there. */
+  readonly peerIndex: number;
+  /** What it is enslaved to; 0 if it is free. */
+  readonly masterIndex: number;
+}
+
+/** The links that lead into other network namespaces. */
+export function linksBehind(client: NetlinkClient): LinkBehind[] {
+  const links: LinkBehind[] = [];
+  client.dump("read links", encodeLinkDump, () => links.length = 0, (message) => {
     if (message.type !== RTM_NEWLINK) return;
-    let [master, id] = [0, -1];
-    const attributes = new AttributeReader(message.view, message.start + LINK_HEADER_BYTES, message.end);
+    const { view, start, end } = message;
+    let [masterIndex, netnsId, peerIndex] = [0, -1, 0];
+    const attributes = new AttributeReader(view, start + LINK_HEADER_BYTES, end);
     while (attributes.next()) {
-      if (attributes.type === IFLA_MASTER) master = attributes.u32();
+      if (attributes.type === IFLA_MASTER) masterIndex = attributes.u32();
+      else if (attributes.type === IFLA_LINK) peerIndex = attributes.u32();
       else if (attributes.type === IFLA_LINK_NETNSID) {
-        id = message.view.getInt32(attributes.start, LITTLE_ENDIAN);
+        netnsId = view.getInt32(attributes.start, LITTLE_ENDIAN);
       }
     }
-    if (master === bridgeIndex && id >= 0) ids.add(id);
+    if (netnsId < 0) return;
+    links.push({ linkIndex: view.getInt32(start + 4, LITTLE_ENDIAN), netnsId, peerIndex, masterIndex });
   });
-  return ids;
+  return links;
 }

@@ -53,7 +53,7 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
   // One packet may be lost on any network.
   if (isAnyLost(registry)) registry = await askRegistry(subnetFilePath, target);
   const question = { target, from, subnetFilePath, env, registry };
-  let facts = readFacts(libc, question);
+  const facts = readFacts(libc, question);
   if (from !== undefined && !facts.isFromPod && !facts.isFromOwn) {
     throw new UsageError(
       `Cannot explain: ${given} is no address of this host, nor one of its pods' subnet; explain it where it is`,
@@ -61,11 +61,8 @@ export async function runExplain(args: readonly string[], { output, signal }: Pl
   }
   let report: LiveReport | undefined;
   if (listenMs !== undefined) {
-    const [{ probeLive }, { podOf }] = await Promise.all([import("./live.ts"), import("./pod_netns.ts")]);
-    const pod = podOf(libc, facts, from);
-    // What is read is about the very packets that are sent.
-    if (pod !== undefined) facts = readFacts(libc, { ...question, from: pod.address });
-    report = await probeLive(libc, facts, { pod, listenMs, signal });
+    const { probeLive } = await import("./live.ts");
+    report = await probeLive(libc, facts, { pod: facts.pod, listenMs, signal });
   }
   const links = judgeChain(facts);
   const explanation = explanationOf(facts, links, report);

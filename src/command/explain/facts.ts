@@ -6,10 +6,14 @@ import type { NeighbourEntry } from "../../rtnetlink/neighbour_entry.ts";
 import type { RouteAnswer } from "../../rtnetlink/route_query.ts";
 import type { WalkStep } from "../../rtnetlink/route_walk.ts";
 import type { ObservedRule } from "../../rtnetlink/rule.ts";
+import type { Packet } from "../../nftables/packet.ts";
+import type { FrameVerdict, PodNetns, PodPort, TrafficFact } from "./link_facts.ts";
 import type { LeaseOf } from "../../status/lease_of.ts";
 
 /** The port that packets go to: that of traceroute(8), where hardly anything listens. */
 export const PROBE_PORT = 33434;
+/** And the port that they come from. */
+export const FROM_PORT = 40_000;
 
 /**
  * What an address is, seen from this host.
@@ -70,6 +74,9 @@ export interface Tunnel {
   /** The way of the outer packets; `undefined` where nobody is to be sent to. */
   readonly outer: Way | undefined;
   readonly overheadBytes: number;
+  readonly outerPacket: Packet | undefined;
+  /** An outer packet of the other host's. */
+  readonly outerAnswer: Packet | undefined;
   readonly outerOutput: HookVerdict | undefined;
   /** Of an outer packet of the other host's. */
   readonly outerInput: HookVerdict | undefined;
@@ -117,7 +124,18 @@ export interface ChainFacts {
   readonly back: Way | undefined;
   /** The link that answers come in by. */
   readonly backLink: ObservedLink | undefined;
+  /** The pod that it comes from, where its network namespace was found. */
+  readonly pod: PodNetns | undefined;
+  /** The ports of the pods that the packet comes from and goes to, where they are known. */
+  readonly sourcePort: PodPort | undefined;
+  readonly targetPort: PodPort | undefined;
+  /** The links of this host that it passes, in its order. */
+  readonly wayLinks: readonly ObservedLink[];
+  /** What of tc(8) and XDP is on them. */
+  readonly traffic: readonly TrafficFact[];
   readonly filters: Filters | undefined;
+  /** What rules do with it while it is a frame, as far as they do anything. */
+  readonly frameFilters: readonly FrameVerdict[];
   /** Why rules could not be read; `undefined` where they were. */
   readonly filterFault: string | undefined;
   /** Legacy iptables has tables of the family, whose rules are not read here. */

@@ -1,5 +1,13 @@
-import { FAMILY_NAMES, formatAddress, formatPrefix, prefixContains } from "../../model/address.ts";
+import {
+  FAMILY_NAMES,
+  formatAddress,
+  formatPrefix,
+  parsePrefix,
+  prefixContains,
+} from "../../model/address.ts";
 import type { Bridge, ChainFacts, ChainLink } from "./facts.ts";
+import { judgePort } from "./pod_port.ts";
+import { judgeTraffic } from "./traffic_facts.ts";
 import { judgeFilters } from "./judge_filters.ts";
 import { judgeMtu } from "./judge_mtu.ts";
 import { judgeNeighbour, judgeTunnel } from "./judge_tunnel.ts";
@@ -23,22 +31,28 @@ export function judgeChain(facts: ChainFacts): readonly ChainLink[] {
     case "own-pod":
       return [
         ...judgeRegistry(facts),
+        ...judgeBroadcast(facts),
         ...judgeBridge(facts),
         ...judgeRule(facts.way),
         judgeOwnPodRoute(facts),
+        ...facts.isFromPod ? judgePort(facts.sourcePort, facts, false) : [],
+        ...judgePort(facts.targetPort, facts, true),
         ...judgeNeighbour(facts),
+        ...judgeTraffic(facts.traffic),
         ...judgeFilters(facts),
       ];
     default:
       return [
         ...judgeRegistry(facts),
-        ...facts.isFromPod ? judgeBridge(facts) : [],
+        ...judgeBroadcast(facts),
+        ...facts.isFromPod ? [...judgeBridge(facts), ...judgePort(facts.sourcePort, facts, false)] : [],
         ...judgeRule(facts.way),
         ...judgeRoute(facts),
         ...judgeLink(facts.way),
         ...judgeNeighbour(facts),
         ...judgeTunnel(facts),
         ...judgeMtu(facts),
+        ...judgeTraffic(facts.traffic),
         ...judgeFilters(facts),
         ...judgeBack(facts),
         ...judgeProbes(facts),
@@ -60,6 +74,34 @@ function judgeOwnAddress({ ownLink }: ChainFacts): ChainLink[] {
   }
   // An address answers also where its link is down.
   return [{ name: "address", state: "ok", code: "own-address", text: `this host's own, on ${name}` }];
+}
+
+/** `RTN_BROADCAST`. */
+const RTN_BROADCAST = 3;
+
+/** Whether it is the last address of a subnet, which no host and no pod has. */
+function judgeBroadcast({ way: { answer, link }, registry, target }: ChainFacts): ChainLink[] {
+  const wrong = (text: string): ChainLink[] => [{
+    name: "address",
+    state: "wrong",
+    code: "broadcast-address",
+    text: `${
+      formatAddress(target)
+    } is ${text}: no host and no pod has it, and what pods send there is dropped`,
+    remedy: "ask for the address of one pod: kubectl get pods -A -o wide",
+  }];
+  if (answer.route?.type === RTN_BROADCAST) {
+    return wrong(`the broadcast address of ${link?.name ?? "a link"}`);
+  }
+  const subnet = registry.kind === "said" && registry.lease?.what === "subnet"
+    ? registry.lease.subnet
+    : undefined;
+  if (typeof target !== "number" || subnet === undefined) return [];
+  const { address, length } = parsePrefix(subnet);
+  const size = 2 ** (32 - length);
+  return size > 2 && target === Number(address) + size - 1
+    ? wrong(`the broadcast address of ${subnet}, ${registry.kind === "said" ? registry.lease!.host : ""}'s`)
+    : [];
 }
 
 function judgeRegistry({ registry, kind, target, subnetFilePath, env, way }: ChainFacts): ChainLink[] {

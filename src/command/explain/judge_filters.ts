@@ -3,8 +3,23 @@ import type { RuleAction } from "../../nftables/rule_words.ts";
 import type { HookVerdict, PlacedRule } from "../../nftables/packet_walk.ts";
 import { addressOf } from "../../nftables/value.ts";
 import type { ChainFacts, ChainLink, Filters } from "./facts.ts";
+import type { FrameVerdict } from "./link_facts.ts";
 
-const FAMILIES: Readonly<Record<number, string>> = { 1: "inet", 2: "ip", 10: "ip6" };
+const FAMILIES: Readonly<Record<number, string>> = {
+  1: "inet",
+  2: "ip",
+  5: "netdev",
+  7: "bridge",
+  10: "ip6",
+};
+
+/** What a frame carries, before the clause that says where it is. */
+const FRAMES: Readonly<Record<FrameVerdict["whose"], string>> = {
+  "packet": "",
+  "answer": "the answer, ",
+  "outer-packet": "VXLAN packets to the other host, ",
+  "outer-answer": "VXLAN packets of the other host, ",
+};
 
 /** Where a rule stands, and what it says. */
 export function placeText({ family, table, chain, handle, line, text }: PlacedRule): string {
@@ -38,6 +53,9 @@ export function judgeFilters(facts: ChainFacts): ChainLink[] {
   judged.push(...refusals("rules", "outer-packet", [tunnel?.outerOutput], "VXLAN packets to the other host"));
   judged.push(...refusals("rules", "outer-answer", [tunnel?.outerInput], "VXLAN packets of the other host"));
   judged.push(...refusals("rules", "answer", [answer], "the answer"));
+  for (const { whose, where, verdict } of facts.frameFilters) {
+    judged.push(...refusals("rules", whose, [verdict], `${FRAMES[whose]}${where}`));
+  }
   if (!judged.some(({ state }) => state === "wrong")) {
     judged.push(...writers(filters));
     judged.unshift({ name: "rules", state: "ok", code: "rules", text: `nothing refuses it (${hook})` });

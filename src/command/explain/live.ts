@@ -10,7 +10,7 @@ import { type ChainFacts, type ChainLink, PROBE_PORT } from "./facts.ts";
 import { placeText } from "./judge_filters.ts";
 import { type Fate, fatesOf, fateText, type LiveProbe, markOf, stopOf } from "./live_judge.ts";
 import type { LiveReport } from "./live_report.ts";
-import type { PodNetns } from "./pod_netns.ts";
+import type { PodNetns } from "./link_facts.ts";
 
 const ETHERTYPES = { [AF_INET]: 0x0800, 10: 0x86dd } as const;
 /** IP and UDP headers. */
@@ -97,7 +97,9 @@ class Probing {
   async #send(sizes: readonly number[]): Promise<readonly LiveProbe[]> {
     const { target, family } = this.facts;
     const { pod, signal } = this.options;
-    const source = pod?.address ?? this.facts.source ?? (family === AF_INET ? 0 as Ipv4 : 0n as Ipv6);
+    // Without its namespace nothing can be sent from a pod's address.
+    const own = this.facts.isFromPod ? undefined : this.facts.source;
+    const source = pod?.address ?? own ?? (family === AF_INET ? 0 as Ipv4 : 0n as Ipv6);
     const open = () =>
       UdpSocket.open(this.libc, { source, target, port: PROBE_PORT, hopLimit: HOP_LIMIT, isWhole: true });
     using stack = new DisposableStack();

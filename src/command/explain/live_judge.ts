@@ -1,4 +1,4 @@
-import { ECONNREFUSED, EMSGSIZE, EPERM, errnoName } from "../../linux/errno.ts";
+import { EADDRNOTAVAIL, ECONNREFUSED, EMSGSIZE, EPERM, errnoName } from "../../linux/errno.ts";
 import type { DroppedPacket, TraceEvent } from "../../linux/drop_trace.ts";
 import { ARRIVED, type DropWords, dropWords } from "./drop_words.ts";
 
@@ -142,6 +142,14 @@ export function stopOf(fate: Fate): DropWords | undefined {
   const { errno } = fate;
   if (errno === EMSGSIZE) return dropWords({ reason: "PKT_TOO_BIG", place: "" });
   if (errno === EPERM) return dropWords({ reason: "NETFILTER_DROP", place: "" });
+  if (errno === EADDRNOTAVAIL) {
+    return {
+      code: "source-gone",
+      text: "the address that it comes from is gone, EADDRNOTAVAIL",
+      remedy: "ip address show",
+      alike: ["gateway-missing", "vtep-address-gone"],
+    };
+  }
   const route = dropWords({ reason: "", place: "ip_error" });
   return { ...route, text: `this host refuses to send it, ${errnoName(errno)}: ${route.text}` };
 }

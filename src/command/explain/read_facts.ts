@@ -15,14 +15,7 @@ import type { ObservedAddress, ObservedLink } from "../../model/state.ts";
 import { isOurVtep } from "../../model/vtep.ts";
 import { NetlinkClient } from "../../netlink/client.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
-import type { Packet } from "../../nftables/packet.ts";
-import {
-  type HookVerdict,
-  PACKET_HOOK,
-  readRuleBook,
-  type RuleBook,
-  walkHook,
-} from "../../nftables/packet_walk.ts";
+import { PACKET_HOOK, readRuleBook, type RuleBook } from "../../nftables/packet_walk.ts";
 import type { SubnetEnv } from "../../pods/subnet_env.ts";
 import { dumpAddresses } from "../../rtnetlink/address.ts";
 import { dumpLinks } from "../../rtnetlink/link.ts";
@@ -30,16 +23,21 @@ import { dumpFdbEntries } from "../../rtnetlink/neighbour_entry.ts";
 import {
   type AddressKind,
   type ChainFacts,
-  type Filters,
+  FROM_PORT,
   PROBE_PORT,
   type RegistryWord,
   type Tunnel,
   type Way,
 } from "./facts.ts";
+import { both, packetsOf, readFilters, withoutOutput } from "./filter_facts.ts";
+import { readFrameFilters } from "./frame_filters.ts";
+import type { PodNetns } from "./link_facts.ts";
+import { findPod } from "./pod_netns.ts";
+import { readPort } from "./pod_port.ts";
+import { linksOnWay, readTraffic } from "./traffic_facts.ts";
 import { isServiceAddress } from "./service.ts";
 import { WayReader } from "./way_reader.ts";
 
-const FROM_PORT = 40_000;
 /** What VXLAN adds, by the family of the outer packets. */
 const OVERHEAD_BYTES: Readonly<Record<Family, number>> = { [AF_INET]: 50, [AF_INET6]: 70 };
 
@@ -92,7 +90,9 @@ class Reader {
     const isFromPod = from === undefined
       ? bridge !== undefined && kind !== "own-address" && kind !== "own-pod"
       : ownSubnet !== undefined && prefixContains(ownSubnet, from) && !this.#isOwn(from);
-    const source = from ?? (isFromPod ? podOf(ownSubnet!) : undefined);
+    // What is read is about a pod that there is.
+    const pod = isFromPod ? findPod(this.libc, this.client, { bridge, ownSubnet }, from) : undefined;
+    const source = from ?? pod?.address ?? (isFromPod ? someOf(ownSubnet!) : undefined);
     const way = this.#ways.way({
       destination: target,
       udpPort: PROBE_PORT,
@@ -111,9 +111,20 @@ class Reader {
         inputLinkIndex: way.link.linkIndex,
       })
       : undefined;
-    const isOfFamily = ({ name }: ObservedLink) =>
-      name.startsWith("flannel-v6.") === (this.#family !== AF_INET);
-    const vteps = this.#links.filter((link) => isOurVtep(link) && isOfFamily(link));
+    const portOf = (address: Address | undefined, pod?: PodNetns) =>
+      address === undefined || bridge === undefined ? undefined : readPort({
+        libc: this.libc,
+        client: this.client,
+        links: this.#links,
+        bridge,
+        ownSubnet,
+        address,
+        pod,
+      });
+    const sourcePort = isFromPod ? portOf(source, pod) : undefined;
+    const targetPort = kind === "own-pod" ? portOf(target) : undefined;
+    const wayLinks = linksOnWay({ sourcePort, targetPort, bridge, isFromPod, way, tunnel });
+    const vteps = this.#vteps();
     return {
       target,
       family: this.#family,
@@ -136,14 +147,24 @@ class Reader {
       tunnel,
       back,
       backLink: back && way.link,
-      filters: book && shown !== undefined
-        ? this.#filters(book, { kind, isFromPod, source: shown, bridge: bridge?.link, way })
-        : undefined,
+      pod,
+      sourcePort,
+      targetPort,
+      wayLinks,
+      traffic: readTraffic(this.client, wayLinks),
+      ...this.#judgeable(book, shown, { kind, isFromPod, bridge, way, tunnel, sourcePort, targetPort }),
       filterFault,
       hasLegacy: legacyTableNames(this.libc, this.#family).some((name) =>
         name === "filter" || name === "nat" || name === "raw"
       ),
     };
+  }
+
+  /** The VTEPs of the packet's family. */
+  #vteps(): readonly ObservedLink[] {
+    const isOfFamily = ({ name }: ObservedLink) =>
+      name.startsWith("flannel-v6.") === (this.#family !== AF_INET);
+    return this.#links.filter((link) => isOurVtep(link) && isOfFamily(link));
   }
 
   #kindOf(ownSubnet: Prefix | undefined, book: RuleBook | undefined): AddressKind {
@@ -228,6 +249,8 @@ class Reader {
       isLocalOwn: local === undefined || this.#isOwn(local),
       outer,
       overheadBytes: OVERHEAD_BYTES[local === undefined ? this.#family : familyOf(local)],
+      outerPacket: packet,
+      outerAnswer: input && withoutOutput(input),
       outerOutput: book && packet && both(book, PACKET_HOOK.output, PACKET_HOOK.postrouting, packet),
       outerInput: book && input &&
         both(book, PACKET_HOOK.prerouting, PACKET_HOOK.input, withoutOutput(input)),
@@ -242,6 +265,36 @@ class Reader {
     });
   }
 
+  /** What rules do with the packet, as one and as a frame. */
+  #judgeable(
+    book: RuleBook | undefined,
+    source: Address | undefined,
+    { kind, isFromPod, bridge, way, tunnel, sourcePort, targetPort }:
+      & Pick<ChainFacts, "kind" | "isFromPod" | "bridge" | "way" | "tunnel">
+      & Pick<ChainFacts, "sourcePort" | "targetPort">,
+  ): Pick<ChainFacts, "filters" | "frameFilters"> {
+    if (book === undefined || source === undefined) return { filters: undefined, frameFilters: [] };
+    const packets = packetsOf(this.question.target, source, {
+      inputLink: isFromPod ? bridge?.link : undefined,
+      outputLink: way.link,
+    });
+    const frameFilters = readFrameFilters(book, {
+      packet: packets.packet,
+      answer: packets.answer,
+      outerPacket: tunnel?.outerPacket,
+      outerAnswer: tunnel?.outerAnswer,
+      bridge: bridge?.link,
+      isFromPod,
+      sourcePort,
+      targetPort,
+      isToPod: kind === "own-pod" && (bridge === undefined || way.link?.linkIndex === bridge.link.linkIndex),
+      link: way.link,
+      outerLink: tunnel?.outer?.link,
+      isToSelf: kind === "own-address",
+    });
+    return { filters: readFilters(book, { kind, isFromPod, packets }), frameFilters };
+  }
+
   #readBook(): { readonly book: RuleBook | undefined; readonly filterFault: string | undefined } {
     try {
       return { book: readRuleBook(this.ruleClient), filterFault: undefined };
@@ -249,69 +302,9 @@ class Reader {
       return { book: undefined, filterFault: errorText(error) };
     }
   }
-
-  #filters(
-    book: RuleBook,
-    { kind, isFromPod, source, bridge, way }: {
-      readonly kind: AddressKind;
-      readonly isFromPod: boolean;
-      readonly source: Address;
-      readonly bridge: ObservedLink | undefined;
-      readonly way: Way;
-    },
-  ): Filters {
-    const { target } = this.question;
-    const base: Packet = {
-      source,
-      destination: target,
-      sourcePort: FROM_PORT,
-      destinationPort: PROBE_PORT,
-      state: "new",
-      ...isFromPod && bridge !== undefined && { inputLink: bridge },
-    };
-    const out: Packet = { ...base, ...way.link !== undefined && { outputLink: way.link } };
-    const answer: Packet = {
-      source: target,
-      destination: source,
-      sourcePort: PROBE_PORT,
-      destinationPort: FROM_PORT,
-      state: "established",
-      ...way.link !== undefined && { inputLink: way.link },
-      ...isFromPod && bridge !== undefined && { outputLink: bridge },
-    };
-    const hook = kind === "own-address" ? "input" : isFromPod ? "forward" : "output";
-    const first = hook === "output" ? undefined : walkHook(book, PACKET_HOOK.prerouting, base);
-    const marked = (packet: Packet, before: HookVerdict | undefined): Packet => ({
-      ...packet,
-      ...before?.isMarked && { isMarked: true },
-      ...before?.isUntracked && { state: "untracked" },
-    });
-    const main = walkHook(book, PACKET_HOOK[hook], marked(hook === "input" ? base : out, first));
-    return {
-      first,
-      hook,
-      main,
-      last: hook === "input"
-        ? undefined
-        : walkHook(book, PACKET_HOOK.postrouting, marked(marked(out, first), main)),
-      answer: hook === "input"
-        ? undefined
-        : walkHook(book, isFromPod ? PACKET_HOOK.forward : PACKET_HOOK.input, answer),
-    };
-  }
 }
 
 /** A pod's address of a subnet: behind that of the bridge. */
-function podOf({ address }: Prefix): Address {
+function someOf({ address }: Prefix): Address {
   return (typeof address === "number" ? address + 2 : address + 2n) as Address;
-}
-
-/** The rules of two hooks, one behind the other: the first that refuses counts. */
-function both(book: RuleBook, first: number, then: number, packet: Packet): Tunnel["outerOutput"] {
-  const verdict = walkHook(book, first, packet);
-  return verdict.verdict === "accept" ? walkHook(book, then, packet) : verdict;
-}
-
-function withoutOutput({ outputLink: _, ...packet }: Packet): Packet {
-  return packet;
 }
