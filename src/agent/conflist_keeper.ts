@@ -2,6 +2,7 @@ import type { FileFights } from "./file_fights.ts";
 import { basename, dirname } from "node:path";
 import {
   bridgeIn,
+  CONFLIST_MODE,
   ConflistError,
   conflistText,
   expectedPluginTypes,
@@ -127,7 +128,8 @@ export class ConflistKeeper {
     try {
       const missing = this.#missing(types);
       const isHeldBack = missing !== undefined && statIfThere(path) === undefined;
-      const isWritten = !isHeldBack && this.deps.fights.keep(path, text, () => writeIfOther(path, text));
+      const isWritten = !isHeldBack &&
+        this.deps.fights.keep(path, text, () => writeIfOther(path, text, CONFLIST_MODE));
       if (!isHeldBack) this.#text = text;
       this.#fault = missing;
       if (!isHeldBack) this.#look();

@@ -1,5 +1,6 @@
 import { isFile } from "../file/read_file.ts";
 import { dirname } from "node:path";
+import { makeFolder } from "../file/make_folder.ts";
 import { replaceFile } from "../file/replace_file.ts";
 import { readText } from "../file/read_text.ts";
 import {
@@ -108,7 +109,7 @@ export class LeaseCacheKeeper implements Disposable {
   #write(): boolean {
     const cache = this.#waiting?.();
     const isWritten = cache === undefined || this.#file.write(() => {
-      Deno.mkdirSync(dirname(this.#path), { recursive: true });
+      makeFolder(dirname(this.#path));
       replaceFile(this.#path, formatLeaseCache(cache), MODE);
       this.#wrote(cache.leases.length);
     });

@@ -93,6 +93,7 @@ export class LeftoverKeeper {
     const { host, network } = this.#deps;
     try {
       const state = new StateFolder(dataDir);
+      state.sweep();
       const places = { networksDir: this.#networksDir, resultsDir, state, network: network() };
       const found = findLeftovers(readFacts(places, host())).filter(({ fate }) => fate === "stale");
       this.#unread = [];

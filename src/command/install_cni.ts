@@ -1,5 +1,6 @@
 import { basename, join } from "node:path";
 import {
+  CONFLIST_MODE,
   ConflistError,
   conflistText,
   filesBefore,
@@ -97,7 +98,7 @@ function installConflist(source: string | undefined, { environment, print }: Ins
   const path = join(folder, name);
   const text = listText(source, environment);
   try {
-    print(writeIfOther(path, text) ? `${path} written` : `${path} is as it must be already`);
+    print(writeIfOther(path, text, CONFLIST_MODE) ? `${path} written` : `${path} is as it must be already`);
     const names = [...Deno.readDirSync(folder)].map((entry) => entry.name);
     for (const other of filesBefore(basename(path), names)) {
       print(`warning: ${other} sorts before ${name} in ${folder}: the runtime uses that one`);

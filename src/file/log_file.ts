@@ -1,5 +1,7 @@
 /** How often it is looked whether the file is still there. */
 const LOOK_MS = 1000;
+/** Of a new one: it names hosts and addresses. Who ships logs is in its group, if not root. */
+const MODE = 0o640;
 
 /**
  * A file that lines are added to. One that was removed, or renamed by who rotates logs, is made anew. No call waits on the
@@ -71,5 +73,5 @@ export class LogFile implements Disposable {
 async function open(path: string): Promise<Deno.FsFile> {
   // For both, a FIFO is opened at once.
   const isFifo = await Deno.stat(path).then(({ isFifo }) => isFifo === true, () => false);
-  return await Deno.open(path, { append: true, create: true, read: isFifo });
+  return await Deno.open(path, { append: true, create: true, read: isFifo, mode: MODE });
 }

@@ -16,7 +16,8 @@ import {
 export const BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id";
 
 const BOOT_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const FILE_MODE = 0o644;
+/** The next agent reads it, and nobody else: it has the token of the own lease. */
+const FILE_MODE = 0o600;
 /** Larger files are not ours. */
 const MAX_BYTES = 64 * 1024;
 /** Links that are read at most: a host has a VTEP a family. */

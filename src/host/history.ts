@@ -20,7 +20,8 @@ export interface HostHistory {
   readonly subnets: readonly Prefix[];
 }
 
-const FILE_MODE = 0o644;
+/** The next agent reads it, and nobody else. */
+const FILE_MODE = 0o600;
 /** Larger files are not ours. */
 const MAX_BYTES = 16 * 1024;
 const MAX_NETWORKS = 16;

@@ -52,6 +52,8 @@ export const DEFAULT_NETWORKS_DIR = "/var/lib/cni/networks";
 const MAX_FILE_BYTES = 512;
 /** A folder with more is not read to its end: an IPv4 /16 has fewer. */
 const MAX_FILES = 100_000;
+/** As `host-local` makes it. */
+const LOCK_MODE = 0o600;
 const LOCK_ATTEMPTS = 500;
 const LOCK_PAUSE_MS = 10;
 
@@ -157,7 +159,7 @@ export async function releaseReservation(seen: Reservation): Promise<boolean> {
   const lockPath = join(seen.path, "..", "lock");
   let lock: Deno.FsFile;
   try {
-    lock = await Deno.open(lockPath, { read: true, write: true, create: true });
+    lock = await Deno.open(lockPath, { read: true, write: true, create: true, mode: LOCK_MODE });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw new Error(`Cannot lock ${lockPath}: ${fileReason(error)}`);

@@ -1,4 +1,6 @@
 import { dirname } from "node:path";
+import { makePrivate } from "../file/exclusive_file.ts";
+import { makeFolder } from "../file/make_folder.ts";
 import { besideSubnetFile } from "../config/beside_subnet_file.ts";
 
 /** Where an agent shows that it runs: beside the subnet file, which pods of a DaemonSet share with their host. */
@@ -15,8 +17,10 @@ export function agentLockPath(subnetFilePath: string): string {
  */
 export function holdAgentLock(subnetFilePath: string): Disposable | undefined {
   const path = agentLockPath(subnetFilePath);
-  Deno.mkdirSync(dirname(path), { recursive: true });
-  const file = Deno.openSync(path, { read: true, write: true, create: true });
+  makeFolder(dirname(path));
+  // Who may read it may lock it, and so keep every agent from its start.
+  makePrivate(path);
+  const file = Deno.openSync(path, { read: true, write: true });
   if (file.tryLockSync(true)) return file;
   file.close();
   return undefined;

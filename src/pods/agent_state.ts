@@ -15,7 +15,8 @@ export interface AgentState {
 
 /** What names a kind of reason. */
 const CODE = /^[a-z]+(?:-[a-z]+)*$/;
-const FILE_MODE = 0o644;
+/** The runtime's plugin reads it, as root. */
+const FILE_MODE = 0o600;
 const MAX_BYTES = 64 * 1024;
 
 /** Where the agent says it: beside the subnet file. */

@@ -14,6 +14,8 @@ const MARKED = "loden";
 const CONFIGURATION = /\.(conf|conflist|json)$/;
 /** A larger file is no conflist. */
 export const MAX_CONFLIST_BYTES = 1 << 20;
+/** Of a new one: runtimes read it, as root. */
+export const CONFLIST_MODE = 0o600;
 /** What the list says of its plugins, and the runtime adds to each. */
 const FROM_THE_LIST = ["name", "cniVersion", "runtimeConfig"];
 

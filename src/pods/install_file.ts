@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { temporaryPath } from "../file/replace_file.ts";
+import { removeAbandoned, replaceFileWith } from "../file/replace_file.ts";
 import { statIfThere } from "../file/read_file.ts";
 
 const PROGRAM_MODE = 0o755;
@@ -14,24 +14,11 @@ const READ_BYTES = 1 << 20;
  */
 export function installProgram(source: string, path: string): boolean {
   if (isInstalled(source, path)) return false;
-  const temporary = temporaryPath(path);
-  try {
-    Deno.copyFileSync(source, temporary);
-    Deno.chmodSync(temporary, PROGRAM_MODE);
-    {
-      using file = Deno.openSync(temporary, { read: true });
-      file.syncSync();
-    }
-    Deno.renameSync(temporary, path);
-    return true;
-  } catch (error) {
-    try {
-      Deno.removeSync(temporary);
-    } catch {
-      // What was wrong first is the better reason.
-    }
-    throw error;
-  }
+  removeAbandoned(path);
+  replaceFileWith(path, PROGRAM_MODE, (file) => {
+    for (const piece of pieces(source)) file.write(piece);
+  });
+  return true;
 }
 
 /** Whether `path` is that program already, and may be started by every user. */
@@ -52,10 +39,15 @@ export function isSameFile(one: string, other: string): boolean {
 
 function digestOf(path: string): string {
   const hash = createHash("sha256");
+  for (const piece of pieces(path)) hash.update(piece);
+  return hash.digest("hex");
+}
+
+/** What a file holds, from its beginning; each piece is good until the next one. */
+function* pieces(path: string): Generator<Uint8Array, void, undefined> {
   using file = Deno.openSync(path, { read: true });
   const buffer = new Uint8Array(READ_BYTES);
   for (let length = file.readSync(buffer); length !== null; length = file.readSync(buffer)) {
-    hash.update(buffer.subarray(0, length));
+    yield buffer.subarray(0, length);
   }
-  return hash.digest("hex");
 }

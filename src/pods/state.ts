@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { OddFileError, readText } from "../file/read_text.ts";
-import { replaceFile } from "../file/replace_file.ts";
+import { syncFolder } from "../file/exclusive_file.ts";
+import { makeFolder } from "../file/make_folder.ts";
+import { removeIfAbandoned, replaceFile } from "../file/replace_file.ts";
 import { removeIfThere, statIfThere } from "../file/read_file.ts";
 
 /** What the plugin remembers of one attachment: the configuration that its delegate was given. */
@@ -22,6 +24,8 @@ export interface Attachment {
 const MAX_STATE_BYTES = 1 << 20;
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
+/** What state is written into before it has its name; versions up to 0.1 had no UUID in it. */
+const UNFINISHED = /^\.[^.@][^@]*@/;
 
 /**
  * The state files of one data folder, which DEL finds its way back with.
@@ -44,14 +48,13 @@ export class StateFolder {
    * @throws What the file system says.
    */
   write(attachment: Attachment, text: string): void {
-    Deno.mkdirSync(this.path, { recursive: true, mode: FOLDER_MODE });
-    const own = this.#own(attachment);
-    // A fixed name: what a killed process leaves behind is taken over, or removed with the attachment.
-    replaceFile(own, [text], FILE_MODE, this.#unfinished(attachment));
+    makeFolder(this.path, FOLDER_MODE);
+    replaceFile(this.#own(attachment), [text], FILE_MODE, { isCrowded: true });
     const alias = join(this.path, attachment.containerId);
     if (statIfThere(alias) !== undefined) return;
     try {
       Deno.symlinkSync(nameOf(attachment), alias);
+      syncFolder(this.path);
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     }
@@ -78,8 +81,22 @@ export class StateFolder {
     if (ifname === undefined) return removeIfThere(alias);
     const name = nameOf({ containerId, ifname });
     if (statIfThere(alias)?.isSymlink && Deno.readLinkSync(alias) === name) removeIfThere(alias);
-    removeIfThere(this.#unfinished({ containerId, ifname }));
+    removeIfThere(join(this.path, `.${name}`));
     removeIfThere(join(this.path, name));
+  }
+
+  /**
+   * Removes what plugins that were killed while they wrote state have left: the agent's work, as thousands of names would have
+   * to be read for each attachment. Never throws.
+   */
+  sweep(): void {
+    try {
+      for (const { name, isFile } of Deno.readDirSync(this.path)) {
+        if (isFile && UNFINISHED.test(name)) removeIfAbandoned(join(this.path, name));
+      }
+    } catch {
+      // There may be no folder yet; whoever reads state from one that can't be read says so.
+    }
   }
 
   /** All attachments that there is state of, in no order; none if there is no folder. */
@@ -101,10 +118,6 @@ export class StateFolder {
 
   #own(attachment: Attachment): string {
     return join(this.path, nameOf(attachment));
-  }
-
-  #unfinished(attachment: Attachment): string {
-    return join(this.path, `.${nameOf(attachment)}`);
   }
 
   #readFile(name: string): string | undefined {

@@ -18,6 +18,9 @@ export class SubnetFileError extends Error {
 /** A larger file is not a subnet file. */
 export const MAX_SUBNET_FILE_BYTES = 64 * 1024;
 
+/** Who asks for the host's subnet may be any program, as with flannel. */
+const MODE = 0o644;
+
 /** The subnets that this host held when it last ran: it gets them again where no other host has them. */
 export function previousSubnets(path: string): readonly Prefix[] {
   try {
@@ -36,7 +39,7 @@ export function previousSubnets(path: string): readonly Prefix[] {
  */
 export function writeSubnetFile(path: string, text: string): boolean {
   try {
-    return writeIfOther(path, text);
+    return writeIfOther(path, text, MODE);
   } catch (error) {
     throw new SubnetFileError(path, fileReason(error));
   }

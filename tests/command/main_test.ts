@@ -65,7 +65,7 @@ Deno.test("loden help says that its output can't be written", async () => {
   assertEquals(code, 1);
   assertEquals(
     new TextDecoder().decode(stderr),
-    "loden: Cannot write standard output: No space left on device (os error 28)\n",
+    "loden: Cannot write standard output: no space or no inodes are left on its file system; make room there\n",
   );
 });
 

@@ -15,9 +15,23 @@ const cases: [what: string, use: () => unknown, reason: string][] = [
     () => Deno.readTextFileSync(`${FOLDER}/${"x".repeat(300)}`),
     "File name too long (os error 36)",
   ],
+  [
+    "the disk is full",
+    () => Deno.writeTextFileSync("/dev/full", "x"),
+    "no space or no inodes are left on its file system; make room there",
+  ],
+  [
+    "the process has no descriptors left",
+    () => fail(TooManyOpen),
+    "this process has as many files open as it may; raise its limit (LimitNOFILE, ulimit -n)",
+  ],
   ["the user has no right", () => fail(Deno.errors.PermissionDenied), "this user may not"],
   ["the program has none", () => fail(Deno.errors.NotCapable), "loden is built without the right to use it"],
 ];
+
+class TooManyOpen extends Error {
+  readonly code = "EMFILE";
+}
 
 function fail(Reason: new (message: string) => Error): never {
   throw new Reason("x");

@@ -39,7 +39,7 @@ Deno.test("keepHistory() writes what a person can read, and readHistory() reads 
   inFolder(async (subnetFilePath, path) => {
     keepHistory(subnetFilePath, WHOLE);
     assertEquals(await Deno.readTextFile(path), `${APPLIED_TEXT},${SUBNETS_TEXT}`);
-    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o644);
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
     assertEquals(readHistory(subnetFilePath), WHOLE);
   }));
 

@@ -277,7 +277,7 @@ const places: readonly {
       await run("mount", "-o", "remount,ro", folderOf(path));
     },
     mend: (path, pid) => run("nsenter", "-m", "-t", `${pid}`, "mount", "-o", "remount,rw", folderOf(path)),
-    says: "Read-only file system",
+    says: "its file system is read-only",
   },
 ];
 

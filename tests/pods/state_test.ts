@@ -71,30 +71,29 @@ describe("StateFolder", () => {
     assertEquals(names(path), ["c1"]);
   });
 
-  it("writes to nothing that it has not made, where it writes first", async () => {
+  it("writes again what was written, and does not list what a killed process left", () => {
     state.write(ETH0, "a");
-    const unfinished = `${path}/.c1@eth0`;
-    await Deno.writeTextFile(`${parent}/other`, "other");
-    await Deno.symlink(`${parent}/other`, unfinished);
-    state.write(ETH0, "a2");
-    assertEquals(await Deno.readTextFile(`${parent}/other`), "other");
-    await new Deno.Command("mkfifo", { args: [unfinished] }).output();
-    // Else who writes to it would wait for ever.
-    using _reader = await Deno.open(unfinished, { read: true, write: true });
-    state.write(ETH0, "a3");
-    assertEquals((await Deno.lstat(`${path}/c1@eth0`)).isFile, true);
-    assertEquals(state.read(ETH0)?.text, "a3");
-  });
-
-  it("writes again what was written, and takes over what a killed process left", () => {
-    state.write(ETH0, "a");
-    Deno.writeTextFileSync(`${path}/.c1@eth0`, "half");
     state.write(ETH0, "a2");
     assertEquals(Deno.readTextFileSync(`${path}/c1`), "a2");
+    // As versions up to 0.1 called it.
     Deno.writeTextFileSync(`${path}/.c1@eth0`, "half");
     assertEquals(state.list(), [ETH0]);
     state.remove(ETH0);
     assertEquals(names(path), []);
+  });
+
+  it("is swept of what plugins left that were killed before there was any state, and of nothing else", () => {
+    state.sweep();
+    const young = `.c2@eth0${crypto.randomUUID()}`;
+    const foreign = [".nfs0001", ".keep", ".c1", "c3"];
+    state.write(ETH0, "a");
+    for (const name of [young, ...foreign, ".c1@eth0", `.c3@eth0${crypto.randomUUID()}`]) {
+      Deno.writeTextFileSync(`${path}/${name}`, "half");
+      const old = new Date(Date.now() - 120_000);
+      if (name !== young) Deno.utimeSync(`${path}/${name}`, old, old);
+    }
+    state.sweep();
+    assertEquals(names(path), ["c1", "c1@eth0", ...foreign, young].sort());
   });
 
   it("knows nothing where there is no folder, and refuses what is too large to be state", () => {

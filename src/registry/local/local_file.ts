@@ -1,6 +1,9 @@
 import { errorText } from "../../log/error_text.ts";
 import { dirname } from "node:path";
+import { makePrivate } from "../../file/exclusive_file.ts";
 import { fileReason } from "../../file/file_reason.ts";
+import { makeFolder } from "../../file/make_folder.ts";
+import { removeIfThere, statIfThere } from "../../file/read_file.ts";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
 import {
   ADDRESS_SINCE_COLUMN,
@@ -22,6 +25,9 @@ const BUSY_TIMEOUT_MS = 20;
 /** While it opens the file, a process waits this often, and this long each time. */
 const OPEN_ATTEMPTS = 200;
 const OPEN_PAUSE_MS = 20;
+/** The rights of who is neither the owner nor in the group, and a file without any for others. */
+const OTHERS = 0o007;
+const PRIVATE = 0o600;
 /** A first guess at why a file can't be opened; SQLite doesn't say it. */
 const CANTOPEN = 14;
 
@@ -85,6 +91,7 @@ export class LocalFile implements Disposable {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, OPEN_PAUSE_MS);
       }
     }
+    keepToOwner(path);
     this.#identity = identityOf(path);
     stack.move();
   }
@@ -194,24 +201,52 @@ export class LocalFile implements Disposable {
   }
 }
 
-/** Connects to the file, after making its folder. */
+/** Connects to the file, after making it and its folder. */
 function connect(path: string, action: string): DatabaseSync {
   try {
-    Deno.mkdirSync(dirname(path), { recursive: true });
-    const stat = Deno.lstatSync(path);
-    if (!stat.isFile && !stat.isSymlink) {
+    makeFolder(dirname(path));
+    const stat = statIfThere(path);
+    if (stat === undefined) makePrivate(path);
+    else if (!stat.isFile && !stat.isSymlink) {
       throw new RegistryError(action, "it is not a file; name another with -local-registry");
     }
   } catch (error) {
     if (error instanceof RegistryError) throw error;
-    if (!(error instanceof Deno.errors.NotFound)) {
-      throw new RegistryError(action, `${fileReason(error)}; name another file with -local-registry`);
-    }
+    throw new RegistryError(action, `${fileReason(error)}; name another file with -local-registry`);
   }
   try {
     return new DatabaseSync(path, { enableForeignKeyConstraints: false });
   } catch {
-    throw new RegistryError(action, REASONS.get(CANTOPEN)!, CANTOPEN);
+    throw new RegistryError(action, reasonOfSystem(path) ?? REASONS.get(CANTOPEN)!, CANTOPEN);
+  }
+}
+
+/** Why the system does not open a file, which SQLite keeps to itself; `undefined` if it does. */
+function reasonOfSystem(path: string): string | undefined {
+  try {
+    Deno.openSync(path, { read: true, write: true }).close();
+    return undefined;
+  } catch (error) {
+    return `${fileReason(error)}; name another file with -local-registry`;
+  }
+}
+
+/**
+ * Takes from other users what earlier versions let them do: who can read the file can lock it, and so stop every agent. By
+ * its name, as closing a descriptor of its own would release SQLite's locks (fcntl(2)). Rights that an operator has given
+ * to a group stay.
+ */
+function keepToOwner(path: string): void {
+  const real = Deno.realPathSync(path);
+  for (const name of [real, `${real}-wal`, `${real}-shm`]) {
+    const stat = statIfThere(name);
+    if (stat?.isFile !== true || stat.mode === null || (stat.mode & OTHERS) === 0) continue;
+    try {
+      Deno.chmodSync(name, PRIVATE);
+    } catch (error) {
+      // It is another user's.
+      if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    }
   }
 }
 
@@ -234,13 +269,5 @@ function inodeOf(path: string): number | null {
     return Deno.statSync(path).ino;
   } catch {
     return null;
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

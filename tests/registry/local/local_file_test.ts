@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import { nobodyLocks, nobodyReads } from "../../double/nobody.ts";
 import { LocalFile } from "../../../src/registry/local/local_file.ts";
 import { isBusy, RegistryError } from "../../../src/registry/registry_error.ts";
 import { lease, LocalWorld, request, seedLeases, Watcher } from "./local_world.ts";
@@ -68,6 +69,80 @@ Deno.test("openLocalRegistry() makes the folders of the path, and takes an empty
   new LocalFile(`${world.folder}/a/b/registry.db`)[Symbol.dispose]();
   await Deno.writeTextFile(world.path, "");
   await world.open("a").acquire(request("192.0.2.1"), { signal });
+});
+
+async function modeOf(path: string): Promise<number> {
+  return (await Deno.stat(path)).mode! & 0o777;
+}
+
+for (const [what, wide] of [["new", 0], ["of an earlier version", 0o644]] as const) {
+  Deno.test(`a registry that is ${what} can be read and locked by its owner alone, whatever the umask`, async () => {
+    await using world = new LocalWorld();
+    const path = `${world.folder}/a/registry.db`;
+    const names = [path, `${path}-wal`, `${path}-shm`];
+    const umask = Deno.umask(0);
+    try {
+      if (wide !== 0) {
+        await Deno.mkdir(`${world.folder}/a`, { mode: 0o755 });
+        new LocalFile(path)[Symbol.dispose]();
+        await Deno.chmod(path, wide);
+        // SQLite gives its own files the rights of the first.
+        using db = new DatabaseSync(path);
+        db.exec("BEGIN; SELECT * FROM state");
+        await Deno.chmod(world.folder, 0o755);
+        assertEquals(await Promise.all(names.map(nobodyLocks)), [true, true, true]);
+        new LocalFile(path)[Symbol.dispose]();
+      }
+      await Deno.chmod(world.folder, 0o755);
+      using _file = new LocalFile(path);
+      const modes = await Promise.all(names.map(modeOf));
+      assertEquals(modes, [0o600, 0o600, 0o600]);
+      assertEquals(await modeOf(`${world.folder}/a`), 0o755);
+      for (const name of names) {
+        assertEquals([await nobodyReads(name), await nobodyLocks(name)], [false, false]);
+      }
+    } finally {
+      Deno.umask(umask);
+    }
+  });
+}
+
+Deno.test("what another program's database lets others do stays, and what an operator lets a group do", async () => {
+  await using world = new LocalWorld();
+  {
+    using db = new DatabaseSync(world.path);
+    db.exec("CREATE TABLE theirs (a)");
+  }
+  await Deno.chmod(world.path, 0o644);
+  assertThrows(() => new LocalFile(world.path), RegistryError, "another program");
+  assertEquals(await modeOf(world.path), 0o644);
+  await Deno.remove(world.path);
+  new LocalFile(world.path)[Symbol.dispose]();
+  await Deno.chmod(world.path, 0o660);
+  new LocalFile(world.path)[Symbol.dispose]();
+  assertEquals(await modeOf(world.path), 0o660);
+});
+
+Deno.test("a registry that the system does not open is named with the system's reason", async () => {
+  await using world = new LocalWorld();
+  new LocalFile(world.path)[Symbol.dispose]();
+  const script = `import { LocalFile } from "${
+    import.meta.resolve("../../../src/registry/local/local_file.ts")
+  }";
+    const held = [];
+    try { for (;;) held.push(Deno.openSync("/dev/null")); } catch {}
+    try { new LocalFile("${world.path}"); } catch (error) { for (const file of held) file.close(); console.log(error.message); }`;
+  const config = import.meta.resolve("../../../deno.json").slice("file://".length);
+  const command = ["run", "-A", "--no-check", `--config=${config}`, `${world.folder}/run.ts`];
+  await Deno.writeTextFile(`${world.folder}/run.ts`, script);
+  const { stdout, stderr } = await new Deno.Command("prlimit", {
+    args: ["--nofile=64:64", Deno.execPath(), ...command],
+  }).output();
+  assertStringIncludes(
+    new TextDecoder().decode(stdout),
+    "this process has as many files open as it may; raise its limit",
+    new TextDecoder().decode(stderr),
+  );
 });
 
 Deno.test("LocalFile.transaction() undoes everything when its body throws", async () => {
