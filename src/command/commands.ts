@@ -1,6 +1,7 @@
 import { UsageError } from "../config/usage_error.ts";
 import { escaped } from "../log/printable.ts";
 import { VERSION } from "../model/version.ts";
+import { AGENT } from "./agent_main.ts";
 import { type Command, EXIT, type Place } from "./command.ts";
 import { commandHelp } from "./command_flags.ts";
 import { COMPLETION_USAGE } from "./completion/usage.ts";
@@ -16,11 +17,7 @@ import { SUPPORT_BUNDLE_USAGE } from "./support_bundle/usage.ts";
 
 /** All commands; what one needs is loaded when it is run. */
 export const COMMANDS: Readonly<Record<string, Command>> = {
-  "agent": {
-    summary: "run on this host; also what flags without a command do",
-    loadUsage: async () => (await import("./agent.ts")).AGENT_USAGE,
-    run: async (args, place) => await (await import("./agent.ts")).runAgentCommand(args, place),
-  },
+  "agent": AGENT,
   "status": {
     summary: "how this host is: ready or why not, what to do, its peers",
     usage: STATUS_USAGE,

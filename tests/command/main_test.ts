@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { PERMISSIONS } from "../../.ci/compile.ts";
 import { until } from "../double/overlay_rig.ts";
-import { commandOf } from "../../src/command/main.ts";
+import { commandOf } from "../../src/command/command_of.ts";
 
 const commands: [args: string[], calledAs: string, command: string[], why: string][] = [
   [[], "loden", ["help"], "nothing is asked for"],
@@ -11,6 +11,7 @@ const commands: [args: string[], calledAs: string, command: string[], why: strin
   [[], "flanneld", ["agent"], "the file is called flanneld"],
   [["-v=1"], "flanneld", ["agent", "-v=1"], "flanneld has no commands"],
   [["status", "--peers"], "kubectl-loden", ["kubectl", "status", "--peers"], "kubectl runs it as its plugin"],
+  [["-v=1"], "/opt/bin/flanneld", ["agent", "-v=1"], "it is called with a folder"],
   [["lab", "-hosts=2"], "loden", ["lab", "-hosts=2"], "the lab is asked for"],
 ];
 
