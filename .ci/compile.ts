@@ -1,8 +1,8 @@
 /**
  * Bundles the program, then compiles the bundle to one binary: `deno task compile`, which writes build/loden.
  *
- * Bundled first, because a compiled binary carries whole packages and keeps them in memory; split in chunks, because
- * what an agent does not use it does not load.
+ * Bundled first, because a compiled binary carries whole packages; split in chunks, because what an agent does not use it
+ * does not load; and minified, because the runtime reads all that the binary carries into memory when it starts.
  *
  * @module
  */
@@ -40,6 +40,15 @@ const ROOT = new URL("..", import.meta.url).pathname;
 /** From the bundle to the module, the path is the one from the source: two folders down. */
 const WASM = "../../wasm/build/core.wasm";
 const BUNDLE = "build/bundle";
+const MINIFIED = "build/minified";
+/** Deno's own bundler. */
+export const MINIFIER = "npm:esbuild@0.25.5";
+/**
+ * Blanks and names alone, as `--minify` of `deno bundle` does not let choose: what rewrites expressions makes
+ * `return f().x` of `using a = f(); return a.x`, and nothing disposes of it. Nothing here prints a stack, or goes by the name
+ * of a function or class.
+ */
+export const MINIFY = ["--minify-whitespace", "--minify-identifiers", "--log-level=error"];
 const OUTPUT = "build/loden";
 const DOWNLOAD_DEADLINE_MS = 5000;
 
@@ -103,6 +112,13 @@ async function mendBundle(folder: string): Promise<void> {
   }
 }
 
+async function minify(): Promise<void> {
+  const chunks = (await Array.fromAsync(Deno.readDir(`${ROOT}${BUNDLE}`), ({ name }) => `${BUNDLE}/${name}`))
+    .filter((path) => path.endsWith(".js"));
+  const words = ["run", "-A", "--quiet", ...LOCKED, MINIFIER, ...MINIFY, `--outdir=${MINIFIED}`, ...chunks];
+  await run(Deno.execPath(), words, { cwd: ROOT });
+}
+
 async function compile(): Promise<void> {
   const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") ?? "/root"}/.cache`;
   const named = Deno.env.get("DENORT_BIN");
@@ -119,10 +135,13 @@ async function compile(): Promise<void> {
     fetchExecutable,
   });
 
-  if (await isThere(`${ROOT}${BUNDLE}/mod.js`)) await Deno.remove(`${ROOT}${BUNDLE}`, { recursive: true });
+  for (const folder of [BUNDLE, MINIFIED]) {
+    if (await isThere(`${ROOT}${folder}/mod.js`)) await Deno.remove(`${ROOT}${folder}`, { recursive: true });
+  }
   const bundled = [...LOCKED, "--code-splitting", "--external", WASM, "--outdir", BUNDLE, "mod.ts"];
   await run(Deno.execPath(), ["bundle", "--quiet", ...bundled], { cwd: ROOT });
   await mendBundle(`${ROOT}${BUNDLE}`);
+  await minify();
   // No code cache: the runtime would keep it in a file of a predictable name in the folder for temporary files.
   const compiled = [
     "--no-check",
@@ -131,7 +150,7 @@ async function compile(): Promise<void> {
     ...PERMISSIONS,
     "--output",
     OUTPUT,
-    `${BUNDLE}/mod.js`,
+    `${MINIFIED}/mod.js`,
   ];
   await run(Deno.execPath(), ["compile", "--quiet", ...compiled], {
     cwd: ROOT,
