@@ -84,6 +84,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "netns/explain_live_test.ts": [
     "command/explain/live.ts",
+    "command/explain/live_heard.ts",
     "command/explain/live_report.ts",
     "command/explain/pod_netns.ts",
     "rtnetlink/netns_id.ts",

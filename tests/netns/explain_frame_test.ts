@@ -308,3 +308,24 @@ Deno.test("explain says of a queue that is told to lose packets that it may", ()
   assertEquals(others, []);
   assertEquals([link!.state, link!.code, link!.remedy], ["note", "queue-lossy", "tc qdisc show dev eth0"]);
 });
+
+Deno.test("explain tells an MTU that a router has told of from one that a route has", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  const far =
+    `ip link add far0 type veth peer name far0-p; ip link set far0 mtu 1300 up; ip link set far0-p up
+    ip address add 198.51.100.1/24 dev far0`;
+  assertEquals((await pair.other.run("sh", "-ec", far)).code, 0);
+  await pair.host.sh("ip route add 198.51.100.0/24 via 192.0.2.2");
+  await pair.host.netns.run("ping", "-M", "do", "-s", "1400", "-c", "1", "-W", "1", "198.51.100.9");
+  const lines = explanationLines(pair.host.explain("198.51.100.9"));
+  const mtu = lines.find((line) => line.startsWith("note  mtu"));
+  assert(
+    mtu?.includes("a router has told that 1300 bytes get through, and 1430 are needed"),
+    lines.join("\n"),
+  );
+  assert(lines[0]!.startsWith("OK: "), lines[0]);
+  // It is about that address alone.
+  const other = explanationLines(pair.host.explain("198.51.100.8"));
+  assert(other.some((line) => line.startsWith("ok    mtu")), other.join("\n"));
+});

@@ -172,6 +172,46 @@ for (const { when, made, args = [TARGET], says, reason, names } of DROPS) {
     assertEquals(answer.live.from === "host", isFromHost, text);
   });
 }
+
+const DROP_ALL =
+  "nft add table ip f; nft add chain ip f c '{ type filter hook prerouting priority 0; policy drop; }'";
+
+Deno.test("explain --live does not blame this host for what another on the same machine drops", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  // A rule of this host that may drop it is not the one that does.
+  await pair.host.sh(
+    "nft add table ip g; nft add chain ip g f '{ type filter hook forward priority 0; }'; nft add rule ip g f meta length 9999 drop",
+  );
+  assertEquals((await pair.other.run("sh", "-ec", DROP_ALL)).code, 0);
+  const { code, answer, text } = await pair.explain(TARGET, "--live");
+  assertEquals([code, answer.broken], [0, false], text);
+  const packets = answer.live.packets!;
+  assert(packets.every(({ fate, side }) => fate === "gone" || side === "behind"), text);
+});
+
+Deno.test("explain --live says that it is the pod that drops a packet", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  assertEquals((await pair.pod.run("sh", "-ec", DROP_ALL)).code, 0);
+  const { code, answer, text } = await pair.explain("10.244.1.5", "--live");
+  assertEquals([code, answer.cause?.code], [1, "dropped-by-rule"], text);
+  assertStringIncludes(answer.cause!.text, "behind the last link of this host");
+});
+
+Deno.test("explain --live sends from a pod whose port has no master, and blames no route", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  await pair.host.sh("ip link set pod0 nomaster");
+  const { code, answer, text } = await pair.explain(TARGET, "--from=10.244.1.5", "--live");
+  assertEquals([code, answer.cause?.code], [1, "port-detached"], text);
+  assertEquals(answer.live.from, "10.244.1.5", text);
+  // Without one that is named no pod is found, and nothing is sent from an address that is not there.
+  const unnamed = await pair.explain(TARGET, "--live");
+  assertEquals(unnamed.answer.live.from, "host", unnamed.text);
+  assertEquals(unnamed.code, 0, unnamed.text);
+});
+
 Deno.test("explain --live says in one line that it may not, and tells what it has read all the same", async () => {
   using libc = new Libc();
   await using pair = await ExplainPair.create(libc);

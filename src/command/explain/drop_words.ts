@@ -28,6 +28,12 @@ const NEIGHBOURS = [
   "rp-filter",
   "bridge-down",
   "gateway-missing",
+  "port-detached",
+  "port-down",
+  "port-blocked",
+  "pod-link-down",
+  "pod-neighbour-elsewhere",
+  "pod-fdb-elsewhere",
 ];
 const NO_FORWARDING = ["host-forwards-nothing", "bridge-forwards-nothing", "link-forwards-nothing"];
 
@@ -43,7 +49,7 @@ const QUEUE = words(
   "the queue of a link had no room for it",
   "tc -s qdisc show",
   // One that has no carrier has no queue.
-  ["link-down", "link-protodown", "link-no-carrier"],
+  ["link-down", "link-protodown", "link-no-carrier", "queue-blackhole"],
 );
 const NEIGHBOUR = words(
   "dropped-neighbour",

@@ -1,14 +1,24 @@
-import { type DroppedPacket, listenToDrops, readTraceLine, type TraceEvent } from "../../linux/drop_trace.ts";
+import { listenToDrops, readTraceLine, type TraceEvent } from "../../linux/drop_trace.ts";
 import { EAGAIN, NetlinkError } from "../../linux/errno.ts";
 import type { Libc } from "../../linux/libc.ts";
 import { TraceError, TraceInstance } from "../../linux/trace_fs.ts";
 import { UdpSocket } from "../../linux/udp_socket.ts";
 import { pause } from "../../loop/pause.ts";
 import { AF_INET, formatAddress, type Ipv4, type Ipv6 } from "../../model/address.ts";
-import { ARRIVED, dropWords, USUAL } from "./drop_words.ts";
+import { USUAL } from "./drop_words.ts";
 import { type ChainFacts, type ChainLink, PROBE_PORT } from "./facts.ts";
 import { placeText } from "./judge_filters.ts";
-import { type Fate, fatesOf, fateText, type LiveProbe, markOf, stopOf } from "./live_judge.ts";
+import {
+  type Fate,
+  fatesOf,
+  fateText,
+  type LiveProbe,
+  type LiveWay,
+  markOf,
+  sideOf,
+  stopOf,
+} from "./live_judge.ts";
+import { heard, heardLines } from "./live_heard.ts";
 import type { LiveReport } from "./live_report.ts";
 import type { PodNetns } from "./link_facts.ts";
 
@@ -24,8 +34,13 @@ const STEP_MS = 40;
 const ANSWER_MS = 600;
 /** A neighbour is given up after three questions, a second apart. */
 const NEIGHBOUR_MS = 4000;
-/** Reasons of drops that are told of in another way. */
-const MOST_REASONS = 10;
+
+/** Where a packet was dropped, behind the words that say why. */
+const SIDES = {
+  here: "",
+  behind: "; it did not get on behind the last link of this host",
+  aside: "; it did not get on from there, which is not on the way that was read",
+} as const;
 
 /** How packets are sent. */
 export interface LiveOptions {
@@ -72,10 +87,24 @@ class Probing {
       sentBytes: { from: SMALL_BYTES.from, to: largest + 100 },
     });
     const probes = await this.#send(sizes);
-    const fates = fatesOf(probes, this.#events, ETHERTYPES[family]).map((fate) => this.#named(fate));
+    const fates = fatesOf(probes, this.#events, ETHERTYPES[family]);
     const before = this.#events.length;
     await this.#listen();
     return this.#report(probes, fates, this.#events.slice(before));
+  }
+
+  /** What is read of the way, to compare with what the kernel says. */
+  get #way(): LiveWay {
+    const { wayLinks, targetPort, tunnel, way, isFromPod, bridge } = this.facts;
+    const last = (targetPort?.link ?? (tunnel?.outer ?? way).link)?.name;
+    const names = wayLinks.map(({ name }) => name);
+    return {
+      // Behind a bridge it is the port that is last, where that is known.
+      links: last === undefined || last === bridge?.link.name
+        ? []
+        : [...names.filter((name) => name !== last), last],
+      isFromPod: isFromPod && this.options.pod !== undefined,
+    };
   }
 
   /** The pod's own link comes first, and often has the name of one of the host's. */
@@ -165,15 +194,23 @@ class Probing {
   ): LiveReport {
     const { pod, listenMs } = this.options;
     const { target, isFromPod, registry } = this.facts;
-    const stopped = fates.findIndex((fate) => stopOf(fate) !== undefined);
+    const sides = fates.map((fate) => fate.kind === "dropped" ? sideOf(fate, this.#way) : "here");
+    const isInPod = this.facts.targetPort !== undefined;
+    // What drops it behind this host is no fault of it.
+    const stopped = fates.findIndex((fate, at) =>
+      stopOf(fate) !== undefined && (sides[at] !== "behind" || isInPod)
+    );
     const words = stopped < 0 ? undefined : stopOf(fates[stopped]!);
     const whence = pod === undefined
       ? `this host${
         isFromPod ? ", as no pod's network namespace was found: rules for forwarded packets are not met" : ""
       }`
       : `the pod ${formatAddress(pod.address)}`;
-    const rows = fates.map((fate, at) => `  ${probes[at]!.packetBytes} bytes: ${fateText(fate)}`);
-    const isGone = fates.some(({ kind }) => kind === "gone") && words === undefined;
+    const rows = fates.map((fate, at) =>
+      `  ${probes[at]!.packetBytes} bytes: ${fateText(this.#named(fate))}${SIDES[sides[at]!]}`
+    );
+    const isGone = fates.some(({ kind }, at) => kind === "gone" || sides[at] === "behind") &&
+      words === undefined;
     const host = registry.kind === "said" ? registry.lease?.host : undefined;
     const other = isGone
       ? [
@@ -183,8 +220,14 @@ class Probing {
       ]
       : [];
     return {
-      cause: words && this.#cause(words, fates[stopped]!, probes[stopped]!, stopped === fates.length - 1),
-      isAlike: words?.alike ?? [],
+      cause: words && this.#cause(words, {
+        fate: this.#named(fates[stopped]!),
+        side: sides[stopped]!,
+        packetBytes: probes[stopped]!.packetBytes,
+        isLargest: stopped === fates.length - 1,
+      }),
+      // What was read is about this host.
+      isAlike: sides[stopped] === "behind" ? [] : words?.alike ?? [],
       lines: [
         `live: ${fates.length} packets from ${whence} to ${formatAddress(target)}, UDP port ${PROBE_PORT}`,
         ...rows,
@@ -196,7 +239,7 @@ class Probing {
           ? {}
           : { heard: Object.fromEntries(heard(others).map(([what, some]) => [what, some.length])) },
         from: pod === undefined ? "host" : formatAddress(pod.address),
-        packets: fates.map((fate, at) => ({
+        packets: fates.map((fate) => this.#named(fate)).map((fate, at) => ({
           bytes: probes[at]!.packetBytes,
           fate: fate.kind,
           ...fate.kind === "dropped" && {
@@ -204,6 +247,7 @@ class Probing {
             place: fate.drop.place,
             links: fate.links,
             certain: fate.isCertain,
+            side: sides[at],
           },
           ...fate.kind === "gone" && { links: fate.links },
         })),
@@ -213,16 +257,25 @@ class Probing {
 
   #cause(
     { code, text, remedy }: NonNullable<ReturnType<typeof stopOf>>,
-    fate: Fate,
-    { packetBytes }: LiveProbe,
-    isLargest: boolean,
+    { fate, side, packetBytes, isLargest }: {
+      readonly fate: Fate;
+      readonly side: keyof typeof SIDES;
+      readonly packetBytes: number;
+      readonly isLargest: boolean;
+    },
   ): ChainLink {
     const { filters, hasLegacy, tunnel } = this.facts;
     const links = fate.kind === "dropped" ? fate.links : [];
     const isOuter = tunnel !== undefined && links.includes(tunnel.link.name);
-    const verdicts = isOuter ? [tunnel.outerOutput] : [filters?.first, filters?.main, filters?.last];
+    // Rules of this host's are not those of the pod.
+    const verdicts = side === "behind"
+      ? []
+      : isOuter
+      ? [tunnel.outerOutput]
+      : [filters?.first, filters?.main, filters?.last];
     const doubts = code === "dropped-by-rule" ? verdicts.flatMap((one) => one?.doubts ?? []) : [];
-    const legacy = fate.kind === "dropped" && fate.drop.place === "nf_hook_slow" && hasLegacy;
+    const legacy = fate.kind === "dropped" && fate.drop.place === "nf_hook_slow" && hasLegacy &&
+      side !== "behind";
     const by = legacy
       ? "; it is one of legacy iptables: iptables-legacy-save"
       : doubts.length > 0
@@ -232,6 +285,7 @@ class Probing {
       ? `a packet of ${packetBytes} bytes, the largest that a pod may send`
       : "a packet";
     const where = links.length === 0 ? "" : ` after ${links.at(-1)}`;
+    const aside = SIDES[side];
     const told = fate.kind === "dropped"
       ? ` (${fate.drop.reason || "no reason told"} in ${fate.drop.place})`
       : "";
@@ -239,31 +293,8 @@ class Probing {
       name: "live",
       state: "wrong",
       code,
-      text: `${which} was stopped${where}: ${text}${by}${told}`,
+      text: `${which} was stopped${where}: ${text}${by}${told}${aside}`,
       remedy,
     };
   }
-}
-
-/** What else was dropped meanwhile, by reason and place, the most first. */
-function heard(
-  events: readonly TraceEvent[],
-): readonly (readonly [what: string, some: readonly DroppedPacket[]])[] {
-  const drops = events.filter((event): event is DroppedPacket =>
-    event.kind === "drop" && !ARRIVED.has(event.reason) && event.reason !== "NOT_SPECIFIED"
-  );
-  return [...Map.groupBy(drops, ({ reason, place }) => `${reason} in ${place}`)]
-    .sort(([, a], [, b]) => b.length - a.length);
-}
-
-function heardLines(events: readonly TraceEvent[], listenMs: number): string[] {
-  const counted = heard(events);
-  const all = counted.reduce((sum, [, some]) => sum + some.length, 0);
-  const lost = events.some(({ kind }) => kind === "lost") ? ", and more than could be read" : "";
-  const head = `in ${listenMs / 1000} s the kernel dropped ${all} other packets of this machine${lost}`;
-  return [
-    counted.length === 0 ? head : `${head}:`,
-    ...counted.slice(0, MOST_REASONS)
-      .map(([what, some]) => `  ${some.length} × ${what}: ${dropWords(some[0]!).text}`),
-  ];
 }

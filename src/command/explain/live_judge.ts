@@ -177,3 +177,32 @@ export function fateText(fate: Fate): string {
         }, no answer yet`;
   }
 }
+
+/** The way of a packet, as it was read. */
+export interface LiveWay {
+  /** The links of this host on it, in its order. */
+  readonly links: readonly string[];
+  /** Whether the first link that a packet is handed to is a pod's own, whose name may be that of one of the host's. */
+  readonly isFromPod: boolean;
+}
+
+/** Functions of the kernel that hand a packet to a link, or keep it for one. */
+const HANDING = /^(__)?(dev|sch|qdisc|veth|vxlan|br_dev|validate)_|_xmit|^kfree_skb_list|^tcf_/;
+const QUEUES = /^(QDISC_|TC_EGRESS$|FULL_RING$|DEV_READY$|CPU_BACKLOG$|QUEUE_PURGE$|NEIGH_)/;
+
+/**
+ * Where a packet was dropped: `here`; `behind` the last link of this host, as in a pod or in another network namespace of
+ * this machine; or `aside`, behind a link that is not on the way.
+ */
+export function sideOf(
+  { drop: { reason, place }, links }: Extract<Fate, { kind: "dropped" }>,
+  way: LiveWay,
+): "here" | "behind" | "aside" {
+  const passed = way.isFromPod ? links.slice(1) : links;
+  const last = passed.at(-1);
+  if (last === undefined || way.links.length === 0) return "here";
+  // What links of the host and of others are called may be the same: it has passed all that were read.
+  if (!way.links.includes(last)) return "aside";
+  const isKept = HANDING.test(place) || QUEUES.test(reason);
+  return last === way.links.at(-1) && !isKept ? "behind" : "here";
+}

@@ -170,6 +170,7 @@ export interface LiveAnswer {
       readonly place?: string;
       readonly links?: readonly string[];
       readonly certain?: boolean;
+      readonly side?: string;
     }[];
   };
 }

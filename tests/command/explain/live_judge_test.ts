@@ -5,7 +5,9 @@ import {
   fatesOf,
   fateText,
   type LiveProbe,
+  type LiveWay,
   markOf,
+  sideOf,
   stopOf,
 } from "../../../src/command/explain/live_judge.ts";
 
@@ -180,3 +182,26 @@ Deno.test("a reason that is not known here is told in the kernel's words", () =>
   assertEquals(dropWords({ reason: "QUEUE_PURGE", place: "sk_stream_kill_queues" }).code, "dropped");
   assertEquals(dropWords({ reason: "", place: "x" }).text, "the kernel says no reason, in x");
 });
+
+const WAY: LiveWay = { links: ["pod0", "cni0", "flannel.1", "eth0"], isFromPod: true };
+const sides: [what: string, links: readonly string[], reason: string, place: string, side: string][] = [
+  ["no link has got it", [], "NETFILTER_DROP", "nf_hook_slow", "here"],
+  ["the pod's own link has the name of the last", ["eth0"], "IP_RPFILTER", "ip_rcv_finish_core", "here"],
+  ["it is between two links", ["eth0", "flannel.1"], "NETFILTER_DROP", "nft_do_chain", "here"],
+  [
+    "the queue of the last link is full",
+    ["eth0", "flannel.1", "eth0"],
+    "QDISC_DROP",
+    "__dev_xmit_skb",
+    "here",
+  ],
+  ["the last link does not take it", ["eth0", "flannel.1", "eth0"], "NOT_SPECIFIED", "veth_xmit", "here"],
+  ["it has left by the last link", ["eth0", "flannel.1", "eth0"], "NETFILTER_DROP", "nf_hook_slow", "behind"],
+  ["it has gone on by a link that was not read", ["eth0", "tun7"], "NETFILTER_DROP", "nf_hook_slow", "aside"],
+];
+for (const [what, links, reason, place, side] of sides) {
+  Deno.test(`a drop is ${side} when ${what}`, () => {
+    const packet = { kind: "drop", at: at(1), packet: "a", protocol: IPV4, reason, place } as const;
+    assertEquals(sideOf({ kind: "dropped", drop: packet, links, isCertain: true }, WAY), side);
+  });
+}
