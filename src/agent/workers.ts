@@ -107,6 +107,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
     { name: "link counters", run: inTurns(() => links.look(), { periodMs: () => links.periodMs }) },
     ...parts.paths?.workers ?? [],
     { name: "leftovers", run: (options) => leftovers.watch(options) },
+    { name: "memory", run: (options) => context.memory.run(options) },
     {
       name: "pass",
       run: inTurns(runPass, { trigger, periodMs, restMs: asLong, elapsedMs }),
