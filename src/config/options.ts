@@ -234,6 +234,8 @@ function excludesOf(reading: FlagReading): readonly Prefix[] | undefined {
 }
 
 function otherFamilyHint(name: string, text: string): string {
+  const [address, length] = text.split("/");
+  if (length !== undefined) return `; the prefix length is too much: ${address}`;
   const other = name === "public-ip" ? "public-ipv6" : name === "public-ipv6" ? "public-ip" : undefined;
   if (other === undefined) return "";
   try {

@@ -123,12 +123,14 @@ export function runPass(deps: ReconcilerDeps, applier: Applier): PassReport | un
   fights?.begin(desire.state);
   const failures = new Failures();
   let planned = 0;
+  let applied = 0;
   let isForwarding = false;
   let { faults, reach } = desire;
   let ownTaken: PassReport["ownTaken"] = [];
   try {
     const links = reconcileLinks(deps, applier, desire.state, failures);
     planned += links.planned;
+    applied += links.applied;
     isForwarding = links.isForwarding;
     const tables = reconcileTables(deps, applier, desire, {
       failures,
@@ -136,6 +138,7 @@ export function runPass(deps: ReconcilerDeps, applier: Applier): PassReport | un
       hasChangedLinks: links.planned > 0,
     });
     planned += tables.planned;
+    applied += tables.applied;
     ({ faults, reach, ownTaken } = tables);
     if (tables.isWhole) fights?.end(desire.state);
   } catch (error) {
@@ -145,6 +148,7 @@ export function runPass(deps: ReconcilerDeps, applier: Applier): PassReport | un
     startedAt,
     durationMs: deps.elapsedMs() - startedMs,
     planned,
+    applied,
     failures: failures.sentences,
     failureCount: failures.count,
     isForwarding,
@@ -172,11 +176,17 @@ function reconcileLinks(
   applier: Applier,
   state: DesiredState,
   failures: Failures,
-): { readonly planned: number; readonly isForwarding: boolean; readonly failed: ReadonlySet<string> } {
+): {
+  readonly planned: number;
+  readonly applied: number;
+  readonly isForwarding: boolean;
+  readonly failed: ReadonlySet<string>;
+} {
   const links = deps.observer.links(state.links);
   const steps = planLinks(state, links, deps.observer.addresses(vteps(state, links)));
   const failed = new Set<string>();
   let planned = 0;
+  let applied = 0;
   for (const step of steps) {
     if (deps.fights?.leavesLink(step, steps)) {
       failed.add(linkNameOf(step));
@@ -186,6 +196,7 @@ function reconcileLinks(
     const action = describeLinkStep(step);
     try {
       applier.link(step);
+      applied++;
       deps.stepped?.(kindOf(step), "done", 1);
       deps.log.write("info", "link changed", {
         action,
@@ -201,7 +212,7 @@ function reconcileLinks(
   const own = state.links.filter(({ kind }) => kind === "vxlan");
   const carriers = own.length > 0 ? own : state.links;
   const isForwarding = carriers.length === 0 || carriers.some(({ name }) => !failed.has(name));
-  return { planned, isForwarding, failed };
+  return { planned, applied, isForwarding, failed };
 }
 
 function kindOf(step: LinkStep): StepKind {
@@ -232,7 +243,7 @@ function reconcileTables(
     readonly hasChangedLinks: boolean;
   },
 ):
-  & { readonly planned: number; readonly isWhole: boolean }
+  & { readonly planned: number; readonly applied: number; readonly isWhole: boolean }
   & Pick<PassReport, "faults" | "reach" | "ownTaken"> {
   const { foreignFaults, fights } = deps;
   const { state, isRemembered } = desire;
@@ -249,6 +260,7 @@ function reconcileTables(
   });
   applier.tablesSeen?.(scene.observed);
   let planned = 0;
+  let applied = 0;
   for (const whole of steps) {
     // The kernel may know better: an earlier process may have ended before it noted what it did last.
     const due = isRemembered && whole.operation !== "add" ? onlyCovering(whole, desire) : whole;
@@ -263,6 +275,7 @@ function reconcileTables(
     const refused = failures.count - failedBefore;
     if (refused > 0) fights?.tableFailed(table);
     const rows = indices.length - refused;
+    applied += rows;
     deps.stepped?.(TABLE_KINDS[table], "done", rows);
     deps.stepped?.(TABLE_KINDS[table], "failed", refused);
     if (rows > 0) {
@@ -278,6 +291,7 @@ function reconcileTables(
   const joined = foreignFaults.join(desire, foreignRoutes, staying, left);
   return {
     planned,
+    applied,
     isWhole: unread.size === 0,
     ...fights?.join(joined, desire.hostOf) ?? joined,
     ownTaken: foreignFaults.own(desire.ownSubnets, foreignRoutes),

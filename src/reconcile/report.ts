@@ -26,6 +26,8 @@ export interface PassReport {
   readonly durationMs: number;
   /** Changes that the plan held, one a kernel object. */
   readonly planned: number;
+  /** Those of them that were made. What fails beside them, as reading a table, counts as a failure alone. */
+  readonly applied: number;
   /** The first failures, one sentence each. */
   readonly failures: readonly string[];
   /** All failures. */

@@ -103,7 +103,7 @@ function describePass(pass: PassReport | undefined) {
     startedAt: pass.startedAt.toISOString(),
     durationMs: pass.durationMs,
     planned: pass.planned,
-    applied: pass.planned - pass.failureCount,
+    applied: pass.applied,
     failed: pass.failureCount,
     failures: pass.failures.map(oneLine),
     forwarding: pass.isForwarding,

@@ -164,6 +164,7 @@ const refused: [argv: string[], environment: Environment, message: string, why: 
     'must be an IPv4 address, is "::1"; write -public-ipv6=::1',
     "it is the other family",
   ],
+  [["-public-ip=192.0.2.1/24"], {}, "; the prefix length is too much: 192.0.2.1", '"ip address" prints it'],
   [["-public-ipv6=192.0.2.1"], {}, "; write -public-ip=192.0.2.1", "it is the other family"],
   [
     [],

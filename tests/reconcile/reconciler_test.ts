@@ -167,6 +167,7 @@ Deno.test("reconcileOnce() reports a pass that found all in place, and says so o
     startedAt: new Date(0),
     durationMs: 0,
     planned: 0,
+    applied: 0,
     failures: [],
     failureCount: 0,
     isForwarding: true,
@@ -249,7 +250,7 @@ Deno.test("reconcileOnce() is forwarding when a row is refused, which hurts one 
   );
   const report = reconcileOnce(deps);
   assertEquals(report?.isForwarding, true);
-  assertEquals([report?.planned, report?.failureCount], [6, 2]);
+  assertEquals([report?.planned, report?.applied, report?.failureCount], [6, 4, 2]);
   assertEquals(report?.failures, [
     "Cannot add route 10.244.2.0/24 dev flannel.1: EPERM",
     "Cannot add route fd00:10:244:2::/64 dev flannel-v6.1: EPERM",
@@ -271,6 +272,8 @@ for (const [look, isForwarding, why] of looks) {
     const { deps, asked } = world({ observer: observer([IPV4_VTEP, IPV6_VTEP], { [look]: fail }) });
     const report = reconcileOnce(deps);
     assertEquals([report?.isForwarding, report?.failures], [isForwarding, ["Cannot read the kernel"]]);
+    // It is no change that has failed, and /status must not say -1.
+    assertEquals([report?.planned, report?.applied, report?.failureCount], [0, 0, 1]);
     assertEquals(asked, []);
   });
 }

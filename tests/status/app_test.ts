@@ -99,6 +99,7 @@ Deno.test("/readyz goes back to 503 when a pass fails, and to 200 when the next 
 Deno.test("/status tells of the last pass, the lease and the underlay, and no backend data", async (t) => {
   const report = pass({
     planned: 5,
+    applied: 4,
     failureCount: 1,
     failures: ["Cannot add route"],
     faults: [{ host: "b", reason: "subnet overlaps" }],

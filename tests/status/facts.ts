@@ -39,6 +39,7 @@ export function pass(changes: Partial<PassReport> = {}): PassReport {
     startedAt: new Date("2026-01-01T00:00:00Z"),
     durationMs: 1.5,
     planned: 0,
+    applied: 0,
     failures: [],
     failureCount: 0,
     isForwarding: true,

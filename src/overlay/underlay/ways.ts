@@ -14,6 +14,7 @@ import {
 import type { ObservedLink } from "../../model/state.ts";
 import type { DefaultRoute } from "../../rtnetlink/route_lookup.ts";
 import { usableAddresses } from "./addresses.ts";
+import { ifaceHint } from "./iface_hint.ts";
 import { compileInterfaceRegex } from "./interface_regex.ts";
 import type { CarryingHost } from "./ours.ts";
 
@@ -110,7 +111,7 @@ function byText(host: CarryingHost, flags: UnderlayFlags, text: string): Way {
   } catch {
     return whole(name, () => {
       const link = host.all.links.find(({ name }) => name === text);
-      if (link === undefined) throw new NoChoice("no link has that name");
+      if (link === undefined) throw new NoChoice(`no link has that name${ifaceHint(text)}`);
       return [{ link: carrying(host, link) }];
     });
   }
