@@ -1,8 +1,9 @@
 import { ANSWERS, PAYLOAD, PORT } from "../host/probe.ts";
-import { EAGAIN, NetlinkError } from "../linux/errno.ts";
+import { EADDRINUSE, EAGAIN, isErrno, NetlinkError } from "../linux/errno.ts";
 import type { Libc } from "../linux/libc.ts";
 import { PollMany } from "../linux/poll_many.ts";
-import { UdpPort } from "../linux/udp_port.ts";
+import { portOwner } from "../linux/port_owner.ts";
+import { type UdpPlace, UdpPort } from "../linux/udp_port.ts";
 import { UdpSocket } from "../linux/udp_socket.ts";
 import { pause } from "../loop/pause.ts";
 import { inTurns, type Worker } from "../loop/worker.ts";
@@ -74,7 +75,7 @@ export async function openPaths(
     members: membersOf(parts, pathMembers),
     own: () => membership.own?.host,
     expected: (family) => expectedBytes(parts, family),
-    open: (place) => UdpPort.open(libc, place, MAX_PROBE_BYTES),
+    open: (place) => openPort(libc, place, MAX_PROBE_BYTES),
     poll: stack.use(new PollMany(libc)),
     askKernel: (source, target, network) => askKernel(libc, { source, target, network }),
     told: parts.told,
@@ -217,5 +218,15 @@ async function askKernel(
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     return false;
+  }
+}
+
+/** @throws {NetlinkError} If it can't be had; where it is taken with who has it. */
+function openPort(libc: Libc, place: UdpPlace, bufferBytes: number): UdpPort {
+  try {
+    return UdpPort.open(libc, place, bufferBytes);
+  } catch (error) {
+    if (!isErrno(error, EADDRINUSE)) throw error;
+    throw new NetlinkError(error.action, error.errno, portOwner(libc, "udp", place.port));
   }
 }

@@ -3,6 +3,7 @@ import type { Observer } from "../reconcile/observe.ts";
 import type { ReconcilerDeps } from "../reconcile/reconciler.ts";
 import type { StateFights } from "../reconcile/state_fights.ts";
 import { wantedState } from "../reconcile/wanted.ts";
+import { portOwner } from "../linux/port_owner.ts";
 import { queryLink } from "../rtnetlink/link.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import type { LeaseParts } from "./lease_parts.ts";
@@ -25,7 +26,7 @@ export function reconcilerDeps(
   observer: Observer,
   fights?: StateFights,
 ): ReconcilerDeps {
-  const { client, options, elapsedMs, totals, log } = context;
+  const { client, libc, options, elapsedMs, totals, log } = context;
   const { underlay, ground } = underlayParts;
   const { backend, ways, leases, registry: { registry }, host, usable } = leaseParts;
   const networks = known.config.families.map(({ network }) => network);
@@ -47,6 +48,7 @@ export function reconcilerDeps(
     foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
     ...fights !== undefined && { fights },
     linkCreated: (name: string) => host.linkCreated(name),
+    portOwner: (port) => portOwner(libc, "udp", port),
     now: () => new Date(),
     elapsedMs,
     log,

@@ -74,7 +74,7 @@ export class PathDoor {
   /** Where what is sent is written. */
   readonly #scratch = new ArrayBuffer(MAX_PROBE_BYTES);
   #open: readonly OpenPlace[] = [];
-  #fault: { readonly errno: number; readonly address: Address } | undefined;
+  #fault: { readonly error: NetlinkError; readonly address: Address } | undefined;
   #retry = { atMs: 0, afterMs: RETRY_MS[0] as number };
   #asked = 0;
   #answered = 0;
@@ -90,9 +90,9 @@ export class PathDoor {
 
   /** Why a port is not open, as a sentence; `undefined` if all are, or its address is only not there yet. */
   get fault(): string | undefined {
-    if (this.#fault === undefined || this.#fault.errno === EADDRNOTAVAIL) return undefined;
-    const { errno, address } = this.#fault;
-    const why = errno === EADDRINUSE ? "another program has it" : `the kernel says ${errnoName(errno)}`;
+    if (this.#fault === undefined || isErrno(this.#fault.error, EADDRNOTAVAIL)) return undefined;
+    const { error: { errno, extack: owner = "another program" }, address } = this.#fault;
+    const why = errno === EADDRINUSE ? `${owner} has it` : `the kernel says ${errnoName(errno)}`;
     return `probes are not answered at ${
       formatAddress(address)
     }: UDP port ${this.#deps.port} can't be had, as ${why}; ` +
@@ -180,7 +180,7 @@ export class PathDoor {
       if (!(error instanceof NetlinkError)) throw error;
       // What has no address yet hides nothing that is worse.
       if (this.#fault === undefined || isErrno(error, EADDRINUSE)) {
-        this.#fault = { errno: error.errno, address };
+        this.#fault = { error, address };
       }
       return undefined;
     }

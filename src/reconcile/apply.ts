@@ -14,6 +14,7 @@ import type { DesiredLink, VxlanLink } from "../model/state.ts";
 import { encodeAddress, encodeAddressDeletion } from "../rtnetlink/address.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import {
+  EADDRINUSE,
   EADDRNOTAVAIL,
   EEXIST,
   EINVAL,
@@ -30,7 +31,7 @@ import { ROW_CODECS } from "../rtnetlink/row_codecs.ts";
 import { encodeVxlanLink, encodeVxlanRepair } from "../rtnetlink/vxlan.ts";
 import type { LinkStep, TableName, TableStep } from "./plan.ts";
 import type { Failures } from "./report.ts";
-import { sayWhoHasVni } from "./vni_holder.ts";
+import { sayWhoHasPort, sayWhoHasVni } from "./vni_holder.ts";
 
 /** What the kernel answers when there is nothing to delete, which is what was wanted. */
 const ALREADY_GONE: ReadonlySet<number> = new Set([ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL]);
@@ -38,20 +39,25 @@ const ALREADY_GONE: ReadonlySet<number> = new Set([ENOENT, ESRCH, ENODEV, EADDRN
 /**
  * Carries out one step on a link.
  *
+ * @param portOwner Says who has a UDP port that a VTEP can't have, as a phrase.
  * @throws {NetlinkError} If the kernel refused.
  * @throws {Error} If a link is needed that is not ours to make.
  */
-export function applyLinkStep(client: NetlinkClient, step: LinkStep): void {
+export function applyLinkStep(
+  client: NetlinkClient,
+  step: LinkStep,
+  portOwner: (port: number) => string = () => "another program",
+): void {
   switch (step.kind) {
     case "create link": {
       const { link } = step;
       createLink(client, link);
       const { linkIndex } = presentLink(client, link.name);
-      client.request(
-        `set link ${link.name} up`,
-        (writer, sequence) => encodeLinkChange(writer, sequence, linkIndex, { isUp: true }),
-      );
-      return;
+      return changeLink(client, link.name, portOwner, () =>
+        client.request(
+          `set link ${link.name} up`,
+          (writer, sequence) => encodeLinkChange(writer, sequence, linkIndex, { isUp: true }),
+        ));
     }
     case "delete link":
       return idempotent(() =>
@@ -66,10 +72,11 @@ export function applyLinkStep(client: NetlinkClient, step: LinkStep): void {
         (writer, sequence) => encodeVxlanRepair(writer, sequence, step.linkIndex, step.link),
       );
     case "change link":
-      return client.request(
-        `change link ${step.name}`,
-        (writer, sequence) => encodeLinkChange(writer, sequence, step.linkIndex, step.change),
-      );
+      return changeLink(client, step.name, portOwner, () =>
+        client.request(
+          `change link ${step.name}`,
+          (writer, sequence) => encodeLinkChange(writer, sequence, step.linkIndex, step.change),
+        ));
     case "need link":
       throw new Error(`Cannot route over link ${step.name}: ${step.why}`);
     default: {
@@ -94,6 +101,21 @@ function createLink(client: NetlinkClient, link: VxlanLink): void {
     );
   } catch (error) {
     const reason = isErrno(error, EEXIST) ? sayWhoHasVni(client, link) : undefined;
+    throw reason === undefined ? error : new Error(reason);
+  }
+}
+
+/** A VXLAN link takes its UDP port when it is set up. */
+function changeLink(
+  client: NetlinkClient,
+  name: string,
+  portOwner: (port: number) => string,
+  change: () => void,
+): void {
+  try {
+    change();
+  } catch (error) {
+    const reason = isErrno(error, EADDRINUSE) ? sayWhoHasPort(client, name, portOwner) : undefined;
     throw reason === undefined ? error : new Error(reason);
   }
 }

@@ -35,6 +35,8 @@ export interface ReconcilerDeps {
   readonly fights?: StateFights;
   /** Called after a VTEP was created, before anything uses it. */
   readonly linkCreated: (name: string) => void;
+  /** Says who has a UDP port that a VTEP can't have, as a phrase; nobody is named if absent. */
+  readonly portOwner?: (port: number) => string;
   readonly now: () => Date;
   /** Milliseconds of a clock that never jumps. */
   readonly elapsedMs: () => number;
@@ -105,7 +107,7 @@ export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
   const { client } = deps;
   return runPass(deps, {
     link: (step) => {
-      applyLinkStep(client, step);
+      applyLinkStep(client, step, deps.portOwner);
       if (step.kind === "create link") deps.linkCreated(step.link.name);
     },
     table: (step, links, linkIndexes, failures) => applyTableStep(client, step, links, linkIndexes, failures),

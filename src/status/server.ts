@@ -1,5 +1,6 @@
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, isErrno } from "../linux/errno.ts";
 import type { Libc } from "../linux/libc.ts";
+import { portOwner } from "../linux/port_owner.ts";
 import { TcpListener } from "../linux/tcp_listener.ts";
 import { errorText } from "../log/error_text.ts";
 import { LONGEST_TIMER_MS } from "../loop/pause.ts";
@@ -12,6 +13,9 @@ import { HttpServer } from "./http_server.ts";
 
 /** The longest pause between attempts to serve where another program has the port, or the address is not there yet. */
 const LAST_RETRY_MS = 2000;
+
+/** Who has the port is looked up at the first attempt and then at each of so many. */
+const ATTEMPTS_PER_OWNER = 15;
 
 const LOOPBACK = "127.0.0.1";
 
@@ -83,6 +87,8 @@ export function keepServing(
 ): KeptStatusServer {
   let server: StatusServer | undefined;
   let conditions: readonly Condition[] = [];
+  let attempts = 0;
+  let owner: string | undefined;
   const attempt = () => {
     if (server !== undefined) return true;
     try {
@@ -91,7 +97,12 @@ export function keepServing(
       return true;
     } catch (error) {
       if (!(error instanceof Error && canPass(error))) throw error;
-      conditions = [{ code: "health-port-taken", sentence: errorText(error) }];
+      // That is a walk through all processes.
+      if (attempts++ % ATTEMPTS_PER_OWNER === 0) {
+        owner = isErrno(error.cause, EADDRINUSE) ? portOwner(options.libc, "tcp", options.port) : undefined;
+      }
+      const reason = owner === undefined ? errorText(error) : notServed(options, portReason(owner));
+      conditions = [{ code: "health-port-taken", sentence: reason }];
       return false;
     }
   };
@@ -130,8 +141,16 @@ function bind(
     const listener = TcpListener.open(libc, address, port);
     return { server: HttpServer.serve(listener, { libc, answer }), port: listener.port };
   } catch (error) {
-    throw new Error(`Cannot serve health on ${where(place)}: ${bindReason(error)}`, { cause: error });
+    throw new Error(notServed(place, bindReason(error)), { cause: error });
   }
+}
+
+function notServed(place: StatusPlace, reason: string): string {
+  return `Cannot serve health on ${where(place)}: ${reason}`;
+}
+
+function portReason(owner: string): string {
+  return `address in use by ${owner}; end it, or choose another port with -healthz-port`;
 }
 
 function where({ hostname, port }: StatusPlace): string {
@@ -140,7 +159,7 @@ function where({ hostname, port }: StatusPlace): string {
 
 function bindReason(error: unknown): string {
   if (isErrno(error, EADDRINUSE)) {
-    return "address in use; end the other program, or choose another port with -healthz-port";
+    return portReason("another program");
   }
   if (isErrno(error, EADDRNOTAVAIL)) return "this host has no such address; choose another with -healthz-ip";
   if (isErrno(error, EACCES)) return "permission denied; choose a port above 1023 with -healthz-port";

@@ -80,7 +80,7 @@ Deno.test("a port that another program has is told of, and opened once it is fre
       host.startAgent();
       await until("hear that the port is taken", async () => {
         const sentence = (await conditionsAt(host)).get("path-port-taken");
-        return sentence?.includes("another program has it") || undefined;
+        return sentence?.includes(`as deno (process ${child.pid}) has it`) || undefined;
       });
       assertEquals((await atDoor(host, "/paths") as { readonly port?: number }).port, undefined);
     } finally {

@@ -32,6 +32,7 @@ class Rig {
   places: ProbePlace[] = [{ network: "underlay", address: OWN }];
   errno = 0;
   refusal: number | undefined;
+  owner: string | undefined;
   nowMs = 0;
   #nonce = 0n;
   #wake = Promise.withResolvers<void>();
@@ -40,7 +41,7 @@ class Rig {
     places: () => this.places,
     port: 8475,
     open: ({ address }) => {
-      if (this.refusal !== undefined) throw new NetlinkError("bind UDP port", this.refusal);
+      if (this.refusal !== undefined) throw new NetlinkError("bind UDP port", this.refusal, this.owner);
       this.opened.push(address);
       return {
         fd: 1,
@@ -206,6 +207,17 @@ Deno.test("a port that another program has is told of and tried again, ever more
   rig.refusal = undefined;
   rig.door.follow();
   assertEquals([rig.door.port, rig.door.fault], [8475, undefined]);
+});
+
+Deno.test("who has the port is named, where that is known", () => {
+  const rig = new Rig();
+  rig.refusal = EADDRINUSE;
+  rig.owner = "dnsmasq (process 7)";
+  rig.door.follow();
+  assertMatch(
+    rig.door.fault!,
+    /UDP port 8475 can't be had, as dnsmasq \(process 7\) has it; give this host another/,
+  );
 });
 
 Deno.test("an address that is not there yet is no fault", () => {

@@ -68,8 +68,8 @@ Deno.test("serveStatus() says what to do when the port is taken", async () => {
   );
   assertEquals(
     error.message,
-    `Cannot serve health on 127.0.0.1:${first.port}: address in use; ` +
-      "end the other program, or choose another port with -healthz-port",
+    `Cannot serve health on 127.0.0.1:${first.port}: address in use by another program; ` +
+      "end it, or choose another port with -healthz-port",
   );
 });
 
@@ -88,8 +88,9 @@ for (const [hostname, message] of refused) {
 Deno.test("keepServing() serves once another program has gone from the port, and says why not until then", async () => {
   const first = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc });
   const { port } = first;
-  const sentence = `Cannot serve health on 127.0.0.1:${port}: address in use; ` +
-    "end the other program, or choose another port with -healthz-port";
+  const me = `${libc.readSysctl(`/proc/${Deno.pid}/comm`)} (process ${Deno.pid})`;
+  const sentence = `Cannot serve health on 127.0.0.1:${port}: address in use by ${me}; ` +
+    "end it, or choose another port with -healthz-port";
   const controller = new AbortController();
   await using server = keepServing(() => READY, {
     hostname: "127.0.0.1",
