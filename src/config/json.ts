@@ -36,6 +36,20 @@ export function parseJson(text: string): JsonValue {
   return value;
 }
 
+/**
+ * Parses text that is one JSON object to its members, in the order of the text, with those whose keys are equal.
+ *
+ * @returns `undefined` if the text is another JSON value.
+ * @throws {JsonSyntaxError} If `text` is not one JSON value.
+ */
+export function parseMembers(text: string): [key: string, value: JsonValue][] | undefined {
+  const reader = new JsonReader(text);
+  const members = reader.members();
+  if (members === undefined) reader.value(0);
+  reader.end();
+  return members;
+}
+
 class JsonReader {
   #at = 0;
 
@@ -64,20 +78,30 @@ class JsonReader {
     if (!this.#isNext("")) throw this.#expected("the end");
   }
 
+  /** The members of the object that is next; `undefined` if something else is. */
+  members(): [string, JsonValue][] | undefined {
+    return this.#isNext("{") ? [...this.#pairs(0)] : undefined;
+  }
+
   #object(depth: number): JsonValue {
     const members: Record<string, JsonValue> = Object.create(null);
+    for (const [key, value] of this.#pairs(depth)) {
+      delete members[key];
+      members[key] = value;
+    }
+    return members;
+  }
+
+  *#pairs(depth: number): Generator<[string, JsonValue]> {
     this.#at++;
-    if (this.#skip("}")) return members;
+    if (this.#skip("}")) return;
     do {
       if (!this.#isNext('"')) throw this.#expected("a key in double quotes");
       const key = this.#string();
       if (!this.#skip(":")) throw this.#expected('":"');
-      const value = this.value(depth + 1);
-      delete members[key];
-      members[key] = value;
+      yield [key, this.value(depth + 1)];
     } while (this.#skip(","));
     if (!this.#skip("}")) throw this.#expected('"," or "}"');
-    return members;
   }
 
   #array(depth: number): JsonValue {

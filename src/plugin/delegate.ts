@@ -27,6 +27,9 @@ const GRACE_MS = 1000;
 const BUSY_RETRIES = 20;
 const BUSY_RETRY_MS = 100;
 
+/** A delegate was not started: nothing has come of the call. */
+export class NotStartedError extends CniError {}
+
 /** The other plugins of this host, as they are found by name in the runtime's folders. */
 export class Delegates {
   constructor(readonly folders: readonly string[]) {}
@@ -34,17 +37,17 @@ export class Delegates {
   /**
    * The file of a plugin.
    *
-   * @throws {CniError} In the words of the CNI library if there is none.
+   * @throws {NotStartedError} In the words of the CNI library if there is none.
    */
   find(type: string): string {
     if (type === "" || type.includes("/")) {
-      throw new CniError(CNI_CODE.invalidConfig, `invalid plugin name: ${JSON.stringify(type)}`);
+      throw new NotStartedError(CNI_CODE.invalidConfig, `invalid plugin name: ${JSON.stringify(type)}`);
     }
     for (const folder of this.folders) {
       const path = join(folder, type);
       if (isFile(path)) return path;
     }
-    throw new CniError(
+    throw new NotStartedError(
       CNI_CODE.internal,
       `failed to find plugin "${type}" in path [${this.folders.join(" ")}]`,
       "install the standard CNI plugins on this host, or name their folder in the runtime's configuration",
@@ -54,6 +57,7 @@ export class Delegates {
   /**
    * Calls a delegate and returns what it printed. What it writes to standard error is written to ours.
    *
+   * @throws {NotStartedError} If it can't be started.
    * @throws {CniError} If it fails: its own code, message and details where it says them.
    */
   async call(call: DelegateCall): Promise<string> {
@@ -107,7 +111,7 @@ async function start(path: string, { verb, variables }: DelegateCall): Promise<D
         await pause(BUSY_RETRY_MS);
         continue;
       }
-      throw new CniError(
+      throw new NotStartedError(
         CNI_CODE.internal,
         `failed to delegate ${verb}: cannot start ${path}: ${fileReason(error)}`,
       );

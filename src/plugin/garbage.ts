@@ -1,8 +1,8 @@
 import { CNI_CODE, CniError } from "../pods/cni_error.ts";
 import { buildConfig, type Host, onDisk, type Request, stateFolder } from "./request.ts";
 import type { StateFolder } from "../pods/state.ts";
-import { USUAL_IFNAME } from "../pods/cni_name.ts";
-import { forward, type SavedConfig, savedConfig, undoVanished } from "./verbs.ts";
+import { ifnameFault, isCniName, USUAL_IFNAME } from "../pods/cni_name.ts";
+import { forward, readState, type SavedConfig, savedConfig, undoVanished } from "./verbs.ts";
 
 interface Leftover {
   readonly containerId: string;
@@ -25,7 +25,8 @@ export async function collectGarbage(request: Request, host: Host): Promise<void
     valid.some((other) =>
       other.containerId === containerId && (ifname === undefined || other.ifname === ifname)
     );
-  const leftovers = onDisk("read", state, () => state.list()).filter((found) => !isValid(found));
+  const leftovers = onDisk("read", state, () => state.list())
+    .filter((found) => isNamed(found) && !isValid(found));
   const failures: CniError[] = [];
   for (
     const work of [
@@ -47,13 +48,19 @@ export async function collectGarbage(request: Request, host: Host): Promise<void
   throw new CniError(first.code, `${failures.length} releases failed`, messages);
 }
 
+/** Reports whether a file's name can be that of an attachment: what else lies in the folder is none of the runtime's. */
+function isNamed({ containerId, ifname }: Leftover): boolean {
+  return isCniName(containerId) &&
+    (ifname === undefined || ifname !== "" && ifnameFault(ifname) === undefined);
+}
+
 /** Detaches one attachment whose sandbox is gone. */
 async function release(
   { containerId, ifname = USUAL_IFNAME }: Leftover,
   state: StateFolder,
   { network, host }: { readonly network: string; readonly host: Host },
 ): Promise<void> {
-  const saved = onDisk("read", state, () => state.read({ containerId, ifname }));
+  const saved = readState(state, { containerId, ifname }, host);
   const config = saved && savedConfig(saved);
   // Networks may share a folder; this one's garbage is all that was asked for.
   if (saved === undefined || config?.name !== network) return;

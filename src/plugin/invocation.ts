@@ -45,6 +45,7 @@ export function readInvocation(variables: Variables): Invocation {
   const { CNI_CONTAINERID: containerId = "", CNI_IFNAME: ifname = "", CNI_NETNS: netns = "" } = variables;
   if (REQUIRED[verb].includes("CNI_CONTAINERID")) {
     checkContainerId(containerId);
+    if (verb !== "DEL") checkLength(containerId);
     checkIfname(ifname);
   }
   return {
@@ -68,6 +69,10 @@ function checkContainerId(containerId: string): void {
       `${quoted(containerId)} does not match ${CNI_NAME.source}`,
     );
   }
+}
+
+/** What is too long to be attached is not there to be detached. */
+function checkLength(containerId: string): void {
   if (containerId.length > MAX_CONTAINER_ID_BYTES) {
     throw wrong("CNI_CONTAINERID is too long", `${containerId.length} of ${MAX_CONTAINER_ID_BYTES} bytes`);
   }

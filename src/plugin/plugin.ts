@@ -15,7 +15,7 @@ import { readSettings, type Settings, type Variables } from "../pods/settings.ts
 import { MAX_SUBNET_FILE_BYTES } from "../pods/subnet_file.ts";
 import { add, check, del, status } from "./verbs.ts";
 import { type Invocation, readInvocation } from "./invocation.ts";
-import { checkVersion, CNI_VERSIONS, DEFAULT_VERSION, formatVersions } from "../pods/versions.ts";
+import { checkVersion, CNI_VERSIONS, DEFAULT_VERSION, formatVersions, type Verb } from "../pods/versions.ts";
 
 /** What a runtime that starts the plugin gets back. */
 export interface PluginOutcome {
@@ -36,6 +36,8 @@ export interface PluginDeps {
 const MAX_INPUT_BYTES = 16 << 20;
 /** What is left to be logged at the end is given up after so long, if nobody takes it. */
 const LAST_WORDS_MS = 500;
+/** What detaches must go on with a configuration by which nothing can be attached. */
+const FINDING: readonly Verb[] = ["DEL", "GC"];
 const OWN_NETNS = "/proc/self/ns/net";
 
 /** Does what the environment asks for. Never throws: every failure is a CNI error. */
@@ -46,9 +48,10 @@ export async function runPlugin(deps: PluginDeps): Promise<PluginOutcome> {
     if (invocation.verb === "VERSION") return { stdout: formatVersions(), exitCode: 0 };
     const text = await deps.readInput();
     version = guessVersion(text);
-    const conf = parseNetConf(text);
+    const strictness = FINDING.includes(invocation.verb) ? "findable" : "whole";
+    const conf = parseNetConf(text, strictness);
     checkVersion(versionOf(conf), invocation.verb);
-    const settings = readSettings(deps.variables);
+    const settings = readSettings(deps.variables, strictness);
     const host = deps.host(invocation, settings);
     return { stdout: await answer({ invocation, conf, settings }, host), exitCode: 0 };
   } catch (error) {

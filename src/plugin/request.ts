@@ -4,7 +4,7 @@ import type { AgentState } from "../pods/agent_state.ts";
 import { CNI_CODE, CniError } from "../pods/cni_error.ts";
 import type { DelegateCall } from "./delegate.ts";
 import type { Invocation } from "./invocation.ts";
-import { type DelegateConfig, delegateConfig } from "../pods/delegate_config.ts";
+import { type DelegateConfig, delegateConfig, delegateText } from "../pods/delegate_config.ts";
 import { type NetConf, versionOf } from "../pods/net_conf.ts";
 import { dataDirOf, type Settings, subnetFileOf } from "../pods/settings.ts";
 import { StateFolder } from "../pods/state.ts";
@@ -72,7 +72,7 @@ export async function negotiate(
   const { type, ipam } = config;
   const wanted = versionOf(conf);
   if (versionRank(wanted) <= versionRank(UNASKED_VERSION)) {
-    return { type, config: JSON.stringify(config), version: wanted };
+    return { type, config: delegateText(config), version: wanted };
   }
   const spoken = await Promise.all([type, ipam.type].map((name) => delegates.versions(name)));
   const version = commonVersion(wanted, spoken);
@@ -83,7 +83,7 @@ export async function negotiate(
       `config is ${wanted}; plugins ${type} and ${ipam.type} are too old for it`,
     );
   }
-  return { type, config: JSON.stringify({ ...config, cniVersion: version }), version };
+  return { type, config: delegateText({ ...config, cniVersion: version }), version };
 }
 
 /** Where this request's state is kept. */

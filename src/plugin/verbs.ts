@@ -1,6 +1,8 @@
 import { CNI_CODE, CniError } from "../pods/cni_error.ts";
 import type { DelegateConfig } from "../pods/delegate_config.ts";
-import { type JsonObject, versionOf } from "../pods/net_conf.ts";
+import { structOf } from "../pods/go_json.ts";
+import { type JsonObject, membersIn, versionOf } from "../pods/net_conf.ts";
+import { NotStartedError } from "./delegate.ts";
 import {
   buildConfig,
   type DelegateRequest,
@@ -12,45 +14,65 @@ import {
 } from "./request.ts";
 import type { Invocation } from "./invocation.ts";
 import { convertResult, objectOf, withGateways, withResult } from "../pods/result.ts";
-import type { Attachment, AttachmentState } from "../pods/state.ts";
+import { type Attachment, type AttachmentState, OddStateError, type StateFolder } from "../pods/state.ts";
 
 /** Attaches a pod: has the delegate do it, and remembers how. Returns the delegate's result. */
 export async function add(request: Request, host: Host): Promise<string> {
   const { invocation, conf } = request;
   refuseOwnNetns(invocation, host);
-  const delegate = await negotiate(buildConfig(request, host), conf, host);
+  const built = buildConfig(request, host);
+  const delegate = await negotiate(built, conf, host);
   const { type, config, version } = delegate;
+  // Before anything is kept: what was never attached needs no delegate to be detached.
+  host.delegates.find(type);
+  const isIpamThere = canFind(built.ipam.type, host);
   const state = stateFolder(request);
-  const isRepeated = onDisk("read", state, () => state.has(invocation));
-  // Before the delegate runs: if this process ends from here on, DEL finds what to undo.
-  onDisk("write", state, () => state.write(invocation, config));
+  const isRepeated = isAttached(request, state);
+  // Before the delegate runs: if this process ends from here on, DEL finds what to undo. What an earlier ADD has
+  // attached is found by what it was attached with.
+  if (!isRepeated) onDisk("write", state, () => state.write(invocation, config));
   host.log.write("debug", "delegate called", { verb: "ADD", type, config });
+  let result: string;
   try {
     const printed = await host.delegates.call({ verb: "ADD", type, config });
-    return convertResult(printed, { from: version, to: versionOf(conf), type });
+    result = convertResult(printed, { from: version, to: versionOf(conf), type });
   } catch (error) {
     // What an earlier ADD has attached is not ours to take down. The state stays for the DEL that follows.
-    if (!isRepeated) await detachQuietly(delegate, host);
+    if (isRepeated) throw error;
+    const isUndone = error instanceof NotStartedError ||
+      await undo(delegate, { isIpamThere: isIpamThere || canFind(built.ipam.type, host), host });
+    if (isUndone) onDisk("remove", state, () => state.remove(invocation));
     throw error;
   }
+  if (isRepeated) onDisk("write", state, () => state.write(invocation, config));
+  else if (!onDisk("read", state, () => state.has(invocation))) {
+    await undo(delegate, { isIpamThere: true, host });
+    throw new CniError(CNI_CODE.internal, "the pod was detached while it was attached", "by DEL or GC");
+  }
+  return result;
 }
 
 /** Detaches a pod as its state says, and forgets it once that has succeeded. Without state there is nothing to do. */
 export async function del(request: Request, host: Host): Promise<void> {
   const { invocation, conf } = request;
+  const { containerId, ifname } = invocation;
   const state = stateFolder(request);
-  const saved = onDisk("read", state, () => state.read(invocation));
+  const saved = readState(state, invocation, host);
   if (saved === undefined) return;
   const config = savedConfig(saved);
   if (config === undefined) {
-    const { containerId, ifname } = invocation;
     host.log.write("error", "state not readable, left alone", { containerId, ifname, dataDir: state.path });
     return;
   }
-  if (saved.ifname === undefined && config.name !== conf.name) return;
-  const { type } = config;
-  host.log.write("debug", "delegate called", { verb: "DEL", type, config: saved.text });
-  await host.delegates.call({ verb: "DEL", type, config: withResult(config, conf.prevResult) });
+  const { type, name } = config;
+  const text = withResult(saved.text, config, conf.prevResult);
+  host.log.write("debug", "delegate called", { verb: "DEL", type, config: text });
+  await host.delegates.call({ verb: "DEL", type, config: text });
+  if (saved.ifname === undefined && name !== undefined && name !== conf.name) {
+    // The network has another name by now, or the container is in two, of which flannel's plugin remembers one.
+    host.log.write("warn", "state of another network kept", { containerId, ifname, network: name });
+    return;
+  }
   onDisk("remove", state, () => state.remove(saved));
 }
 
@@ -62,11 +84,11 @@ export async function check(request: Request, host: Host): Promise<void> {
   }
   refuseOwnNetns(invocation, host);
   const state = stateFolder(request);
-  const saved = onDisk("read", state, () => state.read(invocation));
+  const saved = readState(state, invocation, host);
   const known = saved && savedConfig(saved);
   const config = known?.name === conf.name ? known : await configAnew(request, host);
-  const result = withGateways(conf.prevResult);
-  await host.delegates.call({ verb: "CHECK", type: config.type, config: withResult(config, result) });
+  const text = withResult(JSON.stringify(config), config, withGateways(conf.prevResult));
+  await host.delegates.call({ verb: "CHECK", type: config.type, config: text });
 }
 
 /** Says whether a pod could be attached now. */
@@ -120,10 +142,48 @@ export async function forward(
 /** A configuration that some delegate was given. */
 export type SavedConfig = JsonObject & { readonly type: string };
 
-/** The configuration that was saved; absent if it can't be read. */
+/** The configuration that was saved, as flannel's plugin reads it; absent if it can't be used. */
 export function savedConfig({ text }: AttachmentState): SavedConfig | undefined {
-  const config = objectOf(text);
-  return typeof config?.type === "string" ? { ...config, type: config.type } : undefined;
+  const members = membersIn(text);
+  if (members === undefined) return undefined;
+  const { type, name } = structOf(members, ["type", "name"]);
+  if (typeof type !== "string" || type === "" || type.includes("/")) return undefined;
+  return { ...Object.fromEntries(members), type, ...name !== undefined && { name } };
+}
+
+/**
+ * The state of an attachment. What is none is left alone and told of: a pod must not be kept for ever by what can't have
+ * attached it.
+ */
+export function readState(
+  state: StateFolder,
+  attachment: Attachment,
+  { log }: Pick<Host, "log">,
+): AttachmentState | undefined {
+  return onDisk("read", state, () => {
+    try {
+      return state.read(attachment);
+    } catch (error) {
+      if (!(error instanceof OddStateError)) throw error;
+      const { containerId, ifname } = attachment;
+      log.write("error", "state not readable, left alone", { containerId, ifname, reason: error.message });
+      return undefined;
+    }
+  });
+}
+
+/** Reports whether an earlier ADD has been here, also one of flannel's plugin. */
+function isAttached({ invocation, conf }: Request, state: StateFolder): boolean {
+  return onDisk("read", state, () => {
+    if (state.has(invocation)) return true;
+    try {
+      const saved = state.read(invocation);
+      return saved !== undefined && savedConfig(saved)?.name === conf.name;
+    } catch (error) {
+      if (error instanceof OddStateError) return false;
+      throw error;
+    }
+  });
 }
 
 async function configAnew(request: Request, host: Host): Promise<SavedConfig> {
@@ -131,11 +191,33 @@ async function configAnew(request: Request, host: Host): Promise<SavedConfig> {
   return { ...objectOf(config)!, type };
 }
 
-async function detachQuietly({ type, config }: DelegateRequest, host: Host): Promise<void> {
+/**
+ * Has the delegate undo an ADD that has failed; what that leads to is not told.
+ *
+ * @param isIpamThere Without its IPAM plugin no address was taken, and a delegate would fail to give one back: it is then
+ * asked for the rest.
+ * @returns Whether nothing can be left of it, as it had no address.
+ */
+async function undo(
+  { type, config }: DelegateRequest,
+  { isIpamThere, host }: { readonly isIpamThere: boolean; readonly host: Host },
+): Promise<boolean> {
+  const undoing = isIpamThere ? config : JSON.stringify({ ...objectOf(config), ipam: {} });
   try {
-    await host.delegates.call({ verb: "DEL", type, config });
+    await host.delegates.call({ verb: "DEL", type, config: undoing });
+    return !isIpamThere;
   } catch (error) {
     host.log.write("info", "delegate not undone", { type, reason: String(error) });
+    return false;
+  }
+}
+
+function canFind(type: string, { delegates }: Host): boolean {
+  try {
+    delegates.find(type);
+    return true;
+  } catch {
+    return false;
   }
 }
 

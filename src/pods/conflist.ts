@@ -1,7 +1,8 @@
 import { JsonSyntaxError, type JsonValue, parseJson } from "../config/json.ts";
 import { CniError } from "./cni_error.ts";
 import { delegateConfig } from "./delegate_config.ts";
-import { isObject, type JsonObject, readNetConf } from "./net_conf.ts";
+import { sortedEntries, structOf } from "./go_json.ts";
+import { isObject, type JsonObject, NET_CONF_KEYS, readNetConf } from "./net_conf.ts";
 import type { Settings } from "./settings.ts";
 import type { SubnetEnv } from "./subnet_env.ts";
 
@@ -18,6 +19,9 @@ export const MAX_CONFLIST_BYTES = 1 << 20;
 export const CONFLIST_MODE = 0o600;
 /** What the list says of its plugins, and the runtime adds to each. */
 const FROM_THE_LIST = ["name", "cniVersion", "runtimeConfig"];
+
+/** What the plugin `flannel`, and the runtime for it, reads of its part of a list. */
+const PLUGIN_KEYS = [...NET_CONF_KEYS, "type", "capabilities"] as const;
 
 /** The network of flannel's conflist. */
 export const USUAL_NETWORK = "cbr0";
@@ -243,12 +247,25 @@ function pluginsOf({ plugins }: JsonObject): readonly JsonObject[] {
   if (!Array.isArray(plugins) || plugins.length === 0 || !plugins.every((plugin) => isObject(plugin))) {
     throw new ConflistError("plugins: must be a list of objects, and not empty");
   }
-  return plugins as readonly JsonObject[];
+  return (plugins as readonly JsonObject[]).map(withUsualKeys);
+}
+
+/** The plugin `flannel` with its keys spelled as usual; runtimes and plugins take them in any case. */
+function withUsualKeys(plugin: JsonObject): JsonObject {
+  const isOther = (key: string) => Object.keys(structOf([[key, null]], PLUGIN_KEYS)).length === 0;
+  const isUsual = (key: string) => (PLUGIN_KEYS as readonly string[]).includes(key) || isOther(key);
+  if (Object.keys(plugin).every(isUsual)) return plugin;
+  const entries = sortedEntries(plugin);
+  const known = structOf(entries, PLUGIN_KEYS);
+  if (known.type !== OWN_TYPE) return plugin;
+  return { ...Object.fromEntries(entries.filter(([key]) => isOther(key))), ...known };
 }
 
 function resolve(plugin: JsonObject, list: JsonObject, settings: Settings, env: SubnetEnv): JsonObject {
   try {
-    const conf = readNetConf({ ...plugin, name: list.name!, cniVersion: list.cniVersion ?? null });
+    // Runtimes sort the keys, and so put a key in another case before the usual one.
+    const whole = { ...plugin, name: list.name!, cniVersion: list.cniVersion ?? null };
+    const conf = readNetConf(sortedEntries(whole));
     const { type, ...others } = delegateConfig(conf, settings, env);
     const kept = Object.entries(others).filter(([key]) => !FROM_THE_LIST.includes(key));
     const { capabilities } = plugin;

@@ -2,19 +2,29 @@ import { formatAddress, formatPrefix, parseAddress } from "../model/address.ts";
 import { KNOWN_BACKEND_TYPES } from "../config/backend_types.ts";
 import type { JsonValue } from "../config/json.ts";
 import { CNI_CODE, CniError } from "./cni_error.ts";
+import { goJson, sortedEntries, structOf } from "./go_json.ts";
 import { isObject, type JsonObject, type NetConf } from "./net_conf.ts";
 import { type Settings, subnetFileOf } from "./settings.ts";
 import { checkSubnetEnv, type SubnetEnv } from "./subnet_env.ts";
 
 const DEFAULT_DELEGATE = "bridge";
 const DEFAULT_IPAM = "host-local";
-const ROUTE_NUMBERS = ["mtu", "advmss", "priority", "table", "scope"] as const;
+/** The keys of a route, in the order of flannel's plugin. */
+const ROUTE_KEYS = ["dst", "gw", "mtu", "advmss", "priority", "table", "scope"] as const;
+/** Those that are numbers; a zero is left out of some, where the plugins mean that none is given. */
+const ROUTE_NUMBERS = [
+  { key: "mtu", isZeroKept: false },
+  { key: "advmss", isZeroKept: false },
+  { key: "priority", isZeroKept: false },
+  { key: "table", isZeroKept: true },
+  { key: "scope", isZeroKept: true },
+] as const;
 
 /** A delegate's configuration: the one that flannel's plugin would make, where nothing new is asked for. */
 export interface DelegateConfig extends JsonObject {
   readonly name: string;
   readonly type: string;
-  readonly ipam: JsonObject & { readonly type: string };
+  readonly ipam: JsonObject & { readonly type: string; readonly routes: readonly JsonObject[] };
 }
 
 /**
@@ -44,15 +54,20 @@ export function delegateConfig(conf: NetConf, settings: Settings, env: SubnetEnv
     ...conf.cniVersion !== "" && { cniVersion: conf.cniVersion },
     ...conf.runtimeConfig !== undefined && { runtimeConfig: conf.runtimeConfig },
   };
-  return sortKeys(config) as DelegateConfig;
+  const sorted = sortKeys(config) as DelegateConfig;
+  return { ...sorted, ipam: { ...sorted.ipam, routes: config.ipam.routes } };
+}
+
+/** The text of a delegate's configuration, to the byte as flannel's plugin writes it. */
+export function delegateText(config: DelegateConfig): string {
+  return goJson(config, config.ipam.routes);
 }
 
 /** One value with the keys of all objects in it in order. */
 function sortKeys(value: JsonValue): JsonValue {
   if (Array.isArray(value)) return value.map(sortKeys);
   if (!isObject(value)) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1);
-  return Object.fromEntries(entries.map(([key, item]) => [key, sortKeys(item)]));
+  return Object.fromEntries(sortedEntries(value).map(([key, item]) => [key, sortKeys(item)]));
 }
 
 function checkBackend(conf: NetConf, settings: Settings, env: SubnetEnv, path: string): void {
@@ -94,11 +109,12 @@ function ownRoutes(routes: JsonValue | undefined): JsonObject[] {
   if (!Array.isArray(routes)) throw badRoutes("must be a list");
   return routes.map((route: JsonValue) => {
     if (!isObject(route)) throw badRoutes("a route must be an object");
-    const { dst, gw } = route;
+    const struct = structOf(sortedEntries(route), ROUTE_KEYS);
+    const { dst, gw } = struct;
     return {
       dst: destination(dst),
       ...gw !== undefined && gw !== null && gw !== "" && { gw: gateway(gw) },
-      ...Object.fromEntries(ROUTE_NUMBERS.flatMap((key) => numberAt(route, key))),
+      ...Object.fromEntries(ROUTE_NUMBERS.flatMap((number) => numberAt(struct, number))),
     };
   });
 }
@@ -126,9 +142,12 @@ function gateway(gw: JsonValue): string {
   }
 }
 
-function numberAt(route: JsonObject, key: typeof ROUTE_NUMBERS[number]): [string, number][] {
+function numberAt(
+  route: { readonly [key in typeof ROUTE_KEYS[number]]?: JsonValue },
+  { key, isZeroKept }: typeof ROUTE_NUMBERS[number],
+): [string, number][] {
   const value = route[key];
-  if (value === undefined || value === null) return [];
+  if (value === undefined || value === null || value === 0 && !isZeroKept) return [];
   if (typeof value !== "number" || !Number.isSafeInteger(value)) {
     throw badRoutes(`${key} must be a whole number`);
   }

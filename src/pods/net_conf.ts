@@ -1,5 +1,6 @@
-import { JsonSyntaxError, type JsonValue, parseJson } from "../config/json.ts";
+import { JsonSyntaxError, type JsonValue, parseMembers } from "../config/json.ts";
 import { CNI_CODE, CniError } from "./cni_error.ts";
+import { hasHugeNumber, structOf } from "./go_json.ts";
 import { DEFAULT_VERSION } from "./versions.ts";
 import { isCniName } from "./cni_name.ts";
 
@@ -25,19 +26,37 @@ export interface NetConf {
   readonly validAttachments: readonly { readonly containerId: string; readonly ifname: string }[] | undefined;
 }
 
+/** The keys of a configuration that are of use. */
+export const NET_CONF_KEYS = [
+  "name",
+  "cniVersion",
+  "subnetFile",
+  "dataDir",
+  "backend",
+  "delegate",
+  "ipam",
+  "runtimeConfig",
+  "prevResult",
+  "cni.dev/valid-attachments",
+] as const;
+const ATTACHMENT_KEYS = ["containerID", "ifname"] as const;
+
+/** What of a configuration must be right: all that a delegate is given, or what an attachment is found again by. */
+export type Strictness = "whole" | "findable";
+
 /**
  * Parses what the runtime writes to standard input.
  *
  * @throws {CniError} With code 6 if it is no JSON object, else with code 7.
  */
-export function parseNetConf(text: string): NetConf {
-  return readNetConf(objectOf(text));
+export function parseNetConf(text: string, strictness: Strictness = "whole"): NetConf {
+  return readNetConf(membersOf(text), strictness);
 }
 
-function objectOf(text: string): JsonObject {
-  let value: JsonValue;
+function membersOf(text: string): [string, JsonValue][] {
+  let members: [string, JsonValue][] | undefined;
   try {
-    value = parseJson(text);
+    members = parseMembers(text);
   } catch (error) {
     if (!(error instanceof JsonSyntaxError)) throw error;
     const { line, column, reason } = error;
@@ -47,21 +66,67 @@ function objectOf(text: string): JsonObject {
       `line ${line} column ${column}: ${reason}`,
     );
   }
-  if (!isObject(value)) {
+  if (members === undefined) {
     throw new CniError(CNI_CODE.undecodable, "cannot decode the network configuration", "must be an object");
   }
-  return value;
+  return members;
+}
+
+/** The members of the JSON object that `text` is; absent if it is none. */
+export function membersIn(text: string): [key: string, value: JsonValue][] | undefined {
+  try {
+    return parseMembers(text);
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /**
- * Reads the configuration of one plugin.
+ * Reads the configuration of one plugin as flannel's does: keys in any case, as `encoding/json` has them.
  *
+ * @param members Its members, in the order of the text.
+ * @param strictness With `findable` only name, version and `dataDir` must be right: what was refused by ADD must not be
+ * refused for ever by the DEL that follows. What else is wrong is absent then.
  * @throws {CniError} With code 7: which key, what it must be, what it is.
  */
-export function readNetConf(conf: JsonObject): NetConf {
+export function readNetConf(
+  members: Iterable<readonly [string, JsonValue]>,
+  strictness: Strictness = "whole",
+): NetConf {
+  const conf = structOf(members, NET_CONF_KEYS);
   const name = textOf(conf, "name") ?? "";
   if (name === "") throw invalid("missing network name", "the key name must name the network");
   if (!isCniName(name)) throw invalid("invalid characters found in network name", JSON.stringify(name));
+  const found = {
+    name,
+    cniVersion: textOf(conf, "cniVersion") ?? "",
+    dataDir: textOf(conf, "dataDir") || undefined,
+  };
+  const others = <T>(read: () => T, otherwise: T) =>
+    strictness === "whole" ? read() : orElse(read, otherwise);
+  return {
+    ...found,
+    subnetFile: others(() => textOf(conf, "subnetFile") || undefined, undefined),
+    backend: others(() => textOf(conf, "backend") || undefined, undefined),
+    delegate: others(() => delegateOf(conf), {}),
+    ipam: others(() => objectAt(conf, "ipam") ?? {}, {}),
+    runtimeConfig: others(() => objectAt(conf, "runtimeConfig"), undefined),
+    prevResult: others(() => objectAt(conf, "prevResult"), undefined),
+    validAttachments: others(() => attachmentsOf(conf["cni.dev/valid-attachments"]), undefined),
+  };
+}
+
+function orElse<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    return otherwise;
+  }
+}
+
+function delegateOf(conf: JsonObject): JsonObject {
   const delegate = objectAt(conf, "delegate") ?? {};
   if (Object.hasOwn(delegate, "type") && typeof delegate.type !== "string") {
     throw invalid("'delegate' dictionary, if present, must have (string) 'type' field");
@@ -70,18 +135,7 @@ export function readNetConf(conf: JsonObject): NetConf {
     if (!Object.hasOwn(delegate, key)) continue;
     throw invalid(`'delegate' dictionary must not have '${key}' field, it'll be set by flannel`);
   }
-  return {
-    name,
-    cniVersion: textOf(conf, "cniVersion") ?? "",
-    subnetFile: textOf(conf, "subnetFile") || undefined,
-    dataDir: textOf(conf, "dataDir") || undefined,
-    backend: textOf(conf, "backend") || undefined,
-    delegate,
-    ipam: objectAt(conf, "ipam") ?? {},
-    runtimeConfig: objectAt(conf, "runtimeConfig"),
-    prevResult: objectAt(conf, "prevResult"),
-    validAttachments: attachmentsOf(conf["cni.dev/valid-attachments"]),
-  };
+  return delegate;
 }
 
 /** The version of the specification that `conf` speaks. */
@@ -92,7 +146,7 @@ export function versionOf({ cniVersion }: Pick<NetConf, "cniVersion">): string {
 /** The version that text on standard input names, to answer in it, even if all else of it is wrong. */
 export function guessVersion(text: string): string {
   try {
-    return textOf(objectOf(text), "cniVersion") || DEFAULT_VERSION;
+    return textOf(structOf(membersOf(text), NET_CONF_KEYS), "cniVersion") || DEFAULT_VERSION;
   } catch {
     return DEFAULT_VERSION;
   }
@@ -114,23 +168,27 @@ function objectAt(conf: JsonObject, key: string): JsonObject | undefined {
   const value = conf[key];
   if (value === undefined || value === null) return undefined;
   if (!isObject(value)) throw invalid(`invalid network configuration: ${key}`, "must be an object");
+  if (hasHugeNumber(value)) {
+    throw invalid(`invalid network configuration: ${key}`, "has a number that is too large");
+  }
   return value;
 }
 
 function attachmentsOf(value: JsonValue | undefined): NetConf["validAttachments"] {
   if (value === undefined || value === null) return undefined;
-  const isAttachment = (item: JsonValue) =>
-    isObject(item) && typeof item.containerID === "string" && typeof item.ifname === "string";
-  if (!Array.isArray(value) || !value.every(isAttachment)) {
+  const items = Array.isArray(value) ? value as readonly JsonValue[] : undefined;
+  const attachments = items?.map((item) =>
+    isObject(item) ? structOf(Object.entries(item), ATTACHMENT_KEYS) : {}
+  );
+  return (attachments ?? [{}]).map(({ containerID, ifname }) => {
+    if (typeof containerID === "string" && typeof ifname === "string") {
+      return { containerId: containerID, ifname };
+    }
     throw invalid(
       "invalid network configuration: cni.dev/valid-attachments",
       "must be containerID and ifname",
     );
-  }
-  return (value as JsonObject[]).map(({ containerID, ifname }) => ({
-    containerId: containerID as string,
-    ifname: ifname as string,
-  }));
+  });
 }
 
 function invalid(message: string, details?: string): CniError {

@@ -66,11 +66,13 @@ export function withGateways(result: JsonObject): JsonObject {
   return { ...result, routes: routes.map(complete) };
 }
 
-/** A saved configuration as it is sent again: with the result of ADD, where its version has that. */
-export function withResult(config: JsonObject, prevResult: JsonObject | undefined): string {
+/**
+ * A saved configuration as it is sent again: with the result of ADD where its version has that, else to the byte.
+ *
+ * @param config What `text` is.
+ */
+export function withResult(text: string, config: JsonObject, prevResult: JsonObject | undefined): string {
   const version = typeof config.cniVersion === "string" ? config.cniVersion : "";
-  if (prevResult === undefined || versionRank(version) < versionRank(FIRST_WITH_RESULT)) {
-    return JSON.stringify(config);
-  }
+  if (prevResult === undefined || versionRank(version) < versionRank(FIRST_WITH_RESULT)) return text;
   return JSON.stringify({ ...config, prevResult: { ...prevResult, cniVersion: version } });
 }

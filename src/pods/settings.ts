@@ -1,5 +1,5 @@
 import { CNI_CODE, CniError } from "./cni_error.ts";
-import type { NetConf } from "./net_conf.ts";
+import type { NetConf, Strictness } from "./net_conf.ts";
 
 /** The environment of a process, by name. */
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -28,9 +28,11 @@ const BOOLEANS: Readonly<Record<string, boolean>> = { true: true, false: false, 
 /**
  * Reads the variables of the plugin.
  *
+ * @param strictness With `findable` a value that can't be meant is absent.
  * @throws {CniError} With code 4, for a value that can't be meant.
  */
-export function readSettings(variables: Variables): Settings {
+export function readSettings(variables: Variables, strictness: Strictness = "whole"): Settings {
+  if (strictness === "findable") return readSettings(meant(variables));
   const text = (name: string) => variables[`FLANNEL_CNI_${name}`] || undefined;
   const oneOf = <T>(name: string, words: Readonly<Record<string, T>>): T | undefined => {
     const value = text(name)?.toLowerCase();
@@ -61,6 +63,21 @@ export function subnetFileOf(conf: Pick<NetConf, "subnetFile">, settings: Settin
 /** Where state is kept: what the conflist says, else the environment, else flannel's place. */
 export function dataDirOf(conf: Pick<NetConf, "dataDir">, settings: Settings): string {
   return conf.dataDir ?? settings.dataDir ?? DEFAULT_DATA_DIR;
+}
+
+/** The variables without those that can't be meant. */
+function meant(variables: Variables): Variables {
+  const isMeant = (name: string) => {
+    try {
+      readSettings({ [name]: variables[name] });
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return Object.fromEntries(
+    Object.entries(variables).filter(([name]) => name.startsWith("FLANNEL_CNI_") && isMeant(name)),
+  );
 }
 
 function mtuOf(text: string | undefined): number | undefined {

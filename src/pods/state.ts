@@ -20,8 +20,16 @@ export interface Attachment {
   readonly ifname: string;
 }
 
+/** What lies where state should be is none: another kind of file, one of another user, or a larger one. */
+export class OddStateError extends Error {
+  override readonly name = "OddStateError";
+}
+
 /** A larger file is none of ours. */
 const MAX_STATE_BYTES = 1 << 20;
+/** A longer name can't be that of a file. */
+const MAX_NAME_BYTES = 255;
+const ROOT_UID = 0;
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 /** What state is written into before it has its name; versions up to 0.1 had no UUID in it. */
@@ -63,15 +71,14 @@ export class StateFolder {
   /**
    * The state of an attachment, or what flannel's plugin kept for its container.
    *
+   * @throws {OddStateError} If something else is there.
    * @throws What the file system says, unless there is no such file.
    */
   read(attachment: Attachment): AttachmentState | undefined {
     const { containerId, ifname } = attachment;
     const own = this.#readFile(nameOf(attachment));
     if (own !== undefined) return { containerId, ifname, text: own };
-    const alias = statIfThere(join(this.path, containerId));
-    if (alias?.isFile !== true) return undefined;
-    const text = this.#readFile(containerId);
+    const text = this.#readFile(containerId, { isLinkSkipped: true });
     return text === undefined ? undefined : { containerId, ifname: undefined, text };
   }
 
@@ -120,15 +127,30 @@ export class StateFolder {
     return join(this.path, nameOf(attachment));
   }
 
-  #readFile(name: string): string | undefined {
+  /** @param options.isLinkSkipped Whether a symbolic link is nothing, as the one to the first attachment's file. */
+  #readFile(name: string, options?: { readonly isLinkSkipped: boolean }): string | undefined {
+    if (name.length > MAX_NAME_BYTES) return undefined;
     const path = join(this.path, name);
+    const stat = statIfThere(path);
+    if (stat === undefined || stat.isSymlink && options?.isLinkSkipped) return undefined;
+    if (stat.isSymlink) throw new OddStateError(`${path} is no state: it is a symbolic link; remove it`);
+    if (!this.#isTrusted(stat)) {
+      throw new OddStateError(`${path} is no state: it belongs to the user ${stat.uid}; remove it`);
+    }
     try {
-      return readText(path, MAX_STATE_BYTES);
+      return readText(path, MAX_STATE_BYTES, stat);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
-      if (error instanceof OddFileError) throw new Error(`${path} is no state: ${error.what}; remove it`);
+      if (error instanceof OddFileError) {
+        throw new OddStateError(`${path} is no state: ${error.what}; remove it`);
+      }
       throw error;
     }
+  }
+
+  /** What says which program is started as whom must not be another user's; a folder's owner may put in it what it likes. */
+  #isTrusted({ uid }: Deno.FileInfo): boolean {
+    return uid === ROOT_UID || uid === null || uid === Deno.statSync(this.path).uid;
   }
 }
 

@@ -2,10 +2,10 @@ import {
   type Address,
   AF_INET,
   AF_INET6,
-  type Family,
   familyOf,
   formatAddress,
   formatPrefix,
+  type Ipv4,
   parsePrefix,
   type Prefix,
   prefixEquals,
@@ -15,9 +15,9 @@ import { CNI_CODE, CniError } from "./cni_error.ts";
 
 /** What an agent, flannel's or ours, says about this host's pods in `subnet.env`. */
 export interface SubnetEnv {
-  /** The cluster networks, IPv4's first. */
+  /** The cluster networks, those of the key of IPv4 first. */
   readonly networks: readonly Prefix[];
-  /** This host's subnets, at most one of each family, IPv4's first. */
+  /** This host's subnets, at most one of each key, that of IPv4 first. */
   readonly subnets: readonly Prefix[];
   /** The largest packet that a pod may send; absent if the file does not say. */
   readonly mtuBytes: number | undefined;
@@ -41,44 +41,46 @@ const KEYS_OF_FAMILIES = [
   { family: AF_INET6, network: "FLANNEL_IPV6_NETWORK", subnet: "FLANNEL_IPV6_SUBNET" },
 ] as const;
 
-const KEYS: ReadonlySet<string> = new Set([
-  "FLANNEL_NETWORK",
-  "FLANNEL_SUBNET",
-  "FLANNEL_IPV6_NETWORK",
-  "FLANNEL_IPV6_SUBNET",
+const NETWORK_KEYS: readonly string[] = KEYS_OF_FAMILIES.map(({ network }) => network);
+const SUBNET_KEYS: readonly string[] = KEYS_OF_FAMILIES.map(({ subnet }) => subnet);
+const FLANNEL_KEYS: ReadonlySet<string> = new Set([
+  ...NETWORK_KEYS,
+  ...SUBNET_KEYS,
   "FLANNEL_MTU",
   "FLANNEL_IPMASQ",
-  "FLANNEL_BACKEND",
-  "FLANNEL_DELEGATE",
 ]);
+/** What flannel's plugin does not know, and skips. */
+const OWN_KEYS: ReadonlySet<string> = new Set(["FLANNEL_BACKEND", "FLANNEL_DELEGATE"]);
 
 /**
- * Reads `subnet.env` as flannel's plugin does: lines `KEY=VALUE`, the last of two counts, unknown ones are skipped;
- * host bits of prefixes are cleared, and networks are a list with commas.
+ * Reads `subnet.env` as flannel's plugin does: lines `KEY=VALUE` to the letter, the last of two counts, unknown ones are
+ * skipped; host bits of prefixes are cleared, networks are a list with commas, and a prefix may be of either family,
+ * whatever its key is called. A line that is wrong is one also where a later line has its key.
  *
  * @param path Where `text` is from, for the message.
  * @throws {CniError} If a line can't be read.
  */
 export function readSubnetEnv(text: string, path: string): SubnetEnv {
+  const found = { networks: new Map<string, Prefix[]>(), subnets: new Map<string, Prefix>() };
   const values = new Map<string, string>();
-  for (const line of text.split(/\r?\n/)) {
+  // A carriage return ends a line where nothing else is behind it.
+  for (const line of text.split("\n").map((line) => line.replace(/\r$/, ""))) {
     const at = line.indexOf("=");
     const key = at === -1 ? line : line.slice(0, at);
-    if (!KEYS.has(key)) continue;
+    const isFlannels = FLANNEL_KEYS.has(key);
+    if (!isFlannels && !OWN_KEYS.has(key)) continue;
+    if (at === -1 && !isFlannels) continue;
     if (at === -1) throw fault(path, `line ${JSON.stringify(line)} has no "="`);
-    values.set(key, line.slice(at + 1));
+    const value = line.slice(at + 1);
+    if (NETWORK_KEYS.includes(key)) found.networks.set(key, networksOf(value, { key, path }));
+    else if (SUBNET_KEYS.includes(key)) found.subnets.set(key, prefixOf(value, { key, path }));
+    else values.set(key, key === "FLANNEL_MTU" ? String(mtuOf(value, path)) : value);
   }
-  const prefixes = (key: string, family: Family): Prefix[] =>
-    (values.get(key) ?? "").split(",").filter((item) => item !== "")
-      .map((item) => prefixOf(item, { key, family, path }));
-  const subnets = KEYS_OF_FAMILIES.flatMap(({ family, subnet }) => prefixes(subnet, family).slice(0, 1));
-  const networks = KEYS_OF_FAMILIES.flatMap(({ family, network }) => prefixes(network, family));
+  const mtu = values.get("FLANNEL_MTU");
   return {
-    networks: networks.filter((prefix, at) =>
-      networks.findIndex((other) => prefixEquals(other, prefix)) === at
-    ),
-    subnets,
-    mtuBytes: mtuOf(values.get("FLANNEL_MTU"), path),
+    networks: NETWORK_KEYS.flatMap((key) => found.networks.get(key) ?? []),
+    subnets: SUBNET_KEYS.flatMap((key) => found.subnets.get(key) ?? []),
+    mtuBytes: mtu === undefined ? undefined : Number(mtu),
     isAgentMasquerading: values.has("FLANNEL_IPMASQ") ? values.get("FLANNEL_IPMASQ") === "true" : undefined,
     backendType: values.get("FLANNEL_BACKEND") || undefined,
     delegateType: values.get("FLANNEL_DELEGATE") || undefined,
@@ -101,38 +103,55 @@ export function checkSubnetEnv(
     ...env.mtuBytes === undefined && given.mtuBytes === undefined ? ["FLANNEL_MTU"] : [],
     ...env.isAgentMasquerading === undefined && given.isMasquerading === undefined ? ["FLANNEL_IPMASQ"] : [],
   ];
-  if (missing.length > 0) throw fault(path, `is missing ${missing.join(", ")}`, " ");
+  if (missing.length > 0) throw fault(path, `is missing ${missing.join(", ")}`, undefined, " ");
 }
 
-function prefixOf(
-  text: string,
-  { key, family, path }: { readonly key: string; readonly family: Family; readonly path: string },
-): Prefix {
-  let prefix: Prefix<Address>;
+function networksOf(list: string, where: { readonly key: string; readonly path: string }): Prefix[] {
+  const networks = list.split(",").map((item) => prefixOf(item, where));
+  return networks.filter((network, at) => networks.findIndex((other) => prefixEquals(other, network)) === at);
+}
+
+function prefixOf(text: string, { key, path }: { readonly key: string; readonly path: string }): Prefix {
+  let prefix: Prefix;
   try {
-    prefix = parsePrefix(text);
+    prefix = parsePrefix(text.replace(/\/0+(?=\d)/, "/"));
   } catch {
-    throw fault(path, `${key}: invalid CIDR address: ${text.slice(0, 80)}`);
+    throw fault(path, `${key}: invalid CIDR address: ${text.slice(0, 80)}`, hintOf(text));
   }
-  if (familyOf(prefix.address) !== family) {
-    throw fault(path, `${key}: ${text} is of the other family`);
-  }
-  return prefix;
+  return withoutMapping(prefix);
 }
 
-function mtuOf(text: string | undefined, path: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,10}$/.test(text) || Number(text) > LARGEST_MTU_BYTES) {
-    throw fault(path, `FLANNEL_MTU: ${JSON.stringify(text.slice(0, 80))} is no number of bytes`);
+/** An IPv4 prefix that is written inside an IPv6 one, as Go takes it. */
+function withoutMapping(prefix: Prefix): Prefix {
+  const { address, length } = prefix;
+  if (typeof address === "number" || length < 96 || address >> 32n !== 0xffffn) return prefix;
+  return { address: Number(address & 0xffff_ffffn) as Ipv4, length: length - 96 };
+}
+
+/** What a person may have done to a line; absent where nothing shows. */
+function hintOf(value: string): string | undefined {
+  if (/^["']|["']$/.test(value)) return "it is in quotes, which are no part of a value here";
+  if (/^\s|\s$/.test(value)) return "it has a blank beside it, which is a part of the value here";
+  return undefined;
+}
+
+function mtuOf(text: string, path: string): number {
+  if (!/^\d+$/.test(text) || Number(text) > LARGEST_MTU_BYTES) {
+    throw fault(
+      path,
+      `FLANNEL_MTU: ${JSON.stringify(text.slice(0, 80))} is no number of bytes`,
+      hintOf(text),
+    );
   }
   return Number(text);
 }
 
-function fault(path: string, what: string, between = ": "): CniError {
+function fault(path: string, what: string, hint?: string, between = ": "): CniError {
+  const remedy = "the agent on this host writes this file; remove it, and the agent writes it anew";
   return new CniError(
     CNI_CODE.badSubnetFile,
     `failed to load flannel 'subnet.env' file: ${path}${between}${what}`,
-    "the agent on this host writes this file; remove it, and the agent writes it anew",
+    hint === undefined ? remedy : `${hint}; ${remedy}`,
   );
 }
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { JsonSyntaxError, parseJson } from "../../src/config/json.ts";
+import { JsonSyntaxError, parseJson, parseMembers } from "../../src/config/json.ts";
 
 const refused: [text: string, line: number, column: number, reason: string, why: string][] = [
   ["", 1, 1, "expected a value, but the text ends", "there is nothing"],
@@ -70,4 +70,17 @@ Deno.test("parseJson() refuses what JSON.parse() refuses, and says where", () =>
     const { line, column } = assertThrows(() => parseJson(text), JsonSyntaxError);
     assertEquals(line >= 1 && column >= 1 && column <= text.length + 1, true);
   }));
+});
+
+Deno.test("parseMembers() has all members of an object in the order of the text", () => {
+  const members = parseMembers(' {"b":1,"a":{"x":1,"x":2},"b":null} ');
+  assertEquals(JSON.stringify(members), '[["b",1],["a",{"x":2}],["b",null]]');
+  assertEquals(parseMembers("{}"), []);
+});
+
+Deno.test("parseMembers() says that another value is no object, and refuses what is no value", () => {
+  for (const text of ["[]", "1", '"{}"', "null"]) assertEquals(parseMembers(text), undefined);
+  for (const text of ["", "{", "{} x", "[] x", '{"a":1,}']) {
+    assertThrows(() => parseMembers(text), JsonSyntaxError);
+  }
 });

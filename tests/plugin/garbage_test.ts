@@ -67,3 +67,28 @@ garbage("GC that is not told what is valid releases nothing", async (world) => {
   const { error } = await world.run("GC", { cniVersion: "1.1.0" });
   assertEquals([error.code, error.msg, world.verbs], [7, `${VALID} missing`, []]);
 });
+
+garbage("GC goes by no file whose name is none of an attachment, whatever is in it", async (world) => {
+  for (const name of ["README", "@eth0", "x@", "x@a/b".replace("/", ":"), "-x", "x y"]) {
+    await Deno.writeTextFile(`${world.dataDir}/${name}`, '{"name":"cbr0","type":"bridge"}');
+  }
+  const before = world.state.filter((name) => !["a", "a@eth0", "a@net1", "u", "README"].includes(name));
+  await world.run("GC", { cniVersion: "1.1.0", [VALID]: [] });
+  assertEquals(world.state, before);
+  assertEquals(
+    world.calls.map(({ variables }) => variables?.CNI_CONTAINERID).sort(),
+    ["README", "a", "a", "u"],
+  );
+});
+
+garbage("GC reads the keys of attachments in any case", async (world) => {
+  const valid = [{ containerId: "a", IfName: "eth0" }, { CONTAINERID: "a", ifname: "net1" }, {
+    containerid: "u",
+    ifname: "eth0",
+  }];
+  assertEquals(
+    (await world.run("GC", { cniVersion: "1.1.0", "CNI.dev/Valid-Attachments": valid })).exitCode,
+    0,
+  );
+  assertEquals(world.verbs, []);
+});

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { CniError } from "../../src/pods/cni_error.ts";
 import { CNI_VERSIONS } from "../../src/pods/versions.ts";
+import { NotStartedError } from "../../src/plugin/delegate.ts";
 import { PluginWorld, resultOf } from "./plugin_world.ts";
 
 const BUSY = new CniError(11, "device or resource busy", "try again");
@@ -37,6 +38,7 @@ plugin(
 plugin(
   "DEL calls the delegate with what ADD has saved, also when there is no subnet file any more",
   async (world) => {
+    world.installed = ["ptp", "host-local"];
     await world.run("ADD", { delegate: { type: "ptp" } });
     world.subnetEnv = undefined;
     assertEquals(await world.run("DEL").then(({ exitCode, stdout }) => [exitCode, stdout]), [0, ""]);
@@ -88,12 +90,19 @@ plugin("DEL releases what flannel's own plugin has attached", async (world) => {
   assertEquals([world.verbs, world.lastConfig.mtu, world.state], [["DEL"], 1, []]);
 });
 
-plugin("DEL leaves what flannel's own plugin has attached to another network", async (world) => {
-  await Deno.mkdir(world.dataDir);
-  await Deno.writeTextFile(`${world.dataDir}/c1`, '{"name":"other","type":"bridge"}');
-  assertEquals((await world.run("DEL")).exitCode, 0);
-  assertEquals([world.verbs, world.state], [[], ["c1"]]);
-});
+plugin(
+  "DEL detaches by what flannel's own plugin has kept of another network, and keeps it for that one's DEL",
+  async (world) => {
+    await Deno.mkdir(world.dataDir);
+    const text = '{"name":"other","type":"bridge","x":1.0}';
+    await Deno.writeTextFile(`${world.dataDir}/c1`, text);
+    assertEquals((await world.run("DEL")).exitCode, 0);
+    assertEquals([world.calls.map(({ config }) => config), world.state], [[text], ["c1"]]);
+    assertEquals(world.logLines.at(-1), "warn state of another network kept");
+    assertEquals((await world.run("DEL", { name: "other" })).exitCode, 0);
+    assertEquals([world.verbs, world.state], [["DEL", "DEL"], []]);
+  },
+);
 
 for (const text of ["{", "[]", "{}", '{"type":7}']) {
   plugin(`DEL with the state ${text} succeeds, says so in the log, and leaves the file`, async (world) => {
@@ -121,6 +130,170 @@ plugin("a repeated ADD that fails does not take down what the first has attached
   world.answer = () => fail(new CniError(999, "eth0 already exists"));
   await world.run("ADD");
   assertEquals([world.verbs, world.state], [["ADD", "ADD"], ["c1", "c1@eth0"]]);
+});
+
+plugin("an ADD whose delegate is missing keeps nothing, so that DEL succeeds without it", async (world) => {
+  world.installed = ["host-local"];
+  assertEquals((await world.run("ADD")).error.msg, 'failed to find plugin "bridge" in path [/opt/cni/bin]');
+  assertEquals((await world.run("DEL")).exitCode, 0);
+  assertEquals([world.verbs, world.state], [[], []]);
+});
+
+plugin("an ADD whose delegate can't be started keeps nothing", async (world) => {
+  world.answer = () => fail(new NotStartedError(999, "cannot start bridge: this user may not"));
+  assertEquals((await world.run("ADD")).exitCode, 1);
+  assertEquals([world.verbs, world.state], [["ADD"], []]);
+});
+
+plugin("an ADD whose IPAM plugin is missing is undone without it, and forgotten", async (world) => {
+  world.installed = ["bridge"];
+  const missing = () => fail(new CniError(999, 'failed to find plugin "host-local" in path [/opt/cni/bin]'));
+  world.answer = ({ config }) => "type" in JSON.parse(config).ipam ? missing() : "";
+  assertEquals((await world.run("ADD")).exitCode, 1);
+  assertEquals([world.verbs, world.lastConfig.ipam, world.state], [["ADD", "DEL"], {}, []]);
+  assertEquals((await world.run("DEL")).exitCode, 0);
+});
+
+plugin(
+  "an ADD whose IPAM plugin comes while it runs is undone with it, as it may have given an address",
+  async (world) => {
+    world.installed = ["bridge"];
+    world.answer = ({ verb }) => {
+      world.installed = ["bridge", "host-local"];
+      return verb === "ADD" ? fail(BUSY) : "";
+    };
+    await world.run("ADD");
+    assertEquals([(world.lastConfig.ipam as { type: string }).type, world.state], [
+      "host-local",
+      ["c1", "c1@eth0"],
+    ]);
+  },
+);
+
+plugin("an ADD of a delegate that needs no IPAM plugin works without one", async (world) => {
+  world.installed = ["bridge"];
+  assertEquals((await world.run("ADD")).exitCode, 0);
+});
+
+plugin(
+  "a repeated ADD with another configuration that fails leaves what the first is found by",
+  async (world) => {
+    await world.run("ADD");
+    const first = world.calls[0]!.config;
+    world.answer = ({ verb }) => verb === "ADD" ? fail(new CniError(999, "eth0 already exists")) : "";
+    await world.run("ADD", { delegate: { mtu: 1400 } });
+    await world.run("DEL");
+    assertEquals([world.verbs, world.calls.at(-1)!.config, world.state], [["ADD", "ADD", "DEL"], first, []]);
+  },
+);
+
+plugin(
+  "an ADD over what flannel's plugin has attached to this network is not undone where it fails",
+  async (world) => {
+    await Deno.mkdir(world.dataDir);
+    await Deno.writeTextFile(`${world.dataDir}/c1`, '{"name":"cbr0","type":"bridge"}');
+    world.answer = () => fail(new CniError(999, "eth0 already exists"));
+    await world.run("ADD");
+    assertEquals([world.verbs, world.state], [["ADD"], ["c1"]]);
+  },
+);
+
+plugin("an ADD whose pod is detached meanwhile is undone and fails", async (world) => {
+  const { answer } = world;
+  world.answer = (call) => {
+    if (call.verb === "ADD") Deno.removeSync(`${world.dataDir}/c1@eth0`);
+    return answer(call);
+  };
+  const { error } = await world.run("ADD");
+  assertEquals(error.msg, "the pod was detached while it was attached");
+  assertEquals(world.verbs, ["ADD", "DEL"]);
+});
+
+const oddStates: [what: string, make: (path: string) => void | Promise<unknown>][] = [
+  ["a folder", (path) => Deno.mkdir(path)],
+  ["a FIFO", (path) => new Deno.Command("mkfifo", { args: [path] }).output()],
+  ["a link to nowhere", (path) => Deno.symlink("/nowhere", path)],
+  ["a link to state", async (path) => {
+    const other = new URL(`file://${path}/../../other`).pathname;
+    await Deno.writeTextFile(other, '{"name":"cbr0","type":"bridge"}');
+    await Deno.symlink(other, path);
+  }],
+  ["another user's file", async (path) => {
+    await Deno.writeTextFile(path, '{"name":"cbr0","type":"bridge"}');
+    await Deno.chown(path, 65_534, 65_534);
+  }],
+  ["a file without end", async (path) => {
+    await Deno.writeTextFile(path, '{"name":"cbr0","type":"bridge"}');
+    await Deno.truncate(path, 2 << 20);
+  }],
+];
+for (const [what, make] of oddStates) {
+  for (const name of ["c1@eth0", "c1"]) {
+    plugin(
+      `DEL, GC and CHECK do not use ${what} in place of the state ${name}, and leave it`,
+      async (world) => {
+        await Deno.mkdir(world.dataDir);
+        await make(`${world.dataDir}/${name}`);
+        const before = world.state;
+        for (let times = 0; times < 2; times++) assertEquals((await world.run("DEL")).exitCode, 0);
+        const conf = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [] };
+        assertEquals((await world.run("GC", conf)).exitCode, 0);
+        assertEquals([world.verbs, world.state], [[], before]);
+        assertEquals((await world.run("CHECK", { prevResult: {} })).exitCode, 0);
+        assertEquals([world.verbs, world.lastConfig.mtu], [["CHECK"], 1450]);
+      },
+    );
+  }
+}
+
+plugin("ADD puts its state in place of what is none, and refuses where that can't be", async (world) => {
+  await Deno.mkdir(world.dataDir);
+  await Deno.symlink("/nowhere", `${world.dataDir}/c1@eth0`);
+  assertEquals((await world.run("ADD")).exitCode, 0);
+  assertEquals((await world.run("DEL")).exitCode, 0);
+  await Deno.mkdir(`${world.dataDir}/c1@eth0`);
+  assertEquals((await world.run("ADD")).error.code, 5);
+  assertEquals((await world.run("DEL")).exitCode, 0);
+  assertEquals(world.verbs, ["ADD", "DEL"]);
+});
+
+const brokenVariables = {
+  FLANNEL_CNI_MTU: "x",
+  FLANNEL_CNI_IP_MASQ: "maybe",
+  FLANNEL_CNI_LOG_LEVEL: "loud",
+};
+plugin("DEL and GC work with variables that ADD refuses", async (world) => {
+  await world.run("ADD");
+  assertEquals((await world.run("ADD", {}, brokenVariables)).error.code, 4);
+  assertEquals((await world.run("DEL", {}, brokenVariables)).exitCode, 0);
+  assertEquals([world.verbs, world.state], [["ADD", "DEL"], []]);
+  const conf = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [] };
+  assertEquals((await world.run("GC", conf, brokenVariables)).exitCode, 0);
+});
+
+plugin("GC works with a configuration that ADD refuses", async (world) => {
+  await world.run("ADD");
+  const conf = { cniVersion: "1.1.0", delegate: { name: "x" }, ipam: [], "cni.dev/valid-attachments": [] };
+  assertEquals((await world.run("GC", conf)).exitCode, 0);
+  assertEquals([world.verbs, world.state], [["ADD", "DEL"], []]);
+});
+
+plugin("DEL of a container whose id is too long to be attached succeeds", async (world) => {
+  for (const length of [239, 255, 256, 5000]) {
+    const variables = { CNI_CONTAINERID: "c".repeat(length) };
+    assertEquals((await world.run("ADD", {}, variables)).error.code, 4);
+    assertEquals((await world.run("DEL", {}, variables)).exitCode, 0);
+  }
+});
+
+plugin("STATUS is not well with a configuration that ADD refuses", async (world) => {
+  for (const conf of [{ delegate: { name: "x" } }, { Ipam: { type: "a/b" } }, { IPAM: "x" }]) {
+    assertEquals(
+      (await world.run("STATUS", { cniVersion: "1.1.0", ...conf })).exitCode,
+      1,
+      JSON.stringify(conf),
+    );
+  }
 });
 
 plugin("ADD without a subnet file is to be tried again, in the words that users look for", async (world) => {

@@ -250,3 +250,18 @@ Deno.test("pluginTypes() names each plugin once, and those that give addresses",
     "host-local",
   ]);
 });
+
+Deno.test("a conflist means the same with the keys of the plugin flannel in any case", () => {
+  const list = (plugin: string) => `{"name":"n","cniVersion":"1.0.0","plugins":[${plugin}]}`;
+  const usual = list(
+    '{"type":"flannel","delegate":{"bridge":"br1"},"ipam":{"type":"x"},"capabilities":{"mac":true},"Other":1}',
+  );
+  const odd = list(
+    '{"Type":"flannel","Delegate":{"bridge":"br1"},"IPAM":{"type":"x"},"Capabilitie\u017f":{"mac":true},"Other":1}',
+  );
+  assertEquals(render(odd), render(usual));
+  assertEquals([bridgeIn(odd), expectedPluginTypes(odd), isOurConflist(odd)], ["br1", ["bridge", "x"], true]);
+  assertEquals(JSON.parse(withMtu(odd, 1400)).plugins[0].delegate, { bridge: "br1", mtu: 1400 });
+  // What runtimes make of the list is sorted, and the usual spelling the last.
+  assertEquals(render(list('{"type":"flannel","ipam":{"a":1},"IPAM":{"a":2,"b":2}}')).plugins[0].ipam.a, 1);
+});

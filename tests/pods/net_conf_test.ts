@@ -88,3 +88,34 @@ Deno.test("guessVersion() finds the version to answer in, though all else is wro
   assertEquals(guessVersion('{"cniVersion":7}'), "0.1.0");
   assertEquals(guessVersion("{"), "0.1.0");
 });
+
+const broken: [members: string, key: string][] = [
+  ['"subnetFile":7', "subnetFile"],
+  ['"backend":{}', "backend"],
+  ['"delegate":{"type":7}', "delegate"],
+  ['"delegate":{"name":"x"}', "delegate"],
+  ['"delegate":[]', "delegate"],
+  ['"ipam":{"x":1e400}', "ipam"],
+  ['"IPAM":"x"', "ipam"],
+  ['"runtimeConfig":[]', "runtimeConfig"],
+  ['"prevResult":"x"', "prevResult"],
+  ['"cni.dev/valid-attachments":[1]', "validAttachments"],
+];
+for (const [members, key] of broken) {
+  Deno.test(`parseNetConf() that is to find an attachment goes on with ${members}, as if it were not there`, () => {
+    const text = `{"name":"n","dataDir":"/d",${members}}`;
+    assertThrows(() => parseNetConf(text), CniError);
+    const usual = parseNetConf('{"name":"n","dataDir":"/d"}');
+    assertEquals(parseNetConf(text, "findable"), usual, key);
+  });
+}
+
+for (const text of ['{"name":7}', '{"name":"n","dataDir":7}', '{"name":"n","cniVersion":7}', "[]", "{"]) {
+  Deno.test(`parseNetConf() can't find an attachment with ${text}`, () => {
+    assertThrows(() => parseNetConf(text, "findable"), CniError);
+  });
+}
+
+Deno.test("guessVersion() reads the version's key in any case", () => {
+  assertEquals(guessVersion('{"CNIVERSION":"0.4.0","name":7}'), "0.4.0");
+});

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { CniError } from "../../src/pods/cni_error.ts";
 import { checkSubnetEnv, formatSubnetEnv, namedSubnets, readSubnetEnv } from "../../src/pods/subnet_env.ts";
@@ -56,6 +56,13 @@ const read: [text: string, expected: Partial<ReturnType<typeof reading>>, why: s
     "our own keys",
   ],
   [V4 + REST + "FLANNEL_BACKEND=\n", {}, "an empty value is none"],
+  [V4 + REST + "FLANNEL_BACKEND\nFLANNEL_DELEGATE\n", {}, "flannel's plugin skips what it does not know"],
+  [V4 + REST.replaceAll("\n", "\r\n").slice(0, -1), {}, "the last line ends with a carriage return alone"],
+  [V4.replace("10.1.17.1/24", "fc00::1/64") + REST, { subnets: ["fc00::/64"] }, "a prefix of either family"],
+  [V4.replace("10.1.0.0/16", "fc00::/48") + REST, { networks: ["fc00::/48"] }, "a prefix of either family"],
+  [V4.replace("/24", "/024") + REST, {}, "zeros before a length"],
+  [V4 + REST.replace("1472", "00000000001472"), {}, "zeros before a number"],
+  [V4.replace("10.1.17.1/24", "::ffff:10.1.17.1/120") + REST, {}, "an IPv4 address inside an IPv6 one"],
   [
     V4 + "FLANNEL_MTU=4294967295\nFLANNEL_IPMASQ=true\n",
     { mtuBytes: 4294967295 },
@@ -77,13 +84,29 @@ const refused: [line: string, words: string][] = [
   ["FLANNEL_SUBNET=10.1.17.1", "FLANNEL_SUBNET: invalid CIDR address: 10.1.17.1"],
   ["FLANNEL_NETWORK=10.1.0.0/16 ", "FLANNEL_NETWORK: invalid CIDR address: 10.1.0.0/16 "],
   ["FLANNEL_NETWORK=10.1.0.0/33", "FLANNEL_NETWORK: invalid CIDR address: 10.1.0.0/33"],
-  ["FLANNEL_NETWORK=fc00::/48", "FLANNEL_NETWORK: fc00::/48 is of the other family"],
+  ["FLANNEL_NETWORK=", "FLANNEL_NETWORK: invalid CIDR address: "],
+  ["FLANNEL_NETWORK=10.1.0.0/16,", "FLANNEL_NETWORK: invalid CIDR address: "],
+  ["FLANNEL_SUBNET=10.1.1.1/24,10.1.2.1/24", "FLANNEL_SUBNET: invalid CIDR address: 10.1.1.1/24,10.1.2.1/24"],
+  ["FLANNEL_SUBNET=x\nFLANNEL_SUBNET=10.1.1.1/24", "FLANNEL_SUBNET: invalid CIDR address: x"],
+  ["FLANNEL_MTU=1e400", 'FLANNEL_MTU: "1e400" is no number of bytes'],
 ];
 for (const [line, words] of refused) {
   Deno.test(`readSubnetEnv() refuses the line ${JSON.stringify(line)}, and says where it is`, () => {
     const error = assertThrows(() => readSubnetEnv(`${V4}${line}\n`, PATH), CniError);
     assertEquals(error.code, 100);
     assertEquals(error.message, `failed to load flannel 'subnet.env' file: ${PATH}: ${words}`);
+  });
+}
+
+const hints: [line: string, details: RegExp][] = [
+  ['FLANNEL_SUBNET="10.1.17.1/24"', /^it is in quotes, which are no part of a value here; /],
+  ["FLANNEL_MTU='1450'", /^it is in quotes, /],
+  ["FLANNEL_MTU= 1450", /^it has a blank beside it, /],
+  ["FLANNEL_MTU=x", /^the agent on this host writes this file; /],
+];
+for (const [line, details] of hints) {
+  Deno.test(`readSubnetEnv() that refuses the line ${JSON.stringify(line)} says what to look at`, () => {
+    assertMatch(assertThrows(() => readSubnetEnv(`${V4}${line}\n`, PATH), CniError).details!, details);
   });
 }
 
