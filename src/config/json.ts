@@ -37,13 +37,14 @@ export function parseJson(text: string): JsonValue {
 }
 
 /**
- * Parses text that is one JSON object to its members, in the order of the text, with those whose keys are equal.
+ * Parses text that is one JSON object to its members, in the order of the text, with those whose keys are equal. A
+ * number that is too large is infinite: it may stand where nobody looks.
  *
  * @returns `undefined` if the text is another JSON value.
  * @throws {JsonSyntaxError} If `text` is not one JSON value.
  */
 export function parseMembers(text: string): [key: string, value: JsonValue][] | undefined {
-  const reader = new JsonReader(text);
+  const reader = new JsonReader(text, true);
   const members = reader.members();
   if (members === undefined) reader.value(0);
   reader.end();
@@ -53,7 +54,8 @@ export function parseMembers(text: string): [key: string, value: JsonValue][] | 
 class JsonReader {
   #at = 0;
 
-  constructor(readonly text: string) {}
+  /** @param isAnySize Whether a number that is too large is infinite, and not refused. */
+  constructor(readonly text: string, readonly isAnySize = false) {}
 
   value(depth: number): JsonValue {
     if (depth > MAX_DEPTH) throw this.#fault(`nested deeper than ${MAX_DEPTH} levels`);
@@ -70,7 +72,9 @@ class JsonReader {
     if (scalar === undefined) throw this.#expected("a value");
     const read: JsonValue = JSON.parse(scalar);
     // No number holds it, and written again it would be null.
-    if (read === Infinity || read === -Infinity) throw this.#fault("a number that is too large");
+    if ((read === Infinity || read === -Infinity) && !this.isAnySize) {
+      throw this.#fault("a number that is too large");
+    }
     return read;
   }
 

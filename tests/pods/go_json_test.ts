@@ -76,8 +76,8 @@ function compareBytes(a: Uint8Array, b: Uint8Array): number {
 }
 
 Deno.test("hasHugeNumber() finds what Go's numbers can't hold, however deep", () => {
-  for (const text of ["1e400", '{"a":[{"b":-1e400}]}']) assertEquals(hasHugeNumber(parseJson(text)), true);
+  for (const text of ["1e400", '{"a":[{"b":-1e400}]}']) assertEquals(hasHugeNumber(JSON.parse(text)), true);
   for (const text of ["1e308", "null", '{"a":["1e400",null]}']) {
-    assertEquals(hasHugeNumber(parseJson(text)), false);
+    assertEquals(hasHugeNumber(JSON.parse(text)), false);
   }
 });
