@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { JsonSyntaxError, type JsonValue, parseJson } from "../config/json.ts";
 import { BoundedOutput } from "../linux/bounded_output.ts";
+import { LifeLine } from "../linux/life_line.ts";
 import { fileReason } from "../file/file_reason.ts";
 import { CNI_CODE, CniError } from "../pods/cni_error.ts";
 import { isFile } from "../file/read_file.ts";
@@ -55,13 +56,17 @@ export class Delegates {
   }
 
   /**
-   * Calls a delegate and returns what it printed. What it writes to standard error is written to ours.
+   * Calls a delegate and returns what it printed. What it writes to standard error is written to ours. It ends when this
+   * process ends before, and so does what it has started: else it would attach what the runtime detaches meanwhile.
    *
    * @throws {NotStartedError} If it can't be started.
    * @throws {CniError} If it fails: its own code, message and details where it says them.
    */
   async call(call: DelegateCall): Promise<string> {
+    using line = LifeLine.open();
     const child = await start(this.find(call.type), call);
+    // Before it is told what to do: one that is told nothing does nothing.
+    line?.tie(child.pid);
     const output = new BoundedOutput(child.stdout, MAX_OUTPUT_BYTES, "is refused");
     void feed(child.stdin, call.config);
     const { code, signal } = await child.status;
@@ -102,6 +107,8 @@ async function start(path: string, { verb, variables }: DelegateCall): Promise<D
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
+    // A process group of its own, which ends as one.
+    detached: true,
   });
   for (let tries = 0;; tries++) {
     try {
