@@ -54,13 +54,15 @@ function refusal(
   node: string,
 ): string | undefined {
   const request = { name: node, userInfo: { username, ...extra && { extra } } };
+  // What may change of a node, only a server can tell: node_policy_server_test.ts.
+  const object = { metadata: { name: node }, spec: {}, status: {} };
   const spec = policy.spec!;
   if (!spec.matchConditions!.every(({ expression }) => evaluate(expression, { request }))) return undefined;
   const variables: Record<string, unknown> = {};
   for (const { name, expression } of spec.variables!) {
-    variables[name] = evaluate(expression, { request, variables });
+    variables[name] = evaluate(expression, { request, variables, object, oldObject: object });
   }
-  const context = { request, variables };
+  const context = { request, variables, object, oldObject: object };
   const broken = spec.validations!.find(({ expression }) => !evaluate(expression, context));
   return broken === undefined ? undefined : evaluate(broken.messageExpression!, context) as string;
 }
