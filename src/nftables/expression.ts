@@ -1,4 +1,4 @@
-import { bitsOf, type Family, familyOf, formatPrefix } from "../model/address.ts";
+import { AF_INET, bitsOf, type Family, familyOf, formatPrefix } from "../model/address.ts";
 import { addressBytes } from "../model/rows.ts";
 import type { AttributeReader } from "../netlink/attribute.ts";
 import type { MessageWriter } from "../netlink/message.ts";
@@ -50,12 +50,16 @@ const NFTA_MATCH_NAME = 1;
 const NFTA_MATCH_REV = 2;
 const NFTA_MATCH_INFO = 3;
 const NFTA_TARGET_NAME = 1;
+const NFTA_TARGET_REV = 2;
+const NFTA_TARGET_INFO = 3;
 
 const NFT_REG_VERDICT = 0;
 const NFT_REG_1 = 1;
 const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 16;
 /** `struct xt_comment_info`. */
 const XT_COMMENT_BYTES = 256;
+const XT_MASQUERADE = "MASQUERADE";
+const ALL_BITS = 0xffff_ffff;
 
 /** Writes the expressions of a rule as nft(8) and iptables-nft do, inside of `NFTA_RULE_EXPRESSIONS`. */
 export function encodeExpressions(writer: MessageWriter, expressions: readonly NftExpression[]): void {
@@ -83,7 +87,7 @@ export function encodeExpressions(writer: MessageWriter, expressions: readonly N
           writer.attributeU32be(NFTA_META_KEY, NFT_META_MARK);
           writer.attributeU32be(NFTA_META_DREG, NFT_REG_1);
         });
-        mask(hostOrder(expression.mask));
+        if (expression.mask !== ALL_BITS) mask(hostOrder(expression.mask));
         compare(NFT_CMP_EQ, hostOrder(expression.value));
         break;
       case "comment":
@@ -102,6 +106,13 @@ export function encodeExpressions(writer: MessageWriter, expressions: readonly N
         element("masq", () => {
           if (!expression.isFullyRandom) return;
           writer.attributeU32be(NFTA_MASQ_FLAGS, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+        });
+        break;
+      case "iptables masquerade":
+        element("target", () => {
+          writer.attributeText(NFTA_TARGET_NAME, XT_MASQUERADE);
+          writer.attributeU32be(NFTA_TARGET_REV, 0);
+          writer.attributeBytes(NFTA_TARGET_INFO, masqueradeInfo(expression));
         });
         break;
       case "verdict":
@@ -124,6 +135,22 @@ export function encodeExpressions(writer: MessageWriter, expressions: readonly N
         );
     }
   }
+}
+
+/**
+ * `struct nf_nat_ipv4_multi_range_compat` with one range, and for IPv6 `struct nf_nat_range`: flags, and no addresses or
+ * ports.
+ *
+ * Source: linux/netfilter/nf_nat.h, as iptables-nft 1.8.9 fills them.
+ */
+function masqueradeInfo(
+  { isFullyRandom, family }: { readonly isFullyRandom: boolean; readonly family: Family },
+): Uint8Array {
+  const flags = hostOrder(isFullyRandom ? NF_NAT_RANGE_PROTO_RANDOM_FULLY : 0);
+  const info = new Uint8Array(family === AF_INET ? 24 : 40);
+  if (family === AF_INET) info.set(hostOrder(1));
+  info.set(flags, family === AF_INET ? 4 : 0);
+  return info;
 }
 
 /** What writes an element of a rule; and those that compare the register, and clear bits of it. */
@@ -179,9 +206,12 @@ export function decodeExpressions(list: AttributeReader, family: number): NftExp
 /** The expressions as text: the same text says the same. Counters say nothing. */
 export function expressionsText(expressions: readonly NftExpression[]): string {
   return JSON.stringify(
-    expressions.filter(({ kind }) => kind !== "counter").map((expression) =>
-      "prefix" in expression ? { ...expression, prefix: formatPrefix(expression.prefix) } : expression
-    ),
+    expressions.filter(({ kind }) => kind !== "counter").map((expression) => {
+      if ("prefix" in expression) return { ...expression, prefix: formatPrefix(expression.prefix) };
+      return expression.kind === "iptables masquerade"
+        ? { kind: "other", name: `target ${XT_MASQUERADE}` }
+        : expression;
+    }),
   );
 }
 

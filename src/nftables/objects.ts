@@ -36,12 +36,14 @@ export const NFTA_TABLE_NAME = 1;
 export const NFTA_TABLE_FLAGS = 2;
 /** The kernel runs no chain of such a table. */
 export const NFT_TABLE_F_DORMANT = 1;
+const NFTA_TABLE_USERDATA = 6;
 export const NFTA_CHAIN_TABLE = 1;
 export const NFTA_CHAIN_HANDLE = 2;
 export const NFTA_CHAIN_NAME = 3;
 export const NFTA_CHAIN_HOOK = 4;
 export const NFTA_CHAIN_POLICY = 5;
 export const NFTA_CHAIN_TYPE = 7;
+const NFTA_CHAIN_USERDATA = 12;
 export const NFTA_HOOK_HOOKNUM = 1;
 export const NFTA_HOOK_PRIORITY = 2;
 export const NFTA_HOOK_DEV = 3;
@@ -176,25 +178,27 @@ function tableMessage(
   verb: NftAct["verb"],
   [type, flags]: readonly [number, number],
   { family, table }: NftTable,
+  comment?: string,
 ): NftChange {
   return changeOf({ verb, what: "table", at: { family, table } }, (writer, sequence) => {
     writer.begin(type, flags, sequence);
     encodeHeader(writer, family);
     writer.attributeText(NFTA_TABLE_NAME, table);
+    if (comment !== undefined) writer.attributeBytes(NFTA_TABLE_USERDATA, encodeComment(comment));
     writer.end();
   });
 }
 
-/** Adds a table if it is not there. */
-export const addTable = (table: NftTable): NftChange =>
-  tableMessage("add", [NFT_MSG_NEWTABLE, NLM_F_CREATE], table);
+/** Adds a table if it is not there; only a new one gets the comment. */
+export const addTable = (table: NftTable, comment?: string): NftChange =>
+  tableMessage("add", [NFT_MSG_NEWTABLE, NLM_F_CREATE], table, comment);
 
 /** Deletes a table and all that is in it. */
 export const deleteTable = (table: NftTable): NftChange =>
   tableMessage("delete", [NFT_MSG_DELTABLE, 0], table);
 
-/** Adds a chain if it is not there. */
-export function addChain({ family, table, chain, base }: NftChain): NftChange {
+/** Adds a chain if it is not there; only a new one gets the comment. */
+export function addChain({ family, table, chain, base }: NftChain, comment?: string): NftChange {
   return changeOf({ verb: "add", what: "chain", at: { family, table, chain } }, (writer, sequence) => {
     writer.begin(NFT_MSG_NEWCHAIN, NLM_F_CREATE, sequence);
     encodeHeader(writer, family);
@@ -208,6 +212,7 @@ export function addChain({ family, table, chain, base }: NftChain): NftChange {
       writer.attributeU32be(NFTA_CHAIN_POLICY, base.policy);
       writer.attributeText(NFTA_CHAIN_TYPE, base.type);
     }
+    if (comment !== undefined) writer.attributeBytes(NFTA_CHAIN_USERDATA, encodeComment(comment));
     writer.end();
   });
 }

@@ -50,6 +50,8 @@ export type NftExpression =
   | { readonly kind: "comment"; readonly text: string }
   | { readonly kind: "verdict"; readonly verdict: keyof typeof VERDICTS; readonly chain?: string }
   | { readonly kind: "masquerade"; readonly isFullyRandom: boolean }
+  /** The same as iptables says it, by its own module, which differs by family; read back it is `other`. */
+  | { readonly kind: "iptables masquerade"; readonly isFullyRandom: boolean; readonly family: Family }
   | { readonly kind: "counter" }
   | { readonly kind: "other"; readonly name: string };
 
