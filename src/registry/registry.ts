@@ -31,6 +31,12 @@ export interface HeldLease {
    * @returns Whether it is given up; `false` if it has changed since it was found.
    */
   release(options: { signal: AbortSignal }): Promise<boolean>;
+  /**
+   * Takes what flanneld does not know out of it, and leaves the lease; absent where there is nothing of the kind.
+   *
+   * @returns Whether that is done; `false` if it has changed since it was found.
+   */
+  readonly strip?: (options: { signal: AbortSignal }) => Promise<boolean>;
 }
 
 /** Whether a registry answers. */

@@ -3,7 +3,7 @@ import type { Options } from "../../config/options.ts";
 import { readText } from "../../file/read_text.ts";
 import type { RegistryOptions } from "../../config/registry_flags.ts";
 import { MAX_CACHE_BYTES, parseLeaseCache } from "../../registry/lease_cache.ts";
-import type { LeavingHost } from "../../registry/registry.ts";
+import type { HeldLease, LeavingHost } from "../../registry/registry.ts";
 import { SILENT } from "../../log/log.ts";
 import { type Address, AF_INET, AF_INET6, parseIpv4 } from "../../model/address.ts";
 import { isOurVtep } from "../../model/vtep.ts";
@@ -68,14 +68,14 @@ function rememberedAddresses(path: string | undefined): Address[] {
 }
 
 /**
- * What the registry holds of this host, to be given up; nothing if it holds nothing.
+ * What the registry holds of this host; nothing where it holds nothing.
  *
  * @throws {RegistryError} If it can't be asked, or what it says is not this host's.
  */
-export async function planRegistry(
+export async function heldLeases(
   options: RegistryOptions,
   { environment, host, stack, signal }: OwnLeaseDeps,
-): Promise<CleanupStep[]> {
+): Promise<readonly HeldLease[]> {
   // To open a file is to make it.
   if (options.kind === "local" && !isFile(options.path)) return [];
   const place = await registryPlace(options, { // What is wrong is an error here, and a line of its own.
@@ -93,8 +93,17 @@ export async function planRegistry(
       back: () => {},
     }),
   );
-  const held = await registry.held(host, { signal });
-  return held.map((lease) => ({
+  return await registry.held(host, { signal });
+}
+
+/**
+ * What the registry holds of this host, to be given up; nothing if it holds nothing.
+ *
+ * @throws {RegistryError} If it can't be asked, or what it says is not this host's.
+ */
+export async function planRegistry(options: RegistryOptions, deps: OwnLeaseDeps): Promise<CleanupStep[]> {
+  const { signal } = deps;
+  return (await heldLeases(options, deps)).map((lease) => ({
     verb: "remove",
     object: lease.object,
     run: async () => {

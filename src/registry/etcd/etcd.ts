@@ -7,7 +7,7 @@ import { Contact } from "../contact.ts";
 import { takeEtcdLease } from "./etcd_acquire.ts";
 import type { EtcdClient } from "./etcd_client.ts";
 import { EtcdFeed } from "./etcd_feed.ts";
-import { readEntry } from "./etcd_format.ts";
+import { plainLeaseValue, readEntry } from "./etcd_format.ts";
 import { type EtcdClaimant, findOwn } from "./etcd_own.ts";
 import { EtcdFollower } from "./etcd_follower.ts";
 import { type EtcdList, listLeases } from "./etcd_list.ts";
@@ -16,7 +16,7 @@ import { MAX_VALUE_BYTES } from "./etcd_wire.ts";
 import type { LeaseFault } from "../remote_leases.ts";
 import { isHeldBy } from "../own_lease.ts";
 import type { HeldLease, LeaseRegistry, LeaseRequest, LeavingHost, RegistryContact } from "../registry.ts";
-import { NO_LEASE, removeUnchanged } from "./etcd_write.ts";
+import { NO_LEASE, removeUnchanged, rewriteUnchanged } from "./etcd_write.ts";
 import { RegistryError } from "../registry_error.ts";
 import { BEAT_MS, silenceMs } from "../silence.ts";
 
@@ -237,10 +237,16 @@ export class EtcdRegistry implements LeaseRegistry {
     return entries.filter((entry) => {
       const reading = readEntry(entry.key.slice(folder.length), entry);
       return "lease" in reading && isHeldBy(reading.lease, host);
-    }).map((entry) => ({
-      object: `lease ${entry.key}`,
-      release: (options) => removeUnchanged(this.#client, entry, options),
-    }));
+    }).map((entry): HeldLease => {
+      const plain = plainLeaseValue(entry.value);
+      return {
+        object: `lease ${entry.key}`,
+        release: (options) => removeUnchanged(this.#client, entry, options),
+        ...plain !== undefined && {
+          strip: (options: { signal: AbortSignal }) => rewriteUnchanged(this.#client, entry, plain, options),
+        },
+      };
+    });
   }
 
   moved(): void {

@@ -99,6 +99,12 @@ export function formatLeaseValue(
   });
 }
 
+/** The value of a lease without what flanneld does not know; `undefined` if there is nothing of the kind in it. */
+export function plainLeaseValue(value: string): string | undefined {
+  const { LodenOrigin: origin, LodenSince: since, ...flannels } = JSON.parse(value);
+  return origin === undefined && since === undefined ? undefined : JSON.stringify(flannels);
+}
+
 /** Reads what stands under the key that ends in `host`. What is wrong with it concerns this entry alone. */
 export function readEntry(host: string, { value, cutBytes, ...revisions }: EtcdRecord): EntryReading {
   const subnets = parseSubnetKey(host);

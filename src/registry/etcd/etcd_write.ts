@@ -43,6 +43,18 @@ export async function removeUnchanged(
   return await client.transact({ compare: [unchanged(entry)], success }, options) !== undefined;
 }
 
+/** Writes another value under a key that is still as it was seen, which lives as long as before; whether it was. */
+export async function rewriteUnchanged(
+  client: EtcdClient,
+  entry: EtcdEntry,
+  value: string,
+  options: { readonly signal: AbortSignal },
+): Promise<boolean> {
+  const request_put = { key: toBase64(entry.key), value: toBase64(value), lease: entry.lease };
+  return await client.transact({ compare: [unchanged(entry)], success: [{ request_put }] }, options) !==
+    undefined;
+}
+
 /**
  * Writes for one host, each time by compare-and-swap.
  *

@@ -28,21 +28,24 @@ export async function heldInNode(
         "address with -public-ip",
     );
   }
+  const drop = async (keys: readonly string[], options: { signal: AbortSignal }) => {
+    // The kubelet writes to the node all the time: only what a lease depends on counts.
+    const now = await own.read(options);
+    if (contentOf(now) !== contentOf(node)) return false;
+    const annotations = Object.fromEntries(keys.map((key) => [key, null]));
+    try {
+      await own.annotate(now, { annotations, isGuarded: true }, options);
+      return true;
+    } catch (error) {
+      if (isKubeStatus(error, 409)) return false;
+      throw error;
+    }
+  };
+  const ours = published.filter((key) => key === keys.origin || key === keys.since);
   return [{
     object: `lease of node ${name}: annotations ${published.join(", ")}`,
-    release: async (options) => {
-      // The kubelet writes to the node all the time: only what a lease depends on counts.
-      const now = await own.read(options);
-      if (contentOf(now) !== contentOf(node)) return false;
-      const annotations = Object.fromEntries(published.map((key) => [key, null]));
-      try {
-        await own.annotate(now, { annotations, isGuarded: true }, options);
-        return true;
-      } catch (error) {
-        if (isKubeStatus(error, 409)) return false;
-        throw error;
-      }
-    },
+    release: (options) => drop(published, options),
+    ...ours.length > 0 && { strip: (options: { signal: AbortSignal }) => drop(ours, options) },
   }];
 }
 

@@ -4,6 +4,7 @@ import {
   formatLeaseValue,
   formatSubnetKey,
   parseSubnetKey,
+  plainLeaseValue,
   readEntry,
   shownHost,
 } from "../../../src/registry/etcd/etcd_format.ts";
@@ -216,4 +217,24 @@ Deno.test(`readEntry() makes a lease or names a short fault of anything in etcd,
     const isFine = "lease" in reading || /^[\x20-\x7e…]{1,200}$/.test(reading.reason);
     assert(isFine, `round ${round} of seed ${SEED}: ${value}`);
   }
+});
+
+/** What flanneld 0.28.10 has written for a host of both families. */
+const FLANNELD_VALUE =
+  '{"PublicIP":"192.0.2.1","PublicIPv6":"2001:db8::1","BackendType":"vxlan","BackendData":' +
+  '{"VNI":1,"VtepMAC":"a2:15:b3:35:28:6c"},"BackendV6Data":{"VNI":1,"VtepMAC":"e2:5d:fb:04:ba:42"}}';
+
+Deno.test("plainLeaseValue() makes of a lease of Loden's what flanneld itself would have written", () => {
+  const parts = [["192.0.2.1", "a2:15:b3:35:28:6c"], ["2001:db8::1", "e2:5d:fb:04:ba:42"]] as const;
+  const value = formatLeaseValue({
+    backendType: "vxlan",
+    origin: { machine: "1".repeat(32), mac: "52:54:00:00:00:01" },
+    parts: parts.map(([address, VtepMAC]) => ({
+      underlayAddress: parseAddress(address),
+      backendData: { VNI: 1, VtepMAC },
+    })),
+  }, { a: 1 });
+  assertEquals(value === FLANNELD_VALUE, false);
+  assertEquals(plainLeaseValue(value), FLANNELD_VALUE);
+  assertEquals(plainLeaseValue(FLANNELD_VALUE), undefined, "there is nothing of the kind in it");
 });
