@@ -205,6 +205,17 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/completion/usage.ts",
     "command/completion/zsh.ts",
   ],
+  "command/hand_back/hand_back_test.ts": [
+    "command/hand_back/hand_back_lease.ts",
+    "command/hand_back/hand_back_routes.ts",
+    "command/hand_back/hand_back_rules.ts",
+    "command/hand_back/usage.ts",
+  ],
+  "netns/hand_back_rules_test.ts": [
+    "firewall/flannel_nft.ts",
+    "firewall/hand_back.ts",
+    "firewall/legacy_hand_back.ts",
+  ],
   "command/kubectl/kubectl_test.ts": [
     "command/kubectl/read_cluster.ts",
     "command/kubectl/usage.ts",

@@ -38,6 +38,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     loadUsage: async () => (await import("./cleanup/cleanup_flags.ts")).CLEANUP_USAGE,
     run: cleanup,
   },
+  "hand-back": {
+    summary: "hand this host back to flannel, while packets flow",
+    loadUsage: async () => (await import("./hand_back/usage.ts")).HAND_BACK_USAGE,
+    run: async (args, place) => await (await import("./hand_back/hand_back.ts")).runHandBack(args, place),
+  },
   "doctor": {
     summary: "look for what is wrong with this host and its registry",
     usage: DOCTOR_USAGE,

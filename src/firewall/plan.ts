@@ -106,7 +106,7 @@ function isSameBase({ base: a }: NftChain, { base: b }: NftChain): boolean {
 }
 
 /** Whether the table of an earlier version was made for one of these networks. */
-function isEarlierTableOf(set: RuleSet, family: Family, networks: readonly Prefix[]): boolean {
+export function isEarlierTableOf(set: RuleSet, family: Family, networks: readonly Prefix[]): boolean {
   return set.chains.some((chain) =>
     chain.family === family && chain.table === EARLIER_TABLE &&
     // Only what comes from the network is about it: another network's rules may exclude ours as a destination.
@@ -121,7 +121,7 @@ function isEarlierTableOf(set: RuleSet, family: Family, networks: readonly Prefi
  * The jump stands before the first rule that refuses everything, so that what an administrator or a network policy
  * drops before stays dropped. No chain is made for it: where there is none, nothing is dropped.
  */
-function planForward(wishes: RuleWishes, family: Family, set: RuleSet): RuleStep[] {
+export function planForward(wishes: RuleWishes, family: Family, set: RuleSet): RuleStep[] {
   const table = { family, table: "filter" };
   const forward = findChain(set, { ...table, chain: "FORWARD" });
   if (forward?.base?.hook !== HOOK.forward) return [];

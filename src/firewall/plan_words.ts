@@ -187,6 +187,7 @@ export function expressionText(expression: NftExpression): string {
     case "counter":
       return "counter";
     case "masquerade":
+    case "iptables masquerade":
       return expression.isFullyRandom ? "masquerade fully-random" : "masquerade";
     case "verdict":
       return expression.chain === undefined

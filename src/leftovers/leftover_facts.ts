@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { JsonValue } from "../config/json.ts";
+import { readUnlessOdd } from "../file/read_file.ts";
 import { readText } from "../file/read_text.ts";
 import type { Libc } from "../linux/libc.ts";
 import { readReservations, type Reservation } from "./host_local.ts";
@@ -90,6 +91,31 @@ function readResults(
     if (result !== undefined) results.set(key, result);
   }
   return results;
+}
+
+/** The attachments to a network whose results the runtime keeps; what is no such result is passed by. */
+export function readResultNames(
+  resultsDir: string,
+  network: string,
+): { readonly containerId: string; readonly ifname: string }[] {
+  const found: { readonly containerId: string; readonly ifname: string }[] = [];
+  let entries: Deno.DirEntry[] = [];
+  try {
+    entries = [...Deno.readDirSync(resultsDir)];
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  for (const { name, isFile } of entries) {
+    if (!isFile || !name.startsWith(`${network}-`)) continue;
+    const path = join(resultsDir, name);
+    const cache = objectOf(readUnlessOdd(path, MAX_RESULT_BYTES) ?? "");
+    const { networkName, containerId, ifName } = cache ?? {};
+    if (networkName !== network || typeof containerId !== "string" || typeof ifName !== "string") continue;
+    if (isCniName(containerId) && ifnameFault(ifName) === undefined) {
+      found.push({ containerId, ifname: ifName });
+    }
+  }
+  return found;
 }
 
 /**

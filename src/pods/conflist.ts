@@ -7,9 +7,9 @@ import type { Settings } from "./settings.ts";
 import type { SubnetEnv } from "./subnet_env.ts";
 
 /** The plugin type that a conflist names us by. */
-const OWN_TYPE = "flannel";
+export const OWN_TYPE = "flannel";
 /** A key of the list that runtimes skip, by which Loden knows what it has written. */
-const MARK = "renderedBy";
+export const MARK = "renderedBy";
 const MARKED = "loden";
 /** Files that runtimes take for network configurations, the first by name being the one in use. */
 const CONFIGURATION = /\.(conf|conflist|json)$/;
@@ -165,7 +165,8 @@ export function expectedPluginTypes(source: string): string[] {
   return [...new Set(types.filter((type) => typeof type === "string" && type !== ""))] as string[];
 }
 
-function objectOr(value: JsonValue | undefined): JsonObject {
+/** An object as it is, and anything else as an empty one. */
+export function objectOr(value: JsonValue | undefined): JsonObject {
   return value !== undefined && isObject(value) ? value : {};
 }
 
@@ -243,7 +244,8 @@ function listOf(plugin: JsonObject): JsonObject {
   return { name, ...cniVersion !== undefined && { cniVersion }, plugins: [plugin] };
 }
 
-function pluginsOf({ plugins }: JsonObject): readonly JsonObject[] {
+/** The plugins of a conflist. */
+export function pluginsOf({ plugins }: JsonObject): readonly JsonObject[] {
   if (!Array.isArray(plugins) || plugins.length === 0 || !plugins.every((plugin) => isObject(plugin))) {
     throw new ConflistError("plugins: must be a list of objects, and not empty");
   }

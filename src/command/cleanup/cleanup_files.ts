@@ -60,9 +60,19 @@ export function planPodFiles({ options, environment, program }: FilePlaces): Cle
 
 /** What the agent has written for others and for itself, and the plugin's state if no pod needs it. */
 export function planOwnFiles({ options, root, dataDir, hasPods }: FilePlaces): CleanupPlan {
+  const { subnetFilePath } = options;
+  const steps = fileSteps([["subnet file", subnetFilePath], ...agentFiles({ options, root })]);
+  const state = planState(dataDir, hasPods);
+  return { steps: [...steps, ...state.steps], kept: state.kept };
+}
+
+/** A file, and what it is. */
+export type NamedFile = readonly [what: string, path: string | undefined];
+
+/** What an agent has written for itself alone. */
+export function agentFiles({ options, root }: Pick<FilePlaces, "options" | "root">): readonly NamedFile[] {
   const { subnetFilePath, leaseCachePath } = options;
-  const files: [what: string, path: string | undefined][] = [
-    ["subnet file", subnetFilePath],
+  return [
     ["lease cache", leaseCachePath],
     ["agent's state", agentStatePath(subnetFilePath)],
     ["agent's lock", agentLockPath(subnetFilePath)],
@@ -70,10 +80,14 @@ export function planOwnFiles({ options, root, dataDir, hasPods }: FilePlaces): C
     ["agent's flags", notedFlagsPath(subnetFilePath)],
     ["boot identity", bootIdentityPath(subnetFilePath)],
     ["host's history", historyPath(subnetFilePath)],
-    ...earlierHistoryPaths(subnetFilePath).map((path): [string, string] => ["host's history", path]),
-    ...unmanagedFiles(root).map((path): [string, string] => ["network manager's file", path]),
+    ...earlierHistoryPaths(subnetFilePath).map((path): NamedFile => ["host's history", path]),
+    ...unmanagedFiles(root).map((path): NamedFile => ["network manager's file", path]),
   ];
-  const steps = files.flatMap(([what, path]): CleanupStep[] => {
+}
+
+/** The steps that remove those of the files that are there. */
+export function fileSteps(files: readonly NamedFile[]): CleanupStep[] {
+  return files.flatMap(([what, path]): CleanupStep[] => {
     if (path === undefined) return [];
     try {
       return statIfThere(path) === undefined ? [] : [fileStep(what, path)];
@@ -81,8 +95,6 @@ export function planOwnFiles({ options, root, dataDir, hasPods }: FilePlaces): C
       return [failing(what, path, error)];
     }
   });
-  const state = planState(dataDir, hasPods);
-  return { steps: [...steps, ...state.steps], kept: state.kept };
 }
 
 /** Of the state's folder only what is state is removed: the folder that was named may be a wrong one. */

@@ -42,7 +42,7 @@ export async function cleanUpNode(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<boolean> {
   const { client, environment, program, write } = deps;
-  await refuseAgent(options, signal);
+  await refuseAgent("clean up", options, signal);
   using stack = new DisposableStack();
   const left: string[] = [];
   const fail = (object: string, verb: string, error: unknown) => {
@@ -91,9 +91,18 @@ export async function cleanUpNode(
   return left.length === 0;
 }
 
-/** An agent would put everything back at once. */
-async function refuseAgent({ subnetFilePath, health }: Options, signal: AbortSignal): Promise<void> {
-  if (isAgentLockHeld(subnetFilePath)) throw runningAgent("it holds its lock");
+/**
+ * An agent would put everything back at once.
+ *
+ * @param verb What can't be done then.
+ * @throws {Error} If one shows that it runs.
+ */
+export async function refuseAgent(
+  verb: string,
+  { subnetFilePath, health }: Pick<Options, "subnetFilePath" | "health">,
+  signal: AbortSignal,
+): Promise<void> {
+  if (isAgentLockHeld(subnetFilePath)) throw runningAgent(verb, "it holds its lock");
   if (health === undefined) return;
   const { hostname, port } = health;
   const local = hostname === "0.0.0.0" ? "127.0.0.1" : hostname === "::" ? "::1" : hostname;
@@ -106,9 +115,10 @@ async function refuseAgent({ subnetFilePath, health }: Options, signal: AbortSig
     signal.throwIfAborted();
     return;
   }
-  throw runningAgent(`it answers at ${authority}`);
+  throw runningAgent(verb, `it answers at ${authority}`);
 }
 
-function runningAgent(sign: string): Error {
-  return new Error(`Cannot clean up this host: an agent runs here (${sign}); end it first`);
+/** Why nothing is done on a host whose agent runs. */
+export function runningAgent(verb: string, sign: string): Error {
+  return new Error(`Cannot ${verb} this host: an agent runs here (${sign}); end it first`);
 }

@@ -1,0 +1,284 @@
+import { AgentClaims } from "../../agent/agent_claim.ts";
+import { requirePrivilege } from "../../agent/preflight.ts";
+import { foldKeys } from "../../config/fold_keys.ts";
+import { UsageError } from "../../config/usage_error.ts";
+import { readIfThere } from "../../file/read_file.ts";
+import { writeIfOther } from "../../file/write_if_other.ts";
+import type { RuleWishes } from "../../firewall/rules.ts";
+import { readHistory } from "../../host/history.ts";
+import { errorText } from "../../log/error_text.ts";
+import { SILENT } from "../../log/log.ts";
+import { printableIn, wholeLine } from "../../log/printable.ts";
+import { familyOf, formatPrefix, type Prefix } from "../../model/address.ts";
+import { readSubnetEnv, type SubnetEnv } from "../../pods/subnet_env.ts";
+import { MAX_SUBNET_FILE_BYTES } from "../../pods/subnet_file.ts";
+import { AgentDoorError, askAgent } from "../agent_door.ts";
+import { agentFiles, fileSteps } from "../cleanup/cleanup_files.ts";
+import { refuseAgent, runningAgent } from "../cleanup/cleanup_node.ts";
+import { type CleanupPlan, type CleanupStep, stepLine } from "../cleanup/cleanup_step.ts";
+import { EXIT, type Place } from "../command.ts";
+import { commandHelp, readCommandWords } from "../command_flags.ts";
+import { openDoctorPlace } from "../doctor/doctor.ts";
+import type { DoctorPlace } from "../doctor/place.ts";
+import { planLease } from "./hand_back_lease.ts";
+import { planPods } from "./hand_back_pods.ts";
+import { planRoutes } from "./hand_back_routes.ts";
+import { iptablesMode, planRules, type RuleMode } from "./hand_back_rules.ts";
+import { HAND_BACK_USAGE, RULE_MODES } from "./usage.ts";
+
+/** What can't be done, or looked for, and why. */
+interface Failure {
+  readonly verb: CleanupStep["verb"] | "look for";
+  readonly object: string;
+  readonly reason: string;
+}
+
+/** What was done, or would be. */
+export interface HandBackReport {
+  readonly dryRun: boolean;
+  readonly done: readonly Pick<CleanupStep, "verb" | "object">[];
+  readonly failed: readonly Failure[];
+  /** What stays, and why: a clause each. */
+  readonly kept: readonly string[];
+}
+
+/** What is asked for, and where. */
+interface Asked {
+  readonly place: DoctorPlace;
+  readonly rules: typeof RULE_MODES[number];
+  readonly networksDir: string;
+  readonly resultsDir: string;
+  readonly isDryRun: boolean;
+}
+
+const VERB = "hand back";
+/** As flanneld makes it. */
+const SUBNET_FILE_MODE = 0o644;
+/** The line of the subnet file that flannel's does not have. */
+const OWN_LINES = /^FLANNEL_BACKEND=.*\n?/gm;
+
+/** Hands this host back to flannel: 1 if something is left that was to be handed back. */
+export async function runHandBack(args: readonly string[], { output, signal }: Place): Promise<number> {
+  const words = readCommandWords(args, HAND_BACK_USAGE);
+  if (words === undefined) {
+    output.say(commandHelp(HAND_BACK_USAGE));
+    return EXIT.done;
+  }
+  const { values, agentArgs } = words;
+  if (words.words.length > 0) {
+    throw new UsageError(`Cannot read ${JSON.stringify(words.words[0])}: hand-back takes flags alone`);
+  }
+  const rules = RULE_MODES.find((mode) => mode === values.get("rules"));
+  if (rules === undefined) {
+    throw new UsageError(
+      `Cannot read --rules=${values.get("rules")}: it must be one of ${RULE_MODES.join(", ")}`,
+    );
+  }
+  const isDryRun = values.get("dry-run") === true;
+  using place = openDoctorPlace(agentArgs, Deno.env.toObject(), { signal });
+  const text = (name: string) => values.get(name) as string;
+  const asked = {
+    place,
+    rules,
+    networksDir: text("networks-dir"),
+    resultsDir: text("results-dir"),
+    isDryRun,
+  };
+  const report = await handBack(asked, { signal });
+  if (values.get("json") === true) output.say(JSON.stringify(printableIn({ ...report }), undefined, 2));
+  else for (const line of reportLines(report)) output.say(wholeLine(line));
+  if (report.failed.length > 0) return EXIT.failed;
+  if (values.get("stay") === true && !signal.aborted) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    await promise;
+  }
+  return EXIT.done;
+}
+
+/** What is said of it, a step a line. */
+function reportLines({ dryRun, done, failed, kept }: HandBackReport): string[] {
+  const nothing = done.length + failed.length === 0 ? ["nothing of ours is here"] : [];
+  return [
+    ...nothing,
+    ...done.map((step) => stepLine(step, dryRun)),
+    ...failed.map(({ verb, object, reason }) => `Cannot ${verb} ${object}: ${reason}`),
+    ...kept.map((one) => `left alone: ${one}`),
+    ...failed.length === 0 ? [] : ["Not handed back: mend what stands above and run this again"],
+  ];
+}
+
+/**
+ * Carries out what is planned, under the claims of an agent, so that none starts meanwhile. A step that fails is told,
+ * and the others are done; but what says that Loden was here stays until nothing is left.
+ *
+ * @throws {Error} If an agent runs, or it is not known what flanneld would have here.
+ */
+async function handBack(asked: Asked, { signal }: { readonly signal: AbortSignal }): Promise<HandBackReport> {
+  const { place, isDryRun } = asked;
+  const { options, client } = place;
+  await refuseAnyAgent(place, signal);
+  if (!isDryRun) requirePrivilege(client);
+  using stack = new DisposableStack();
+  const found = await planAll(asked, stack, { signal });
+  const isNothing = found.steps.length + found.last.length + found.unseen.length === 0;
+  if (isDryRun || isNothing) {
+    const done = [...found.steps, ...found.last].map(({ verb, object }) => ({ verb, object }));
+    return { dryRun: isDryRun, done, failed: found.unseen, kept: isNothing ? [] : found.kept };
+  }
+  const { subnetFilePath } = options;
+  const claims = stack.use(new AgentClaims({ libc: place.libc, log: SILENT, subnetFilePath }));
+  const rival = claims.take(found.claims);
+  if (rival !== undefined) throw new Error(`Cannot ${VERB} this host: ${rival}`);
+  // An agent may have been here since it was looked.
+  const { steps, last, kept, unseen } = await planAll(asked, stack, { signal });
+  const done: CleanupStep[] = [];
+  const failed: Failure[] = [...unseen];
+  for (const step of [...steps, ...last]) {
+    signal.throwIfAborted();
+    const { verb, object } = step;
+    if (failed.length > 0 && last.includes(step)) {
+      failed.push({ verb, object, reason: "it goes when all else is done" });
+      continue;
+    }
+    try {
+      await step.run();
+      done.push(step);
+    } catch (error) {
+      signal.throwIfAborted();
+      failed.push({ verb, object, reason: errorText(error) });
+    }
+  }
+  return { dryRun: false, done: done.map(({ verb, object }) => ({ verb, object })), failed, kept };
+}
+
+/** All that is to be done, in order. */
+interface Whole extends CleanupPlan {
+  /** What goes when all else is done: by it the next run knows that there is something left. */
+  readonly last: readonly CleanupStep[];
+  /** What could not be looked at. */
+  readonly unseen: readonly Failure[];
+  readonly claims: Parameters<AgentClaims["take"]>[0];
+}
+
+async function planAll(
+  asked: Asked,
+  stack: DisposableStack,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<Whole> {
+  const { place, networksDir, resultsDir } = asked;
+  const { options, environment, client, libc } = place;
+  const { subnetFilePath } = options;
+  const text = readIfThere(subnetFilePath, MAX_SUBNET_FILE_BYTES);
+  const last = fileSteps(agentFiles({ options, root: place.files.root }));
+  if (text === undefined) {
+    if (last.length === 0) return { ...NOTHING, claims: { networks: [], linkNames: [] } };
+    throw new Error(
+      `Cannot ${VERB} this host: there is no ${subnetFilePath}, which says what it has; start the agent once more, or ` +
+        "remove all with 'loden cleanup --node'",
+    );
+  }
+  const env = readSubnetEnv(text, subnetFilePath);
+  requireFlannels(env);
+  const { networks } = env;
+  const names = new Set(networks.map(formatPrefix));
+  const former = (readHistory(subnetFilePath).applied?.networks ?? [])
+    .filter((network) => !names.has(formatPrefix(network)));
+  const unseen: Failure[] = [];
+  const look = async <T extends CleanupPlan>(object: string, plan: () => T | Promise<T>) => {
+    try {
+      return await plan();
+    } catch (error) {
+      signal.throwIfAborted();
+      unseen.push({ verb: "look for", object, reason: errorText(error) });
+      return undefined;
+    }
+  };
+  const pods = await look("pods", () => planPods({ options, environment, env, networksDir, resultsDir }));
+  const routes = await look("routes", () => planRoutes(client, networks, former));
+  const { mode, doubts } = await modeOf(asked);
+  const rules = await look("rules", () => planRules(libc, wishesOf(place, env, former), mode));
+  const files = subnetFileSteps(subnetFilePath, text);
+  const claims = { networks, linkNames: [] };
+  const parts = [pods, routes, { steps: files, kept: [] }, { steps: last, kept: [] }];
+  const isHere = rules?.hasOwn || parts.some((part) => part !== undefined && part.steps.length > 0);
+  if (!isHere) return { ...NOTHING, unseen, claims };
+  const lease = await planLease(options, { client, environment, stack, signal });
+  const whole = [pods, routes, rules, lease, { steps: files, kept: doubts }].filter((part) =>
+    part !== undefined
+  );
+  return {
+    steps: whole.flatMap(({ steps }) => steps),
+    kept: whole.flatMap(({ kept }) => kept),
+    last,
+    unseen,
+    claims,
+  };
+}
+
+const NOTHING: Omit<Whole, "claims"> = { steps: [], kept: [], last: [], unseen: [] };
+
+/** What turns the subnet file into one that flanneld might have written. */
+function subnetFileSteps(path: string, text: string): CleanupStep[] {
+  const plain = text.replace(OWN_LINES, "");
+  if (plain === text) return [];
+  const run = () => void writeIfOther(path, plain, SUBNET_FILE_MODE);
+  return [{ verb: "turn", object: `subnet file ${path} into flanneld's`, run }];
+}
+
+/** @throws {Error} If flannel has had nothing of the kind for years. */
+function requireFlannels({ backendType }: SubnetEnv): void {
+  if (backendType !== "aws-vpc") return;
+  throw new Error(
+    `Cannot ${VERB} this host: flannel has no backend aws-vpc since 0.20; run Loden with another one first`,
+  );
+}
+
+/** What is wished of the packet filter, as a flanneld of the same flags would. */
+function wishesOf(
+  { options }: DoctorPlace,
+  { networks, subnets, ...env }: SubnetEnv,
+  former: readonly Prefix[],
+): RuleWishes {
+  const families = subnets.flatMap((subnet) => {
+    const network = networks.find(({ address }) => familyOf(address) === familyOf(subnet.address));
+    return network === undefined ? [] : [{ network, subnet }];
+  });
+  return {
+    families,
+    isMasquerading: env.isAgentMasquerading ?? options.masquerade,
+    isFullyRandom: options.isFullyRandom,
+    isForwarding: options.forwardRules,
+    excluded: [],
+    former,
+  };
+}
+
+/** Where flanneld will have its rules, and what is not certain about that. */
+async function modeOf({ place, rules }: Asked): Promise<{ mode: RuleMode; doubts: readonly string[] }> {
+  if (rules !== "auto") return { mode: rules, doubts: [] };
+  const mode = iptablesMode(place.libc);
+  try {
+    const { text } = await place.config;
+    const { EnableNFTables } = foldKeys(JSON.parse(text), ["EnableNFTables"]).members;
+    return { mode: EnableNFTables === true ? "nftables" : mode, doubts: [] };
+  } catch {
+    const doubt =
+      `the network configuration, which can't be read: that it does not ask for nftables is supposed ` +
+      "(--rules says otherwise)";
+    return { mode, doubts: [doubt] };
+  }
+}
+
+/** @throws {Error} If an agent shows in any way that it runs on this host. */
+async function refuseAnyAgent({ options }: DoctorPlace, signal: AbortSignal): Promise<void> {
+  try {
+    if (await askAgent(options.subnetFilePath, "/status") !== undefined) {
+      throw runningAgent(VERB, "it answers at its socket");
+    }
+  } catch (error) {
+    if (error instanceof AgentDoorError) throw runningAgent(VERB, error.message);
+    throw error;
+  }
+  await refuseAgent(VERB, options, signal);
+}

@@ -1,0 +1,201 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { holdAgentLock } from "../../src/pods/agent_lock.ts";
+import { flanneldLeaves, kernelLines, ruleLines } from "../double/flanneld_leaves.ts";
+import { HandBackWorld, VXLAN, type WorldOptions } from "./hand_back_world.ts";
+
+const DIRECT: WorldOptions = { ...VXLAN, backend: { Type: "vxlan", DirectRouting: true } };
+const HOST_GW: WorldOptions = { ...VXLAN, backend: { Type: "host-gw" }, leaseType: "host-gw" };
+
+/** What flanneld's subnet file says; pods of both families get no more than the smaller VTEP takes, as Loden has it. */
+const SUBNET_FILE = ["FLANNEL_NETWORK=10.244.0.0/16", "FLANNEL_SUBNET=10.244.1.1/24"];
+const SUBNET_FILE_6 = ["FLANNEL_IPV6_NETWORK=fd00:10:244::/56", "FLANNEL_IPV6_SUBNET=fd00:10:244:1::1/64"];
+/** What is left of a host's files: flannel's, and none of Loden's. */
+const LEFT = ["net.d/10-flannel.conflist", "run/subnet.env"];
+
+interface Case {
+  readonly name: string;
+  readonly kernel: string;
+  readonly options: WorldOptions;
+  readonly mtuBytes: number;
+}
+
+const cases: readonly Case[] = [
+  { name: "vxlan", kernel: "kernel-vxlan-ipv4", options: VXLAN, mtuBytes: 1450 },
+  {
+    name: "vxlan, both families",
+    kernel: "kernel-vxlan",
+    options: { ...VXLAN, isDual: true },
+    mtuBytes: 1430,
+  },
+  {
+    name: "vxlan, both families, nftables",
+    kernel: "kernel-vxlan",
+    options: { ...VXLAN, isDual: true, usesNftables: true },
+    mtuBytes: 1430,
+  },
+  { name: "DirectRouting", kernel: "kernel-direct-ipv4", options: DIRECT, mtuBytes: 1450 },
+  {
+    name: "DirectRouting, both families",
+    kernel: "kernel-direct",
+    options: { ...DIRECT, isDual: true },
+    mtuBytes: 1430,
+  },
+  { name: "host-gw", kernel: "kernel-host-gw-ipv4", options: HOST_GW, mtuBytes: 1500 },
+  {
+    name: "host-gw, both families",
+    kernel: "kernel-host-gw",
+    options: { ...HOST_GW, isDual: true },
+    mtuBytes: 1500,
+  },
+];
+
+/** Waits for what the kernel has of a host to be what flanneld would have. */
+async function assertFlanneldsState(
+  world: HandBackWorld,
+  { kernel, options, mtuBytes }: Case,
+): Promise<void> {
+  const { isDual, usesNftables = false } = options;
+  const mode = usesNftables ? "nftables" : "iptables";
+  assertEquals(await kernelLines(world.run), await flanneldLeaves(kernel));
+  assertEquals(await ruleLines(world.run, mode), await flanneldLeaves(`${mode}-${isDual ? "dual" : "ipv4"}`));
+  const file = await Deno.readTextFile(world.subnetFilePath);
+  const lines = [
+    ...SUBNET_FILE,
+    ...isDual ? SUBNET_FILE_6 : [],
+    `FLANNEL_MTU=${mtuBytes}`,
+    "FLANNEL_IPMASQ=true",
+    "",
+  ];
+  assertEquals(file.split("\n"), lines);
+  assertEquals(await Deno.readTextFile(world.conflistPath), world.source);
+  assertEquals(await world.files(), LEFT);
+  assertEquals(await world.run("ip", "nexthop", "show"), "");
+}
+
+for (const one of cases) {
+  Deno.test(`hand-back leaves what flanneld itself would have: ${one.name}`, async () => {
+    await using world = await HandBackWorld.create(one.options);
+    await world.startAgent("-ip-blackhole-route");
+    await world.stopAgent();
+    const before = await world.netns.ipJson("link", "show", "type", "vxlan");
+    const dry = await world.handBack("--dry-run");
+    assertEquals([dry.code, dry.stderr], [0, ""], dry.stdout);
+    const real = await world.handBack();
+    assertEquals([real.code, real.stderr], [0, ""], real.stdout);
+    assertEquals(
+      real.stdout.replaceAll(/^(turned|wrote|deleted|removed) /gm, ""),
+      dry.stdout.replaceAll(/^would \w+ /gm, ""),
+      "what was said before is what was done",
+    );
+    await assertFlanneldsState(world, one);
+    const after = await world.netns.ipJson("link", "show", "type", "vxlan");
+    const sameAsBefore = ({ ifindex, address }: Record<string, unknown>) => [ifindex, address];
+    assertEquals(after.map(sameAsBefore), before.map(sameAsBefore), "no link was made anew");
+    // As flanneld deletes a route, and makes one.
+    const [route] = (await kernelLines(world.run)).filter((line) => line.startsWith("route 10.244.2.0/24"));
+    const words = route!.split(" ").slice(1);
+    await world.run("ip", "route", "del", ...words);
+    assertEquals(await world.run("ip", "route", "show", "10.244.2.0/24"), "");
+    await world.run("ip", "route", "replace", ...words);
+    const again = await world.handBack("--json");
+    assertEquals(JSON.parse(again.stdout), { dryRun: false, done: [], failed: [], kept: [] });
+    await assertFlanneldsState(world, one);
+  });
+}
+
+Deno.test("hand-back does nothing beside an agent, and nothing on a host where there never was one", async () => {
+  await using world = await HandBackWorld.create(VXLAN);
+  const never = await world.handBack();
+  assertEquals([never.code, never.stdout], [0, "nothing of ours is here\n"]);
+  assertEquals(await world.files(), []);
+
+  await world.startAgent();
+  const before = await kernelLines(world.run);
+  const beside = await world.handBack();
+  assertEquals([beside.code, beside.stdout], [1, ""]);
+  assertStringIncludes(
+    beside.stderr,
+    "Cannot hand back this host: an agent runs here (it answers at its socket); end it first",
+  );
+  assertEquals(await kernelLines(world.run), before);
+
+  await world.stopAgent();
+  const lock = holdAgentLock(world.subnetFilePath)!;
+  const locked = await world.handBack();
+  lock[Symbol.dispose]();
+  assertEquals(locked.code, 1);
+  assertStringIncludes(locked.stderr, "an agent runs here (it holds its lock)");
+  assertEquals(await kernelLines(world.run), before);
+});
+
+Deno.test("hand-back leaves what a flanneld has that never met Loden", async () => {
+  await using world = await HandBackWorld.create(VXLAN);
+  await Deno.writeTextFile(
+    world.subnetFilePath,
+    [...SUBNET_FILE, "FLANNEL_MTU=1450", "FLANNEL_IPMASQ=true", ""].join("\n"),
+  );
+  await Deno.writeTextFile(world.conflistPath, world.source);
+  await Deno.mkdir(world.path("networks/cbr0"));
+  await Deno.writeTextFile(world.path("networks/cbr0/10.244.1.2"), "leaked\r\neth0");
+  await world.run("ip", "route", "add", "10.244.2.0/24", "via", "192.0.2.2");
+  const before = [await kernelLines(world.run), await ruleLines(world.run, "nftables")];
+  const { code, stdout } = await world.handBack();
+  assertEquals([code, stdout], [0, "nothing of ours is here\n"]);
+  assertEquals([await kernelLines(world.run), await ruleLines(world.run, "nftables")], before);
+  assertEquals(await world.files(), LEFT);
+});
+
+Deno.test("a hand-back that is killed at any moment and run again ends where one ends that is not", async () => {
+  const [one] = cases;
+  for (const afterMs of [60, 120, 180, 240, 320]) {
+    await using world = await HandBackWorld.create(one!.options);
+    await world.startAgent();
+    await world.stopAgent();
+    const child = new Deno.Command("ip", {
+      args: [
+        "netns",
+        "exec",
+        world.netns.name,
+        "timeout",
+        "-s",
+        "KILL",
+        `${afterMs / 1000}`,
+        "sh",
+        "-ec",
+        'mount --bind "$1" /etc; shift; unset DENO_TLS_CA_STORE; exec "$@"',
+        "sh",
+        world.path("etc"),
+        ...world.command(),
+      ],
+      stdout: "null",
+      stderr: "null",
+    });
+    await child.output();
+    const { code, stdout } = await world.handBack();
+    assertEquals(code, 0, stdout);
+    await assertFlanneldsState(world, one!);
+  }
+});
+
+Deno.test("a hand-back that can't do one thing does the others, and what tells of Loden stays until it can", async () => {
+  await using world = await HandBackWorld.create(VXLAN);
+  await world.startAgent();
+  await world.stopAgent();
+  const files = await world.files();
+  await Deno.remove(world.path("data"), { recursive: true });
+  await Deno.writeTextFile(world.path("data"), "no folder");
+  await Deno.mkdir(world.path("networks/cbr0"));
+  await Deno.writeTextFile(world.path("networks/cbr0/10.244.1.2"), "pod\r\neth0");
+  const first = await world.handBack();
+  assertEquals(first.code, 1, first.stdout);
+  assertStringIncludes(first.stdout, "Cannot look for pods: ");
+  assertStringIncludes(first.stdout, "Not handed back: mend what stands above and run this again");
+  assert(files.every((name) => !name.startsWith("run/") || Deno.statSync(world.path(name)) !== undefined));
+  assertEquals(await ruleLines(world.run, "iptables"), await flanneldLeaves("iptables-ipv4"));
+
+  await Deno.remove(world.path("data"));
+  await Deno.mkdir(world.path("data"));
+  const second = await world.handBack();
+  assertEquals(second.code, 0, second.stdout);
+  assertEquals(await world.files(), ["data/pod", ...LEFT]);
+});
