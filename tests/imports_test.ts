@@ -72,6 +72,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "nftables/match.ts",
     "nftables/packet.ts",
     "nftables/packet_walk.ts",
+    "nftables/place_words.ts",
     "nftables/raw_rule.ts",
     "nftables/rule_set.ts",
     "nftables/rule_words.ts",
@@ -99,7 +100,9 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
   "netns/incoming_test.ts": ["firewall/incoming.ts", "reconcile/incoming_vxlan.ts"],
+  "netns/forwarded_test.ts": ["firewall/forwarded.ts", "firewall/lazy_book.ts"],
   "faults/ready_test.ts": [
+    "agent/forward_keeper.ts",
     "agent/truth_findings.ts",
     "agent/truth_keeper.ts",
     "agent/truth_sweep.ts",

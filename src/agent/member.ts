@@ -19,6 +19,7 @@ import { hostBlame } from "./blame.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import { EniPathKeeper } from "./eni_path_keeper.ts";
 import { type LeaseParts, openLeaseParts } from "./lease_parts.ts";
+import { forwardScene } from "./forward_scene.ts";
 import { LinkKeeper } from "./link_keeper.ts";
 import { type MacAnnouncer, openMacAnnouncer } from "./mac_announcer.ts";
 import { type OpenCloud, openCloud } from "./open_cloud.ts";
@@ -84,7 +85,16 @@ export async function runMember(
   host.keepManagersAway();
   for (const path of podFiles.paths) watchFiles(path, nudges.pass);
   const incoming = () => incomingVxlan(late.wanted?.(), underlay.current.linkName);
-  const filter = openRules(stack, { ...context, config: known.config, own: usable, former, incoming });
+  const kernel = truthKernel(client);
+  const forwarded = () => forwardScene(late.wanted?.(), podFiles.bridge, kernel.link);
+  const filter = openRules(stack, {
+    ...context,
+    config: known.config,
+    own: usable,
+    former,
+    incoming,
+    forwarded,
+  });
   late.rules = filter.keeper;
   const networks = [...known.config.families.map(({ network }) => network), ...former.former];
   const eniPath = new EniPathKeeper({ ...context, networks, linkLost: () => cloud?.nudge() });
@@ -134,7 +144,7 @@ function openWorkers(
   const desire = () => wanted = deps.desire();
   member.late.wanted = () => wanted;
   const truth = openTruth(member, { wanted: () => wanted, lastPass: () => pass.last });
-  const parts = { ...member, pods, truth };
+  const parts = { ...member, pods, truth, forward: filter.forward };
   const links = openLinks(member, observer);
   const pass = new Pass(
     passStages({
@@ -144,7 +154,8 @@ function openWorkers(
     }),
     { elapsedMs: context.elapsedMs, staged: context.totals.staged },
   );
-  const found = () => conditionsFound(member, pass, { pods, leftovers, truth });
+  const forward = filter.forward ?? NOTHING_TOLD;
+  const found = () => conditionsFound(member, pass, { pods, leftovers, truth, forward });
   member.late.lastPass = () => pass.last;
   member.late.told = () => toldElsewhere(found(), { truth, underlayParts });
   const facts = factsOf({
@@ -215,12 +226,15 @@ function openTruth(
   });
 }
 
+/** Where there is nothing to know. */
+const NOTHING_TOLD = { conditions: [] };
+
 /** What was found, by each part that looks for it. */
 function conditionsFound(
   member: Member,
   pass: Pass,
-  { pods, leftovers, truth }: Readonly<
-    Record<"pods" | "leftovers" | "truth", { readonly conditions: readonly Condition[] }>
+  { pods, leftovers, truth, forward }: Readonly<
+    Record<"pods" | "leftovers" | "truth" | "forward", { readonly conditions: readonly Condition[] }>
   >,
 ): readonly Condition[] {
   const { context, underlayParts: { ground, bootKeeper, podFiles }, leaseParts, cloud, eniPath } = member;
@@ -230,6 +244,7 @@ function conditionsFound(
     reachConditions(member, pass.last),
     leaseParts.ways.conditions,
     truth.conditions,
+    forward.conditions,
     cloud?.cloud.conditions ?? [],
     eniPath.conditions,
     leaseParts.former.conditions,

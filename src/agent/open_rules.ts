@@ -17,6 +17,8 @@ import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
 import { NotificationSocket } from "../netlink/notifications.ts";
 import { errorText } from "../log/error_text.ts";
 import { findProgram, runProgram } from "../linux/program.ts";
+import { ForwardKeeper } from "./forward_keeper.ts";
+import type { ForwardScene } from "./forward_scene.ts";
 import { RulesKeeper } from "./rules_keeper.ts";
 
 /** What the rules are made of. */
@@ -35,6 +37,8 @@ export interface RuleSources {
   readonly own: () => Lease | undefined;
   /** What other hosts send to this one's VTEPs, if one does; none do if absent. */
   readonly incoming?: () => IncomingVxlan | undefined;
+  /** Who sends to whom through this host; nobody knows if absent. */
+  readonly forwarded?: () => ForwardScene | undefined;
   readonly libc: Libc;
   readonly log: Log;
 }
@@ -45,6 +49,8 @@ export interface OpenRules {
   readonly keep: (options: { signal: AbortSignal }) => Promise<void>;
   /** Hears of others' changes; absent where the kernel has no nf_tables. */
   readonly watch: ((options: { signal: AbortSignal }) => Promise<void>) | undefined;
+  /** Knows what rules refuse of what is forwarded; absent where the kernel has no nf_tables. */
+  readonly forward: ForwardKeeper | undefined;
   /** Says what a look would change now, in `list`, and in what it answers what it could not look at. */
   readonly plan: (list: ChangeList) => Promise<readonly string[]>;
 }
@@ -59,7 +65,11 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     stack.use(NotificationSocket.open(libc, { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_NFTABLES] }))
   );
   const news = notifications && new RuleNews(elapsedMs);
-  const rules = socket.opened && new TrafficRules(new NetlinkClient(socket.opened), { log, news });
+  const client = socket.opened && new NetlinkClient(socket.opened);
+  const rules = client && new TrafficRules(client, { log, news });
+  const scene = sources.forwarded;
+  const forward = client && scene &&
+    new ForwardKeeper({ client, news, scene, read: () => keeper.nudge(), elapsedMs });
   const wishes = wishesOf(sources);
   const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
   const keeper = new RulesKeeper({
@@ -67,6 +77,8 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     keepLegacy: (wishes) => legacy.keep(wishes),
     wishes,
     kept: () => sources.former?.rulesKept(),
+    looked: () => forward?.nudge(),
+    isForwardKnown: () => forward?.isCertain ?? false,
     changedBy: () => news?.lastBy?.program || undefined,
     elapsedMs,
   });
@@ -76,6 +88,7 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     keep: ({ signal }) => keeper.run({ resyncMs: options.rulesResyncMs, signal }),
     watch: notifications && news && socket.opened &&
       openRuleWatch({ notifications, ownPortId: socket.opened.portId, news, nudge }),
+    forward,
     plan: (list) => planRules(wishes(), { rules, reason: socket.reason, libc, list }),
   };
 }

@@ -19,6 +19,10 @@ export interface RulesKeeperDeps {
   readonly wishes: () => RuleWishes | undefined;
   /** Told after each look that could make all as wished. */
   readonly kept?: () => void;
+  /** Told after each look. */
+  readonly looked?: () => void;
+  /** Whether others know what becomes of forwarded packets, so that chains that may refuse them need no word. */
+  readonly isForwardKnown?: () => boolean;
   /** The program that has changed rules last, as far as that is known. */
   readonly changedBy?: () => string | undefined;
   readonly elapsedMs: () => number;
@@ -33,6 +37,8 @@ export class RulesKeeper {
   readonly #trigger = new Trigger();
   readonly #fights: RuleFights;
   #facts: RuleFacts | undefined;
+  /** Chains that may refuse forwarded packets, one sentence each. */
+  #doubted: readonly string[] = [];
 
   constructor(deps: RulesKeeperDeps) {
     this.#deps = deps;
@@ -41,7 +47,9 @@ export class RulesKeeper {
 
   /** What the last look found; `undefined` before the first. */
   get facts(): RuleFacts | undefined {
-    return this.#facts;
+    const facts = this.#facts;
+    if (facts === undefined || this.#doubted.length === 0 || this.#deps.isForwardKnown?.()) return facts;
+    return { ...facts, warnings: [...this.#doubted, ...facts.warnings] };
   }
 
   /** Asks for a look: another program has changed rules, or other rules are wished. */
@@ -71,7 +79,8 @@ export class RulesKeeper {
     if (wishes === undefined) return;
     const { spared } = this.#fights;
     const report = keep(wishes, spared);
-    const { changed, failures, warnings, effective, dropped = [] } = report;
+    const { changed, failures, warnings, effective, dropped = [], doubted = [] } = report;
+    this.#doubted = doubted;
     this.#fights.see(wishes, report, spared);
     const legacy = await keepLegacy(wishes);
     this.#facts = {
@@ -83,5 +92,6 @@ export class RulesKeeper {
       ...dropped.length > 0 && { dropped },
     };
     if (this.#facts.failures.length === 0 && !spared.has("own")) this.#deps.kept?.();
+    this.#deps.looked?.();
   }
 }

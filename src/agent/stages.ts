@@ -12,6 +12,7 @@ import type { PodKeeper } from "./pod_keeper.ts";
 import { followRivals } from "./rivals.ts";
 import type { OpenCloud } from "./open_cloud.ts";
 import { notifyReady } from "./sd_notify.ts";
+import type { ForwardKeeper } from "./forward_keeper.ts";
 import type { TruthKeeper } from "./truth_keeper.ts";
 import type { UnderlayParts } from "./underlay_parts.ts";
 
@@ -28,6 +29,7 @@ export interface StageParts {
   readonly eniPath: EniPathKeeper;
   /** Asks the kernel whether packets take our routes, beside the passes. */
   readonly truth: TruthKeeper;
+  readonly forward?: ForwardKeeper | undefined;
   /** Called when it is other peers that are left out. */
   readonly contestsChanged: () => void;
 }
@@ -67,7 +69,10 @@ export function passStages(parts: StageParts): readonly Stage[] {
     after("checksum offload and boot", (report) => host.passed(report)),
     after("former state", (report) => former.passed(report)),
     after("ways to peers", () => ways.passed()),
-    after("route truth", () => parts.truth.passed()),
+    after("route truth", () => {
+      parts.truth.passed();
+      parts.forward?.nudge();
+    }),
     after("rivals", (report) => followRival(report)),
     forwarding("lease cache", (_, { isRemembered }) => {
       if (!isRemembered) cacheKeeper?.keepLeases(leases, () => membership.own, origin);

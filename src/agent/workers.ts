@@ -96,6 +96,7 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
       }),
     },
     { name: "route truth", run: (options) => parts.truth.run(options) },
+    filter.forward && { name: "forward truth", run: (options) => filter.forward!.run(options) },
     { name: "registry look-up", run: (options) => ground.run(options) },
     segment && { name: "segment", run: (options) => segment.run(options) },
     { name: "data path", run: once((options) => host.prove(options)) },

@@ -205,7 +205,7 @@ export function plansOf(
 export function forwardWarnings(wishes: RuleWishes, set: RuleSet): string[] {
   if (!wishes.isForwarding) return [];
   const networks = wishes.families.map(({ network }) => network);
-  const dropping = set.awake.flatMap((chain) => {
+  return set.awake.flatMap((chain) => {
     const { family, table, base } = chain;
     const met = networks.filter(({ address }) => family === INET || family === familyOf(address));
     const isIptables = table === "filter" && chain.chain === "FORWARD" && family !== INET;
@@ -223,11 +223,12 @@ export function forwardWarnings(wishes: RuleWishes, set: RuleSet): string[] {
       `accepts ${met.map(formatPrefix).join(" and ")} (firewalld: add them to the zone trusted)`,
     ];
   });
-  return [...dropping, ...dormantWarnings(networks, set)];
 }
 
 /** iptables' filter, where ours stand among others' rules and count for nothing. */
-function dormantWarnings(networks: readonly Prefix[], set: RuleSet): string[] {
+export function dormantWarnings(wishes: RuleWishes, set: RuleSet): string[] {
+  if (!wishes.isForwarding) return [];
+  const networks = wishes.families.map(({ network }) => network);
   return set.tables.filter(({ family, table, isDormant }) =>
     isDormant && table === "filter" && networks.some(({ address }) => familyOf(address) === family) &&
     findChain(set, { family, table, chain: FORWARD_CHAIN }) !== undefined

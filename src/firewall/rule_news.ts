@@ -31,9 +31,10 @@ function isTableOfInterest(table: string): boolean {
 
 /** Whether a chain is looked at by its name, or as packets of pods, or in VXLAN, go through it. */
 export function isChainOfInterest({ table, chain, base }: NftChain): boolean {
-  // What VTEPs send comes in through the filters of this host.
-  const isIn = base?.type === "filter" && (base.hook === HOOK.input || base.hook === HOOK.prerouting);
-  return base?.hook === HOOK.forward || isIn || isTableOfInterest(table) || CHAINS.has(`${table} ${chain}`);
+  const isMet = base !== undefined && (base.hook === HOOK.forward || base.type === "filter");
+  // What is forwarded may be led to another address before.
+  const isLeading = base?.type === "nat" && base.hook === HOOK.prerouting;
+  return isMet || isLeading || isTableOfInterest(table) || CHAINS.has(`${table} ${chain}`);
 }
 
 /** What names a chain. */
@@ -60,6 +61,8 @@ export class RuleNews {
     | undefined;
   /** What the last look has read the rules of, each by `chainKey()`. */
   #read = new Set<string>();
+  /** The same of what packets were played through. */
+  #watched: ReadonlySet<string> = new Set();
   /** Of the transaction that is being told of. */
   #changes: Change[] = [];
   #isTouched = false;
@@ -89,7 +92,7 @@ export class RuleNews {
     const { table, chain } = subject;
     const isOfInterest = isTableOfInterest(table) ||
       chain !== undefined &&
-        (CHAINS.has(`${table} ${chain}`) || this.#read.has(chainKey({ ...subject, chain })));
+        (CHAINS.has(`${table} ${chain}`) || this.#isRead(chainKey({ ...subject, chain })));
     // The kernel may run what is in it from now on, or not any more.
     const isTable = message.type === NFT_MSG_NEWTABLE && this.#knowsTable(subject);
     if (isOfInterest || isTable) this.#isTouched = true;
@@ -127,6 +130,15 @@ export class RuleNews {
   /** Notes that a look has read the rules of a chain. */
   read(key: string): void {
     this.#read.add(key);
+  }
+
+  /** Notes whose rules packets were played through. */
+  watch(keys: ReadonlySet<string>): void {
+    this.#watched = keys;
+  }
+
+  #isRead(key: string): boolean {
+    return this.#read.has(key) || this.#watched.has(key);
   }
 
   #knowsTable({ family, table }: NftTable): boolean {

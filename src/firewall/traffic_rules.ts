@@ -5,7 +5,7 @@ import type { NetlinkClient } from "../netlink/client.ts";
 import { EINTR, ERESTART, isErrno } from "../linux/errno.ts";
 import { changeRules } from "../nftables/objects.ts";
 import { readGeneration } from "../nftables/dump.ts";
-import { forwardWarnings, plansOf, type RulePlan } from "./plan.ts";
+import { dormantWarnings, forwardWarnings, plansOf, type RulePlan } from "./plan.ts";
 import { incomingDropped } from "./incoming.ts";
 import { observeRules, type RuleSet } from "./rule_set.ts";
 import type { RuleNews } from "./rule_news.ts";
@@ -23,6 +23,8 @@ export interface RulesReport {
   readonly failures: readonly string[];
   /** What else may swallow packets of pods, one sentence each. */
   readonly warnings: readonly string[];
+  /** Chains that may refuse what is forwarded, by how they end, one sentence each; none if absent. */
+  readonly doubted?: readonly string[];
   /** What keeps out all that other hosts send to this one in VXLAN, one sentence each; nothing if absent. */
   readonly dropped?: readonly string[];
   /** What holds now, in words; nothing while something could not be made. */
@@ -131,7 +133,8 @@ export class TrafficRules {
       const report = {
         changed,
         failures,
-        warnings: forwardWarnings(wishes, set),
+        warnings: dormantWarnings(wishes, set),
+        doubted: forwardWarnings(wishes, set),
         dropped: wishes.incoming === undefined ? [] : incomingDropped(wishes.incoming, set),
         effective: failures.length === 0 ? effectOf(wishes) : [],
         met: [...met],

@@ -17,8 +17,11 @@ export function masked(loaded: Loaded | undefined, attributes: ReadonlyMap<numbe
   if (!isPlain || loaded?.bytes === undefined || loaded.bytes.length < mask.length) {
     return { bytes: undefined, what, ...mask !== undefined && { mask } };
   }
-  const bytes = mask.map((byte, at) => loaded.bytes![at]! & byte ^ (xor?.[at] ?? 0));
-  return { bytes, what, mask };
+  const known = loaded.known && mask.map((byte, at) => loaded.known![at]! | ~byte & 0xff);
+  const bytes = mask.map((byte, at) =>
+    (loaded.bytes![at]! & byte ^ (xor?.[at] ?? 0)) & (known?.[at] ?? 0xff)
+  );
+  return { bytes, what, mask, ...known && { known } };
 }
 
 /** Numbers of `size` bytes the other way round. */
@@ -46,9 +49,16 @@ export function compare(
   if (bytes === undefined || bytes.length < value.length || operation > 5) {
     return { is: undefined, text: sentence };
   }
-  const order = orderOf(bytes.subarray(0, value.length), value);
-  const is = [order === 0, order !== 0, order < 0, order <= 0, order > 0, order >= 0][operation];
-  return { is, text: sentence };
+  const answer = (order: number) =>
+    [order === 0, order !== 0, order < 0, order <= 0, order > 0, order >= 0][operation];
+  const [least, most] = rangeOf(loaded!, value.length).map((end) => orderOf(end, value));
+  if (operation <= 1) {
+    const isOther = value.some((byte, at) => ((byte ^ bytes[at]!) & (loaded!.known?.[at] ?? 0xff)) !== 0);
+    if (isOther) return { is: operation === 1, text: sentence };
+    return { is: least === most ? answer(0) : undefined, text: sentence };
+  }
+  // It is so for all that it may be, if it is for the least and the most.
+  return { is: answer(least!) === answer(most!) ? answer(least!) : undefined, text: sentence };
 }
 
 /** `range`. */
@@ -63,8 +73,17 @@ export function isWithin(
     from ? valueText(loaded, from) : "?"
   }-${to ? valueText(loaded, to) : "?"}`;
   if (bytes === undefined || from === undefined || to === undefined) return { is: undefined, text: sentence };
-  const inside = orderOf(bytes, from) >= 0 && orderOf(bytes, to) <= 0;
-  return { is: word(2) === 1 ? !inside : inside, text: sentence };
+  const [least, most] = rangeOf(loaded!, bytes.length);
+  const isInside = orderOf(least!, from) >= 0 && orderOf(most!, to) <= 0;
+  const isOutside = orderOf(most!, from) < 0 || orderOf(least!, to) > 0;
+  if (!isInside && !isOutside) return { is: undefined, text: sentence };
+  return { is: word(2) === 1 ? !isInside : isInside, text: sentence };
+}
+
+/** The least and the most that the first bytes of a register may be. */
+export function rangeOf({ bytes, known }: Pick<Loaded, "bytes" | "known">, length: number): Uint8Array[] {
+  const least = bytes!.subarray(0, length);
+  return [least, known === undefined ? least : least.map((byte, at) => byte | ~known[at]! & 0xff)];
 }
 
 /** As the kernel compares: byte by byte, the first that differs. */

@@ -1,11 +1,12 @@
 import { compare, isWithin, masked, swapped, type Tri, valueIn, valueOf } from "./compare.ts";
 import {
+  type KnownBytes,
   linkBytes,
   META_MARK,
   metaOf,
   networkBytes,
   type Packet,
-  STATE_BITS,
+  stateBit,
   transportBytes,
 } from "./packet.ts";
 import { attributesIn, type RawRule } from "./raw_rule.ts";
@@ -82,6 +83,7 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
         ...loaded,
         what: loaded?.what ?? "?",
         bytes: swapped(loaded?.bytes, word(5)),
+        known: swapped(loaded?.known, word(5)),
       });
     } else if (name === "cmp" || name === "range") {
       const loaded = registers.get(slot(word(1)));
@@ -191,16 +193,18 @@ function gather(
   registers: ReadonlyMap<number, Loaded>,
   first: number,
   keyBytes: number,
-): Uint8Array | undefined {
-  const key = new Uint8Array(Math.ceil(keyBytes / 4) * 4 + 16);
+): KnownBytes | undefined {
+  const size = Math.ceil(keyBytes / 4) * 4 + 16;
+  const [key, known] = [new Uint8Array(size), new Uint8Array(size).fill(0xff)];
   let at = 0;
   while (at < keyBytes) {
-    const bytes = registers.get(first + at / 4)?.bytes;
-    if (bytes === undefined || bytes.length === 0) return undefined;
-    key.set(bytes.subarray(0, 16), at);
-    at += Math.ceil(bytes.length / 4) * 4;
+    const loaded = registers.get(first + at / 4);
+    if (loaded?.bytes === undefined || loaded.bytes.length === 0) return undefined;
+    key.set(loaded.bytes.subarray(0, 16), at);
+    if (loaded.known !== undefined) known.set(loaded.known.subarray(0, 16), at);
+    at += Math.ceil(loaded.bytes.length / 4) * 4;
   }
-  return key;
+  return known.every((byte) => byte === 0xff) ? { bytes: key } : { bytes: key, known };
 }
 
 /** The four wide registers lie over the sixteen narrow ones. */
@@ -219,7 +223,8 @@ function load(
     if (register === 0) return undefined;
     const [base, offset, length] = [word(2), word(3), word(4)];
     const read = [linkBytes, networkBytes, transportBytes][base] ?? (() => undefined);
-    return { register, bytes: read(packet, offset, length), what: payloadName(packet, base, offset) };
+    const found = read(packet, offset, length) ?? { bytes: undefined };
+    return { register, ...found, what: payloadName(packet, base, offset) };
   }
   const key = word(2);
   if (register === 0) return undefined;
@@ -227,7 +232,8 @@ function load(
     return { register, bytes: metaOf(packet, key), what: META_NAMES[key] ?? `meta ${key}` };
   }
   // A frame may not be tracked yet.
-  const bytes = key === 0 && packet.frame === undefined ? hostOrder(STATE_BITS[packet.state]) : undefined;
+  const state = key === 0 && packet.frame === undefined ? stateBit(packet) : undefined;
+  const bytes = state === undefined ? undefined : hostOrder(state);
   return { register, bytes, what: key === 0 ? "ct state" : `ct ${key}` };
 }
 

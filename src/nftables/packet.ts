@@ -1,9 +1,12 @@
 import { type Address, AF_INET, type Family, familyOf } from "../model/address.ts";
 import { addressBytes } from "../model/rows.ts";
-import { hostOrder } from "./value.ts";
+import { hostOrder, maskBytes } from "./value.ts";
 
-/** `IPPROTO_UDP` and `IPPROTO_ICMP`. */
+// `IPPROTO_*`.
+export const ICMP = 1;
+export const TCP = 6;
 export const UDP = 17;
+export const ICMPV6 = 58;
 
 /** A link, as rules name it. */
 export interface PacketLink {
@@ -11,18 +14,28 @@ export interface PacketLink {
   readonly linkIndex: number;
 }
 
-/** A UDP packet, as far as rules may ask about it. */
+/** A packet, as far as rules may ask about it. */
 export interface Packet {
   readonly source: Address;
   readonly destination: Address;
-  readonly sourcePort: number;
-  readonly destinationPort: number;
+  /** How many bits of the source are known, from the first on; all if absent. */
+  readonly sourceBits?: number;
+  /** The same of the destination. */
+  readonly destinationBits?: number;
+  /** What it carries, `IPPROTO_*`; UDP if absent. */
+  readonly protocol?: number;
+  /** Not known, or none, if absent. */
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
   readonly inputLink?: PacketLink;
   readonly outputLink?: PacketLink;
   /** A rule before has given it a mark, which is not known; it has none if absent. */
   readonly isMarked?: boolean;
-  /** Whether it is the first of a connection, or an answer, or a rule has said `notrack`. */
-  readonly state: "new" | "established" | "untracked";
+  /**
+   * Whether it is the first of a connection, or an answer, or a rule has said `notrack` (`unknown` where it may have), or
+   * it was not asked yet of which it is (`invalid`).
+   */
+  readonly state: "new" | "established" | "untracked" | "invalid" | "unknown";
   /** Present where rules meet it as a frame: those of a bridge, and of a link as it comes in or leaves. */
   readonly frame?: PacketFrame;
 }
@@ -39,7 +52,12 @@ export interface PacketFrame {
 }
 
 /** `NF_CT_STATE_BIT()` of linux/netfilter/nf_conntrack_common.h. */
-export const STATE_BITS = { established: 2, new: 8, untracked: 64 } as const;
+const STATE_BITS = { invalid: 1, established: 2, new: 8, untracked: 64 } as const;
+
+/** The state of a packet as a bit; `undefined` where it is not known. */
+export function stateBit({ state }: Packet): number | undefined {
+  return state === "unknown" ? undefined : STATE_BITS[state];
+}
 
 // `enum nft_meta_keys`, linux/netfilter/nf_tables.h.
 const META = {
@@ -77,7 +95,7 @@ export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
     case META.nfproto:
       return Uint8Array.of(frame?.nfproto ?? family);
     case META.l4proto:
-      return Uint8Array.of(UDP);
+      return Uint8Array.of(protocolOf(packet));
     default:
       return undefined;
   }
@@ -91,40 +109,55 @@ function nameBytes(link: PacketLink | undefined): Uint8Array {
   return bytes;
 }
 
+/** What a packet carries. */
+export function protocolOf({ protocol = UDP }: Packet): number {
+  return protocol;
+}
+
+/** Bytes of a packet, and which of their bits are known: all if `known` is absent. */
+export interface KnownBytes {
+  readonly bytes: Uint8Array;
+  readonly known?: Uint8Array;
+}
+
 /**
- * The network header (RFC 791, RFC 8200), without what differs from packet to packet; `undefined` for bytes that do.
+ * The network header (RFC 791, RFC 8200), without what differs from packet to packet; `undefined` for bytes of which
+ * nothing is known.
  */
-export function networkBytes(packet: Packet, offset: number, length: number): Uint8Array | undefined {
+export function networkBytes(packet: Packet, offset: number, length: number): KnownBytes | undefined {
   const [source, destination] = [addressBytes(packet.source), addressBytes(packet.destination)];
   const isIpv4 = familyOf(packet.source) === AF_INET;
   const [sourceAt, protocolAt] = isIpv4 ? [12, 9] : [8, 6];
-  const parts: readonly (readonly [number, Uint8Array])[] = [
-    [protocolAt, Uint8Array.of(UDP)],
-    [sourceAt, source],
-    [sourceAt + source.length, destination],
-  ];
-  for (const [at, bytes] of parts) {
-    if (offset >= at && offset + length <= at + bytes.length) {
-      return bytes.subarray(offset - at, offset - at + length);
-    }
-  }
-  return undefined;
+  const size = sourceAt + 2 * source.length;
+  if (offset + length > size) return undefined;
+  const [header, mask] = [new Uint8Array(size), new Uint8Array(size)];
+  const put = (at: number, bytes: Uint8Array, bits: number) => {
+    mask.set(maskBytes(bits, bytes.length), at);
+    header.set(bytes.map((byte, index) => byte & mask[at + index]!), at);
+  };
+  put(protocolAt, Uint8Array.of(protocolOf(packet)), 8);
+  put(sourceAt, source, packet.sourceBits ?? 8 * source.length);
+  put(sourceAt + source.length, destination, packet.destinationBits ?? 8 * source.length);
+  const known = mask.subarray(offset, offset + length);
+  if (known.every((byte) => byte === 0)) return undefined;
+  const bytes = header.subarray(offset, offset + length);
+  return known.every((byte) => byte === 0xff) ? { bytes } : { bytes, known };
 }
 
-/** The ports of the transport header (RFC 768); `undefined` for what is behind them. */
-export function transportBytes(packet: Packet, offset: number, length: number): Uint8Array | undefined {
+/** The ports of the transport header (RFC 768, RFC 9293); `undefined` for what is behind them, or not known. */
+export function transportBytes(packet: Packet, offset: number, length: number): KnownBytes | undefined {
+  const protocol = protocolOf(packet);
+  if (protocol !== UDP && protocol !== TCP) return undefined;
   const { sourcePort, destinationPort } = packet;
-  const bytes = Uint8Array.of(
-    sourcePort >> 8,
-    sourcePort & 0xff,
-    destinationPort >> 8,
-    destinationPort & 0xff,
+  const ports = [sourcePort, destinationPort].flatMap((port) =>
+    port === undefined ? [undefined, undefined] : [port >> 8, port & 0xff]
   );
-  return offset + length <= bytes.length ? bytes.subarray(offset, offset + length) : undefined;
+  const bytes = ports.slice(offset, offset + length).flatMap((byte) => byte ?? []);
+  return bytes.length === length ? { bytes: Uint8Array.from(bytes) } : undefined;
 }
 
 /** The Ethernet header (IEEE 802.3), as far as it is known; `undefined` for the rest, and where there is none. */
-export function linkBytes(packet: Packet, offset: number, length: number): Uint8Array | undefined {
+export function linkBytes(packet: Packet, offset: number, length: number): KnownBytes | undefined {
   const { frame } = packet;
   if (frame === undefined) return undefined;
   const ethertype = ETHERTYPE[familyOf(packet.source)];
@@ -135,6 +168,6 @@ export function linkBytes(packet: Packet, offset: number, length: number): Uint8
   ];
   const [at, bytes] = parts.findLast(([at]) => offset >= at)!;
   return bytes !== undefined && offset + length <= at + bytes.length
-    ? bytes.subarray(offset - at, offset - at + length)
+    ? { bytes: bytes.subarray(offset - at, offset - at + length) }
     : undefined;
 }

@@ -24,6 +24,12 @@ export interface RuleBook {
   readonly setOf: (table: NftTable, name: string) => RuleSet | undefined;
 }
 
+/** What a packet is played through. */
+export interface WalkedBook extends Pick<RuleBook, "chains" | "setOf"> {
+  /** The rules of a chain, by {@linkcode bookKey}; they may be read when they are asked for. */
+  readonly rules: Pick<RuleBook["rules"], "get">;
+}
+
 /** A rule, or a chain's policy where it has no handle. */
 export interface PlacedRule {
   readonly family: number;
@@ -47,8 +53,10 @@ export interface HookVerdict {
   readonly doubts: readonly PlacedRule[];
   /** Whether the packet has another mark than before, or may. */
   readonly isMarked: boolean;
-  /** Whether a rule has it bypass connection tracking. */
+  /** Whether a rule has it bypass connection tracking, or may. */
   readonly isUntracked: boolean;
+  /** The packet behind the hook. */
+  readonly packet: Packet;
   /** Rules that write into it what its way depends on, as its TTL. */
   readonly writers: readonly PlacedRule[];
   /** The rule that translates its addresses, if one does. */
@@ -60,6 +68,8 @@ const INET = 1;
 /** `NFPROTO_NETDEV` and `NFPROTO_BRIDGE`. */
 const NETDEV = 5;
 const BRIDGE = 7;
+/** `NF_IP_PRI_CONNTRACK`: chains before it meet packets of no connection. */
+const CONNTRACK_PRIORITY = -200;
 /** How deep chains are followed; the kernel allows 16 jumps. */
 const MAX_DEPTH = 16;
 
@@ -97,7 +107,13 @@ class Walk {
   /** Until a rule that may be for the packet, or not, would end its way. */
   isCertain = true;
 
-  constructor(readonly book: RuleBook, public packet: Packet) {}
+  constructor(readonly book: WalkedBook, public packet: Packet) {}
+
+  /** Gives the packet its state, unless a rule has it bypass connection tracking. */
+  track(state: Packet["state"]): void {
+    if (this.packet.state === "untracked" || this.packet.state === "unknown") return;
+    this.packet = { ...this.packet, state };
+  }
 
   /** @param isSure Whether the packet comes here for certain. */
   chain(chain: Omit<NftChain, "base">, isSure: boolean, depth = 0): Fate {
@@ -107,7 +123,10 @@ class Walk {
       if (match.isFor === "no") continue;
       const placed = placeOf(rule, index + 1, match.text);
       if (match.isMarking) this.packet = { ...this.packet, isMarked: true };
-      if (match.isUntracking) this.packet = { ...this.packet, state: "untracked" };
+      if (match.isUntracking) {
+        const isSaid = isSure && match.isFor === "yes";
+        this.packet = { ...this.packet, state: isSaid ? "untracked" : "unknown" };
+      }
       if (match.isWriting) this.writers.push(placed);
       const isYes = isSure && match.isFor === "yes" && match.actions.length === 1;
       for (const action of match.actions) {
@@ -142,7 +161,10 @@ class Walk {
         if (depth >= MAX_DEPTH || action.chain === undefined) return "through";
         const fate = this.chain({ ...placed, chain: action.chain }, isYes, depth + 1);
         if (fate !== "through") return fate;
-        return action.kind === "goto" && isYes ? "return" : "through";
+        if (action.kind === "goto" && isYes) return "return";
+        // It may be at the end of its way through this chain.
+        if (action.kind === "goto") this.isCertain = false;
+        return "through";
       }
       case "unknown":
         this.doubts.push(placed);
@@ -169,12 +191,13 @@ function placeOf(rule: RawRule, line: number, text: string): PlacedRule {
 }
 
 /** Plays the chains of a hook for a packet, in the kernel's order. */
-export function walkHook(book: RuleBook, hook: number, packet: Packet): HookVerdict {
+export function walkHook(book: WalkedBook, hook: number, packet: Packet): HookVerdict {
   const family = familyOf(packet.source);
   return walkChains(
     book,
     ({ base, family: of }) => base!.hook === hook && (of === INET || of === family),
     packet,
+    ({ base }) => hook === PACKET_HOOK.prerouting && base!.priority < CONNTRACK_PRIORITY,
   );
 }
 
@@ -183,7 +206,7 @@ export function walkHook(book: RuleBook, hook: number, packet: Packet): HookVerd
  *
  * @param hook Of {@linkcode PACKET_HOOK}, which the bridge's hooks are numbered as.
  */
-export function walkBridge(book: RuleBook, hook: number, packet: Packet): HookVerdict {
+export function walkBridge(book: WalkedBook, hook: number, packet: Packet): HookVerdict {
   const frame = { ...packet.frame, nfproto: BRIDGE };
   return walkChains(book, ({ base, family }) => base!.hook === hook && family === BRIDGE, {
     ...packet,
@@ -193,7 +216,7 @@ export function walkBridge(book: RuleBook, hook: number, packet: Packet): HookVe
 
 /** Plays the chains that a link itself calls, for a packet that comes in by it or leaves. */
 export function walkLink(
-  book: RuleBook,
+  book: WalkedBook,
   where: keyof typeof NETDEV_HOOK,
   link: PacketLink,
   packet: Packet,
@@ -210,12 +233,22 @@ export function walkLink(
   return walkChains(book, isCalled, { ...rest, ...at, frame: packet.frame ?? {} });
 }
 
-function walkChains(book: RuleBook, isCalled: (chain: NftChain) => boolean, packet: Packet): HookVerdict {
+function walkChains(
+  book: WalkedBook,
+  isCalled: (chain: NftChain) => boolean,
+  packet: Packet,
+  isEarly: (chain: NftChain) => boolean = () => false,
+): HookVerdict {
   const chains = book.chains
     .filter((chain) => chain.base !== undefined && isCalled(chain))
     .sort((a, b) => a.base!.priority - b.base!.priority);
   const walk = new Walk(book, packet);
+  let isCertain = true;
   for (const chain of chains) {
+    isCertain &&= walk.isCertain;
+    // What is accepted in one chain goes on to the next, whatever it was accepted by.
+    if (walk.translation === undefined) walk.isCertain = true;
+    walk.track(isEarly(chain) ? "invalid" : packet.state);
     // Only the first packet of a connection is asked about its translation.
     if (chain.base!.type === "nat" && walk.packet.state !== "new") continue;
     if (chain.family === NETDEV) {
@@ -229,6 +262,8 @@ function walkChains(book: RuleBook, isCalled: (chain: NftChain) => boolean, pack
       return verdictOf(walk, "drop");
     }
   }
+  walk.isCertain &&= isCertain;
+  walk.track(packet.state);
   return verdictOf(walk, "accept");
 }
 
@@ -241,7 +276,8 @@ function verdictOf(
     isCertain,
     doubts,
     isMarked: packet.isMarked === true,
-    isUntracked: packet.state === "untracked",
+    isUntracked: packet.state === "untracked" || packet.state === "unknown",
+    packet,
     writers,
     ...by !== undefined && { by },
     ...translation !== undefined && { translation },

@@ -48,20 +48,26 @@ function membersOf(reader: AttributeReader): Map<number, Uint8Array> {
   return members;
 }
 
-/** All rules of all tables, each chain's in its order. */
-export function dumpRawRules(client: NetlinkClient): RawRule[] {
+/** All rules of all tables, or of one chain, each chain's in its order. */
+export function dumpRawRules(client: NetlinkClient, of?: NftTable & { readonly chain: string }): RawRule[] {
   const rules: RawRule[] = [];
   client.dump(
-    "read all rules",
+    of === undefined ? "read all rules" : `read rules of chain ${of.chain}`,
     (writer, sequence) => {
       writer.begin(NFT_MSG_GETRULE, NLM_F_DUMP, sequence);
-      encodeHeader(writer, 0);
+      encodeHeader(writer, of?.family ?? 0);
+      if (of !== undefined) {
+        writer.attributeText(NFTA_RULE_TABLE, of.table);
+        writer.attributeText(NFTA_RULE_CHAIN, of.chain);
+      }
       writer.end();
     },
     () => void (rules.length = 0),
     (reply) => {
       const rule = decodeRawRule(reply);
-      if (rule !== undefined) rules.push(rule);
+      if (rule === undefined) return;
+      // An old kernel may not know the filter, and tells of all.
+      if (of === undefined || rule.table === of.table && rule.chain === of.chain) rules.push(rule);
     },
   );
   return rules;

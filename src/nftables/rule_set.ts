@@ -3,6 +3,8 @@ import { DumpInterruptedError, type NetlinkClient } from "../netlink/client.ts";
 import { NetlinkError } from "../linux/errno.ts";
 import { type MessageWriter, NLM_F_DUMP } from "../netlink/message.ts";
 import { encodeHeader, HEADER_BYTES, type NftTable } from "./objects.ts";
+import { rangeOf } from "./compare.ts";
+import type { KnownBytes } from "./packet.ts";
 import { attributesIn } from "./raw_rule.ts";
 
 // The sets and maps that rules look into. Source: linux/netfilter/nf_tables.h, `enum nft_set_attributes` and those behind.
@@ -154,12 +156,49 @@ function isLimitIn(members: ReadonlyMap<number, Uint8Array>): boolean {
 }
 
 /** Looks a key up, as the kernel does. */
-export function lookUp(set: RuleSet, key: Uint8Array | undefined): SetAnswer {
-  if (key === undefined || key.length < set.keyBytes) return { found: undefined };
-  const asked = key.subarray(0, set.keyBytes);
-  const element = elementOf(set, asked) ?? set.elements.find(({ isCatchAll }) => isCatchAll);
+export function lookUp(set: RuleSet, key: KnownBytes | undefined): SetAnswer {
+  if (key === undefined || key.bytes.length < set.keyBytes) return { found: undefined };
+  const asked = key.bytes.subarray(0, set.keyBytes);
+  const known = key.known?.subarray(0, set.keyBytes);
+  const near = known === undefined ? elementOf(set, asked) : elementForAll(set, asked, known);
+  if (near === "some") return { found: undefined };
+  const element = near ?? set.elements.find(({ isCatchAll }) => isCatchAll);
   if (element === undefined) return { found: false };
   return { found: element.isLimited ? undefined : true, ...element.data && { data: element.data } };
+}
+
+/** The element that has all keys with those known bits, or none of them; `some` where it has some, or others have. */
+function elementForAll(
+  set: RuleSet,
+  key: Uint8Array,
+  known: Uint8Array,
+): SetElement | "some" | undefined {
+  const plain = set.elements.filter(({ isCatchAll }) => !isCatchAll);
+  const [least, most] = rangeOf({ bytes: key, known }, key.length) as [Uint8Array, Uint8Array];
+  if (!set.isInterval) {
+    const isNear = (element: SetElement) =>
+      key.every((byte, at) => ((byte ^ (element.key[at] ?? 0)) & known[at]!) === 0);
+    return plain.some(isNear) ? "some" : undefined;
+  }
+  if (plain.some(({ keyEnd }) => keyEnd !== undefined) || set.fields.length > 1) {
+    const met = plain.filter((element) => isMeeting(set, element, least, most));
+    const isWhole = met.length === 1 && isBetween(set, met[0]!, least) && isBetween(set, met[0]!, most);
+    return met.length === 0 ? undefined : isWhole ? met[0] : "some";
+  }
+  const isCut = plain.some((element) => order(element.key, least) > 0 && order(element.key, most) <= 0);
+  return isCut ? "some" : elementOf(set, least);
+}
+
+/** Whether in each field some of the keys from `least` to `most` are in the element's range. */
+function isMeeting(
+  { fields, keyBytes }: RuleSet,
+  { key: from, keyEnd: to = from }: SetElement,
+  least: Uint8Array,
+  most: Uint8Array,
+): boolean {
+  return partsOf(fields, keyBytes).every((part) =>
+    order(part(from), part(most)) <= 0 && order(part(least), part(to)) <= 0
+  );
 }
 
 function elementOf(set: RuleSet, key: Uint8Array): SetElement | undefined {
@@ -184,14 +223,20 @@ function isBetween(
   { fields, keyBytes }: RuleSet,
   { key: from, keyEnd: to = from }: SetElement,
   key: Uint8Array,
-) {
+): boolean {
+  return partsOf(fields, keyBytes).every((part) =>
+    order(part(from), part(key)) <= 0 && order(part(key), part(to)) <= 0
+  );
+}
+
+/** What cuts each field out of a key. */
+function partsOf(fields: readonly number[], keyBytes: number): ((whole: Uint8Array) => Uint8Array)[] {
   let at = 0;
-  for (const bytes of fields.length === 0 ? [keyBytes] : fields) {
-    const part = (whole: Uint8Array) => whole.subarray(at, at + bytes);
-    if (order(part(from), part(key)) > 0 || order(part(key), part(to)) > 0) return false;
+  return (fields.length === 0 ? [keyBytes] : fields).map((bytes) => {
+    const from = at;
     at += Math.ceil(bytes / 4) * 4;
-  }
-  return true;
+    return (whole: Uint8Array) => whole.subarray(from, from + bytes);
+  });
 }
 
 /** Byte by byte, the first that differs. */

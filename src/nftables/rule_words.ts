@@ -1,5 +1,5 @@
 import { AF_INET, type Family, familyOf, formatPrefix, maskAddress } from "../model/address.ts";
-import { META_MARK, type Packet, UDP } from "./packet.ts";
+import { ICMP, ICMPV6, META_MARK, type Packet, TCP, UDP } from "./packet.ts";
 import { addressOf, fromHostOrder, prefixLength } from "./value.ts";
 
 // What rules ask for, in words near to those of nft(8).
@@ -27,6 +27,8 @@ export interface RuleAction {
 /** What a register holds: bytes if known, and words for what it is. */
 export interface Loaded {
   readonly bytes: Uint8Array | undefined;
+  /** Which bits of the bytes are known, the others being 0 there; all if absent. */
+  readonly known?: Uint8Array | undefined;
   readonly what: string;
   readonly mask?: Uint8Array;
 }
@@ -70,7 +72,8 @@ export function valueText(loaded: Loaded | undefined, value: Uint8Array): string
   if (what === "ct state" && value.length === 4) return statesText(fromHostOrder(value));
   if (what.endsWith("port")) return String((value[0] ?? 0) << 8 | (value[1] ?? 0));
   if (what === "l4proto" || what === "ip protocol" || what === "ip6 nexthdr") {
-    return ({ 1: "icmp", 6: "tcp", [UDP]: "udp", 58: "icmpv6" })[value[0]!] ?? String(value[0]);
+    return ({ [ICMP]: "icmp", [TCP]: "tcp", [UDP]: "udp", [ICMPV6]: "icmpv6" })[value[0]!] ??
+      String(value[0]);
   }
   if (what === "nfproto") return ({ 2: "ipv4", 10: "ipv6" })[value[0]!] ?? String(value[0]);
   return `0x${value.toHex()}`;

@@ -63,6 +63,29 @@ Deno.test("RulesKeeper looks again when it is nudged", async () => {
   assertEquals(looks(), 2);
 });
 
+Deno.test("RulesKeeper says which chains may refuse what is forwarded only while nobody knows whether they do", async () => {
+  const controller = new AbortController();
+  let isForwardKnown = true;
+  const report = { changed: 0, failures: [], warnings: ["asleep"], effective: [], met: [] };
+  const looked: number[] = [];
+  const keeper: RulesKeeper = new RulesKeeper({
+    keep: () => ({ ...report, doubted: ["has policy drop"] }),
+    keepLegacy: () => Promise.resolve({ failures: [], warnings: [] }),
+    wishes: () => WISHES,
+    looked: () => {
+      looked.push(keeper.facts!.warnings.length);
+      controller.abort();
+    },
+    isForwardKnown: () => isForwardKnown,
+    elapsedMs: () => performance.now(),
+  });
+  await keeper.run({ resyncMs: 60_000, signal: controller.signal });
+  assertEquals(looked, [1]);
+  assertEquals(keeper.facts?.warnings, ["asleep"]);
+  isForwardKnown = false;
+  assertEquals(keeper.facts?.warnings, ["has policy drop", "asleep"]);
+});
+
 Deno.test("wishesOf() is one object while the own subnets are the same, with the families that are held", () => {
   const lease = (...subnets: string[]): Lease => ({
     host: "a",

@@ -100,6 +100,33 @@ function byRoute(route: (site: ReadySite) => readonly string[]): Pick<ReadyFault
   return { make: (site) => change(site, "add"), undo: (site) => change(site, "delete") };
 }
 
+/** A rule of iptables that is made and deleted by the same words. */
+function byIptables(
+  table: string,
+  chain: string,
+  rule: (site: ReadySite) => readonly string[],
+): Pick<ReadyFault, "make" | "undo"> {
+  const change = async (site: ReadySite, verb: string) => {
+    const program = site.family === AF_INET ? "iptables" : "ip6tables";
+    await site.host.netns.mustExec(program, "-t", table, verb, chain, ...rule(site));
+  };
+  return { make: (site) => change(site, "-I"), undo: (site) => change(site, "-D") };
+}
+
+/** A table of nft(8) that is made of lines, and deleted. */
+function byNft(lines: (site: ReadySite) => readonly string[]): Pick<ReadyFault, "make" | "undo"> {
+  return {
+    make: async (site) => {
+      await site.host.netns.mustExec("nft", ["add table inet site", ...lines(site)].join("\n"));
+    },
+    undo: async ({ host }) => void await host.netns.mustExec("nft", "delete table inet site"),
+  };
+}
+
+function nftAddress({ family }: ReadySite): string {
+  return family === AF_INET ? "ip" : "ip6";
+}
+
 const elsewhere = ({ family }: ReadySite): readonly string[] => [
   "default",
   "via",
@@ -109,6 +136,8 @@ const elsewhere = ({ family }: ReadySite): readonly string[] => [
   "onlink",
 ];
 const cutOff = { code: "host-cut-off", isBlocking: true } as const;
+const notForwarded = { code: "forwarding-dropped", isBlocking: true } as const;
+const filtered = { code: "peers-filtered", isBlocking: false } as const;
 const misrouted = { code: "peers-misrouted", isBlocking: false } as const;
 
 /** All that takes packets of the overlay away, in the order of the table. */
@@ -305,6 +334,83 @@ export const READY_FAULTS: readonly ReadyFault[] = [
     code: "overlay-port-dropped",
     isBlocking: true,
     says: () => ["chain in of table inet site", "nft insert rule inet site in udp dport 8472 accept"],
+  },
+  {
+    name: "iptables drops what is forwarded within the cluster network",
+    ...byIptables("filter", "FORWARD", ({ family }) => ["-d", NETWORK[family], "-j", "DROP"]),
+    ...notForwarded,
+    says: (site) => [
+      `line 1, of chain FORWARD of table ${nftAddress(site)} filter`,
+      `drops all packets between pods of this host and those of other hosts`,
+      `nft delete rule ${nftAddress(site)} filter FORWARD handle `,
+    ],
+  },
+  {
+    name: "iptables rejects new connections within the cluster network",
+    ...byIptables("filter", "FORWARD", ({ family }) => [
+      ...["-d", NETWORK[family], "-m", "conntrack", "--ctstate", "NEW", "-j", "REJECT"],
+    ]),
+    ...notForwarded,
+    says: () => [`rejects all packets between pods of this host and those of other hosts`],
+  },
+  {
+    name: "iptables drops what pods send to those of one peer",
+    ...byIptables("filter", "FORWARD", ({ peer, family }) => ["-d", subnetOf(peer, family), "-j", "DROP"]),
+    ...filtered,
+    says: ({ peer, family }) => [
+      `those of 1 of 2 other hosts: ${underlayOf(peer, AF_INET)}: the rule with handle`,
+      `drops all that pods of this host send to ${subnetOf(peer, family)}`,
+    ],
+  },
+  {
+    name: "iptables drops what pods send, before it is routed",
+    ...byIptables("raw", "PREROUTING", () => ["-i", BRIDGE, "-j", "DROP"]),
+    ...notForwarded,
+    says: (site) => [
+      `chain PREROUTING of table ${nftAddress(site)} raw`,
+      "drops all that pods of this host send to those of other hosts",
+    ],
+  },
+  {
+    name: "iptables drops what one peer's pods send, before it is routed",
+    ...byIptables(
+      "mangle",
+      "PREROUTING",
+      ({ peer, family }) => ["-s", subnetOf(peer, family), "-j", "DROP"],
+    ),
+    ...filtered,
+    says: ({ peer, family }) => [`drops all that comes from ${subnetOf(peer, family)} for pods of this host`],
+  },
+  {
+    name: "iptables gives packets for other hosts' pods another address",
+    ...byIptables("nat", "PREROUTING", ({ family }) => [
+      ...["-i", BRIDGE, "-d", NETWORK[family], "-j", "DNAT", "--to-destination", ELSEWHERE[family]],
+    ]),
+    ...notForwarded,
+    says: () => ["leads to another address all that pods of this host send to those of other hosts"],
+  },
+  {
+    name: "a firewall of nftables drops what is forwarded from one peer",
+    ...byNft((site) => [
+      "add chain inet site through { type filter hook forward priority 10; }",
+      `add rule inet site through ${nftAddress(site)} saddr ${subnetOf(site.peer, site.family)} counter drop`,
+    ]),
+    ...filtered,
+    says: ({ peer, family }) => [
+      `of chain through of table inet site`,
+      `drops all that comes from ${subnetOf(peer, family)} for pods of this host`,
+      "nft delete rule inet site through handle ",
+    ],
+  },
+  {
+    name: "a firewall of nftables lets through what it names, and no pods",
+    ...byNft((site) => [
+      "add chain inet site through { type filter hook forward priority 10; policy drop; }",
+      `add rule inet site through meta nfproto ${site.family === AF_INET ? "ipv6" : "ipv4"} accept`,
+      `add rule inet site through ${nftAddress(site)} daddr ${ELSEWHERE[site.family]} tcp dport 443 accept`,
+    ]),
+    ...notForwarded,
+    says: () => ["the policy drop of chain through of table inet site drops all packets between pods"],
   },
   {
     name: "the underlay's link has no carrier",

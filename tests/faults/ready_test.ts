@@ -14,6 +14,7 @@ import {
 } from "../double/overlay_rig.ts";
 import { ip } from "../double/overlay_standing.ts";
 import { describeMachine } from "../bench/machine.ts";
+import { FIREWALLS } from "../double/firewalls.ts";
 import { markdownTable, NO_OBJECT, sectionOf, writeSection } from "./document.ts";
 import { HARMLESS, READY_FAULTS, type ReadyFault, type ReadySite } from "./ready_faults.ts";
 import { KINDS, type Mode } from "./site.ts";
@@ -114,6 +115,24 @@ for (const mode of MODES) {
     });
   });
 }
+
+Deno.test("firewalls of hosts that work are no fault", async () => {
+  await withOverlay({ hosts: 3, families, networkConfig: network }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [host, peer] = hostsOf(lab);
+    for (const { script, isPlayedOnly } of FIREWALLS) {
+      if (!isPlayedOnly) await host.netns.mustExec("sh", "-ec", script);
+    }
+    await untilReachable(lab);
+    await saysNothingBut(libc, host, peer);
+    const told = (await host.logLines()).filter((line) =>
+      line.includes("condition set") && line.includes('"level":"warn"') &&
+      !line.includes("data-path-unproved")
+    );
+    assertEquals(told.filter((line) => !line.includes(" table local ")), []);
+    await untilReady(libc, host);
+  });
+});
 
 /** A route or rule that an earlier row has made is as good. */
 function ignoreThere(error: unknown): void {

@@ -129,3 +129,14 @@ Deno.test("RuleNews remembers no more of one transaction than it can hold", () =
   assertEquals(hear(heard, [...many, newGeneration(7)]).at(-1), true);
   assertEquals(heard.chainsAt(7), undefined);
 });
+
+Deno.test("RuleNews asks for a look when a chain has changed that packets were played through, until others are", () => {
+  const message = aboutRule(NFT_MSG_NEWRULE, "mangle", "MARKS");
+  const heard = known();
+  heard.watch(new Set([chainKey(plain("mangle", "MARKS"))]));
+  // A look of another kind keeps it.
+  heard.look();
+  assertEquals(hear(heard, [message, newGeneration(7)]), [false, true]);
+  heard.watch(new Set());
+  assertEquals(hear(heard, [message, newGeneration(8)]), [false, false]);
+});

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { RulesReport } from "../../src/firewall/traffic_rules.ts";
 import { HALVES, NftHost, wishes } from "../double/nft_host.ts";
 
 const JUMP = '-A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD';
@@ -216,17 +217,17 @@ Deno.test("what else drops forwarded packets is named, as long as it does", asyn
       }
     }
 END`);
-  const named = ({ warnings }: { warnings: readonly string[] }) => warnings.map((line) => line.split(":")[0]);
+  const named = ({ doubted = [] }: RulesReport) => doubted.map((line) => line.split(":")[0]);
   const both = [
     "chain filter_FORWARD of table inet firewalld ends with a refusal",
     "chain f of table ip wall has policy drop",
   ];
   const report = host.keep();
   assertEquals(named(report), both);
-  assertStringIncludes(report.warnings[0]!, "10.244.0.0/16 and fd00:10:244::/56");
+  assertStringIncludes(report.doubted![0]!, "10.244.0.0/16 and fd00:10:244::/56");
   assertEquals(named(host.keep()), both);
   assertEquals(named(host.keep(wishes({ families: [HALVES.ip6] }))), both.slice(0, 1));
-  assertEquals(host.keep(wishes({ isForwarding: false })).warnings, []);
+  assertEquals(host.keep(wishes({ isForwarding: false })).doubted, []);
   await host.script("nft delete table ip wall; nft flush chain inet firewalld filter_FORWARD");
   assertEquals(named(host.keep()), []);
 });
@@ -242,7 +243,7 @@ Deno.test("chains of a dormant table drop nothing, until it is woken; ours in on
     }
 END
     iptables -P FORWARD DROP`);
-  const said = (report: { warnings: readonly string[] }) => report.warnings.map((line) => line.split(":")[0]);
+  const said = ({ doubted = [] }: RulesReport) => doubted.map((line) => line.split(":")[0]);
   assertEquals(said(host.keep()), []);
   await host.script("nft add table inet wall");
   assertEquals(said(host.keep()), ["chain f of table inet wall has policy drop"]);

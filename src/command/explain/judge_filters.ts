@@ -1,17 +1,10 @@
 import { formatAddress } from "../../model/address.ts";
 import type { RuleAction } from "../../nftables/rule_words.ts";
-import type { HookVerdict, PlacedRule } from "../../nftables/packet_walk.ts";
+import type { HookVerdict } from "../../nftables/packet_walk.ts";
+import { placeText, remedyOf } from "../../nftables/place_words.ts";
 import { addressOf } from "../../nftables/value.ts";
 import type { ChainFacts, ChainLink, Filters } from "./facts.ts";
 import type { FrameVerdict } from "./link_facts.ts";
-
-const FAMILIES: Readonly<Record<number, string>> = {
-  1: "inet",
-  2: "ip",
-  5: "netdev",
-  7: "bridge",
-  10: "ip6",
-};
 
 /** What a frame carries, before the clause that says where it is. */
 const FRAMES: Readonly<Record<FrameVerdict["whose"], string>> = {
@@ -20,25 +13,6 @@ const FRAMES: Readonly<Record<FrameVerdict["whose"], string>> = {
   "outer-packet": "VXLAN packets to the other host, ",
   "outer-answer": "VXLAN packets of the other host, ",
 };
-
-/** Where a rule stands, and what it says. */
-export function placeText({ family, table, chain, handle, line, text }: PlacedRule): string {
-  const where = `chain ${chain} of table ${FAMILIES[family] ?? family} ${table}`;
-  if (handle === undefined) return `the ${text} of ${where}`;
-  // As `iptables -L --line-numbers` counts.
-  const isIptables = (family === 2 || family === 10) && IPTABLES.has(table) && line !== undefined;
-  return `the rule with handle ${handle}${isIptables ? `, line ${line},` : ""} of ${where}, "${text}"`;
-}
-
-/** The tables of iptables. */
-const IPTABLES: ReadonlySet<string> = new Set(["filter", "nat", "mangle", "raw", "security"]);
-
-function remedyOf({ family, table, chain, handle }: PlacedRule): string {
-  const of = `${FAMILIES[family] ?? family} ${table} ${chain}`;
-  return handle === undefined
-    ? `have a rule of ${of} accept it`
-    : `nft delete rule ${of} handle ${handle}, or accept it before`;
-}
 
 /** What rules do with the packet on its way, and with the answer. */
 export function judgeFilters(facts: ChainFacts): ChainLink[] {

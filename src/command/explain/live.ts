@@ -7,7 +7,7 @@ import { pause } from "../../loop/pause.ts";
 import { AF_INET, formatAddress, type Ipv4, type Ipv6 } from "../../model/address.ts";
 import { USUAL } from "./drop_words.ts";
 import { type ChainFacts, type ChainLink, PROBE_PORT } from "./facts.ts";
-import { placeText } from "./judge_filters.ts";
+import { placeText } from "../../nftables/place_words.ts";
 import {
   type Fate,
   fatesOf,

@@ -1,0 +1,229 @@
+import type { ForwardGroup, ForwardSweep, Refused } from "../firewall/forward_sweep.ts";
+import type { LazyBook } from "../firewall/lazy_book.ts";
+import type { RuleNews } from "../firewall/rule_news.ts";
+import { observeRules, type RuleSet } from "../firewall/rule_set.ts";
+import { NetlinkError } from "../linux/errno.ts";
+import { Trigger } from "../loop/trigger.ts";
+import { inTurns } from "../loop/worker.ts";
+import { type Family, familyOf, formatPrefix } from "../model/address.ts";
+import type { Condition } from "../model/condition.ts";
+import { DumpInterruptedError, type NetlinkClient } from "../netlink/client.ts";
+import { readGeneration } from "../nftables/dump.ts";
+import { HOOK, POLICY } from "../nftables/objects.ts";
+import type { ForwardScene } from "./forward_scene.ts";
+import { SECOND_LOOK_MS } from "./truth_findings.ts";
+
+/** A look at whether anything has changed that was not heard of, as elements of sets. */
+const REST_MS = 10_000;
+/** The same while something is refused. */
+const BAD_MS = 2000;
+/** What one turn may take. */
+const TURN_MS = 10;
+/** Packets that are played until the next period: where rules ask for what is not known, each peer is a question. */
+const MOST_PLAYS = 1024;
+/** Between turns, however many nudges come. */
+const PAUSE_MS = 20;
+/** Chains that were too large are tried again after this long. */
+const LARGE_MS = 60_000;
+/** `NFPROTO_INET`, `NFPROTO_IPV4`, `NFPROTO_IPV6`. */
+const FAMILIES: ReadonlySet<number> = new Set([1, 2, 10]);
+
+/** What it needs of the agent. */
+export interface ForwardDeps {
+  /** Over a socket of `NETLINK_NETFILTER`. */
+  readonly client: NetlinkClient;
+  /** What is heard of others' transactions; nothing if absent. */
+  readonly news: RuleNews | undefined;
+  /** Who sends to whom; `undefined` while that is not known. */
+  readonly scene: () => ForwardScene | undefined;
+  /** Told when rules are read anew, of which others may not have heard yet. */
+  readonly read: () => void;
+  readonly elapsedMs: () => number;
+}
+
+/** One look: what is played, and what it was begun for. */
+interface Look {
+  readonly scene: ForwardScene;
+  readonly generation: number;
+  readonly groups: readonly ForwardGroup[];
+  readonly book: LazyBook;
+  readonly sweep: ForwardSweep;
+}
+
+/**
+ * Knows whether rules refuse what pods of this host send to those of others, or what comes for them: such packets are
+ * played through the rules after these have changed. What plays them is loaded where there is a rule that they meet.
+ */
+export class ForwardKeeper {
+  readonly #deps: ForwardDeps;
+  readonly #trigger = new Trigger();
+  #look: Look | undefined;
+  /** What the last look was for that came to an end. */
+  #seen: Pick<Look, "scene" | "generation"> | undefined;
+  #isOpen = false;
+  /** Taken for so until the first turn. */
+  #hasScene = true;
+  #found = new Map<string, { readonly refused: Refused; readonly sinceMs: number; isConfirmed: boolean }>();
+  #conditions: readonly Condition[] = [];
+  #large = { keys: new Set<string>(), sinceMs: -Infinity };
+  #plays = 0;
+
+  constructor(deps: ForwardDeps) {
+    this.#deps = deps;
+  }
+
+  get conditions(): readonly Condition[] {
+    return this.#conditions;
+  }
+
+  /** Whether what rules refuse is known here, so that nobody need guess by how a chain ends. */
+  get isCertain(): boolean {
+    return this.#hasScene && !this.#isOpen;
+  }
+
+  /** Asks for a look: rules were looked at, or peers may be others. */
+  nudge(): void {
+    this.#trigger.nudge();
+  }
+
+  /** Looks until `signal` aborts. */
+  run({ signal }: { readonly signal: AbortSignal }): Promise<void> {
+    return inTurns(() => this.turn(), {
+      trigger: this.#trigger,
+      periodMs: () => this.#waitMs,
+      // It takes half a core at most.
+      restMs: (tookMs) => Math.max(PAUSE_MS, tookMs),
+      elapsedMs: this.#deps.elapsedMs,
+    })({ signal });
+  }
+
+  get #waitMs(): number {
+    if (this.#isUnderWay) return 0;
+    if (this.#found.size === 0) return REST_MS;
+    return [...this.#found.values()].some(({ isConfirmed }) => !isConfirmed) ? SECOND_LOOK_MS : BAD_MS;
+  }
+
+  get #isUnderWay(): boolean {
+    return this.#look !== undefined && !this.#look.sweep.isDone && this.#plays < MOST_PLAYS;
+  }
+
+  /** Looks as long as a turn may take. */
+  async turn(): Promise<void> {
+    const scene = this.#deps.scene();
+    this.#hasScene = scene !== undefined;
+    if (scene === undefined) return this.#forget();
+    try {
+      await this.#goOn(scene);
+    } catch (error) {
+      // What was found last stands until the kernel answers again.
+      if (!(error instanceof NetlinkError || error instanceof DumpInterruptedError)) throw error;
+      this.#look = undefined;
+      this.#seen = undefined;
+    }
+  }
+
+  #forget(): void {
+    this.#look = undefined;
+    this.#seen = undefined;
+    this.#found.clear();
+    this.#conditions = [];
+    this.#isOpen = false;
+  }
+
+  async #goOn(scene: ForwardScene): Promise<void> {
+    const { client, news, elapsedMs } = this.#deps;
+    const startedMs = elapsedMs();
+    if (!this.#isUnderWay) {
+      this.#plays = 0;
+      const generation = readGeneration(client);
+      const isLeft = this.#look !== undefined && isSame(this.#look, { scene, generation });
+      if (!isLeft) {
+        if (isSame(this.#seen, { scene, generation })) return await this.#confirm(scene, startedMs);
+        this.#look = await this.#begin(scene, generation, startedMs);
+        if (this.#look === undefined) {
+          this.#forget();
+          this.#seen = { scene, generation };
+          return;
+        }
+      }
+    }
+    const look = this.#look!;
+    const { sweep, book } = look;
+    while (!sweep.isDone && this.#plays < MOST_PLAYS && elapsedMs() - startedMs < TURN_MS) {
+      sweep.next();
+      this.#plays++;
+    }
+    news?.watch(book.read);
+    if (this.#isUnderWay) return;
+    this.#isOpen = sweep.isOpen;
+    this.#note(sweep.refused, startedMs);
+    if (sweep.isDone) {
+      this.#seen = look;
+      this.#look = undefined;
+    }
+    await this.#confirm(look.scene, startedMs, look.groups);
+  }
+
+  /** Begins a look; `undefined` where no rule can refuse what is forwarded. */
+  async #begin(scene: ForwardScene, generation: number, nowMs: number): Promise<Look | undefined> {
+    const { client, news } = this.#deps;
+    news?.watch(new Set());
+    const set = observeRules(client, news && { news, generation });
+    this.#deps.read();
+    const groups = scene.groups();
+    if (groups.length === 0 || !mayRefuse(set)) return undefined;
+    const [{ lazyBook }, { ForwardSweep }] = await Promise.all([
+      import("../firewall/lazy_book.ts"),
+      import("../firewall/forward_sweep.ts"),
+    ]);
+    if (nowMs - this.#large.sinceMs >= LARGE_MS) this.#large = { keys: new Set(), sinceMs: nowMs };
+    const book = lazyBook(client, set.awake, this.#large.keys);
+    return { scene, generation, groups, book, sweep: new ForwardSweep(book, groups) };
+  }
+
+  #note(refused: readonly Refused[], nowMs: number): void {
+    const before = this.#found;
+    this.#found = new Map(refused.map((one) => {
+      const key = `${one.direction} ${formatPrefix(one.subnet)}`;
+      const { sinceMs = nowMs, isConfirmed = false } = before.get(key) ?? {};
+      return [key, { refused: one, sinceMs, isConfirmed }];
+    }));
+  }
+
+  /** Finds words for what has stood for a while. */
+  async #confirm(scene: ForwardScene, nowMs: number, made?: readonly ForwardGroup[]): Promise<void> {
+    const all = [...this.#found.values()];
+    const fresh = all.filter(({ isConfirmed, sinceMs }) => !isConfirmed && nowMs - sinceMs >= SECOND_LOOK_MS);
+    for (const one of fresh) one.isConfirmed = true;
+    if (all.length === 0) this.#conditions = [];
+    if (all.length === 0 || made === undefined && fresh.length === 0) return;
+    const groups = made ?? scene.groups();
+    const { forwardConditions } = await import("./forward_words.ts");
+    const counts = new Map<Family, number>();
+    for (const { own: { prefix }, subnets } of groups) {
+      const family = familyOf(prefix.address);
+      counts.set(family, (counts.get(family) ?? 0) + subnets.length);
+    }
+    const refused = all.filter(({ isConfirmed }) => isConfirmed).map((one) => one.refused);
+    this.#conditions = forwardConditions({ refused, counts, hostOf: scene.hostOf });
+  }
+}
+
+function isSame(
+  a: Pick<Look, "scene" | "generation"> | undefined,
+  b: Pick<Look, "scene" | "generation">,
+): boolean {
+  return a !== undefined && a.generation === b.generation && a.scene.wanted === b.scene.wanted &&
+    a.scene.digest === b.scene.digest;
+}
+
+/** Whether there is a rule, or a policy, that what is forwarded meets. */
+function mayRefuse(set: RuleSet): boolean {
+  return set.awake.some((chain) => {
+    const { base, family } = chain;
+    if (base === undefined || !FAMILIES.has(family)) return false;
+    const isMet = base.hook === HOOK.forward || base.hook === HOOK.prerouting ||
+      base.hook === HOOK.postrouting && base.type === "filter";
+    return isMet && (base.policy === POLICY.drop || set.rulesOf(chain).length > 0);
+  });
+}

@@ -1,0 +1,62 @@
+import type { ForwardGroup } from "../firewall/forward_sweep.ts";
+import { type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
+import { ROUTE, routeDestination } from "../model/rows.ts";
+import type { PacketLink } from "../nftables/packet.ts";
+import { isPeerRow } from "../reconcile/route_truth.ts";
+import type { Wanted } from "../reconcile/wanted.ts";
+
+/** What packets this host forwards for the overlay. */
+export interface ForwardScene {
+  /** What it was made of: the same object while that is the same. */
+  readonly wanted: Wanted;
+  /** The links, as text. */
+  readonly digest: string;
+  readonly groups: () => readonly ForwardGroup[];
+  readonly hostOf: (subnet: Prefix) => string | undefined;
+}
+
+/**
+ * Puts together who sends to whom; `undefined` where pods are on no bridge, or on none yet.
+ *
+ * @param linkOf A link by its name.
+ */
+export function forwardScene(
+  wanted: Wanted | undefined,
+  bridgeName: string | undefined,
+  linkOf: (name: string) => PacketLink | undefined,
+): ForwardScene | undefined {
+  const bridge = wanted && bridgeName !== undefined ? linkOf(bridgeName) : undefined;
+  if (wanted === undefined || bridge === undefined) return undefined;
+  const links = wanted.state.links.map(({ name }) => linkOf(name));
+  return {
+    wanted,
+    digest: [bridge, ...links].map((link) => `${link?.name} ${link?.linkIndex}`).join(),
+    groups: () => groupsOf(wanted, bridge, links),
+    hostOf: wanted.hostOf,
+  };
+}
+
+function groupsOf(
+  { state: { routes, networks }, ownSubnets }: Wanted,
+  bridge: PacketLink,
+  links: readonly (PacketLink | undefined)[],
+): readonly ForwardGroup[] {
+  const subnets = new Map<string, { link: PacketLink; own: Prefix; network: Prefix; subnets: Prefix[] }>();
+  for (let row = 0; row < routes.count; row++) {
+    if (!isPeerRow(routes, row)) continue;
+    const at = row * ROUTE.words;
+    const subnet = routeDestination(routes.words, at);
+    const family = routes.words[at + ROUTE.family] as Family;
+    const link = links[routes.words[at + ROUTE.slot]!];
+    const own = ownSubnets.find(({ address }) => familyOf(address) === family);
+    const network = networks.find((one) =>
+      familyOf(one.address) === family && prefixContains(one, subnet.address)
+    );
+    if (link === undefined || own === undefined || network === undefined) continue;
+    const key = `${link.linkIndex} ${family} ${network.address}`;
+    const group = subnets.get(key);
+    if (group === undefined) subnets.set(key, { link, own, network, subnets: [subnet] });
+    else group.subnets.push(subnet);
+  }
+  return [...subnets.values()].map(({ own, ...group }) => ({ ...group, own: { prefix: own, link: bridge } }));
+}

@@ -1,0 +1,112 @@
+import { bitsOf, familyOf, type Prefix, prefixContains } from "../model/address.ts";
+import { type Packet, type PacketLink, TCP, UDP } from "../nftables/packet.ts";
+import {
+  type HookVerdict,
+  PACKET_HOOK,
+  type PlacedRule,
+  type WalkedBook,
+  walkHook,
+} from "../nftables/packet_walk.ts";
+import { addressOf } from "../nftables/value.ts";
+
+/** One end of packets that this host forwards: any address of a prefix, behind a link. */
+export interface ForwardEnd {
+  readonly prefix: Prefix;
+  readonly link: PacketLink;
+}
+
+/** A rule that no packet gets past. */
+export interface Refusal {
+  readonly by: PlacedRule;
+  readonly does: "drops" | "rejects" | "leads elsewhere";
+  /** Whether that is so of answers alone. */
+  readonly isOfAnswers: boolean;
+}
+
+/** What becomes of all packets from one prefix to another. */
+export interface ForwardFate {
+  /** What refuses all of them, for certain, or all that are answers; absent where some get through, or may. */
+  readonly refusal?: Refusal;
+  /** Whether some may be refused, by rules that ask for what is not known here. */
+  readonly isDoubted: boolean;
+  /** Whether all are refused but those that a rule may let through, by what is not known here. */
+  readonly isOpen: boolean;
+}
+
+/** What becomes of one kind of packets. */
+type Fate = Omit<ForwardFate, "refusal"> & { readonly refusal?: Omit<Refusal, "isOfAnswers"> };
+
+/** What pods speak: a host where ICMP alone gets through is of no use to them. */
+const PROTOCOLS = [TCP, UDP] as const;
+
+/**
+ * Plays packets that this host forwards through its rules: of TCP and UDP, the first of a connection and answers.
+ * Neither ports nor the host's part of the addresses are known, so that what is refused is so for all of them. A rule
+ * that takes one protocol, some ports or some pods is somebody's policy, and no refusal.
+ */
+export function forwardFate(book: WalkedBook, from: ForwardEnd, to: ForwardEnd): ForwardFate {
+  let [isDoubted, isOpen] = [false, false];
+  for (const state of ["new", "established"] as const) {
+    const fates = PROTOCOLS.map((protocol) => fateOf(book, from, to, { state, protocol }));
+    isDoubted ||= fates.some((fate) => fate.isDoubted);
+    isOpen ||= fates.some((fate) => fate.isOpen);
+    const [first] = fates;
+    if (first?.refusal === undefined || fates.some(({ refusal }) => refusal === undefined)) continue;
+    return { refusal: { ...first.refusal, isOfAnswers: state === "established" }, isDoubted, isOpen };
+  }
+  return { isDoubted, isOpen };
+}
+
+function fateOf(
+  book: WalkedBook,
+  from: ForwardEnd,
+  to: ForwardEnd,
+  kind: Pick<Packet, "state"> & { readonly protocol: number },
+): Fate {
+  const packet: Packet = {
+    source: from.prefix.address,
+    sourceBits: from.prefix.length,
+    destination: to.prefix.address,
+    destinationBits: to.prefix.length,
+    inputLink: from.link,
+    ...kind,
+  };
+  const first = walkHook(book, PACKET_HOOK.prerouting, packet);
+  const early = fateAt(first, to);
+  if (early.refusal !== undefined) return early;
+  const routed = { ...first.packet, outputLink: to.link };
+  const main = walkHook(book, PACKET_HOOK.forward, routed);
+  const last = walkHook(book, PACKET_HOOK.postrouting, main.packet);
+  const fates = [early, fateAt(main, to), fateAt(last, to)];
+  const refusal = fates.find(({ refusal }) => refusal !== undefined)?.refusal;
+  // One that may be led elsewhere is not known to come there.
+  if (refusal === undefined || first.translation !== undefined) {
+    const [isDoubted, isOpen] = [fates.some((fate) => fate.isDoubted), fates.some((fate) => fate.isOpen)];
+    return { isDoubted, isOpen };
+  }
+  return { refusal, isDoubted: false, isOpen: false };
+}
+
+function fateAt({ verdict, isCertain, by, doubts, translation }: HookVerdict, to: ForwardEnd): Fate {
+  const isRefused = by !== undefined && verdict !== "accept";
+  if (isRefused && isCertain) {
+    return {
+      refusal: { by, does: verdict === "drop" ? "drops" : "rejects" },
+      isDoubted: false,
+      isOpen: false,
+    };
+  }
+  const isLed = translation?.action.kind === "dnat";
+  if (isLed && translation.isCertain && isElsewhere(translation.action.address, to)) {
+    return { refusal: { by: translation, does: "leads elsewhere" }, isDoubted: false, isOpen: false };
+  }
+  return { isDoubted: isRefused || isLed || doubts.length > 0, isOpen: isRefused };
+}
+
+/** Whether a translated address is none of those that packets are for. */
+function isElsewhere(address: Uint8Array | undefined, { prefix }: ForwardEnd): boolean {
+  const family = familyOf(prefix.address);
+  // This host itself, where it is not said.
+  if (address === undefined || address.length * 8 !== bitsOf(family)) return address === undefined;
+  return !prefixContains(prefix, addressOf(address, family));
+}
