@@ -25,8 +25,10 @@ const MOST_PLAYS = 1024;
 const PAUSE_MS = 20;
 /** Chains that were too large are tried again after this long. */
 const LARGE_MS = 60_000;
-/** `NFPROTO_INET`, `NFPROTO_IPV4`, `NFPROTO_IPV6`. */
-const FAMILIES: ReadonlySet<number> = new Set([1, 2, 10]);
+/** `NFPROTO_NETDEV` and `NFPROTO_BRIDGE`: what frames meet, whatever the hook. */
+const FRAMES: ReadonlySet<number> = new Set([5, 7]);
+/** `NF_INET_INGRESS`. */
+const INGRESS = 5;
 
 /** What it needs of the agent. */
 export interface ForwardDeps {
@@ -221,9 +223,9 @@ function isSame(
 function mayRefuse(set: RuleSet): boolean {
   return set.awake.some((chain) => {
     const { base, family } = chain;
-    if (base === undefined || !FAMILIES.has(family)) return false;
-    const isMet = base.hook === HOOK.forward || base.hook === HOOK.prerouting ||
-      base.hook === HOOK.postrouting && base.type === "filter";
+    if (base === undefined) return false;
+    const isMet = FRAMES.has(family) || base.hook === HOOK.forward || base.hook === HOOK.prerouting ||
+      base.hook === INGRESS || base.hook === HOOK.postrouting && base.type === "filter";
     return isMet && (base.policy === POLICY.drop || set.rulesOf(chain).length > 0);
   });
 }

@@ -58,5 +58,8 @@ function groupsOf(
     if (group === undefined) subnets.set(key, { link, own, network, subnets: [subnet] });
     else group.subnets.push(subnet);
   }
-  return [...subnets.values()].map(({ own, ...group }) => ({ ...group, own: { prefix: own, link: bridge } }));
+  return [...subnets.values()].map(({ own, ...group }) => ({
+    ...group,
+    own: { prefix: own, link: bridge, isBridge: true },
+  }));
 }

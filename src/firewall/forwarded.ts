@@ -1,11 +1,14 @@
 import { bitsOf, familyOf, type Prefix, prefixContains } from "../model/address.ts";
+import type { NftChain } from "../nftables/objects.ts";
 import { type Packet, type PacketLink, TCP, UDP } from "../nftables/packet.ts";
 import {
   type HookVerdict,
   PACKET_HOOK,
   type PlacedRule,
+  walkBridge,
   type WalkedBook,
   walkHook,
+  walkLink,
 } from "../nftables/packet_walk.ts";
 import { addressOf } from "../nftables/value.ts";
 
@@ -13,6 +16,8 @@ import { addressOf } from "../nftables/value.ts";
 export interface ForwardEnd {
   readonly prefix: Prefix;
   readonly link: PacketLink;
+  /** Whether that is the bridge that pods are on, whose port is not known. */
+  readonly isBridge?: boolean;
 }
 
 /** A rule that no packet gets past. */
@@ -36,6 +41,8 @@ export interface ForwardFate {
 /** What becomes of one kind of packets. */
 type Fate = Omit<ForwardFate, "refusal"> & { readonly refusal?: Omit<Refusal, "isOfAnswers"> };
 
+/** `NF_INET_INGRESS`. */
+const INGRESS = 5;
 /** What pods speak: a host where ICMP alone gets through is of no use to them. */
 const PROTOCOLS = [TCP, UDP] as const;
 
@@ -71,20 +78,48 @@ function fateOf(
     inputLink: from.link,
     ...kind,
   };
-  const first = walkHook(book, PACKET_HOOK.prerouting, packet);
-  const early = fateAt(first, to);
-  if (early.refusal !== undefined) return early;
-  const routed = { ...first.packet, outputLink: to.link };
-  const main = walkHook(book, PACKET_HOOK.forward, routed);
+  const entered = walkFrame(book, from, "in", packet);
+  const came = { ...packet, ...marked(entered) };
+  const first = walkHook(book, PACKET_HOOK.prerouting, came);
+  const main = walkHook(book, PACKET_HOOK.forward, { ...first.packet, outputLink: to.link });
   const last = walkHook(book, PACKET_HOOK.postrouting, main.packet);
-  const fates = [early, fateAt(main, to), fateAt(last, to)];
-  const refusal = fates.find(({ refusal }) => refusal !== undefined)?.refusal;
-  // One that may be led elsewhere is not known to come there.
-  if (refusal === undefined || first.translation !== undefined) {
-    const [isDoubted, isOpen] = [fates.some((fate) => fate.isDoubted), fates.some((fate) => fate.isOpen)];
-    return { isDoubted, isOpen };
+  const left = walkFrame(book, to, "out", { ...packet, ...marked([last]) });
+  const fates = [...entered, first, main, last, ...left].map((verdict) => fateAt(verdict, to));
+  const at = fates.findIndex(({ refusal }) => refusal !== undefined);
+  const refusal = fates[at]?.refusal;
+  // One that may be led elsewhere is not known to come to what is behind.
+  if (refusal !== undefined && (first.translation === undefined || at <= entered.length)) {
+    return { refusal, isDoubted: false, isOpen: false };
   }
-  return { refusal, isDoubted: false, isOpen: false };
+  const [isDoubted, isOpen] = [fates.some((fate) => fate.isDoubted), fates.some((fate) => fate.isOpen)];
+  return { isDoubted, isOpen };
+}
+
+/** Plays the rules of links, and of the bridge, as a packet comes in by an end or leaves by it. */
+function walkFrame(
+  book: WalkedBook,
+  { link, isBridge = false }: ForwardEnd,
+  way: "in" | "out",
+  packet: Packet,
+): readonly HookVerdict[] {
+  if (!book.chains.some(isOfFrames)) return [];
+  const [isIn, where] = [way === "in", way === "in" ? "ingress" : "egress"] as const;
+  const ofLink = () => walkLink(book, where, link, packet);
+  if (!isBridge) return [ofLink()];
+  const { inputLink: _, outputLink: __, ...bare } = packet;
+  const framed = { ...bare, frame: { isPortUnknown: true } };
+  const hooks = isIn ? ["prerouting", "input"] as const : ["output", "postrouting"] as const;
+  const bridged = hooks.map((hook) => walkBridge(book, PACKET_HOOK[hook], framed));
+  return isIn ? [...bridged, ofLink()] : [ofLink(), ...bridged];
+}
+
+/** Whether a chain is called for frames: `NFPROTO_NETDEV`, `NFPROTO_BRIDGE`, and `ingress` of `inet`. */
+function isOfFrames({ family, base }: NftChain): boolean {
+  return base !== undefined && (family === 5 || family === 7 || family === 1 && base.hook === INGRESS);
+}
+
+function marked(verdicts: readonly HookVerdict[]): Pick<Packet, "isMarked"> {
+  return verdicts.some(({ isMarked }) => isMarked) ? { isMarked: true } : {};
 }
 
 function fateAt({ verdict, isCertain, by, doubts, translation }: HookVerdict, to: ForwardEnd): Fate {

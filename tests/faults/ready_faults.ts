@@ -127,6 +127,12 @@ function nftAddress({ family }: ReadySite): string {
   return family === AF_INET ? "ip" : "ip6";
 }
 
+/** The link that packets for a peer's pods leave by, and come in by. */
+async function linkTo(site: ReadySite): Promise<string> {
+  const shown = await ip(site.host, version(site), "route", "show", subnetOf(site.peer, site.family));
+  return / dev (\S+)/.exec(shown)![1]!;
+}
+
 const elsewhere = ({ family }: ReadySite): readonly string[] => [
   "default",
   "via",
@@ -411,6 +417,33 @@ export const READY_FAULTS: readonly ReadyFault[] = [
     ]),
     ...notForwarded,
     says: () => ["the policy drop of chain through of table inet site drops all packets between pods"],
+  },
+  {
+    name: "the pods' bridge drops what pods send",
+    make: async (site) => {
+      const rule = `add rule bridge site pre ${nftAddress(site)} daddr ${NETWORK[site.family]} drop`;
+      const chain = "add chain bridge site pre { type filter hook prerouting priority 0; }";
+      await site.host.netns.mustExec("nft", ["add table bridge site", chain, rule].join("\n"));
+    },
+    undo: async ({ host }) => void await host.netns.mustExec("nft", "delete table bridge site"),
+    ...notForwarded,
+    says: () => ["of chain pre of table bridge site", "drops all that pods of this host send"],
+  },
+  {
+    name: "the link that a peer's packets come in by drops them",
+    make: async (site) => {
+      const { host, family, peer } = site;
+      const link = await linkTo(site);
+      const rule = `add rule netdev site in ${nftAddress(site)} saddr ${subnetOf(peer, family)} drop`;
+      const chain = `add chain netdev site in { type filter hook ingress device ${link} priority 0; }`;
+      await host.netns.mustExec("nft", ["add table netdev site", chain, rule].join("\n"));
+    },
+    undo: async ({ host }) => void await host.netns.mustExec("nft", "delete table netdev site"),
+    ...filtered,
+    says: ({ peer, family }) => [
+      "of chain in of table netdev site",
+      `drops all that comes from ${subnetOf(peer, family)} for pods of this host`,
+    ],
   },
   {
     name: "the underlay's link has no carrier",

@@ -10,13 +10,13 @@ const BRIDGE = { name: "cni0", linkIndex: 7 };
 const VTEP = { name: "flannel.1", linkIndex: 8 };
 const END = {
   4: {
-    own: { prefix: parsePrefix("10.244.1.0/24"), link: BRIDGE },
+    own: { prefix: parsePrefix("10.244.1.0/24"), link: BRIDGE, isBridge: true },
     all: { prefix: parsePrefix("10.244.0.0/16"), link: VTEP },
     two: { prefix: parsePrefix("10.244.2.0/24"), link: VTEP },
     three: { prefix: parsePrefix("10.244.3.0/24"), link: VTEP },
   },
   6: {
-    own: { prefix: parsePrefix("fd00:10:244:1::/64"), link: BRIDGE },
+    own: { prefix: parsePrefix("fd00:10:244:1::/64"), link: BRIDGE, isBridge: true },
     all: { prefix: parsePrefix("fd00:10:244::/56"), link: VTEP },
     two: { prefix: parsePrefix("fd00:10:244:2::/64"), link: VTEP },
     three: { prefix: parsePrefix("fd00:10:244:3::/64"), link: VTEP },
@@ -217,6 +217,41 @@ const CASES: readonly (readonly [name: string, rules: string, says?: string])[] 
     "a port of a peer is translated",
     "iptables -t nat -A PREROUTING -d 10.244.2.0/24 -p tcp --dport 80 -j DNAT --to-destination 192.0.2.9",
     ">all?, >two?",
+  ],
+  [
+    "a bridge drops what pods send to a peer",
+    `nft add table bridge f
+     nft 'add chain bridge f pre { type filter hook prerouting priority 0; }'
+     nft add rule bridge f pre ip daddr 10.244.2.0/24 drop`,
+    ">all?, >two drops (f pre)",
+  ],
+  [
+    "a bridge drops what comes for pods",
+    `nft add table bridge f
+     nft 'add chain bridge f post { type filter hook postrouting priority 0; }'
+     nft add rule bridge f post ip saddr 10.244.0.0/16 ip daddr 10.244.1.0/24 drop`,
+    "<all drops (f post), <two drops (f post), <three drops (f post)",
+  ],
+  [
+    "a bridge drops what goes from pod to pod",
+    `nft add table bridge f
+     nft 'add chain bridge f forward { type filter hook forward priority 0; policy drop; }'`,
+  ],
+  [
+    "a bridge drops what one port sends",
+    `nft add table bridge f
+     nft 'add chain bridge f pre { type filter hook prerouting priority 0; }'
+     nft add rule bridge f pre ether type ip iifname veth1 drop`,
+    ">all?, >two?, >three?",
+  ],
+  [
+    "a link drops what comes in by it",
+    `ip link add flannel.1 type bridge; ip link add eth7 type bridge
+     nft add table netdev f
+     nft 'add chain netdev f in { type filter hook ingress device flannel.1 priority 0; }'
+     nft 'add chain netdev f other { type filter hook ingress device eth7 priority 0; }'
+     nft add rule netdev f in ip saddr 10.244.2.0/24 drop; nft add rule netdev f other drop`,
+    "<all?, <two drops (f in)",
   ],
   ["a dormant table drops all", `${rule("drop")}; nft 'add table ip f { flags dormant; }'`],
 ];
