@@ -1,5 +1,5 @@
 import type { ForwardGroup } from "../firewall/forward_sweep.ts";
-import { type Family, familyOf, type Prefix, prefixContains } from "../model/address.ts";
+import { type Family, familyOf, formatPrefix, type Prefix, prefixContains } from "../model/address.ts";
 import { ROUTE, routeDestination } from "../model/rows.ts";
 import type { PacketLink } from "../nftables/packet.ts";
 import { isPeerRow } from "../reconcile/route_truth.ts";
@@ -15,29 +15,37 @@ export interface ForwardScene {
   readonly hostOf: (subnet: Prefix) => string | undefined;
 }
 
-/**
- * Puts together who sends to whom; `undefined` where pods are on no bridge, or on none yet.
- *
- * @param linkOf A link by its name.
- */
+/** What is asked of the kernel. */
+export interface SceneKernel {
+  readonly link: (name: string) => PacketLink | undefined;
+  /** Whether a link has the gateway of a subnet's pods. */
+  readonly isGatewayOn: (own: Prefix, linkIndex: number) => boolean;
+}
+
+/** Puts together who sends to whom; `undefined` where pods are on no bridge, or on none yet. */
 export function forwardScene(
   wanted: Wanted | undefined,
   bridgeName: string | undefined,
-  linkOf: (name: string) => PacketLink | undefined,
+  { link: linkOf, isGatewayOn }: SceneKernel,
 ): ForwardScene | undefined {
   const bridge = wanted && bridgeName !== undefined ? linkOf(bridgeName) : undefined;
   if (wanted === undefined || bridge === undefined) return undefined;
+  const own = wanted.ownSubnets.filter((subnet) => isGatewayOn(subnet, bridge.linkIndex));
+  if (own.length === 0) return undefined;
   const links = wanted.state.links.map(({ name }) => linkOf(name));
   return {
     wanted,
-    digest: [bridge, ...links].map((link) => `${link?.name} ${link?.linkIndex}`).join(),
-    groups: () => groupsOf(wanted, bridge, links),
+    digest: [
+      ...[bridge, ...links].map((link) => `${link?.name} ${link?.linkIndex}`),
+      ...own.map(formatPrefix),
+    ].join(),
+    groups: () => groupsOf({ ...wanted, ownSubnets: own }, bridge, links),
     hostOf: wanted.hostOf,
   };
 }
 
 function groupsOf(
-  { state: { routes, networks }, ownSubnets }: Wanted,
+  { state: { routes, networks }, ownSubnets }: Pick<Wanted, "state" | "ownSubnets">,
   bridge: PacketLink,
   links: readonly (PacketLink | undefined)[],
 ): readonly ForwardGroup[] {

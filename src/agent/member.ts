@@ -1,5 +1,6 @@
 import { announced, factsOf } from "./agent_status.ts";
 import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
+import type { Prefix } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import { socketOwner } from "../linux/socket_owner.ts";
 import { Trigger } from "../loop/trigger.ts";
@@ -10,7 +11,7 @@ import { StateFights } from "../reconcile/state_fights.ts";
 import { reconcileOnce } from "../reconcile/reconciler.ts";
 import type { Observer } from "../reconcile/observe.ts";
 import { incomingVxlan } from "../reconcile/incoming_vxlan.ts";
-import { truthKernel } from "../reconcile/truth_look.ts";
+import { isGatewayOn, truthKernel } from "../reconcile/truth_look.ts";
 import type { Wanted } from "../reconcile/wanted.ts";
 import { ContestWatch } from "../registry/contest_watch.ts";
 import type { AgentFacts } from "../status/facts.ts";
@@ -86,7 +87,11 @@ export async function runMember(
   for (const path of podFiles.paths) watchFiles(path, nudges.pass);
   const incoming = () => incomingVxlan(late.wanted?.(), underlay.current.linkName);
   const kernel = truthKernel(client);
-  const forwarded = () => forwardScene(late.wanted?.(), podFiles.bridge, kernel.link);
+  const sceneKernel = {
+    link: kernel.link,
+    isGatewayOn: (own: Prefix, linkIndex: number) => isGatewayOn(kernel, own, linkIndex),
+  };
+  const forwarded = () => forwardScene(late.wanted?.(), podFiles.bridge, sceneKernel);
   const filter = openRules(stack, {
     ...context,
     config: known.config,

@@ -84,15 +84,18 @@ function fateOf(
   const main = walkHook(book, PACKET_HOOK.forward, { ...first.packet, outputLink: to.link });
   const last = walkHook(book, PACKET_HOOK.postrouting, main.packet);
   const left = walkFrame(book, to, "out", { ...packet, ...marked([last]) });
-  const fates = [...entered, first, main, last, ...left].map((verdict) => fateAt(verdict, to));
+  const met = [...entered, first, main, last, ...left];
+  const fates = met.map((verdict) => fateAt(verdict, to));
   const at = fates.findIndex(({ refusal }) => refusal !== undefined);
   const refusal = fates[at]?.refusal;
-  // One that may be led elsewhere is not known to come to what is behind.
-  if (refusal !== undefined && (first.translation === undefined || at <= entered.length)) {
-    return { refusal, isDoubted: false, isOpen: false };
-  }
-  const [isDoubted, isOpen] = [fates.some((fate) => fate.isDoubted), fates.some((fate) => fate.isOpen)];
-  return { isDoubted, isOpen };
+  // One that may be led elsewhere, or is written into, is not known to come to what is behind.
+  const isLed = first.translation !== undefined && at > entered.length;
+  const isWritten = met.slice(0, at + 1).some(({ writers }) => writers.length > 0);
+  if (refusal !== undefined && !isLed && !isWritten) return { refusal, isDoubted: false, isOpen: false };
+  return {
+    isDoubted: refusal !== undefined || fates.some((fate) => fate.isDoubted),
+    isOpen: fates.some((fate) => fate.isOpen),
+  };
 }
 
 /** Plays the rules of links, and of the bridge, as a packet comes in by an end or leaves by it. */

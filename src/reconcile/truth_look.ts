@@ -125,8 +125,7 @@ export function truthView(
     let isOn = gatewayIsOn.get(family);
     if (isOn === undefined) {
       const own = ownSubnets.find(({ address }) => familyOf(address) === family);
-      const route = own && kernel.ask({ destination: nthAddress(own, 1) }).route;
-      isOn = route?.type === RTN_LOCAL && route.hops.some(({ linkIndex }) => linkIndex === bridge.linkIndex);
+      isOn = own !== undefined && isGatewayOn(kernel, own, bridge.linkIndex);
       gatewayIsOn.set(family, isOn);
     }
     return isOn ? bridge.linkIndex : undefined;
@@ -153,6 +152,12 @@ export function truthView(
     ).join(),
     isBridgeInUse: bridge !== undefined && bridge.isUp && !bridge.hasNoCarrier,
   };
+}
+
+/** Whether a link has the gateway of a subnet's pods, its first address: so that they are on it. */
+export function isGatewayOn({ ask }: Pick<TruthKernel, "ask">, own: Prefix, linkIndex: number): boolean {
+  const { route } = ask({ destination: nthAddress(own, 1) });
+  return route?.type === RTN_LOCAL && route.hops.some((hop) => hop.linkIndex === linkIndex);
 }
 
 /**

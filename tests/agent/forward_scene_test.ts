@@ -9,7 +9,10 @@ const LINKS = [{ name: "flannel.1", linkIndex: 8 }, { name: "eth0", linkIndex: 2
   name: "cni0",
   linkIndex: 7,
 }];
-const linkOf = (name: string) => LINKS.find((one) => one.name === name);
+const KERNEL = {
+  link: (name: string) => LINKS.find((one) => one.name === name),
+  isGatewayOn: (_: unknown, linkIndex: number) => linkIndex === 7,
+};
 const BLACKHOLE = 6;
 const UNICAST = 1;
 
@@ -38,7 +41,7 @@ Deno.test("forwardScene() puts peers behind one link together, and leaves out wh
     "10.244.4.0/24",
     0,
   ]);
-  const scene = forwardScene(wanted, "cni0", linkOf)!;
+  const scene = forwardScene(wanted, "cni0", KERNEL)!;
   assertEquals(
     scene.groups().map(({ own, link, subnets }) =>
       `${own.link.name} ${formatPrefix(own.prefix)}, ${link.name}: ${subnets.map(formatPrefix).join(" ")}`
@@ -50,8 +53,9 @@ Deno.test("forwardScene() puts peers behind one link together, and leaves out wh
   );
 });
 
-Deno.test("forwardScene() knows nothing while nothing is wanted, or there is no bridge", () => {
-  assertEquals(forwardScene(undefined, "cni0", linkOf), undefined);
-  assertEquals(forwardScene(wantedOf(), undefined, linkOf), undefined);
-  assertEquals(forwardScene(wantedOf(), "cni1", linkOf), undefined);
+Deno.test("forwardScene() knows nothing while nothing is wanted, or pods are on no bridge", () => {
+  assertEquals(forwardScene(undefined, "cni0", KERNEL), undefined);
+  assertEquals(forwardScene(wantedOf(), undefined, KERNEL), undefined);
+  assertEquals(forwardScene(wantedOf(), "cni1", KERNEL), undefined);
+  assertEquals(forwardScene(wantedOf(), "eth0", KERNEL), undefined, "a link that has no gateway of pods");
 });

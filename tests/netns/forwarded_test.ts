@@ -219,6 +219,14 @@ const CASES: readonly (readonly [name: string, rules: string, says?: string])[] 
     ">all?, >two?",
   ],
   [
+    "another address is written into packets before",
+    `nft add table ip f
+     nft 'add chain ip f pre { type filter hook prerouting priority -150; }'
+     nft add rule ip f pre ip daddr 10.244.2.0/24 ip daddr set 10.244.3.9
+     iptables -A FORWARD -d 10.244.2.0/24 -j DROP`,
+    ">all?, >two?",
+  ],
+  [
     "a bridge drops what pods send to a peer",
     `nft add table bridge f
      nft 'add chain bridge f pre { type filter hook prerouting priority 0; }'
