@@ -78,7 +78,8 @@ function ownIpam(
 export function flannelNetConf(conflist: string): NetConf | undefined {
   const list = parseConflist(conflist);
   const plugin = pluginsOf(list).find(({ type }) => type === OWN_TYPE);
-  return plugin && readNetConf({ ...plugin, name: list.name, cniVersion: list.cniVersion ?? null });
+  const { name, cniVersion = null } = list;
+  return plugin && readNetConf(Object.entries({ ...plugin, name, cniVersion }));
 }
 
 /** What flannel's plugin keeps of a pod that it attaches: the delegate's configuration, as JSON with sorted keys. */
