@@ -239,6 +239,15 @@ const FLAGS_HERE = [
     help: "where /healthz and /readyz are served",
   },
   {
+    name: "healthz-name",
+    kind: "list",
+    group: STATUS,
+    default: [],
+    value: "NAME",
+    isNew: true,
+    help: "another DNS name that clients call this host by; repeat it for more",
+  },
+  {
     name: "healthz-port",
     kind: "integer",
     group: STATUS,

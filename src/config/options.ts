@@ -66,7 +66,7 @@ export interface Options {
     readonly budget: number;
   };
   /** Where `/healthz` is served; absent where it is not. */
-  readonly health?: { readonly hostname: string; readonly port: number };
+  readonly health?: { readonly hostname: string; readonly port: number; readonly names: readonly string[] };
   /** Where log lines go; standard error where absent. */
   readonly logFilePath?: string;
   readonly logFormat: "auto" | "json" | "text";
@@ -105,7 +105,7 @@ export function parseOptions(argv: readonly string[], environment: Environment):
     ...conflistWarnings(reading),
     ...registryWarnings(reading),
   ];
-  return { kind: "run", options: optionsOf(reading), warnings, given: reading.given };
+  return { kind: "run", options: optionsOf(reading, environment), warnings, given: reading.given };
 }
 
 /** A flag's or a variable's name, as a person would look for it: `-mtu`, `FLANNELD_MTU`. */
@@ -113,7 +113,7 @@ function whereGiven(name: string, { given }: FlagReading): string {
   return given.get(name) === "environment" ? variableOf(name) : `-${name}`;
 }
 
-function optionsOf(reading: FlagReading): Options {
+function optionsOf(reading: FlagReading, { NODE_NAME: nodeName }: Environment): Options {
   const text = (name: FlagName<"string">) => reading.values.get(name) as string;
   const integer = (name: FlagName<"integer">) => reading.values.get(name) as number;
   const truth = (name: FlagName<"boolean">) => reading.values.get(name) as boolean;
@@ -166,7 +166,13 @@ function optionsOf(reading: FlagReading): Options {
       port: integer("path-probe-port"),
       budget: integer("path-probe-budget"),
     },
-    ...port > 0 && { health: { hostname: text("healthz-ip") || "0.0.0.0", port } },
+    ...port > 0 && {
+      health: {
+        hostname: text("healthz-ip") || "0.0.0.0",
+        port,
+        names: [...list("healthz-name"), ...nodeName ? [nodeName] : []],
+      },
+    },
     ...text("log-file") !== "" && { logFilePath: text("log-file") },
     logFormat: text("log-format") as Options["logFormat"],
     logLevel: integer("v") >= 1 ? "debug" : "info",

@@ -14,6 +14,8 @@ export interface Patience {
 
 /** A body that nobody asked for is read up to this length: closed before, the client might lose the answer. */
 const MAX_UNREAD_BYTES = 1 << 20;
+const STRANGE_NAME =
+  "this host answers to its addresses, to localhost and to its own name; see -healthz-name for others";
 const NO_BYTES = new Uint8Array(0);
 
 type State = "asks" | "waits" | "is told" | "closes" | "is over";
@@ -22,6 +24,8 @@ type Head = NonNullable<ReturnType<typeof readHead>>;
 /** What a connection needs of its server. */
 export interface ConnectionDeps {
   readonly patience: Patience;
+  /** Whether a request may be for this host, by its `Host`; all are, if absent. */
+  readonly isOwnName?: ((host: string) => boolean) | undefined;
   /** A clock that nobody sets. */
   readonly elapsedMs: () => number;
   /** Memory to read into, as long as the longest head, which nobody else uses amid a turn. */
@@ -148,7 +152,7 @@ export class HttpConnection {
       if (read === undefined) break;
       if (read === 0) return this.#close();
       this.#length += read;
-      this.#head = readHead(scratch.subarray(0, this.#length));
+      this.#head = readHead(scratch.subarray(0, this.#length), this.#deps.isOwnName);
       if (this.#head !== undefined) return this.#enter("waits", patience.answerMs);
     }
     // The rest is to come.
@@ -181,7 +185,7 @@ async function responseBytes(
   answer: Answer,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const response = "refused" in head
-    ? new Response(null, { status: head.refused })
+    ? new Response(head.refused === 421 ? STRANGE_NAME : null, { status: head.refused })
     : await asked(head, answer);
   // A body that fails while it is read is no answer.
   const body = await response.bytes().catch(() => undefined);

@@ -9,25 +9,34 @@ export interface RequestLine {
 
 /** A head that can't be served, and the status that says so. */
 export interface RefusedHead {
-  readonly refused: 400 | 431 | 505;
+  readonly refused: 400 | 421 | 431 | 505;
 }
 
 /** Longer heads are refused: browsers send some hundred bytes. */
 export const MAX_HEAD_BYTES = 8192;
 
+/** One in the target, and one in the head (RFC 9112, section 3.2). */
+const MAX_HOSTS = 2;
 const LF = 10;
 const CR = 13;
 /** Method, target and version of RFC 9112, section 3. */
 const ACCEPT = /^accept:[ \t]*([^\r\n]{1,1024})/im;
+const HOSTS = /^host:[ \t]*([^\r\n]*)/gim;
+/** What says nothing but that somebody is there, to whoever asks by whatever name. */
+const FOR_ALL = "/healthz";
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (\S+) HTTP\/(\d)\.\d$/;
 
 /**
- * Reads the head of an HTTP/1 request from what has arrived so far. Of its fields one is of use here; the others are
+ * Reads the head of an HTTP/1 request from what has arrived so far. Of its fields two are of use here; the others are
  * bounded and passed over.
  *
+ * @param isOwnName Whether a `Host` may be this one's; all are, if absent.
  * @returns `undefined` while the head is not whole.
  */
-export function readHead(bytes: Uint8Array): RequestLine | RefusedHead | undefined {
+export function readHead(
+  bytes: Uint8Array,
+  isOwnName: (host: string) => boolean = () => true,
+): RequestLine | RefusedHead | undefined {
   // A client may send an empty line first.
   let start = 0;
   while (bytes[start] === CR || bytes[start] === LF) start++;
@@ -40,8 +49,19 @@ export function readHead(bytes: Uint8Array): RequestLine | RefusedHead | undefin
   const [, method, target, version] = REQUEST_LINE.exec(line) ?? [];
   if (method === undefined || target === undefined) return { refused: 400 };
   if (version !== "1") return { refused: 505 };
+  const hosts = hostsOf(target, head);
+  if (hosts.length > MAX_HOSTS) return { refused: 400 };
+  // A client of HTTP/1.0 may say none; browsers always say one.
+  if (target !== FOR_ALL && !hosts.every(isOwnName)) return { refused: 421 };
   const accept = ACCEPT.exec(head.slice(lineEnd - start))?.[1]?.trim();
   return { method, target, ...accept && { accept } };
+}
+
+/** What a request is for, by its target if that is a whole URL, and by its head. */
+function hostsOf(target: string, head: string): string[] {
+  const said = [...head.matchAll(HOSTS)].map(([, host]) => host!.trim());
+  if (target.startsWith("/")) return said;
+  return [/^[a-z]+:\/\/([^/?#]*)/i.exec(target)?.[1] ?? "", ...said];
 }
 
 /** Where the empty line that ends a head ends. */
@@ -57,16 +77,23 @@ const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
   404: "Not Found",
+  421: "Misdirected Request",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   503: "Service Unavailable",
   505: "HTTP Version Not Supported",
 };
 
+/** No page of another origin reads an answer, as no field lets it; nor takes it for a script, or shows it in a frame. */
+const FOR_BROWSERS = [["x-content-type-options", "nosniff"], ["x-frame-options", "DENY"]] as const;
+
 /** An answer's head, after which the connection ends. */
 export function formatHead(status: number, headers: Headers, bodyBytes: number): string {
   const fields = [...headers].filter(([name]) => name !== "content-length" && name !== "connection");
-  const lines = [...fields, ["content-length", bodyBytes], ["date", new Date().toUTCString()], [
+  const lines = [...fields, ...FOR_BROWSERS, ["content-length", bodyBytes], [
+    "date",
+    new Date().toUTCString(),
+  ], [
     "connection",
     "close",
   ]].map(([name, value]) => `${name}: ${value}\r\n`);

@@ -43,6 +43,8 @@ const RETRY_MS = 100;
 export interface ServerDeps {
   readonly libc: Libc;
   readonly answer: Answer;
+  /** Whether a request may be for this host, by its `Host`; all are, if absent. */
+  readonly isOwnName?: (host: string) => boolean;
   readonly limits?: Partial<ServerLimits>;
   /** How many answers are made, and how long one may be told again. */
   readonly pace?: Partial<AnswerPace>;
@@ -61,6 +63,7 @@ export class HttpServer implements AsyncDisposable {
   readonly #listener: Listener;
   readonly #poll: PollMany;
   readonly #answer: Answer;
+  readonly #isOwnName: ((host: string) => boolean) | undefined;
   readonly #limits: ServerLimits;
   readonly #resources: DisposableStack;
   /** Oldest first. */
@@ -79,12 +82,13 @@ export class HttpServer implements AsyncDisposable {
   private constructor(
     listener: Listener,
     poll: PollMany,
-    { answer, limits, pace }: ServerDeps,
+    { answer, isOwnName, limits, pace }: ServerDeps,
     resources: DisposableStack,
   ) {
     this.#listener = listener;
     this.#poll = poll;
     this.#answer = answer;
+    this.#isOwnName = isOwnName;
     this.#limits = { ...LIMITS, ...limits };
     this.#kept = new KeptAnswers(() => performance.now(), pace);
     this.#resources = resources;
@@ -231,6 +235,7 @@ export class HttpServer implements AsyncDisposable {
         const deps = {
           answer: this.#answer,
           patience: this.#limits,
+          isOwnName: this.#isOwnName,
           changed,
           elapsedMs: () => performance.now(),
           scratch: this.#scratch,

@@ -10,6 +10,7 @@ import type { Condition } from "../model/condition.ts";
 import type { StatusDeps } from "./facts.ts";
 import type { Answer } from "./http_connection.ts";
 import { HttpServer } from "./http_server.ts";
+import { ownNames } from "./own_names.ts";
 
 /** The longest pause between attempts to serve where another program has the port, or the address is not there yet. */
 const LAST_RETRY_MS = 2000;
@@ -17,6 +18,8 @@ const LAST_RETRY_MS = 2000;
 /** Who has the port is looked up at the first attempt and then at each of so many. */
 const ATTEMPTS_PER_OWNER = 15;
 
+/** What this host calls itself, also while it has no file of it. */
+const HOST_NAME = "/proc/sys/kernel/hostname";
 const LOOPBACK = "127.0.0.1";
 
 /** Where the endpoints are to be served. */
@@ -24,6 +27,8 @@ export interface StatusPlace {
   /** An IP address, or `localhost`. */
   readonly hostname: string;
   readonly port: number;
+  /** Names of this host that the endpoints are asked by, beside its own. */
+  readonly names?: readonly string[];
 }
 
 /** The endpoints as they are served; closing it ends the server. */
@@ -135,11 +140,12 @@ function bind(
   place: StatusPlace,
   answer: Answer,
 ): { readonly server: HttpServer; readonly port: number } {
-  const { hostname, port } = place;
+  const { hostname, port, names = [] } = place;
+  const isOwnName = ownNames(() => [...names, libc.readSysctl(HOST_NAME)]);
   try {
     const address = parseAddress(hostname === "localhost" ? LOOPBACK : hostname);
     const listener = TcpListener.open(libc, address, port);
-    return { server: HttpServer.serve(listener, { libc, answer }), port: listener.port };
+    return { server: HttpServer.serve(listener, { libc, answer, isOwnName }), port: listener.port };
   } catch (error) {
     throw new Error(notServed(place, bindReason(error)), { cause: error });
   }

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { assertSnapshot } from "@std/testing/snapshot";
 import { type Flag, variableOf } from "../../src/config/flag.ts";
 import { FLAGS } from "../../src/config/flags.ts";
@@ -125,10 +125,19 @@ const read: [argv: string[], options: Partial<Options>, why: string][] = [
   [["-cni-bin-dir=/b"], { pluginFolder: "/b" }, "the plugin is put back there"],
   [["-cni-release-stale"], { isReleasingStale: true }, "what vanished pods hold is released"],
   [["-public-ipv6=2001:db8::1"], { publicIpv6: parseIpv6("2001:db8::1") }, "IPv6 has a flag of its own"],
-  [["-healthz-port=80"], { health: { hostname: "0.0.0.0", port: 80 } }, "the default address is every one"],
+  [
+    ["-healthz-port=80"],
+    { health: { hostname: "0.0.0.0", port: 80, names: [] } },
+    "the default address is every one",
+  ],
+  [
+    ["-healthz-port=80", "-healthz-name=n1.example.com", "-healthz-name=n1.example.net"],
+    { health: { hostname: "0.0.0.0", port: 80, names: ["n1.example.com", "n1.example.net"] } },
+    "a host may have other names than it knows of",
+  ],
   [
     ["-healthz-port=80", "-healthz-ip="],
-    { health: { hostname: "0.0.0.0", port: 80 } },
+    { health: { hostname: "0.0.0.0", port: 80, names: [] } },
     "Go takes nothing for all",
   ],
   [["-v=1"], { logLevel: "debug" }, "1 is verbose"],
@@ -300,6 +309,12 @@ Deno.test("helpText() lists every flag once, in lines that fit", () => {
     assertEquals(lines.filter((line) => line.startsWith(`  -${name} `)).length, 1, name);
   }
   assertEquals(lines.filter((line) => line.length > 110), []);
+});
+
+Deno.test("parseOptions() takes the node's name for a name that its health is asked by", () => {
+  const outcome = parseOptions(["-healthz-port=80", "-healthz-name=a"], { NODE_NAME: "n1.example.com" });
+  assert(outcome.kind === "run");
+  assertEquals(outcome.options.health?.names, ["a", "n1.example.com"]);
 });
 
 Deno.test("helpText() reads as it did", async (t) => {

@@ -40,6 +40,36 @@ for (const [text, head, why] of heads) {
   });
 }
 
+const isOwn = (host: string) => host === "own";
+const named: [text: string, head: ReturnType<typeof readHead>, why: string][] = [
+  ["GET /status HTTP/1.1\r\nHost: own\r\n\r\n", { method: "GET", target: "/status" }, "it is for this host"],
+  ["GET /status HTTP/1.1\r\nhOST:own \r\n\r\n", { method: "GET", target: "/status" }, "fields have no case"],
+  ["GET /status HTTP/1.1\r\nHost: evil\r\n\r\n", { refused: 421 }, "it is for another"],
+  ["GET /status HTTP/1.1\nHost:evil\n\n", { refused: 421 }, "it is for another, line feeds alone"],
+  ["GET /status HTTP/1.1\r\nHost:\r\n\r\n", { refused: 421 }, "it is for nobody"],
+  ["GET /status HTTP/1.1\r\nHost: own\r\nHost: evil\r\n\r\n", { refused: 421 }, "it is for two"],
+  [
+    "GET /status HTTP/1.1\r\nX: y\r\nHost: a\r\nHost: b\r\nHost: c\r\n\r\n",
+    { refused: 400 },
+    "it is for three",
+  ],
+  ["GET http://evil/status HTTP/1.1\r\nHost: own\r\n\r\n", { refused: 421 }, "the target's host is another"],
+  ["GET //evil/status HTTP/1.1\r\nHost: evil\r\n\r\n", { refused: 421 }, "the target is no host"],
+  [
+    "GET /healthz HTTP/1.1\r\nHost: evil\r\n\r\n",
+    { method: "GET", target: "/healthz" },
+    "it says nothing of it",
+  ],
+  ["GET /healthz?x HTTP/1.1\r\nHost: evil\r\n\r\n", { refused: 421 }, "it is not quite that"],
+  ["GET /status HTTP/1.0\r\n\r\n", { method: "GET", target: "/status" }, "no browser asks so"],
+];
+
+for (const [text, head, why] of named) {
+  Deno.test(`readHead() of a server that has a name answers ${JSON.stringify(head)} when ${why}`, () => {
+    assertEquals(readHead(bytes(text), isOwn), head);
+  });
+}
+
 Deno.test("readHead() never throws, and says of each whole head the same however it came", () => {
   const line = fc.constantFrom("GET / HTTP/1.1", "GET /x HTTP/1.0", "junk", "");
   const end = fc.constantFrom("\r\n", "\n");
@@ -54,7 +84,7 @@ Deno.test("formatHead() says how long the answer is, and that the connection end
   const headers = new Headers({ "content-type": "text/plain; charset=utf-8", "connection": "keep-alive" });
   assertEquals(
     formatHead(503, headers, 7).replace(/date: .*\r\n/, ""),
-    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 7\r\n" +
-      "connection: close\r\n\r\n",
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n" +
+      "x-content-type-options: nosniff\r\nx-frame-options: DENY\r\ncontent-length: 7\r\nconnection: close\r\n\r\n",
   );
 });

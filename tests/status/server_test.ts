@@ -144,3 +144,34 @@ Deno.test("keepServing() refuses what is no address at once", () => {
     "Cannot serve health on no address:18081: it is no IP address; choose one with -healthz-ip",
   );
 });
+
+/** What a server answers to a request with these very words. */
+async function answerTo(port: number, head: string): Promise<string> {
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+  await connection.write(new TextEncoder().encode(`${head}\r\n\r\n`));
+  return await new Response(connection.readable).text();
+}
+
+Deno.test("a page of another name reads nothing of this host, whose own names are answered as its addresses are", async () => {
+  const names = ["node-1.example.com"];
+  await using server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc, names });
+  const { port } = server;
+  const own = (await Deno.readTextFile("/proc/sys/kernel/hostname")).trim();
+  const rows: readonly (readonly [host: string, path: string, status: number])[] = [
+    [`127.0.0.1:${port}`, "/status", 200],
+    ["localhost:1234", "/status", 200],
+    [own, "/status", 200],
+    ["node-1.example.com", "/status", 200],
+    ["kube-flannel.kube-flannel.svc:8081", "/metrics", 200],
+    ["rebound.example", "/healthz", 200],
+    ...["/status", "/metrics", "/readyz", "/nothing"].map((path) => ["rebound.example", path, 421] as const),
+  ];
+  for (const [host, path, status] of rows) {
+    const origin = "Origin: http://rebound.example";
+    const answer = await answerTo(port, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${origin}`);
+    assertEquals(Number(answer.split(" ")[1]), status, `${host} ${path}: ${answer}`);
+    assertEquals(/access-control/i.test(answer), false);
+    assertEquals(answer.includes("x-content-type-options: nosniff"), true);
+    assertEquals(status !== 421 || answer.includes("see -healthz-name for others"), true);
+  }
+});
