@@ -7,12 +7,14 @@ import { type UdpPlace, UdpPort } from "../linux/udp_port.ts";
 import { UdpSocket } from "../linux/udp_socket.ts";
 import { pause } from "../loop/pause.ts";
 import { inTurns, type Worker } from "../loop/worker.ts";
-import { type Address, type Family, familyOf } from "../model/address.ts";
+import { type Address, AF_INET, type Family, familyOf } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import type { Lease } from "../model/lease.ts";
 import type { ProbedNetwork } from "../model/peer_path.ts";
 import { vtepName } from "../model/vtep.ts";
 import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
+import { isLinkLocal } from "../overlay/underlay/addresses.ts";
+import type { ProbePlace } from "../path/open_place.ts";
 import type { ExpectedBytes } from "../path/path_looker.ts";
 import type { MemberChoice, PathMembers } from "../path/path_members.ts";
 import type { PathProber, ToldElsewhere } from "../path/path_prober.ts";
@@ -77,7 +79,11 @@ export async function openPaths(
     expected: (family) => expectedBytes(parts, family),
     open: (place) => openPort(libc, place, MAX_PROBE_BYTES),
     poll: stack.use(new PollMany(libc)),
-    askKernel: (source, target, network) => askKernel(libc, { source, target, network }),
+    askKernel: (source, target, network) => {
+      const { linkIndex } = placesOf(parts).find(({ address }) => address === source) ?? {};
+      const scope = linkIndex === undefined ? {} : { linkIndex };
+      return askKernel(libc, { source, target, network, ...scope });
+    },
     told: parts.told,
     isRegistryAway: () => registry.registry.contact.reason !== undefined,
     vtepReceived: (family) => vtepReceived(parts, family),
@@ -122,14 +128,20 @@ export function toldElsewhere(
 }
 
 /** Where this host is: in the underlay, and at its VTEPs where it has them. */
-function placesOf({ underlayParts: { underlay }, leaseParts: { backend, usable } }: PathParts) {
-  const { addresses } = underlay.usable;
+function placesOf(
+  { underlayParts: { underlay }, leaseParts: { backend, usable } }: PathParts,
+): readonly ProbePlace[] {
+  const { addresses, linkIndex } = underlay.usable;
   const families = addresses.map(({ family }) => family);
   const overlay = usesTunnel(backend.carriage)
     ? (usable()?.parts ?? []).map(({ subnet }) => subnet.address)
     : [];
   return [
-    ...addresses.map(({ address }) => ({ network: "underlay" as const, address })),
+    ...addresses.map(({ address }) => ({
+      network: "underlay" as const,
+      address,
+      ...familyOf(address) !== AF_INET && isLinkLocal(address) && { linkIndex },
+    })),
     ...overlay.filter((address) => families.includes(familyOf(address)))
       .map((address) => ({ network: "overlay" as const, address })),
   ];
@@ -199,15 +211,22 @@ function vtepReceived({ context: { libc }, known }: PathParts, family: Family): 
 /** Whether a peer's kernel refuses a datagram: then a packet came to it, and another one back. */
 async function askKernel(
   libc: Libc,
-  { source, target, network }: {
+  { source, target, network, linkIndex }: {
     readonly source: Address;
+    readonly linkIndex?: number;
     readonly target: Address;
     readonly network: ProbedNetwork;
   },
 ): Promise<boolean> {
   try {
     const hopLimit = network === "overlay" ? 1 : 64;
-    using socket = UdpSocket.open(libc, { source, target, port: PORT, hopLimit });
+    using socket = UdpSocket.open(libc, {
+      source,
+      target,
+      port: PORT,
+      hopLimit,
+      ...linkIndex !== undefined && { linkIndex },
+    });
     if (socket.send(PAYLOAD) !== 0) return false;
     for (const ms of LOOKS_AFTER_MS) {
       await pause(ms);

@@ -11,17 +11,20 @@ import { LITTLE_ENDIAN } from "./byte_order.ts";
  * |      2 |     2 | `sin_port`, `sin6_port`      | `port`           |
  * |      4 |     4 | `sin_addr`, `sin6_flowinfo`  | `address`, 0     |
  * |      8 |    16 | (8 of padding), `sin6_addr`  | `address`        |
- * |     24 |     4 | `sin6_scope_id`              | 0                |
+ * |     24 |     4 | `sin6_scope_id`              | `linkIndex`      |
  *
  * Source: `struct sockaddr_in`, ip(7); `struct sockaddr_in6`, ipv6(7).
+ *
+ * @param linkIndex Of the link that a link-local address of IPv6 is on; 0 for any other address.
  */
-export function encodeSocketAddress(address: Address, port: number): Uint8Array<ArrayBuffer> {
+export function encodeSocketAddress(address: Address, port: number, linkIndex = 0): Uint8Array<ArrayBuffer> {
   const family = familyOf(address);
   const bytes = new Uint8Array(family === AF_INET ? 16 : 28);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, family, LITTLE_ENDIAN);
   view.setUint16(2, port);
   bytes.set(addressBytes(address), family === AF_INET ? 4 : 8);
+  if (family !== AF_INET) view.setUint32(24, linkIndex, LITTLE_ENDIAN);
   return bytes;
 }
 

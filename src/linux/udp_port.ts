@@ -1,4 +1,5 @@
 import { type Address, AF_INET, familyOf } from "../model/address.ts";
+import { LITTLE_ENDIAN } from "./byte_order.ts";
 import { EINTR } from "./errno.ts";
 import type { Libc } from "./libc.ts";
 import { addressOf, encodeSocketAddress, portOf } from "./socket_address.ts";
@@ -10,6 +11,13 @@ const MSG_TRUNC = 0x20;
 
 const SOL_SOCKET = 1;
 const SO_NO_CHECK = 11;
+const SO_RCVBUFFORCE = 33;
+const SO_MEMINFO = 55;
+/** Nine numbers of 32 bits, of which `SK_MEMINFO_DROPS` is the last: linux/sock_diag.h. */
+const MEMINFO_BYTES = 36;
+const MEMINFO_DROPS_AT = 32;
+/** Room for what comes while this process is held up. The kernel doubles it. */
+const ROOM_BYTES = 512 * 1024;
 const IPPROTO_IP = 0;
 const IP_TTL = 2;
 const IP_MTU_DISCOVER = 10;
@@ -32,6 +40,8 @@ export interface UdpPlace {
   readonly port: number;
   /** Routers that a datagram may pass, plus one. */
   readonly hopLimit: number;
+  /** The link that the address is on, where it is a link-local one of IPv6: then it alone is sent by. */
+  readonly linkIndex?: number;
 }
 
 /** A datagram as it came. */
@@ -71,7 +81,7 @@ export class UdpPort implements Disposable {
    * @param maxBytes Longer datagrams are not taken.
    * @throws {NetlinkError} If the address is not this host's (`EADDRNOTAVAIL`), or the port is taken (`EADDRINUSE`).
    */
-  static open(libc: Libc, { address, port, hopLimit }: UdpPlace, maxBytes: number): UdpPort {
+  static open(libc: Libc, { address, port, hopLimit, linkIndex }: UdpPlace, maxBytes: number): UdpPort {
     using stack = new DisposableStack();
     const { call } = libc;
     const family = familyOf(address);
@@ -87,7 +97,10 @@ export class UdpPort implements Disposable {
         [IPPROTO_UDP, UDP_NO_CHECK6_RX, 1],
       ];
     for (const [level, name, value] of options) set(libc, fd, { level, name, value });
-    const place = encodeSocketAddress(address, port);
+    // More than the kernel gives unasked, for floods; where it may not, what it gives has to do.
+    const room = new Uint8Array(new Int32Array([ROOM_BYTES]).buffer);
+    call.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, room, room.length);
+    const place = encodeSocketAddress(address, port, linkIndex);
     libc.checked("bind UDP port", call.bind(fd, place, place.length));
     return new UdpPort(libc, fd, family, maxBytes, stack.move());
   }
@@ -110,6 +123,14 @@ export class UdpPort implements Disposable {
     const { call } = this.#libc;
     const sent = call.sendto(this.fd, bytes, BigInt(bytes.length), MSG_DONTWAIT, to, to.length);
     return sent < 0 ? this.#libc.errno : 0;
+  }
+
+  /** How many datagrams the kernel had no room for, or found damaged, since the port was opened. */
+  get drops(): number {
+    const bytes = new Uint8Array(MEMINFO_BYTES);
+    const length = new Uint8Array(new Uint32Array([bytes.length]).buffer);
+    if (this.#libc.call.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, bytes, length) !== 0) return 0;
+    return new DataView(bytes.buffer).getUint32(MEMINFO_DROPS_AT, LITTLE_ENDIAN);
   }
 
   /** Takes the next datagram, without waiting: `undefined` where there is none; `"other"` for one that is not taken. */

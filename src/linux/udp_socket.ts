@@ -25,6 +25,8 @@ export interface UdpPath {
   readonly hopLimit: number;
   /** The link that datagrams leave and answers come by, even against the routes; any if absent. */
   readonly linkName?: string;
+  /** The link that `source` is on, where it is a link-local address of IPv6. */
+  readonly linkIndex?: number;
   /** Whether datagrams are never sent in pieces. */
   readonly isWhole?: true;
 }
@@ -46,7 +48,10 @@ export class UdpSocket implements Disposable {
    *
    * @throws {NetlinkError} If `source` is no address of this host, there is no route to `target`, or no such link.
    */
-  static open(libc: Libc, { source, target, port, hopLimit, linkName, isWhole }: UdpPath): UdpSocket {
+  static open(
+    libc: Libc,
+    { source, target, port, hopLimit, linkName, linkIndex, isWhole }: UdpPath,
+  ): UdpSocket {
     using stack = new DisposableStack();
     const { call } = libc;
     const family = familyOf(target);
@@ -67,7 +72,7 @@ export class UdpSocket implements Disposable {
       const result = call.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length);
       libc.checked(`bind UDP socket to ${linkName}`, result);
     }
-    const from = encodeSocketAddress(source, 0);
+    const from = encodeSocketAddress(source, 0, linkIndex);
     libc.checked("bind UDP socket", call.bind(fd, from, from.length));
     const to = encodeSocketAddress(target, port);
     libc.checked("connect UDP socket", call.connect(fd, to, to.length));

@@ -1,11 +1,12 @@
-import { EADDRINUSE, EADDRNOTAVAIL, EPERM, errnoName, isErrno, NetlinkError } from "../linux/errno.ts";
+import { EADDRINUSE, EADDRNOTAVAIL, errnoName, isErrno, NetlinkError } from "../linux/errno.ts";
 import { POLLIN, type PollMany } from "../linux/poll_many.ts";
-import type { UdpPlace, UdpPort } from "../linux/udp_port.ts";
+import type { UdpPlace } from "../linux/udp_port.ts";
 import { pause, within } from "../loop/pause.ts";
 import { type Address, AF_INET, type Family, familyOf, formatAddress } from "../model/address.ts";
 import type { PeerAnswer, ProbedNetwork } from "../model/peer_path.ts";
 import type { Answerer } from "./answerer.ts";
 import type { Question, Reply } from "./examine.ts";
+import { OpenPlace, type ProbePlace, type ProbePort } from "./open_place.ts";
 import type { PathMember } from "./path_members.ts";
 import { decodeProbe, encodeProbe, HEAD_BYTES, MAX_PROBE_BYTES, type ProbeAnswer } from "./probe_wire.ts";
 
@@ -14,22 +15,10 @@ const HEADER_BYTES: Readonly<Record<Family, number>> = { [AF_INET]: 28, 10: 48 }
 /** Peers are one hop away in the overlay; in the underlay they may be behind routers. */
 const HOP_LIMITS: Readonly<Record<ProbedNetwork, number>> = { overlay: 1, underlay: 64 };
 /** Datagrams of one port in one go; after so many others have their turn. */
-const AT_ONCE = 64;
-const FLOOD_REST_MS = 20;
+const AT_ONCE = 256;
+const FLOOD_REST_MS = 10;
 /** A port that could not be opened is tried again after this, doubled up to the second. */
 const RETRY_MS = [1000, 30_000] as const;
-/** That the own packet filter has refused counts for so long, unless it lets something pass. */
-const REFUSED_MS = 30_000;
-
-/** Where this host is asked and asks. */
-export interface ProbePlace {
-  readonly network: ProbedNetwork;
-  readonly address: Address;
-}
-
-/** What a door needs of a UDP port. */
-export type ProbePort = Pick<UdpPort, "fd" | "send" | "receive" | typeof Symbol.dispose>;
-
 /** What a door works with. */
 export interface PathDoorDeps {
   /** Where this host is now. */
@@ -47,12 +36,6 @@ export interface PathDoorDeps {
 export interface FullReply extends Reply {
   readonly roundTripMs: number;
   readonly answer: ProbeAnswer;
-}
-
-interface OpenPlace extends ProbePlace {
-  readonly port: ProbePort;
-  /** When this host's own packet filter has refused what was sent last; absent if it has not. */
-  refusedMs?: number | undefined;
 }
 
 interface Waiting {
@@ -117,21 +100,12 @@ export class PathDoor {
    * those of pods do not meet.
    */
   isRefused(network: ProbedNetwork, family: Family): boolean {
-    const { refusedMs = -Infinity } = this.#find(network, family) ?? {};
-    return this.#deps.elapsedMs() - refusedMs <= REFUSED_MS;
+    return this.#find(network, family)?.isRefused(this.#deps.elapsedMs()) === true;
   }
 
-  /** Sends, and notes whether this host's own packet filter lets it. Answers whether it went. */
-  #send(
-    place: OpenPlace,
-    datagram: Uint8Array<ArrayBuffer>,
-    to: { readonly address: Address; readonly port: number; readonly isPlain?: boolean | undefined },
-  ): boolean {
-    const errno = place.port.send(datagram, to.address, to.port, to.isPlain);
-    // What a rule drops on its way out the kernel answers so: nf_hook_slow(), net/netfilter/core.c.
-    if (errno === EPERM) place.refusedMs = this.#deps.elapsedMs();
-    else if (errno === 0) place.refusedMs = undefined;
-    return errno === 0;
+  /** Whether what came lately was more than there was room for: then silence says nothing of a path. */
+  isDeaf(network: ProbedNetwork, family: Family): boolean {
+    return this.#find(network, family)?.isDeaf(this.#deps.elapsedMs()) === true;
   }
 
   #find(network: ProbedNetwork, family: Family): OpenPlace | undefined {
@@ -146,7 +120,8 @@ export class PathDoor {
   #isOther(places: readonly ProbePlace[]): boolean {
     return places.length !== this.#open.length ||
       places.some((place, at) =>
-        place.address !== this.#open[at]?.address || place.network !== this.#open[at].network
+        place.address !== this.#open[at]?.address || place.network !== this.#open[at].network ||
+        place.linkIndex !== this.#open[at].linkIndex
       );
   }
 
@@ -158,12 +133,14 @@ export class PathDoor {
     const before = new Set(this.#open);
     this.#fault = undefined;
     for (const place of places) {
-      const same = this.#open.find(({ network, address }) =>
-        network === place.network && address === place.address
+      const same = this.#open.find(({ network, address, linkIndex }) =>
+        network === place.network && address === place.address && linkIndex === place.linkIndex
       );
       const port = same?.port ?? this.#tryOpen(place);
       if (same !== undefined) before.delete(same);
-      if (port !== undefined) kept.push(same ?? { ...place, port });
+      if (port !== undefined) {
+        kept.push(same ?? new OpenPlace(place, port, this.#deps.elapsedMs()));
+      }
     }
     for (const { port } of before) port[Symbol.dispose]();
     this.#open = kept;
@@ -172,10 +149,15 @@ export class PathDoor {
     this.#retry = { atMs: this.#fault === undefined ? 0 : nowMs + this.#retry.afterMs, afterMs };
   }
 
-  #tryOpen({ network, address }: ProbePlace): ProbePort | undefined {
+  #tryOpen({ network, address, linkIndex }: ProbePlace): ProbePort | undefined {
     const { open, port } = this.#deps;
     try {
-      return open({ address, port, hopLimit: HOP_LIMITS[network] });
+      return open({
+        address,
+        port,
+        hopLimit: HOP_LIMITS[network],
+        ...linkIndex !== undefined && { linkIndex },
+      });
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
       // What has no address yet hides nothing that is worse.
@@ -220,11 +202,8 @@ export class PathDoor {
         const from = { source: arrival.source, network: place.network };
         const answer = answerer.answer(probe, from, this.#deps.elapsedMs());
         if (answer === undefined) continue;
-        this.#send(place, encodeProbe(answer, this.#scratch), {
-          address: arrival.source,
-          port: arrival.sourcePort,
-          isPlain: answer.isPlain,
-        });
+        const to = { address: arrival.source, port: arrival.sourcePort, isPlain: answer.isPlain };
+        place.send(encodeProbe(answer, this.#scratch), to, this.#deps.elapsedMs());
       }
     }
     return true;
@@ -261,6 +240,7 @@ export class PathDoor {
     const bytes = sizeOf(packetBytes, family);
     const nonce = this.#deps.nonce();
     const sentMs = this.#deps.elapsedMs();
+    place.countDrops(sentMs);
     const datagram = encodeProbe({
       kind: "ask",
       nonce,
@@ -276,7 +256,7 @@ export class PathDoor {
     this.#asked++;
     try {
       const to = { address: target, port, isPlain: question.isPlain };
-      if (!this.#send(place, datagram, to)) return undefined;
+      if (!place.send(datagram, to, sentMs)) return undefined;
       const reply = await within(promise, timeoutMs);
       if (reply !== undefined) return reply;
       // This process may have been held up, and the answer be there: nobody else is to blame for that.

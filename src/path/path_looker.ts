@@ -15,6 +15,9 @@ const FIRST_TIMEOUT_MS = 600;
 const UNDERLAY_MS = 30_000;
 /** A path that is not good is looked at again after this, doubled up to the second. */
 const AGAIN_MS = [2000, 15_000] as const;
+/** A path that loses some is asked again after this, so often. */
+const LOSSY_AGAIN_MS = 1000;
+const RECOUNTED = 5;
 /** A kernel without an agent is asked again after this. */
 const WITHOUT_AGENT_MS = 5000;
 /** What an examination costs about, and how many are made side by side. */
@@ -76,6 +79,9 @@ export class PathLooker {
       return;
     }
     if (this.#isRefused(record)) return this.#unknown(record, packetBytes);
+    // The answer may be among what there was no room for.
+    if (this.#deps.door.isDeaf(network, member.family)) return;
+    if (record.state === "lossy") record.main.lost();
     record.suspectMs ??= sentMs;
     // What is known to be bad has its own pace.
     if (record.againMs === undefined) await this.examine(member, record);
@@ -127,7 +133,27 @@ export class PathLooker {
 
   #passed(record: PathRecord, network: NetworkRecord, expectedBytes: number): void {
     network.passed(this.#deps.elapsedMs(), expectedBytes);
-    if (network === record.main) settle(record);
+    if (network !== record.main) return;
+    settle(record);
+    // Probes are counted until none is lost: that is soon known.
+    if (record.state === "lossy") record.againMs = this.#deps.elapsedMs() + LOSSY_AGAIN_MS;
+  }
+
+  /** Counts more probes of a path that loses some. Answers whether any came through. */
+  async #recount(member: PathMember, record: PathRecord, packetBytes: number): Promise<boolean> {
+    const network = record.mainNetwork;
+    let passed = 0;
+    for (let count = 0; count < RECOUNTED; count++) {
+      const reply = await this.#ask(member, record, { network, packetBytes });
+      if (reply !== undefined && !reply.isDamagedThere && !reply.isDamagedBack) {
+        passed++;
+        record.main.passed(this.#deps.elapsedMs(), packetBytes);
+      } else if (!this.#deps.door.isDeaf(network, member.family)) record.main.lost();
+    }
+    if (passed === 0) return false;
+    settle(record);
+    if (record.state === "lossy") record.againMs = this.#deps.elapsedMs() + LOSSY_AGAIN_MS;
+    return true;
   }
 
   /** Finds out what is wrong, as far as there is room for that. The code for it is loaded when it is needed. */
@@ -141,6 +167,11 @@ export class PathLooker {
     }
     this.#examinations++;
     try {
+      const packetBytes = record.mainNetwork === "overlay" ? expected.overlay : expected.underlay;
+      if (record.state === "lossy" && packetBytes !== undefined) {
+        if (await this.#recount(member, record, packetBytes)) return;
+        record.suspectMs ??= elapsedMs();
+      }
       const { examine } = await import("./examine.ts");
       const found = await examine({
         ask: (question) => this.#ask(member, record, question),
@@ -163,11 +194,15 @@ export class PathLooker {
   #take(record: PathRecord, network: NetworkRecord, finding: Finding, expectedBytes: number): void {
     const isMain = network === record.main;
     if (finding.state === "good" && finding.isByKernel !== true) {
-      if (isMain) network.lost();
+      if (isMain && !this.#deps.door.isDeaf(record.mainNetwork, record.family)) network.lost();
       this.#passed(record, network, expectedBytes);
       return;
     }
     if (isMain && this.#isRefused(record)) return this.#unknown(record, expectedBytes);
+    if (isMain && this.#deps.door.isDeaf(record.mainNetwork, record.family)) {
+      record.againMs = this.#deps.elapsedMs() + AGAIN_MS[0];
+      return;
+    }
     network.found(finding, expectedBytes);
     if (!isMain) return;
     if (finding.state === "good") {

@@ -10,7 +10,7 @@ import type {
 
 /** Probes that the loss is counted over. */
 const COUNTED = 20;
-/** Of so many at least, so many lost ones make a path lossy. */
+/** Of so many at least, so many lost ones make a path lossy, which it is until none of those counted is lost. */
 const LEAST_COUNTED = 8;
 const LOSSY = 3;
 
@@ -87,7 +87,8 @@ export class NetworkRecord {
     this.#count(0);
     this.#goodMs = nowMs;
     this.#expectedBytes = expectedBytes;
-    this.#finding = { state: this.#isLossy ? "lossy" : "good" };
+    const isLossy = this.#finding.state === "lossy" ? this.#lost > 0 : this.#isLossy;
+    this.#finding = { state: isLossy ? "lossy" : "good" };
   }
 
   /** A probe of full size was lost, and another one was not. */

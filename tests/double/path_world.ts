@@ -96,6 +96,7 @@ export class PathWorld implements Disposable {
         this.#ports.set(address, port);
         return {
           fd: 1,
+          drops: 0,
           send: (bytes, target, _port, isPlain = false) => this.#send(port, { bytes, target, isPlain }),
           receive: () => port.inbox.shift(),
           [Symbol.dispose]: () => void this.#ports.delete(address),

@@ -123,8 +123,10 @@ Deno.test("a flood of datagrams at the port takes a bounded share of a core, and
     assertLess(busyMs / tookMs, 0.5);
     const { totals } = await atDoor(h1, "/paths") as { readonly totals: { readonly refused: number } };
     assertGreater(totals.refused, 100);
-    // What others asked meanwhile may be among what the kernel had no room for.
     await untilStates(h1, ["IPv4 good", "IPv4 good"]);
+    for (const host of lab.hosts) {
+      assertEquals([...(await conditionsAt(host)).keys()].filter((code) => code.startsWith("path-")), []);
+    }
     assertEquals((await conditionsAt(h1)).has("overlay-cut-off"), false);
   });
 });

@@ -2,7 +2,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { EADDRINUSE, EADDRNOTAVAIL, EMSGSIZE, NetlinkError } from "../../src/linux/errno.ts";
 import { type Address, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { Answerer } from "../../src/path/answerer.ts";
-import { leastBytes, PathDoor, type ProbePlace } from "../../src/path/path_door.ts";
+import type { ProbePlace } from "../../src/path/open_place.ts";
+import { leastBytes, PathDoor } from "../../src/path/path_door.ts";
 import { pathMembers } from "../../src/path/path_members.ts";
 import { decodeProbe, encodeProbe } from "../../src/path/probe_wire.ts";
 
@@ -31,6 +32,8 @@ class Rig {
   readonly opened: Address[] = [];
   places: ProbePlace[] = [{ network: "underlay", address: OWN }];
   errno = 0;
+  drops = 0;
+  readonly linkIndexes: (number | undefined)[] = [];
   refusal: number | undefined;
   owner: string | undefined;
   nowMs = 0;
@@ -40,11 +43,16 @@ class Rig {
   readonly door = new PathDoor({
     places: () => this.places,
     port: 8475,
-    open: ({ address }) => {
+    open: ({ address, linkIndex }) => {
+      this.linkIndexes.push(linkIndex);
       if (this.refusal !== undefined) throw new NetlinkError("bind UDP port", this.refusal, this.owner);
       this.opened.push(address);
+      const dropsOf = () => this.drops;
       return {
         fd: 1,
+        get drops() {
+          return dropsOf();
+        },
         send: (bytes, target, port) => {
           this.sent.push({ bytes: bytes.slice(), target, port });
           return this.errno;
@@ -229,4 +237,37 @@ Deno.test("an address that is not there yet is no fault", () => {
 
 Deno.test("the smallest packet holds a head and the headers", () => {
   assertEquals([leastBytes(2), leastBytes(10)], [64, 84]);
+});
+
+const floods: [what: string, drops: number, ms: number, isDeaf: boolean][] = [
+  ["nothing was dropped", 0, 250, false],
+  ["some were damaged", 20, 250, false],
+  ["as many were dropped in a long time", 3000, 100_000, false],
+  ["a flood had no room", 3000, 250, true],
+];
+for (const [what, drops, ms, isDeaf] of floods) {
+  Deno.test(`silence says ${isDeaf ? "nothing of a path" : "that a probe is lost"} when ${what}`, async () => {
+    const rig = new Rig();
+    await rig.listening(async () => {
+      const asked = rig.door.ask(MEMBER, ASK, 10);
+      rig.drops = drops;
+      rig.nowMs = ms;
+      assertEquals(await asked, undefined);
+      assertEquals(rig.door.isDeaf("underlay", 2), isDeaf);
+      rig.nowMs += 10_000;
+      assertEquals(rig.door.isDeaf("underlay", 2), false, "it is over");
+    });
+  });
+}
+
+Deno.test("a link-local address of IPv6 is opened on its link, and anew when that is another one", async () => {
+  const rig = new Rig();
+  const address = parseAddress("fe80::1");
+  rig.places = [{ network: "underlay", address, linkIndex: 3 }];
+  rig.door.follow();
+  rig.places = [{ network: "underlay", address, linkIndex: 4 }];
+  assertEquals(rig.door.isBehind, true);
+  rig.door.follow();
+  assertEquals(rig.linkIndexes, [3, 4]);
+  await rig.listening(() => Promise.resolve());
 });

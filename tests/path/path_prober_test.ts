@@ -215,6 +215,20 @@ Deno.test("packets that are lost now and then make a path lossy, and a peer that
       from !== 0 || network !== "overlay" || packetBytes < 1450 || ++count % 3 !== 0;
     await pass(120_000, () => codesAt(world, 0).includes("path-lossy"));
     assertEquals(codesAt(world, 0), ["path-lossy"]);
+    world.carries = () => true;
+    // It is asked more often than others, until none of those that are counted is lost.
+    await pass(8000, () => codesAt(world, 0).length === 0);
+    assertEquals(codesAt(world, 0), []);
+  });
+  await withWorld(2, async (world, pass) => {
+    await pass(10_000);
+    let count = 0;
+    world.carries = ({ from, network, packetBytes }) =>
+      from !== 0 || network !== "overlay" || packetBytes < 1450 || ++count % 3 !== 0;
+    await pass(120_000, () => codesAt(world, 0).includes("path-lossy"));
+    world.carries = ({ from, network }) => from !== 0 || network !== "overlay";
+    await pass(8000, () => codesAt(world, 0).includes("path-broken"));
+    assertEquals(codesAt(world, 0), ["path-broken"]);
   });
   await withWorld(2, async (world, pass) => {
     await pass(10_000);

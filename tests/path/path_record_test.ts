@@ -18,6 +18,8 @@ const rows: [outcomes: string, state: string, lossRatio: number, why: string][] 
   [".x.x.x", "good", 0.5, "of so few nothing is said"],
   [".x.x.x..", "lossy", 0.375, "three of eight were lost"],
   [".x.x.x.......................", "good", 0, "those that were lost are long ago"],
+  [".x.x.x..................", "lossy", 0.05, "one of those that are counted was lost"],
+  ["..x...................x.", "good", 0.05, "one of those that are counted was lost, and never three"],
   [".xxxxxxx!", "silent", 0.875, "an examination has found more"],
   [".xxxxxxx!.", "good", 0, "what was lost while it was silent does not count"],
 ];
