@@ -124,6 +124,9 @@ const rights: [verb: string, resource: string, isAllowed: boolean, why: string][
   ["delete", "nodes", false, "it deletes none"],
   ["get", "pods", false, "it is told its node"],
   ["get", "secrets", false, "it has none"],
+  ["create", "events", true, "what stands in its way is an Event of the node"],
+  ["patch", "events", false, "it writes each anew"],
+  ["list", "events", false, "it reads none"],
 ];
 
 onTheRealServer("the service account may do what the agent does, and no more", async (server) => {

@@ -1,5 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Container, PodSpec } from "kubernetes-types/core/v1";
+import { SILENT } from "../../src/log/log.ts";
+import { KubeAnnouncer } from "../../src/registry/kube/kube_announcer.ts";
 import { VERSION } from "../../src/model/version.ts";
 import { parseConflist, renderConflist } from "../../src/pods/conflist.ts";
 import { readSettings } from "../../src/pods/settings.ts";
@@ -90,6 +92,16 @@ onTheDouble("the role gives what the agent asks for, and nothing else", async (s
     "n1 10.244.1.0/24 at 192.0.2.1 by 0e:00:00:00:00:01",
     "n2 10.244.2.0/24 at 192.0.2.2 by 0e:00:00:00:00:01",
   );
+  let elapsedMs = 0;
+  const announcer = new KubeAnnouncer(
+    host.registry,
+    { now: Date.now, elapsedMs: () => elapsedMs, log: SILENT },
+    { clearsCondition: true },
+  );
+  for (; elapsedMs <= 60_000; elapsedMs += 30_000) {
+    await announcer.look({ isReady: false, reasons: ["no route"] }, { signal });
+  }
+  await announcer.look({ isReady: true, reasons: [] }, { signal });
   await until("see it watch", () => server.requests.some((line) => line.includes("watch=")) || undefined);
   const asked = new Set(server.requests.map(rightOf));
   const given = Object.entries(verbsOf(only<Role>("ClusterRole", objects)))
@@ -100,10 +112,11 @@ onTheDouble("the role gives what the agent asks for, and nothing else", async (s
 /** The right that a request needs, `get nodes`. */
 function rightOf(request: string): string {
   const [, method, resource, name, subresource, query = ""] =
-    /^([A-Z]+) \/api\/v1\/(\w+)(?:\/(\w+)(\/\w+)?)?(?:\?(.*))?$/.exec(request) ?? [];
+    /^([A-Z]+) \/api\/v1\/(?:namespaces\/\w+\/)?(\w+)(?:\/(\w+)(\/\w+)?)?(?:\?(.*))?$/.exec(request) ?? [];
   assert(method !== undefined, `the form of this is known: ${request}`);
   const reading = name !== undefined ? "get" : new URLSearchParams(query).has("watch") ? "watch" : "list";
-  return `${method === "GET" ? reading : method.toLowerCase()} ${resource}${subresource ?? ""}`;
+  const verb = method === "GET" ? reading : method === "POST" ? "create" : method.toLowerCase();
+  return `${verb} ${resource}${subresource ?? ""}`;
 }
 
 Deno.test("net-conf.json is accepted without a warning, and means flannel's network", () => {
