@@ -92,14 +92,8 @@ export async function runMember(
     isGatewayOn: (own: Prefix, linkIndex: number) => isGatewayOn(kernel, own, linkIndex),
   };
   const forwarded = () => forwardScene(late.wanted?.(), podFiles.bridge, sceneKernel);
-  const filter = openRules(stack, {
-    ...context,
-    config: known.config,
-    own: usable,
-    former,
-    incoming,
-    forwarded,
-  });
+  const ruleSources = { ...context, config: known.config, own: usable, former, incoming, forwarded };
+  const filter = openRules(stack, { ...ruleSources, made: nudges.pass });
   late.rules = filter.keeper;
   const networks = [...known.config.families.map(({ network }) => network), ...former.former];
   const eniPath = new EniPathKeeper({ ...context, networks, linkLost: () => cloud?.nudge() });
@@ -154,6 +148,7 @@ function openWorkers(
   const pass = new Pass(
     passStages({
       ...parts,
+      areRulesMade: filter.areMade,
       reconcile: () => culprits.answered(() => reconcileOnce({ ...deps, desire })),
       contestsChanged: () => contests.nudge(),
     }),

@@ -21,6 +21,9 @@ import { ForwardKeeper } from "./forward_keeper.ts";
 import type { ForwardScene } from "./forward_scene.ts";
 import { RulesKeeper } from "./rules_keeper.ts";
 
+/** Pods wait so long for the first look at the rules: a program of legacy iptables may hang. */
+const PATIENCE_MS = 10_000;
+
 /** What the rules are made of. */
 export interface RuleSources {
   readonly options: Options;
@@ -35,6 +38,8 @@ export interface RuleSources {
     readonly rulesKept: () => void;
   };
   readonly own: () => Lease | undefined;
+  /** Told once the rules were looked at for the first time, whatever came of it. */
+  readonly made?: () => void;
   /** What other hosts send to this one's VTEPs, if one does; none do if absent. */
   readonly incoming?: () => IncomingVxlan | undefined;
   /** Who sends to whom through this host; nobody knows if absent. */
@@ -46,6 +51,8 @@ export interface RuleSources {
 /** The rules' keeper, and the loops that it lives by. */
 export interface OpenRules {
   readonly keeper: RulesKeeper;
+  /** Whether the rules were looked at, whatever came of it, or that has taken so long that nobody is to wait for it. */
+  readonly areMade: () => boolean;
   readonly keep: (options: { signal: AbortSignal }) => Promise<void>;
   /** Hears of others' changes; absent where the kernel has no nf_tables. */
   readonly watch: ((options: { signal: AbortSignal }) => Promise<void>) | undefined;
@@ -72,19 +79,26 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
     new ForwardKeeper({ client, news, scene, read: () => keeper.nudge(), elapsedMs });
   const wishes = wishesOf(sources);
   const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
+  let isMade = false;
   const keeper = new RulesKeeper({
     keep: (wishes, spared) => rules?.keep(wishes, spared) ?? refused,
     keepLegacy: (wishes) => legacy.keep(wishes),
     wishes,
     kept: () => sources.former?.rulesKept(),
-    looked: () => forward?.nudge(),
+    looked: () => {
+      forward?.nudge();
+      if (!isMade) sources.made?.();
+      isMade = true;
+    },
     isForwardKnown: () => forward?.isCertain ?? false,
     changedBy: () => news?.lastBy?.program || undefined,
     elapsedMs,
   });
   const nudge = () => keeper.nudge();
+  const awaitedUntilMs = elapsedMs() + PATIENCE_MS;
   return {
     keeper,
+    areMade: () => isMade || elapsedMs() >= awaitedUntilMs,
     keep: ({ signal }) => keeper.run({ resyncMs: options.rulesResyncMs, signal }),
     watch: notifications && news && socket.opened &&
       openRuleWatch({ notifications, ownPortId: socket.opened.portId, news, nudge }),

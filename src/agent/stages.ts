@@ -23,6 +23,8 @@ export interface StageParts {
   readonly underlayParts: UnderlayParts;
   readonly leaseParts: LeaseParts;
   readonly pods: PodKeeper;
+  /** Whether the rules have been made, or nobody waits for that any more: then pods can be started. */
+  readonly areRulesMade: () => boolean;
   /** Compares links and tables with what is wanted, and brings them there. */
   readonly reconcile: () => PassReport | undefined;
   readonly cloud: OpenCloud | undefined;
@@ -84,11 +86,13 @@ export function passStages(parts: StageParts): readonly Stage[] {
         // The bridge is right before a pod is started by the new files.
         pods.keep(subnetsOf(own));
       } finally {
-        podFiles.write(files);
+        // As with flannel, the subnet file comes behind all else: who waits for it starts pods.
+        if (parts.areRulesMade()) podFiles.write(files);
       }
     }),
     forwarding("service manager", () => {
-      if (!isManagerTold) isManagerTold = notifyReady(libc, environment["NOTIFY_SOCKET"]);
+      if (isManagerTold || !parts.areRulesMade()) return;
+      isManagerTold = notifyReady(libc, environment["NOTIFY_SOCKET"]);
     }),
   ];
 }
