@@ -7,8 +7,9 @@ import { replaceFile } from "../../file/replace_file.ts";
 import { writeIfOther } from "../../file/write_if_other.ts";
 import { readReservations } from "../../leftovers/host_local.ts";
 import { readResultNames, readStates } from "../../leftovers/leftover_facts.ts";
+import { CniError } from "../../pods/cni_error.ts";
 import { USUAL_IFNAME } from "../../pods/cni_name.ts";
-import { conflistText, isRenderedConflist, MAX_CONFLIST_BYTES } from "../../pods/conflist.ts";
+import { ConflistError, conflistText, isRenderedConflist, MAX_CONFLIST_BYTES } from "../../pods/conflist.ts";
 import { flannelConflist, flannelNetConf, flannelState, isRenderedFor } from "../../pods/flannel_conflist.ts";
 import { installPlaces } from "../../pods/install_places.ts";
 import type { NetConf } from "../../pods/net_conf.ts";
@@ -98,9 +99,10 @@ function sourceOf({ conflist }: PodPlaces["options"], path: string): string | un
 function confOf(text: string): NetConf | undefined {
   try {
     return flannelNetConf(text);
-  } catch {
-    // It is none, or a person's fault that the plugin tells.
-    return undefined;
+  } catch (error) {
+    // It is none, or what the plugin says is wrong in it when it is called.
+    if (error instanceof ConflistError || error instanceof CniError) return undefined;
+    throw error;
   }
 }
 
