@@ -13,16 +13,22 @@ const [BRIDGE, HOST_LOCAL] = ["bridge", "host-local"];
  * The conflist with the plugin `flannel` that a rendered one was made of, as far as what was rendered tells: what a
  * delegate has by default, or from the subnet file, is left to be found out again.
  *
+ * @param subnetFile Where the plugin finds the subnet file; where it looks by itself if absent.
  * @throws {ConflistError} If it is none, or no plugin in it is for the subnets of `env`.
  */
-export function flannelConflist(rendered: string, settings: Settings, env: SubnetEnv): string {
+export function flannelConflist(
+  rendered: string,
+  settings: Settings,
+  env: SubnetEnv,
+  subnetFile?: string,
+): string {
   const { [MARK]: _, ...list } = parseConflist(rendered);
   const plugins = pluginsOf(list);
   const at = plugins.findIndex((plugin) => isDelegateOf(plugin, env));
   if (at < 0) throw new ConflistError("no plugin in it gives addresses of this host's subnet");
-  const restored = plugins.map((plugin, index) =>
-    index === at ? flannelPlugin(plugin, settings, env) : plugin
-  );
+  const { type, ...others } = flannelPlugin(plugins[at]!, settings, env);
+  const own = { type, ...subnetFile !== undefined && { subnetFile }, ...others } as JsonObject;
+  const restored = plugins.map((plugin, index) => index === at ? own : plugin);
   return `${JSON.stringify({ ...list, plugins: restored }, undefined, 2)}\n`;
 }
 

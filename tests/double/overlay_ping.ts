@@ -11,6 +11,12 @@ export interface PingTally {
   readonly lost: readonly number[];
 }
 
+/** Whom a ping is sent to, as a host is whose pod has these addresses. */
+export interface PingTarget {
+  readonly name: string;
+  readonly pod: { readonly addresses: readonly Address[] };
+}
+
 /** A ping from a pod that keeps running, 100 packets a second. */
 export class RunningPing implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
@@ -25,7 +31,7 @@ export class RunningPing implements AsyncDisposable {
   }
 
   /** Starts it, and returns once the first answer is there. */
-  static async start(from: LabHost, to: LabHost, family = 0): Promise<RunningPing> {
+  static async start(from: LabHost, to: PingTarget, family = 0): Promise<RunningPing> {
     const address: Address = to.pod.addresses[family]!;
     const child = new Deno.Command("ip", {
       args: ["netns", "exec", from.pod.netns.name, "ping", "-n", "-i", "0.01", formatAddress(address)],

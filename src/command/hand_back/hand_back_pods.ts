@@ -78,11 +78,24 @@ function readConfigurations({ options, environment, env }: PodPlaces, settings: 
     if (text === undefined) return [];
     const isRendered = isRenderedConflist(text);
     if (isRendered && !isRenderedFor(text, env)) return [];
-    const restored = isRendered ? sourceOf(options, path) ?? flannelConflist(text, settings, env) : text;
+    const restored = isRendered ? sourceOf(options, path) ?? remade(text, options, settings, env) : text;
     const conf = confOf(restored);
-    if (conf === undefined || subnetFileOf(conf, settings) !== options.subnetFilePath) return [];
+    if (conf === undefined) return [];
+    // A rendered one is known by its subnets, whatever is said of the file in which they were.
+    if (!isRendered && subnetFileOf(conf, settings) !== options.subnetFilePath) return [];
     return [{ path, text: restored, isRendered, conf }];
   });
+}
+
+/** What a rendered conflist must have been made of, with the subnet file where the plugin would look for another. */
+function remade(
+  rendered: string,
+  { subnetFilePath }: PodPlaces["options"],
+  settings: Settings,
+  env: SubnetEnv,
+): string {
+  const isUsual = subnetFileOf({ subnetFile: undefined }, settings) === subnetFilePath;
+  return flannelConflist(rendered, settings, env, isUsual ? undefined : subnetFilePath);
 }
 
 /** What the agent has made a conflist of; `undefined` if that can't be read, or does not call the plugin. */

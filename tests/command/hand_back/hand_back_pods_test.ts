@@ -47,10 +47,7 @@ class Folder implements AsyncDisposable {
           isRendered: true,
         },
       },
-      environment: {
-        FLANNEL_CNI_SUBNET_FILE: `${this.path}/subnet.env`,
-        FLANNEL_CNI_DATA_DIR: `${this.path}/data`,
-      },
+      environment: { FLANNEL_CNI_DATA_DIR: `${this.path}/data` },
       env: ENV,
       networksDir: `${this.path}/networks`,
       resultsDir: `${this.path}/results`,
@@ -101,7 +98,10 @@ Deno.test("without its source a conflist is made of what was rendered", async ()
   const { name, plugins: [plugin] } = JSON.parse(
     await Deno.readTextFile(`${folder.path}/net.d/10-flannel.conflist`),
   );
-  assertEquals([name, plugin], ["cbr0", { type: "flannel", delegate: {} }]);
+  assertEquals([name, plugin], [
+    "cbr0",
+    { type: "flannel", subnetFile: `${folder.path}/subnet.env`, delegate: {} },
+  ]);
 });
 
 Deno.test("a pod of which only the runtime keeps a result gets state too, and files that are none are passed by", async () => {
