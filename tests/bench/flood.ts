@@ -22,6 +22,8 @@ const DEADLINE_MS = 30_000;
 /** What is asked for, by whom it is asked. */
 const FLOODS: Readonly<Record<string, readonly string[]>> = {
   "nobody": [],
+  // What the load of asking alone does, on a machine that is no larger: nobody listens there.
+  "a closed port": ["closed /"],
   "/status": ["tcp /status"],
   "/metrics": ["tcp /metrics"],
   "the door": ["door /status"],
@@ -29,13 +31,49 @@ const FLOODS: Readonly<Record<string, readonly string[]>> = {
   "always another": Array.from({ length: 997 }, (_, at) => `tcp /status?${at}`),
 };
 
-/** Measures how long repairs take while an agent is asked `perSecond` times a second. */
+/** An agent that is asked, and what it takes to ask and to disturb it. */
+interface FloodedAgent {
+  readonly name: string;
+  readonly netns: TestNetns;
+  readonly pid: number;
+  readonly doorPath: string;
+  readonly client: NetlinkClient;
+}
+
+/**
+ * Measures how long repairs take while an agent is asked `perSecond` times a second; with a binary to compare with, of both in
+ * turns, as what else the machine does changes from minute to minute.
+ */
 export async function measureFlood(
   binary: string,
   perSecond: number,
+  before?: string,
 ): Promise<Record<string, string | number>[]> {
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
+  const binaries = { ...before !== undefined && { before }, now: binary };
+  const agents: FloodedAgent[] = [];
+  for (const [name, path] of Object.entries(binaries)) {
+    agents.push(await startFlooded(libc, { name, path, stack }));
+  }
+  const rows: Record<string, string | number>[] = [];
+  for (const [name, questions] of Object.entries(FLOODS)) {
+    for (const agent of agents) {
+      const row = await measureOne(libc, agent, { questions, perSecond });
+      rows.push({ "asked for": name, ...before !== undefined && { binary: agent.name }, ...row });
+    }
+  }
+  return rows;
+}
+
+async function startFlooded(
+  libc: Libc,
+  { name, path, stack }: {
+    readonly name: string;
+    readonly path: string;
+    readonly stack: AsyncDisposableStack;
+  },
+): Promise<FloodedAgent> {
   const netns = stack.use(await TestNetns.create());
   await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
   const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
@@ -44,7 +82,7 @@ export async function measureFlood(
   await Deno.writeTextFile(`${folder}/net-conf.json`, JSON.stringify(config));
   seedLeases(`${folder}/registry.db`, LEASES, "vxlan");
   const subnetFile = `${folder}/subnet.env`;
-  const agent = stack.use(startAgent(binary, netns.name, [
+  const agent = stack.use(startAgent(path, netns.name, [
     `-local-registry=${folder}/registry.db`,
     `-net-config-path=${folder}/net-conf.json`,
     `-subnet-file=${subnetFile}`,
@@ -54,26 +92,29 @@ export async function measureFlood(
   ]));
   await agent.until(() => agent.settledPasses() > 0);
   const client = new NetlinkClient(stack.use(netns.openTransport(libc)));
-  const rows: Record<string, string | number>[] = [];
-  for (const [name, questions] of Object.entries(FLOODS)) {
-    const task = { port: PORT, doorPath: doorPath(subnetFile), questions, perSecond };
-    const [cpuBefore, startedMs] = [await cpuMs(agent.pid), performance.now()];
-    const flood = questions.length === 0 ? undefined : startFlood(netns, task);
-    await pause(1000);
-    const repairs = await timeRepairs(libc, netns, client);
-    const percent = (await cpuMs(agent.pid) - cpuBefore) / (performance.now() - startedMs) * 100;
-    const result = await flood?.stop();
-    rows.push({
-      "asked for": name,
-      "asked a second": result === undefined ? "–" : Math.round(result.asked / result.seconds),
-      "answered a second": result === undefined ? "–" : Math.round(result.answered / result.seconds),
-      "CPU %": percent,
-      "repair ms, median": percentile(repairs, 0.5),
-      "99 of 100": percentile(repairs, 0.99),
-      "longest": Math.max(...repairs),
-    });
-  }
-  return rows;
+  return { name, netns, pid: agent.pid, doorPath: doorPath(subnetFile), client };
+}
+
+async function measureOne(
+  libc: Libc,
+  { netns, pid, doorPath, client }: FloodedAgent,
+  { questions, perSecond }: Pick<FloodTask, "questions" | "perSecond">,
+): Promise<Record<string, string | number>> {
+  const task = { port: PORT, doorPath, questions, perSecond };
+  const [cpuBefore, startedMs] = [await cpuMs(pid), performance.now()];
+  const flood = questions.length === 0 ? undefined : startFlood(netns, task);
+  await pause(1000);
+  const repairs = await timeRepairs(libc, netns, client);
+  const percent = (await cpuMs(pid) - cpuBefore) / (performance.now() - startedMs) * 100;
+  const result = await flood?.stop();
+  return {
+    "asked a second": result === undefined ? "–" : Math.round(result.asked / result.seconds),
+    "answered a second": result === undefined ? "–" : Math.round(result.answered / result.seconds),
+    "CPU %": percent,
+    "repair ms, median": percentile(repairs, 0.5),
+    "99 of 100": percentile(repairs, 0.99),
+    "longest": Math.max(...repairs),
+  };
 }
 
 /** How long it takes until a route is back that is deleted, one after the other. */

@@ -14,7 +14,7 @@ export interface FloodTask {
   readonly port: number;
   /** The agent's socket for the commands of its host. */
   readonly doorPath: string;
-  /** What is asked for, in turns: `tcp /status`, `door /status`. */
+  /** What is asked for, in turns: `tcp /status`, `door /status`, `closed /` of a port where nobody listens. */
   readonly questions: readonly string[];
   readonly perSecond: number;
 }
@@ -26,6 +26,7 @@ export interface FloodResult {
   readonly seconds: number;
 }
 
+const CLOSED_PORT = 1;
 const MOST_AT_ONCE = 400;
 const AF_UNIX = 1;
 const SOCK_STREAM_NONBLOCK = 1 | 0o2000000 | 0o4000;
@@ -54,20 +55,25 @@ async function flood(task: FloodTask): Promise<FloodResult> {
   using libc = new Libc();
   const { call } = libc;
   raiseDescriptorLimit(libc);
-  const tcp = encodeSocketAddress(parseAddress("127.0.0.1"), task.port);
-  const door = unixAddress(task.doorPath);
+  const loopback = parseAddress("127.0.0.1");
+  const addresses: Readonly<
+    Record<string, { readonly family: number; readonly address: Uint8Array<ArrayBuffer> }>
+  > = {
+    tcp: { family: AF_INET, address: encodeSocketAddress(loopback, task.port) },
+    closed: { family: AF_INET, address: encodeSocketAddress(loopback, CLOSED_PORT) },
+    door: { family: AF_UNIX, address: unixAddress(task.doorPath) },
+  };
   const buffer = new Uint8Array(256 * 1024);
   const heads = task.questions.map((question) => {
     const [where = "", path = ""] = question.split(" ");
     const text = `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
-    return { isDoor: where === "door", bytes: new TextEncoder().encode(text) };
+    return { ...addresses[where]!, bytes: new TextEncoder().encode(text) };
   });
   const under = new Set<Request>();
   let [asked, answered] = [0, 0];
   const begin = () => {
-    const { isDoor, bytes } = heads[asked % heads.length]!;
-    const fd = call.socket(isDoor ? AF_UNIX : AF_INET, SOCK_STREAM_NONBLOCK, 0);
-    const address = isDoor ? door : tcp;
+    const { family, address, bytes } = heads[asked % heads.length]!;
+    const fd = call.socket(family, SOCK_STREAM_NONBLOCK, 0);
     asked++;
     if (call.connect(fd, address, address.length) < 0 && libc.errno !== EINPROGRESS) return call.close(fd);
     under.add({ fd, bytes, isSent: false, hasAnswer: false });

@@ -67,9 +67,9 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
   async flood() {
     print(
       "\nThe compiled agent with 100 leases while it is asked 10,000 times a second, one request each connection: 100 repairs\n" +
-        "of a route, from its deletion until the kernel tells of the new one:",
+        "of a route, from its deletion until the kernel tells of the new one (LODEN_BEFORE names another binary to compare with):",
     );
-    print(formatTable(await measureFlood(binary, 10_000)));
+    print(formatTable(await measureFlood(binary, 10_000, Deno.env.get("LODEN_BEFORE"))));
   },
   async lists() {
     print(
