@@ -7,6 +7,7 @@ import { pause, within } from "../loop/pause.ts";
 import { type Answer, HttpConnection, type Patience } from "./http_connection.ts";
 import { MAX_HEAD_BYTES } from "./http_head.ts";
 import { type AnswerPace, KeptAnswers } from "./kept_answers.ts";
+import { restMs } from "./rest.ts";
 
 /** How much a server takes on. */
 export interface ServerLimits extends Patience {
@@ -30,12 +31,10 @@ const SHUTDOWN_MS = 500;
 const MAX_ACCEPTED = 64;
 /**
  * Each half of a turn lasts no longer, so that passes have theirs soon, however many ask; but so many connections go on in
- * it, as on a busy host most of that time may be other programs'.
+ * it, as on a busy host most of that time may be other programs'. Behind a turn in which more went on comes a rest.
  */
 const TURN_MS = 0.5;
 const FEW_TURNS = 16;
-/** Behind a turn in which more connections went on than those comes a pause: the next one has more to do at once. */
-const REST_MS = 1;
 /** Between attempts where the system refuses. */
 const RETRY_MS = 100;
 
@@ -120,10 +119,9 @@ export class HttpServer implements AsyncDisposable {
   async #serve(): Promise<void> {
     while (!this.#isEnded) {
       try {
-        const turns = await this.#turns();
-        if (turns !== undefined && turns <= FEW_TURNS) continue;
-        if (turns !== undefined) {
-          await pause(REST_MS);
+        const turn = await this.#turns();
+        if (turn !== undefined) {
+          if (turn.count > FEW_TURNS) await pause(restMs(turn.tookMs));
           continue;
         }
       } catch (error) {
@@ -136,20 +134,21 @@ export class HttpServer implements AsyncDisposable {
   /**
    * Waits until some can go on, and has these take their turns.
    *
-   * @returns How many went on; `undefined` if the kernel could not wait.
+   * @returns How many went on, and how long that took; `undefined` if the kernel could not wait.
    */
-  async #turns(): Promise<number | undefined> {
+  async #turns(): Promise<{ readonly count: number; readonly tookMs: number } | undefined> {
     this.#cutOffLate();
     const isEnding = this.#endsAtMs !== Infinity;
     if (isEnding) this.#letGo();
-    if (this.#isEnded) return 0;
+    if (this.#isEnded) return { count: 0, tookMs: 0 };
     const isListening = !isEnding && performance.now() >= this.#acceptAtMs;
     const waiting = [...this.#connections].filter(({ events }) => events !== 0);
     const entries: PollEntry[] = waiting.map(({ fd, events }) => ({ fd, events }));
     if (isListening) entries.push({ fd: this.#listener.fd, events: POLLIN });
     const ready = await this.#poll.wait(entries, this.#waitMs());
     if (ready === undefined) return undefined;
-    let untilMs = performance.now() + TURN_MS;
+    const beganMs = performance.now();
+    let untilMs = beganMs + TURN_MS;
     let turns = 0;
     for (const [at, connection] of waiting.entries()) {
       if (!ready[at]) continue;
@@ -160,9 +159,9 @@ export class HttpServer implements AsyncDisposable {
     // Who comes has a time of his own: else those who are served would keep others from being heard at all.
     untilMs = performance.now() + TURN_MS;
     if (isListening && ready[waiting.length]) turns += this.#accept(untilMs);
-    await this.#answerOne();
-    this.#hasAlike = this.#answerAlike(untilMs);
-    return turns;
+    // Those that may have the same one are told in the next turn: it took as long as they would.
+    this.#hasAlike = await this.#answerOne() || this.#answerAlike(untilMs);
+    return { count: turns, tookMs: performance.now() - beganMs };
   }
 
   /** Those that ask what was answered a moment ago, and waited, have the same answer. Reports whether there are more. */
@@ -207,18 +206,22 @@ export class HttpServer implements AsyncDisposable {
   /**
    * Makes one answer: a hundred at once would be a hundred times the memory. It is that of the oldest which asks what was
    * not answered a moment ago, so that a flood of one question keeps no other from being answered; else of the oldest.
+   * Reports whether there was one to make.
    */
-  async #answerOne(): Promise<void> {
-    if (this.#kept.waitMs > 0) return;
+  async #answerOne(): Promise<boolean> {
+    if (this.#kept.waitMs > 0) return false;
     const waiting = [...this.#connections].filter(({ isWaiting }) => isWaiting);
     const next = waiting.find(({ question }) => !this.#kept.has(question)) ?? waiting[0];
-    if (next === undefined) return;
+    if (next === undefined) return false;
     const { question } = next;
     this.#kept.made();
     const bytes = await within(next.answer(this.#answer), this.#limits.answerMs);
-    if (bytes === undefined) return this.#cutOff(next);
-    this.#kept.keep(question, bytes);
-    this.#turn(next);
+    if (bytes === undefined) this.#cutOff(next);
+    else {
+      this.#kept.keep(question, bytes);
+      this.#turn(next);
+    }
+    return true;
   }
 
   /** Takes who waits to be taken. Answers how many there were. */
