@@ -9,6 +9,7 @@ import { timeCloudStart } from "./cloud.ts";
 import { timeChains } from "./cni.ts";
 import { timeColdStart } from "./cold_start.ts";
 import { measureFlood } from "./flood.ts";
+import { measureMemory } from "./memory.ts";
 import { measureNoise } from "./noise.ts";
 import { timePasses } from "./passes.ts";
 import { timeRoutes } from "./routes.ts";
@@ -70,6 +71,13 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
         "of a route, from its deletion until the kernel tells of the new one (LODEN_BEFORE names another binary to compare with):",
     );
     print(formatTable(await measureFlood(binary, 10_000, Deno.env.get("LODEN_BEFORE"))));
+  },
+  async memory() {
+    print(
+      "\nThe compiled agent alone in a network that nobody asks, 30 s after it came to rest (medians of 5; RssAnon also the\n" +
+        "least and the most; LODEN_BEFORE names another binary to compare with):",
+    );
+    print(formatTable(await measureMemory(binary, Deno.env.get("LODEN_BEFORE"))));
   },
   async lists() {
     print(
