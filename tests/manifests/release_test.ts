@@ -89,8 +89,8 @@ Deno.test("the tasks and files that a release needs are there", async () => {
   const paths = new Set(scripts.match(/\bmanifests\/[\w./-]+|\bCHANGELOG\.md\b/g));
   assertEquals([...paths].sort(), [
     "CHANGELOG.md",
-    ...["Dockerfile", "chart", "kube-flannel.yml", "node-policy.yml", "pod-monitor.yml"].map((name) =>
-      `manifests/${name}`
+    ...["Dockerfile", "chart", "hand-back.yml", "kube-flannel.yml", "node-policy.yml", "pod-monitor.yml"].map(
+      (name) => `manifests/${name}`,
     ),
   ]);
   for (const path of paths) await Deno.stat(ROOT + path);
@@ -118,8 +118,10 @@ Deno.test("the manifest of a release names version and digest of its image", asy
       const { initContainers, containers } = only<DaemonSet>("DaemonSet", objects).spec.template.spec!;
       return [...initContainers!, ...containers].map(({ image }) => image);
     };
-    const manifest = parseObjects(await Deno.readTextFile(`${folder}/release/kube-flannel.yml`));
-    assertEquals(imagesOf(manifest), [image, image]);
+    for (const name of ["kube-flannel.yml", "hand-back.yml"]) {
+      const manifest = parseObjects(await Deno.readTextFile(`${folder}/release/${name}`));
+      assertEquals(imagesOf(manifest), [image, image], name);
+    }
     const rendered = await renderObjects({}, RELEASE, `${folder}/build/chart`);
     assertEquals(imagesOf(rendered), [image, image]);
     const chart = parse(await Deno.readTextFile(`${folder}/build/chart/Chart.yaml`)) as Record<

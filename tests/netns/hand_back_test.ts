@@ -128,6 +128,29 @@ Deno.test("hand-back does nothing beside an agent, and nothing on a host where t
   assertEquals(await kernelLines(world.run), before);
 });
 
+Deno.test("hand-back --stay waits for its end when all is done, and does not where something is left", async () => {
+  await using world = await HandBackWorld.create(VXLAN);
+  const start = () =>
+    new Deno.Command("ip", {
+      args: ["netns", "exec", world.netns.name, ...world.command("--dry-run", "--stay")],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+  const waiting = start();
+  const { value } = await waiting.stdout.pipeThrough(new TextDecoderStream()).values({ preventCancel: true })
+    .next();
+  assertEquals(value, "nothing of ours is here\n");
+  waiting.kill("SIGTERM");
+  assertEquals((await waiting.status).code, 0);
+
+  // What says that Loden was here, without what it had.
+  await Deno.writeTextFile(world.path("run/agent.json"), "{}");
+  const ended = start();
+  assertEquals((await ended.status).code, 1);
+  await ended.stdout.cancel();
+});
+
 Deno.test("hand-back leaves what a flanneld has that never met Loden", async () => {
   await using world = await HandBackWorld.create(VXLAN);
   await Deno.writeTextFile(

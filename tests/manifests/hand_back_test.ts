@@ -1,0 +1,51 @@
+import { assertEquals } from "@std/assert";
+import { readCommandWords } from "../../src/command/command_flags.ts";
+import { HAND_BACK_USAGE } from "../../src/command/hand_back/usage.ts";
+import { type DaemonSet, only, readObjects } from "./objects.ts";
+
+const podOf = async (name: string) =>
+  only<DaemonSet>("DaemonSet", await readObjects(name)).spec.template.spec!;
+const agents = await podOf("kube-flannel.yml");
+const pod = await podOf("hand-back.yml");
+const containers = [...pod.initContainers!, ...pod.containers];
+
+Deno.test("hand-back.yml runs on every node that the agent runs on, as it does", () => {
+  const { affinity, tolerations, hostNetwork, serviceAccountName, priorityClassName, securityContext } =
+    agents;
+  for (
+    const [key, value] of Object.entries({
+      affinity,
+      tolerations,
+      hostNetwork,
+      serviceAccountName,
+      priorityClassName,
+      securityContext,
+    })
+  ) {
+    assertEquals<unknown>((pod as unknown as Record<string, unknown>)[key], value, key);
+  }
+});
+
+Deno.test("hand-back.yml sees the host's folders where the agent sees them, with its image and rights", () => {
+  const [agent] = agents.containers;
+  for (const { image, securityContext, volumeMounts, env, name } of containers) {
+    assertEquals(image, agent!.image, name);
+    assertEquals(securityContext, agent!.securityContext, name);
+    assertEquals(env, agent!.env, name);
+    // All but the sysctls, which stay as they are.
+    assertEquals(volumeMounts, agent!.volumeMounts!.filter(({ name }) => name !== "sysctls"), name);
+  }
+  const paths = ({ volumes }: typeof pod) =>
+    new Map(volumes!.map(({ name, hostPath, configMap }) => [name, hostPath?.path ?? configMap?.name]));
+  for (const [name, path] of paths(pod)) assertEquals(paths(agents).get(name), path, name);
+});
+
+Deno.test("hand-back.yml hands back first, and then says what is left and stays", () => {
+  const asked = containers.map(({ command }) => {
+    const [program, name, ...args] = command!;
+    assertEquals([program, name], ["/opt/bin/loden", "hand-back"]);
+    const { values } = readCommandWords(args, HAND_BACK_USAGE)!;
+    return [values.get("dry-run"), values.get("stay")];
+  });
+  assertEquals(asked, [[false, false], [true, true]]);
+});
