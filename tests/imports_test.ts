@@ -346,7 +346,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "cloud/aws/managed_interface_test.ts": ["cloud/aws/interface_calls.ts"],
   "model/reasons_test.ts": ["model/cloud_reasons.ts", "model/path_reasons.ts", "model/process_reasons.ts"],
   "command/doctor/aws_doctor_test.ts": ["cloud/aws/examine.ts", "cloud/aws/open_doctor.ts"],
-  "netns/masquerade_forward_test.ts": ["firewall/plan.ts", "firewall/rule_set.ts"],
+  "netns/masquerade_forward_test.ts": ["firewall/before_ours.ts", "firewall/plan.ts", "firewall/rule_set.ts"],
   "netns/masquerade_legacy_test.ts": ["firewall/legacy_iptables.ts", "linux/legacy_tables.ts"],
   "netns/masquerade_networks_test.ts": ["firewall/flannel_rules.ts"],
   "netns/masquerade_rivals_test.ts": ["agent/rule_fights.ts"],

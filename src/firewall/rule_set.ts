@@ -110,6 +110,13 @@ export function isRefusal(set: RuleSet, rule: NftRule, depth = 0): boolean {
   return depth < MAX_CHAIN_DEPTH && isDeadEnd(set, { ...rule, chain: last.chain }, depth + 1);
 }
 
+/** Reports whether a rule itself drops or rejects packets, all or some. */
+export function mayRefuse({ expressions }: NftRuleText): boolean {
+  const last = expressions.at(-1);
+  if (last?.kind === "other") return REFUSALS.has(last.name);
+  return last?.kind === "verdict" && last.chain === undefined && last.verdict === "drop";
+}
+
 function isUnconditional({ expressions }: NftRuleText): boolean {
   return expressions.length > 0 &&
     expressions.every((expression, at) =>

@@ -6,6 +6,7 @@ import { EINTR, ERESTART, isErrno } from "../linux/errno.ts";
 import { changeRules } from "../nftables/objects.ts";
 import { readGeneration } from "../nftables/dump.ts";
 import { dormantWarnings, forwardWarnings, plansOf, type RulePlan } from "./plan.ts";
+import { refusedBefore } from "./before_ours.ts";
 import { incomingDropped } from "./incoming.ts";
 import { observeRules, type RuleSet } from "./rule_set.ts";
 import type { RuleNews } from "./rule_news.ts";
@@ -136,7 +137,7 @@ export class TrafficRules {
         warnings: dormantWarnings(wishes, set),
         doubted: forwardWarnings(wishes, set),
         dropped: wishes.incoming === undefined ? [] : incomingDropped(wishes.incoming, set),
-        effective: failures.length === 0 ? effectOf(wishes) : [],
+        effective: failures.length === 0 ? effectOf(wishes, set) : [],
         met: [...met],
       };
       // A socket buffer that lost the answer must not make a refusal look like a success.
@@ -153,7 +154,10 @@ function textOfSet(kinds: ReadonlySet<RuleKind>): string {
   return [...kinds].sort().join(" ");
 }
 
-function effectOf({ families, isMasquerading, isForwarding, excluded }: RuleWishes): string[] {
+function effectOf(
+  { families, isMasquerading, isForwarding, excluded }: RuleWishes,
+  set: RuleSet,
+): string[] {
   return families.flatMap(({ network }) => {
     const family = familyOf(network.address);
     const but = excluded.filter(({ address }) => familyOf(address) === family).map(formatPrefix);
@@ -164,7 +168,12 @@ function effectOf({ families, isMasquerading, isForwarding, excluded }: RuleWish
           `${NAMES[family]}: what pods send out of ${formatPrefix(network)} has this host's address${except}`,
         ]
         : [],
-      ...isForwarding ? [`${NAMES[family]}: forwarded packets of ${formatPrefix(network)} are accepted`] : [],
+      ...isForwarding
+        ? [
+          `${NAMES[family]}: forwarded packets of ${formatPrefix(network)} are accepted` +
+          refusedBefore(set, family),
+        ]
+        : [],
     ];
   });
 }

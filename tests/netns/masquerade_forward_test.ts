@@ -139,6 +139,53 @@ Deno.test("no table of iptables is made where there is none, nor a chain in one 
   assertEquals(await host.list("table", "ip", "filter"), filter);
 });
 
+const accepted: [name: string, rules: string, but: string, then?: string][] = [
+  ["nothing is refused", "iptables -A FORWARD -i lo -j ACCEPT", ""],
+  [
+    "new connections are refused before",
+    "iptables -A FORWARD -m conntrack --ctstate NEW -j REJECT",
+    ", but for what is refused before that by 1 rule of FORWARD",
+  ],
+  [
+    "the same comes in front later",
+    "iptables -P FORWARD DROP",
+    ", but for what is refused before that by 1 rule of FORWARD",
+    "iptables -I FORWARD 1 -m conntrack --ctstate NEW -j REJECT",
+  ],
+  [
+    "the same comes behind later, and does nothing",
+    "iptables -P FORWARD DROP",
+    "",
+    "iptables -A FORWARD -m conntrack --ctstate NEW -j REJECT",
+  ],
+  [
+    "ours goes in front of what refuses everything",
+    `iptables -A FORWARD -p tcp --dport 25 -j DROP
+     iptables -A FORWARD -p tcp --dport 26 -j DROP
+     iptables -N USER
+     iptables -A FORWARD -j USER
+     iptables -A FORWARD -j REJECT
+     iptables -A FORWARD -p tcp --dport 27 -j DROP`,
+    ", but for what is refused before that by 2 rules of FORWARD and by chain USER",
+  ],
+];
+
+for (const [name, rules, but, then] of accepted) {
+  Deno.test(`what holds of forwarded packets is said with what is refused before: ${name}`, async () => {
+    await using host = await NftHost.open();
+    await host.script(rules);
+    const said = () => host.keep().effective.filter((line) => line.includes("forwarded"));
+    const expected = [
+      `IPv4: forwarded packets of 10.244.0.0/16 are accepted${but}`,
+      "IPv6: forwarded packets of fd00:10:244::/56 are accepted",
+    ];
+    if (then === undefined) assertEquals(said(), expected);
+    else said();
+    if (then !== undefined) await host.script(then);
+    assertEquals(said(), expected);
+  });
+}
+
 const troubles: [name: string, script: string][] = [
   ["flushed", "iptables -F FORWARD"],
   ["emptied of all chains", "iptables -F; iptables -X"],
