@@ -1,6 +1,9 @@
 /**
  * Builds the container image of manifests/Dockerfile with buildah, and unpacks it: `deno task image`.
  *
+ * With an argument it is also copied there: `deno task image registry.example/loden:v0.1.0`, with what `buildah login` or
+ * `docker login` has noted, or to a file: `deno task image oci-archive:loden.tar`.
+ *
  * The base comes from its registry if that answers, else it is made from this machine's own glibc. Everything lies in
  * build/image. The same binary makes the same image, and is built once.
  *
@@ -16,6 +19,8 @@ const BASE = "gcr.io/distroless/cc-debian12";
 /** Bases that are made of this machine's files: of the image, and of the stage that needs a shell. */
 const OWN_BASE = "localhost/loden-base";
 const OWN_TOOLS = "localhost/loden-tools";
+/** What buildah-push(1) reads before a place that is no registry. */
+const TRANSPORT = /^(?:docker:\/\/|oci:|oci-archive:|docker-archive:|dir:|containers-storage:)/;
 const ANSWER_DEADLINE_MS = 4000;
 
 /** Libraries that glibc loads by itself, beside those that the binary names. */
@@ -124,6 +129,11 @@ class Buildah {
 
   async tryPull(name: string): Promise<boolean> {
     return (await output("buildah", [...this.#flags, "pull", "--quiet", name])).isDone;
+  }
+
+  /** Copies an image to a registry or into a file; without a transport the place is a registry. */
+  async push(name: string, place: string): Promise<void> {
+    await this.#must("push", "--quiet", name, TRANSPORT.test(place) ? place : `docker://${place}`);
   }
 
   async configOf(name: string): Promise<ImageConfig> {
@@ -266,8 +276,18 @@ async function output(command: string, args: readonly string[]): Promise<{ isDon
   }
 }
 
+/**
+ * Copies the image to a place.
+ *
+ * @param place `registry.example/loden:v0.1.0`, `oci-archive:loden.tar`, as buildah-push(1) has it.
+ */
+export async function copyImage({ name }: Image, place: string): Promise<void> {
+  await (await Buildah.open()).push(name, place);
+}
+
 async function main(): Promise<void> {
-  const { name, isOwnBase, rootfs } = await ensureImage();
+  const image = await ensureImage();
+  const { name, isOwnBase, rootfs } = image;
   let bytes = 0;
   for await (const path of filesIn(rootfs)) bytes += (await Deno.lstat(path)).size;
   const base = isOwnBase ? "this machine's glibc" : BASE;
@@ -275,6 +295,11 @@ async function main(): Promise<void> {
   console.log(
     `${name}: ${(bytes / 2 ** 20).toFixed(1)} MiB on ${base}, unpacked in ${rootfs.slice(ROOT.length)}`,
   );
+  for (const place of Deno.args) {
+    await copyImage(image, place);
+    // deno-lint-ignore no-console
+    console.log(`copied to ${place}`);
+  }
 }
 
 if (import.meta.main) await runScript(main);

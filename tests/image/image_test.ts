@@ -1,5 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
-import { ensureImage, type Image } from "../../.ci/image.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { copyImage, ensureImage, type Image } from "../../.ci/image.ts";
 import { VERSION } from "../../src/model/version.ts";
 import { within } from "../../src/loop/pause.ts";
 import { AF_INET } from "../../src/model/address.ts";
@@ -128,6 +128,20 @@ Deno.test("the image holds one program by three names, no shell and no package m
 Deno.test("the binary was not built again for the same image", async () => {
   const [first, second] = [await ensureImage(), await ensureImage()];
   assertEquals(second, first);
+});
+
+Deno.test("the image is copied to where it is told", async () => {
+  const image = await ensureImage();
+  const folder = await Deno.makeTempDir({ prefix: "loden-image-" });
+  try {
+    await copyImage(image, `dir:${folder}/copy`);
+    const { layers } = JSON.parse(await Deno.readTextFile(`${folder}/copy/manifest.json`));
+    assert(layers.length > 0);
+    const error = await assertRejects(() => copyImage(image, "localhost:1/loden:v1"), Error);
+    assert(error.message.includes("docker://localhost:1/loden:v1"), error.message);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("every name of the program runs in a container that may not write and may nothing else", async () => {
