@@ -67,7 +67,14 @@ export async function del(request: Request, host: Host): Promise<void> {
   const { type, name } = config;
   const text = withResult(saved.text, config, conf.prevResult);
   host.log.write("debug", "delegate called", { verb: "DEL", type, config: text });
-  await host.delegates.call({ verb: "DEL", type, config: text });
+  // A path by which the pod's namespace was found, as by the number of a process, may lead to the host's own by now.
+  const isGone = isOwnNetns(invocation, host);
+  await host.delegates.call({
+    verb: "DEL",
+    type,
+    config: text,
+    ...isGone && { variables: { CNI_NETNS: "" } },
+  });
   if (saved.ifname === undefined && name !== undefined && name !== conf.name) {
     // The network has another name by now, or the container is in two, of which flannel's plugin remembers one.
     host.log.write("warn", "state of another network kept", { containerId, ifname, network: name });
@@ -146,7 +153,7 @@ export type SavedConfig = JsonObject & { readonly type: string };
 export function savedConfig({ text }: AttachmentState): SavedConfig | undefined {
   const members = membersIn(text);
   if (members === undefined) return undefined;
-  const { type, name } = structOf(members, ["type", "name"]);
+  const { type, name } = structOf(members, { type: "text", name: "text" });
   if (typeof type !== "string" || type === "" || type.includes("/")) return undefined;
   return { ...Object.fromEntries(members), type, ...name !== undefined && { name } };
 }
@@ -221,8 +228,13 @@ function canFind(type: string, { delegates }: Host): boolean {
   }
 }
 
-function refuseOwnNetns({ netns, isOwnNetnsAllowed }: Invocation, host: Host): void {
-  if (isOwnNetnsAllowed || !host.isOwnNetns(netns)) return;
+function isOwnNetns({ netns, isOwnNetnsAllowed }: Invocation, host: Host): boolean {
+  return netns !== "" && !isOwnNetnsAllowed && host.isOwnNetns(netns);
+}
+
+function refuseOwnNetns(invocation: Invocation, host: Host): void {
+  if (!isOwnNetns(invocation, host)) return;
+  const { netns } = invocation;
   throw new CniError(
     CNI_CODE.invalidNetns,
     "plugin's netns and netns from CNI_NETNS should not be the same",

@@ -2,7 +2,7 @@ import { JsonSyntaxError, type JsonValue, parseJson } from "../config/json.ts";
 import { CniError } from "./cni_error.ts";
 import { delegateConfig } from "./delegate_config.ts";
 import { sortedEntries, structOf } from "./go_json.ts";
-import { isObject, type JsonObject, NET_CONF_KEYS, readNetConf } from "./net_conf.ts";
+import { isObject, type JsonObject, NET_CONF_SHAPE, readNetConf } from "./net_conf.ts";
 import type { Settings } from "./settings.ts";
 import type { SubnetEnv } from "./subnet_env.ts";
 
@@ -21,7 +21,7 @@ export const CONFLIST_MODE = 0o600;
 const FROM_THE_LIST = ["name", "cniVersion", "runtimeConfig"];
 
 /** What the plugin `flannel`, and the runtime for it, reads of its part of a list. */
-const PLUGIN_KEYS = [...NET_CONF_KEYS, "type", "capabilities"] as const;
+const PLUGIN_SHAPE = { ...NET_CONF_SHAPE, type: "text", capabilities: "object" } as const;
 
 /** The network of flannel's conflist. */
 export const USUAL_NETWORK = "cbr0";
@@ -254,11 +254,11 @@ export function pluginsOf({ plugins }: JsonObject): readonly JsonObject[] {
 
 /** The plugin `flannel` with its keys spelled as usual; runtimes and plugins take them in any case. */
 function withUsualKeys(plugin: JsonObject): JsonObject {
-  const isOther = (key: string) => Object.keys(structOf([[key, null]], PLUGIN_KEYS)).length === 0;
-  const isUsual = (key: string) => (PLUGIN_KEYS as readonly string[]).includes(key) || isOther(key);
+  const isOther = (key: string) => Object.keys(structOf([[key, null]], PLUGIN_SHAPE)).length === 0;
+  const isUsual = (key: string) => Object.hasOwn(PLUGIN_SHAPE, key) || isOther(key);
   if (Object.keys(plugin).every(isUsual)) return plugin;
   const entries = sortedEntries(plugin);
-  const known = structOf(entries, PLUGIN_KEYS);
+  const known = structOf(entries, PLUGIN_SHAPE);
   if (known.type !== OWN_TYPE) return plugin;
   return { ...Object.fromEntries(entries.filter(([key]) => isOther(key))), ...known };
 }

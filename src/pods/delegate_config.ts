@@ -5,12 +5,20 @@ import { CNI_CODE, CniError } from "./cni_error.ts";
 import { goJson, sortedEntries, structOf } from "./go_json.ts";
 import { isObject, type JsonObject, type NetConf } from "./net_conf.ts";
 import { type Settings, subnetFileOf } from "./settings.ts";
-import { checkSubnetEnv, type SubnetEnv } from "./subnet_env.ts";
+import { checkSubnetEnv, mappedIpv4, type SubnetEnv } from "./subnet_env.ts";
 
 const DEFAULT_DELEGATE = "bridge";
 const DEFAULT_IPAM = "host-local";
 /** The keys of a route, in the order of flannel's plugin. */
-const ROUTE_KEYS = ["dst", "gw", "mtu", "advmss", "priority", "table", "scope"] as const;
+const ROUTE_SHAPE = {
+  dst: "text",
+  gw: "text",
+  mtu: "number",
+  advmss: "number",
+  priority: "number",
+  table: "number",
+  scope: "number",
+} as const;
 /** Those that are numbers; a zero is left out of some, where the plugins mean that none is given. */
 const ROUTE_NUMBERS = [
   { key: "mtu", isZeroKept: false },
@@ -109,7 +117,7 @@ function ownRoutes(routes: JsonValue | undefined): JsonObject[] {
   if (!Array.isArray(routes)) throw badRoutes("must be a list");
   return routes.map((route: JsonValue) => {
     if (!isObject(route)) throw badRoutes("a route must be an object");
-    const struct = structOf(sortedEntries(route), ROUTE_KEYS);
+    const struct = structOf(sortedEntries(route), ROUTE_SHAPE);
     const { dst, gw } = struct;
     return {
       dst: destination(dst),
@@ -126,6 +134,8 @@ function destination(dst: JsonValue | undefined): string {
     const parsed = parseAddress(address);
     const bits = typeof parsed === "number" ? 32 : 128;
     if (rest.length === 0 && /^\d{1,3}$/.test(length) && Number(length) <= bits) {
+      const inner = mappedIpv4(parsed);
+      if (inner !== undefined) return `${formatAddress(inner)}/${Math.max(Number(length) - 96, 0)}`;
       return `${formatAddress(parsed)}/${Number(length)}`;
     }
   } catch {
@@ -136,14 +146,15 @@ function destination(dst: JsonValue | undefined): string {
 
 function gateway(gw: JsonValue): string {
   try {
-    return formatAddress(parseAddress(gw as string));
+    const address = parseAddress(gw as string);
+    return formatAddress(mappedIpv4(address) ?? address);
   } catch {
     throw badRoutes(`invalid IP address: ${typeof gw === "string" ? gw : JSON.stringify(gw)}`);
   }
 }
 
 function numberAt(
-  route: { readonly [key in typeof ROUTE_KEYS[number]]?: JsonValue },
+  route: { readonly [key in keyof typeof ROUTE_SHAPE]?: JsonValue },
   { key, isZeroKept }: typeof ROUTE_NUMBERS[number],
 ): [string, number][] {
   const value = route[key];

@@ -4,39 +4,42 @@ import { isObject } from "../config/fold_keys.ts";
 /** `s` and `k` as they stand for the letters that Unicode folds to them. */
 const FOLDED: Readonly<Record<string, string>> = { "\u017f": "s", "\u212a": "k" };
 
+/** What a key of one of Go's structs takes; null is taken by all, and means that nothing is given. */
+export type Kind = "text" | "number" | "object" | "list" | "any";
+
+/** The keys of a struct, each in its own spelling. */
+export type Shape<Name extends string> = Readonly<Record<Name, Kind>>;
+
 /**
- * The members that Go's `encoding/json` puts into a struct with these keys, in order: a key that is spelled as the struct's
- * is that one, else any that folds to it; `ſ` and the sign of Kelvin fold to letters. Others are dropped.
+ * What Go's `encoding/json` reads into a struct of this shape. A key that is spelled as the struct's is that one, else any
+ * that folds to it; `ſ` and the sign of Kelvin fold to letters; others are dropped. The last of several counts, but null
+ * leaves text and numbers as they are, and objects are put together. A value of the wrong kind is an error in Go, whatever
+ * follows: it stays, for the caller to find.
  *
  * Source: `encoding/json`, `Unmarshal` and `foldName`.
  */
-function structMembers<Name extends string>(
-  members: Iterable<readonly [key: string, value: JsonValue]>,
-  names: readonly Name[],
-): [name: Name, value: JsonValue][] {
-  const found: [Name, JsonValue][] = [];
-  for (const [key, value] of members) {
-    const name = names.find((name) => name === key) ?? names.find((name) => fold(name) === fold(key));
-    if (name !== undefined) found.push([name, value]);
-  }
-  return found;
-}
-
-/**
- * What such a struct holds then: the last of several counts, but null leaves text as it is, and objects are put together.
- * A value is not looked at otherwise.
- */
 export function structOf<Name extends string>(
   members: Iterable<readonly [key: string, value: JsonValue]>,
-  names: readonly Name[],
+  shape: Shape<Name>,
 ): { readonly [key in Name]?: JsonValue } {
+  const names = Object.keys(shape) as Name[];
   const struct: { [key in Name]?: JsonValue } = {};
-  for (const [name, value] of structMembers(members, names)) {
-    const before = struct[name];
+  for (const [key, value] of members) {
+    const name = names.find((name) => name === key) ?? names.find((name) => fold(name) === fold(key));
+    if (name === undefined) continue;
+    const [before, kind] = [struct[name], shape[name]];
+    if (before !== undefined && !isOfKind(before, kind)) continue;
     if (isObject(before) && isObject(value)) struct[name] = { ...before, ...value };
-    else if (value !== null || typeof before !== "string") struct[name] = value;
+    else if (value !== null || typeof before !== "string" && typeof before !== "number") struct[name] = value;
   }
   return struct;
+}
+
+function isOfKind(value: JsonValue, kind: Kind): boolean {
+  if (value === null || kind === "any") return true;
+  if (kind === "list") return Array.isArray(value);
+  if (kind === "object") return isObject(value);
+  return kind === "text" ? typeof value === "string" : typeof value === "number";
 }
 
 /** A key as it is compared: only letters of ASCII, and what folds to them, matter for the keys that are known. */

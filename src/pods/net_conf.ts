@@ -27,19 +27,19 @@ export interface NetConf {
 }
 
 /** The keys of a configuration that are of use. */
-export const NET_CONF_KEYS = [
-  "name",
-  "cniVersion",
-  "subnetFile",
-  "dataDir",
-  "backend",
-  "delegate",
-  "ipam",
-  "runtimeConfig",
-  "prevResult",
-  "cni.dev/valid-attachments",
-] as const;
-const ATTACHMENT_KEYS = ["containerID", "ifname"] as const;
+export const NET_CONF_SHAPE = {
+  name: "text",
+  cniVersion: "text",
+  subnetFile: "text",
+  dataDir: "text",
+  backend: "text",
+  delegate: "object",
+  ipam: "object",
+  runtimeConfig: "object",
+  prevResult: "object",
+  "cni.dev/valid-attachments": "list",
+} as const;
+const ATTACHMENT_SHAPE = { containerID: "text", ifname: "text" } as const;
 
 /** What of a configuration must be right: all that a delegate is given, or what an attachment is found again by. */
 export type Strictness = "whole" | "findable";
@@ -94,7 +94,7 @@ export function readNetConf(
   members: Iterable<readonly [string, JsonValue]>,
   strictness: Strictness = "whole",
 ): NetConf {
-  const conf = structOf(members, NET_CONF_KEYS);
+  const conf = structOf(members, NET_CONF_SHAPE);
   const name = textOf(conf, "name") ?? "";
   if (name === "") throw invalid("missing network name", "the key name must name the network");
   if (!isCniName(name)) throw invalid("invalid characters found in network name", JSON.stringify(name));
@@ -146,7 +146,7 @@ export function versionOf({ cniVersion }: Pick<NetConf, "cniVersion">): string {
 /** The version that text on standard input names, to answer in it, even if all else of it is wrong. */
 export function guessVersion(text: string): string {
   try {
-    return textOf(structOf(membersOf(text), NET_CONF_KEYS), "cniVersion") || DEFAULT_VERSION;
+    return textOf(structOf(membersOf(text), NET_CONF_SHAPE), "cniVersion") || DEFAULT_VERSION;
   } catch {
     return DEFAULT_VERSION;
   }
@@ -178,7 +178,7 @@ function attachmentsOf(value: JsonValue | undefined): NetConf["validAttachments"
   if (value === undefined || value === null) return undefined;
   const items = Array.isArray(value) ? value as readonly JsonValue[] : undefined;
   const attachments = items?.map((item) =>
-    isObject(item) ? structOf(Object.entries(item), ATTACHMENT_KEYS) : {}
+    isObject(item) ? structOf(Object.entries(item), ATTACHMENT_SHAPE) : {}
   );
   return (attachments ?? [{}]).map(({ containerID, ifname }) => {
     if (typeof containerID === "string" && typeof ifname === "string") {

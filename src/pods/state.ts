@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { effectiveUser } from "../linux/effective_user.ts";
 import { OddFileError, readText } from "../file/read_text.ts";
 import { syncFolder } from "../file/exclusive_file.ts";
 import { makeFolder } from "../file/make_folder.ts";
@@ -43,7 +44,7 @@ const UNFINISHED = /^\.[^.@][^@]*@/;
  * detach what the other attached. A file of that name that is no link was written by flannel's.
  */
 export class StateFolder {
-  constructor(readonly path: string) {}
+  constructor(readonly path: string, readonly ownUser: () => number = effectiveUser) {}
 
   /** Reports whether there is a state file of exactly this attachment. */
   has(attachment: Attachment): boolean {
@@ -148,9 +149,9 @@ export class StateFolder {
     }
   }
 
-  /** What says which program is started as whom must not be another user's; a folder's owner may put in it what it likes. */
+  /** Who writes state says which program is started with what; a folder's owner may put in it what it likes. */
   #isTrusted({ uid }: Deno.FileInfo): boolean {
-    return uid === ROOT_UID || uid === null || uid === Deno.statSync(this.path).uid;
+    return uid === ROOT_UID || uid === null || uid === Deno.statSync(this.path).uid || uid === this.ownUser();
   }
 }
 

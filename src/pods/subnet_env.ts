@@ -123,9 +123,14 @@ function prefixOf(text: string, { key, path }: { readonly key: string; readonly 
 
 /** An IPv4 prefix that is written inside an IPv6 one, as Go takes it. */
 function withoutMapping(prefix: Prefix): Prefix {
-  const { address, length } = prefix;
-  if (typeof address === "number" || length < 96 || address >> 32n !== 0xffffn) return prefix;
-  return { address: Number(address & 0xffff_ffffn) as Ipv4, length: length - 96 };
+  const inner = mappedIpv4(prefix.address);
+  return inner === undefined || prefix.length < 96 ? prefix : { address: inner, length: prefix.length - 96 };
+}
+
+/** The IPv4 address that an IPv6 one of `::ffff:0:0/96` stands for; absent in others. */
+export function mappedIpv4(address: Address): Ipv4 | undefined {
+  const isMapped = typeof address === "bigint" && address >> 32n === 0xffffn;
+  return isMapped ? Number(address & 0xffff_ffffn) as Ipv4 : undefined;
 }
 
 /** What a person may have done to a line; absent where nothing shows. */

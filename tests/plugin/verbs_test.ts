@@ -391,6 +391,20 @@ for (const verb of ["ADD", "CHECK"]) {
   );
 }
 
+plugin(
+  "DEL whose path leads to the plugin's own network namespace by now touches nothing in it",
+  async (world) => {
+    await world.run("ADD");
+    world.ownNetns = "/run/netns/pod";
+    assertEquals((await world.run("DEL")).exitCode, 0);
+    assertEquals([world.verbs, world.calls.at(-1)!.variables], [["ADD", "DEL"], { CNI_NETNS: "" }]);
+    world.ownNetns = "";
+    await world.run("ADD");
+    await world.run("DEL");
+    assertEquals(world.calls.at(-1)!.variables, undefined);
+  },
+);
+
 plugin("CHECK gives the delegate what ADD gave it, with the result", async (world) => {
   await world.run("ADD");
   const prevResult = JSON.parse(resultOf("1.0.0"));

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
-import { StateFolder } from "../../src/pods/state.ts";
+import { OddStateError, StateFolder } from "../../src/pods/state.ts";
 
 const ETH0 = { containerId: "c1", ifname: "eth0" };
 const NET1 = { containerId: "c1", ifname: "net1" };
@@ -101,5 +101,33 @@ describe("StateFolder", () => {
     state.write(ETH0, "a");
     Deno.truncateSync(`${path}/c1@eth0`, 2 << 20);
     assertThrows(() => state.read(ETH0), Error, "is no state: it has more than 1048576 bytes; remove it");
+  });
+
+  it("reads what root, the folder's owner and its own user wrote, and no other's", () => {
+    const nobody = 65_534;
+    state.write(ETH0, "a");
+    Deno.chownSync(`${path}/c1@eth0`, nobody, null);
+    assertThrows(
+      () => state.read(ETH0),
+      OddStateError,
+      `c1@eth0 is no state: it belongs to the user ${nobody}; remove it`,
+    );
+    assertEquals(new StateFolder(path, () => nobody).read(ETH0)?.text, "a");
+    Deno.chownSync(path, nobody, null);
+    assertEquals(state.read(ETH0)?.text, "a");
+    Deno.chownSync(`${path}/c1@eth0`, 0, null);
+    assertEquals(state.read(ETH0)?.text, "a");
+  });
+
+  it("takes what is no regular file for no state, also a link, and its own link to the first attachment for none", () => {
+    state.write(ETH0, "a");
+    Deno.removeSync(`${path}/c1@eth0`);
+    assertEquals(state.read(ETH0), undefined);
+    Deno.symlinkSync("c1@other", `${path}/c1@eth0`);
+    assertThrows(() => state.read(ETH0), OddStateError, "it is a symbolic link");
+    Deno.removeSync(`${path}/c1@eth0`);
+    Deno.mkdirSync(`${path}/c1@eth0`);
+    assertThrows(() => state.read(ETH0), OddStateError, "it is a folder");
+    assertEquals(state.read({ containerId: "c".repeat(255), ifname: "eth0" }), undefined);
   });
 });
