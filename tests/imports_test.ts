@@ -100,6 +100,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/culprits_test.ts": ["reconcile/culprits.ts"],
   "netns/incoming_test.ts": ["firewall/incoming.ts", "reconcile/incoming_vxlan.ts"],
   "agent/forward_words_test.ts": ["nftables/place_words.ts"],
+  "netns/xfrm_policy_test.ts": ["rtnetlink/xfrm_policy.ts"],
   "netns/forwarded_test.ts": ["firewall/forwarded.ts", "firewall/lazy_book.ts"],
   "faults/ready_test.ts": [
     "agent/forward_keeper.ts",

@@ -10,11 +10,12 @@ import type { Condition } from "../model/condition.ts";
 import { DumpInterruptedError, type NetlinkClient } from "../netlink/client.ts";
 import { readGeneration } from "../nftables/dump.ts";
 import { HOOK, POLICY } from "../nftables/objects.ts";
+import type { XfrmPolicy } from "../rtnetlink/xfrm_policy.ts";
 import type { ForwardScene } from "./forward_scene.ts";
 import { SECOND_LOOK_MS } from "./truth_findings.ts";
 
-/** A look at whether anything has changed that was not heard of, as elements of sets. */
-const REST_MS = 10_000;
+/** A look at whether anything has changed that was not heard of, as elements of sets and IPsec's policies. */
+const REST_MS = 4000;
 /** The same while something is refused. */
 const BAD_MS = 2000;
 /** What one turn may take. */
@@ -36,6 +37,8 @@ export interface ForwardDeps {
   readonly client: NetlinkClient;
   /** What is heard of others' transactions; nothing if absent. */
   readonly news: RuleNews | undefined;
+  /** IPsec's policies, which drop nothing if there are none. */
+  readonly policies: () => readonly XfrmPolicy[];
   /** Who sends to whom; `undefined` while that is not known. */
   readonly scene: () => ForwardScene | undefined;
   /** Told when rules are read anew, of which others may not have heard yet. */
@@ -43,10 +46,16 @@ export interface ForwardDeps {
   readonly elapsedMs: () => number;
 }
 
-/** One look: what is played, and what it was begun for. */
-interface Look {
+/** What a look is for: it is not taken again while that is the same. */
+interface Subject {
   readonly scene: ForwardScene;
   readonly generation: number;
+  /** None where none blocks. */
+  readonly policies: readonly XfrmPolicy[];
+}
+
+/** One look: what is played, and what it was begun for. */
+interface Look extends Subject {
   readonly groups: readonly ForwardGroup[];
   readonly book: LazyBook;
   readonly sweep: ForwardSweep;
@@ -61,7 +70,7 @@ export class ForwardKeeper {
   readonly #trigger = new Trigger();
   #look: Look | undefined;
   /** What the last look was for that came to an end. */
-  #seen: Pick<Look, "scene" | "generation"> | undefined;
+  #seen: Subject | undefined;
   #isOpen = false;
   /** Taken for so until the first turn. */
   #hasScene = true;
@@ -137,14 +146,16 @@ export class ForwardKeeper {
     const startedMs = elapsedMs();
     if (!this.#isUnderWay) {
       this.#plays = 0;
-      const generation = readGeneration(client);
-      const isLeft = this.#look !== undefined && isSame(this.#look, { scene, generation });
+      const all = this.#deps.policies();
+      const policies = all.some(({ isBlocking }) => isBlocking) ? all : [];
+      const subject = { scene, generation: readGeneration(client), policies };
+      const isLeft = this.#look !== undefined && isSame(this.#look, subject);
       if (!isLeft) {
-        if (isSame(this.#seen, { scene, generation })) return await this.#confirm(scene, startedMs);
-        this.#look = await this.#begin(scene, generation, startedMs);
+        if (isSame(this.#seen, subject)) return await this.#confirm(scene, startedMs);
+        this.#look = await this.#begin(subject, startedMs);
         if (this.#look === undefined) {
           this.#forget();
-          this.#seen = { scene, generation };
+          this.#seen = subject;
           return;
         }
       }
@@ -167,20 +178,21 @@ export class ForwardKeeper {
   }
 
   /** Begins a look; `undefined` where no rule can refuse what is forwarded. */
-  async #begin(scene: ForwardScene, generation: number, nowMs: number): Promise<Look | undefined> {
+  async #begin(subject: Subject, nowMs: number): Promise<Look | undefined> {
+    const { scene, generation, policies } = subject;
     const { client, news } = this.#deps;
     news?.watch(new Set());
     const set = observeRules(client, news && { news, generation });
     this.#deps.read();
     const groups = scene.groups();
-    if (groups.length === 0 || !mayRefuse(set)) return undefined;
+    if (groups.length === 0 || !mayRefuse(set) && policies.length === 0) return undefined;
     const [{ lazyBook }, { ForwardSweep }] = await Promise.all([
       import("../firewall/lazy_book.ts"),
       import("../firewall/forward_sweep.ts"),
     ]);
     if (nowMs - this.#large.sinceMs >= LARGE_MS) this.#large = { keys: new Set(), sinceMs: nowMs };
     const book = lazyBook(client, set.awake, this.#large.keys);
-    return { scene, generation, groups, book, sweep: new ForwardSweep(book, groups) };
+    return { ...subject, groups, book, sweep: new ForwardSweep({ ...book, policies }, groups) };
   }
 
   #note(refused: readonly Refused[], nowMs: number): void {
@@ -211,12 +223,15 @@ export class ForwardKeeper {
   }
 }
 
-function isSame(
-  a: Pick<Look, "scene" | "generation"> | undefined,
-  b: Pick<Look, "scene" | "generation">,
-): boolean {
+function isSame(a: Subject | undefined, b: Subject): boolean {
   return a !== undefined && a.generation === b.generation && a.scene.wanted === b.scene.wanted &&
-    a.scene.digest === b.scene.digest;
+    a.scene.digest === b.scene.digest && digestOf(a.policies) === digestOf(b.policies);
+}
+
+function digestOf(policies: readonly XfrmPolicy[]): string {
+  return policies.map(({ source, destination, ...rest }) =>
+    `${formatPrefix(source)} ${formatPrefix(destination)} ${JSON.stringify(rest)}`
+  ).join();
 }
 
 /** Whether there is a rule, or a policy, that what is forwarded meets. */

@@ -1,7 +1,9 @@
 import type { Direction, Refused } from "../firewall/forward_sweep.ts";
 import { type Family, FAMILY_NAMES, familyOf, formatPrefix, type Prefix } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
+import type { Refusal } from "../firewall/forwarded.ts";
 import { placeText, remedyOf } from "../nftables/place_words.ts";
+import { XFRM_DIRECTION, type XfrmPolicy } from "../rtnetlink/xfrm_policy.ts";
 
 /** Peers that are named with their rules. */
 const NAMED_PEERS = 3;
@@ -65,19 +67,36 @@ function partly(refused: readonly Refused[], total: number, hostOf: ForwardFacts
   };
 }
 
+/** Where it stands, and what it says. */
+function placeOf(by: Refusal["by"]): string {
+  return "chain" in by ? placeText(by) : `the IPsec policy "${policyText(by)} action block"`;
+}
+
+/** What to run. */
+function remedyFor(by: Refusal["by"]): string {
+  return "chain" in by ? remedyOf(by) : `ip xfrm policy delete ${policyText(by)}`;
+}
+
+/** As ip-xfrm(8) writes it. */
+function policyText({ direction, source, destination }: XfrmPolicy): string {
+  const names = Object.entries(XFRM_DIRECTION);
+  const name = names.find(([, number]) => number === direction)?.[0] ?? String(direction);
+  return `src ${formatPrefix(source)} dst ${formatPrefix(destination)} dir ${name}`;
+}
+
 /** Says what is refused, and by what: what one rule refuses both ways in one clause. */
 function sayOnce(refused: readonly Refused[], words: Readonly<Record<Direction | "both", string>>): string {
   const byRule = Map.groupBy(
     refused,
-    ({ refusal: { by, does, isOfAnswers } }) => `${placeText(by)} ${does} ${isOfAnswers}`,
+    ({ refusal: { by, does, isOfAnswers } }) => `${placeOf(by)} ${does} ${isOfAnswers}`,
   );
   return [...byRule.values()].map((all) => {
     const [{ refusal: { by, does, isOfAnswers }, direction }] = all as [Refused];
     const isBoth = all.some((one) => one.direction !== direction);
     const what = words[isBoth ? "both" : direction];
     const verb = does === "leads elsewhere" ? "leads to another address" : does;
-    return `${placeText(by)} ${verb} ${isOfAnswers ? "the answers of " : ""}${what}: end what adds it (${
-      remedyOf(by)
+    return `${placeOf(by)} ${verb} ${isOfAnswers ? "the answers of " : ""}${what}: end what adds it (${
+      remedyFor(by)
     })`;
   }).join("; ");
 }

@@ -9,7 +9,9 @@ import type { IncomingVxlan, RuleWishes } from "../firewall/rules.ts";
 import { TrafficRules } from "../firewall/traffic_rules.ts";
 import { familyOf, formatAddress, formatPrefix, type Prefix } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
-import { NetlinkClient } from "../netlink/client.ts";
+import { DumpInterruptedError, NetlinkClient } from "../netlink/client.ts";
+import { NetlinkError } from "../linux/errno.ts";
+import { dumpXfrmPolicies, NETLINK_XFRM, type XfrmPolicy } from "../rtnetlink/xfrm_policy.ts";
 import type { Libc } from "../linux/libc.ts";
 import { legacyTableNames, readLegacyFilter } from "../linux/legacy_tables.ts";
 import { NFNLGRP_NFTABLES } from "../nftables/objects.ts";
@@ -75,8 +77,10 @@ export function openRules(stack: AsyncDisposableStack, sources: RuleSources): Op
   const client = socket.opened && new NetlinkClient(socket.opened);
   const rules = client && new TrafficRules(client, { log, news });
   const scene = sources.forwarded;
-  const forward = client && scene &&
-    new ForwardKeeper({ client, news, scene, read: () => keeper.nudge(), elapsedMs });
+  const policies = scene === undefined ? () => [] : policyReader(stack, libc);
+  const read = (): void => keeper.nudge();
+  const forward: ForwardKeeper | undefined = client && scene &&
+    new ForwardKeeper({ client, news, policies, scene, read, elapsedMs });
   const wishes = wishesOf(sources);
   const refused = { changed: 0, failures: [socket.reason ?? ""], warnings: [], effective: [], met: [] };
   let isMade = false;
@@ -142,6 +146,20 @@ export function legacyIptables(libc: Libc, log: Log, run: LegacyDeps["run"] = ru
     elapsedMs: () => performance.now(),
     log,
   });
+}
+
+/** Reads IPsec's policies; none where the kernel has none, or does not tell them. */
+function policyReader(stack: AsyncDisposableStack, libc: Libc): () => readonly XfrmPolicy[] {
+  const { opened } = openOrReason(() => stack.use(NetlinkSocket.open(libc, { protocol: NETLINK_XFRM })));
+  const client = opened && new NetlinkClient(opened);
+  return () => {
+    try {
+      return client === undefined ? [] : dumpXfrmPolicies(client);
+    } catch (error) {
+      if (!(error instanceof NetlinkError || error instanceof DumpInterruptedError)) throw error;
+      return [];
+    }
+  };
 }
 
 function openOrReason<T>(open: () => T): { opened?: T; reason?: string } {

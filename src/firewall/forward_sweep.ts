@@ -1,7 +1,6 @@
 import { type Address, maskAddress, type Prefix } from "../model/address.ts";
 import type { PacketLink } from "../nftables/packet.ts";
-import type { WalkedBook } from "../nftables/packet_walk.ts";
-import { type ForwardEnd, forwardFate, type Refusal } from "./forwarded.ts";
+import { type ForwardBook, type ForwardEnd, forwardFate, type Refusal } from "./forwarded.ts";
 
 /** Of what pods of this host send, or of what comes for them. */
 export type Direction = "out" | "in";
@@ -36,12 +35,12 @@ interface Task {
  * where it is not certain what becomes of the whole.
  */
 export class ForwardSweep {
-  readonly #book: WalkedBook;
+  readonly #book: ForwardBook;
   readonly #tasks: Task[];
   readonly #refused: Refused[] = [];
   #isOpen = false;
 
-  constructor(book: WalkedBook, groups: readonly ForwardGroup[]) {
+  constructor(book: ForwardBook, groups: readonly ForwardGroup[]) {
     this.#book = book;
     this.#tasks = groups.flatMap((group) =>
       (["out", "in"] as const).map((direction) => ({

@@ -11,6 +11,7 @@ import {
   walkLink,
 } from "../nftables/packet_walk.ts";
 import { addressOf } from "../nftables/value.ts";
+import { blockingPolicy, XFRM_DIRECTION, type XfrmPolicy } from "../rtnetlink/xfrm_policy.ts";
 
 /** One end of packets that this host forwards: any address of a prefix, behind a link. */
 export interface ForwardEnd {
@@ -20,9 +21,15 @@ export interface ForwardEnd {
   readonly isBridge?: boolean;
 }
 
-/** A rule that no packet gets past. */
+/** What packets that are forwarded meet. */
+export interface ForwardBook extends WalkedBook {
+  /** IPsec's policies; none if absent. */
+  readonly policies?: readonly XfrmPolicy[];
+}
+
+/** A rule, or a policy of IPsec, that no packet gets past. */
 export interface Refusal {
-  readonly by: PlacedRule;
+  readonly by: PlacedRule | XfrmPolicy;
   readonly does: "drops" | "rejects" | "leads elsewhere";
   /** Whether that is so of answers alone. */
   readonly isOfAnswers: boolean;
@@ -51,7 +58,7 @@ const PROTOCOLS = [TCP, UDP] as const;
  * Neither ports nor the host's part of the addresses are known, so that what is refused is so for all of them. A rule
  * that takes one protocol, some ports or some pods is somebody's policy, and no refusal.
  */
-export function forwardFate(book: WalkedBook, from: ForwardEnd, to: ForwardEnd): ForwardFate {
+export function forwardFate(book: ForwardBook, from: ForwardEnd, to: ForwardEnd): ForwardFate {
   let [isDoubted, isOpen] = [false, false];
   for (const state of ["new", "established"] as const) {
     const fates = PROTOCOLS.map((protocol) => fateOf(book, from, to, { state, protocol }));
@@ -65,7 +72,7 @@ export function forwardFate(book: WalkedBook, from: ForwardEnd, to: ForwardEnd):
 }
 
 function fateOf(
-  book: WalkedBook,
+  book: ForwardBook,
   from: ForwardEnd,
   to: ForwardEnd,
   kind: Pick<Packet, "state"> & { readonly protocol: number },
@@ -85,7 +92,7 @@ function fateOf(
   const last = walkHook(book, PACKET_HOOK.postrouting, main.packet);
   const left = walkFrame(book, to, "out", { ...packet, ...marked([last]) });
   const met = [...entered, first, main, last, ...left];
-  const fates = met.map((verdict) => fateAt(verdict, to));
+  const fates = [...met.map((verdict) => fateAt(verdict, to)), ...policyFates(book.policies ?? [], from, to)];
   const at = fates.findIndex(({ refusal }) => refusal !== undefined);
   const refusal = fates[at]?.refusal;
   // One that may be led elsewhere, or is written into, is not known to come to what is behind.
@@ -96,6 +103,19 @@ function fateOf(
     isDoubted: refusal !== undefined || fates.some((fate) => fate.isDoubted),
     isOpen: fates.some((fate) => fate.isOpen),
   };
+}
+
+/** What IPsec's policies do with packets that are forwarded, as they come through and as they leave. */
+function policyFates(
+  policies: readonly XfrmPolicy[],
+  { prefix: from }: ForwardEnd,
+  { prefix: to }: ForwardEnd,
+): Fate[] {
+  return [XFRM_DIRECTION.fwd, XFRM_DIRECTION.out].map((direction) => {
+    const by = blockingPolicy(policies, direction, from, to);
+    if (by === undefined || by === "maybe") return { isDoubted: by === "maybe", isOpen: false };
+    return { refusal: { by, does: "drops" }, isDoubted: false, isOpen: false };
+  });
 }
 
 /** Plays the rules of links, and of the bridge, as a packet comes in by an end or leaves by it. */

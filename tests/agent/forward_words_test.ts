@@ -60,6 +60,20 @@ const CASES: readonly [name: string, refused: readonly Refused[], said: readonly
     ["forwarding-dropped", "in IPv6"],
     ["peers-filtered", "1 of 2 other hosts: c: "],
   ]],
+  ["one of two, by IPsec", [refused("out", b, {
+    by: {
+      direction: 2,
+      isBlocking: true,
+      source: parsePrefix("10.244.0.0/16"),
+      destination: parsePrefix("10.244.2.0/24"),
+      priority: 0,
+      isNarrower: false,
+    },
+  })], [[
+    "peers-filtered",
+    'the IPsec policy "src 10.244.0.0/16 dst 10.244.2.0/24 dir fwd action block" drops all that pods of this host send ' +
+    "to 10.244.2.0/24: end what adds it (ip xfrm policy delete src 10.244.0.0/16 dst 10.244.2.0/24 dir fwd)",
+  ]]],
   ["another address", [refused("out", b, { does: "leads elsewhere" })], [[
     "peers-filtered",
     "leads to another address all that pods of this host send to 10.244.2.0/24",

@@ -446,6 +446,24 @@ export const READY_FAULTS: readonly ReadyFault[] = [
     ],
   },
   {
+    name: "a policy of IPsec blocks what is forwarded within the cluster network",
+    make: async ({ host, family }) => {
+      const within = ["src", NETWORK[family], "dst", NETWORK[family]];
+      await ip(host, "xfrm", "policy", "add", "dir", "fwd", ...within, "action", "block");
+    },
+    undo: async ({ host, family }) => {
+      const within = ["src", NETWORK[family], "dst", NETWORK[family]];
+      await ip(host, "xfrm", "policy", "delete", "dir", "fwd", ...within);
+    },
+    ...notForwarded,
+    says: ({ family }) => [
+      `the IPsec policy "src ${NETWORK[family]} dst ${
+        NETWORK[family]
+      } dir fwd action block" drops all packets between`,
+      `ip xfrm policy delete src ${NETWORK[family]} dst ${NETWORK[family]} dir fwd`,
+    ],
+  },
+  {
     name: "the underlay's link has no carrier",
     make: ({ lab, host }) => Promise.resolve(lab.setConnected(host, false)),
     undo: ({ lab, host }) => Promise.resolve(lab.setConnected(host, true)),

@@ -31,7 +31,9 @@ function said({ client }: NftHost, version: 4 | 6): string {
     ([[">", own, other], ["<", other, own]] as const).flatMap(([sign, from, to]) => {
       const { refusal, isDoubted } = forwardFate(book, from, to);
       if (refusal === undefined) return isDoubted ? [`${sign}${name}?`] : [];
-      const { by: { table, chain }, does, isOfAnswers } = refusal;
+      const { by, does, isOfAnswers } = refusal;
+      if (!("chain" in by)) return [];
+      const { table, chain } = by;
       return [`${sign}${name} ${does} ${isOfAnswers ? "answers " : ""}(${table} ${chain})`];
     })
   ).join(", ");
