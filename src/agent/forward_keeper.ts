@@ -171,7 +171,8 @@ export class ForwardKeeper {
     this.#isOpen = sweep.isOpen;
     this.#note(sweep.refused, startedMs);
     if (sweep.isDone) {
-      this.#seen = look;
+      // What was read of the rules is not kept.
+      this.#seen = { scene: look.scene, generation: look.generation, policies: look.policies };
       this.#look = undefined;
     }
     await this.#confirm(look.scene, startedMs, look.groups);
