@@ -60,7 +60,9 @@ const COUNTERS: Readonly<Record<LinkRole, readonly Counter[]>> = {
     {
       name: "txDropped",
       shown: "tx_dropped",
-      reason: "packets have no other host to go to: no FDB entry has their MAC, or they are broadcasts",
+      reason:
+        "packets don't get out of the VTEP: no FDB entry has their MAC, they are broadcasts, or a rule of this host's packet " +
+        "filter drops what carries them",
       enough: SOME,
     },
     {
@@ -114,7 +116,8 @@ const COUNTERS: Readonly<Record<LinkRole, readonly Counter[]>> = {
       name: "txDropped",
       shown: "tx_dropped",
       reason:
-        "packets were thrown away before they were sent: the queue is full, or a rule of tc(8) drops them",
+        "packets were thrown away as they were sent, by the link itself: of a veth pair, as its other end is down, takes less " +
+        "or has no room",
       enough: SOME,
     },
     {
@@ -129,7 +132,7 @@ const COUNTERS: Readonly<Record<LinkRole, readonly Counter[]>> = {
     {
       name: "txDropped",
       shown: "tx_dropped",
-      reason: "packets for pods were thrown away: the queue is full, or a rule of tc(8) drops them",
+      reason: "packets for pods were thrown away as they were handed to the bridge: it was down, or had no memory",
       enough: SOME,
     },
     { name: "txErrors", shown: "tx_errors", reason: "packets for pods could not be sent", enough: SOME },
