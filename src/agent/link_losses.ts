@@ -132,7 +132,8 @@ const COUNTERS: Readonly<Record<LinkRole, readonly Counter[]>> = {
     {
       name: "txDropped",
       shown: "tx_dropped",
-      reason: "packets for pods were thrown away as they were handed to the bridge: it was down, or had no memory",
+      reason:
+        "packets for pods were thrown away as they were handed to the bridge: it was down, or had no memory",
       enough: SOME,
     },
     { name: "txErrors", shown: "tx_errors", reason: "packets for pods could not be sent", enough: SOME },

@@ -367,6 +367,47 @@ Deno.test("the doctor blames no INPUT that lets the overlay in, whatever words i
   });
 });
 
+Deno.test("the doctor plays packets of pods through the rules for what is forwarded", async () => {
+  await withOverlay({ hosts: 2 }, async (lab, libc) => {
+    await untilSettled(lab, libc);
+    const [host] = lab.hosts as [LabHost];
+    await untilAsked(host);
+    const root = await Deno.makeTempDir({ prefix: "lodentest-doctor-" });
+    const rows: readonly (readonly [rules: string, verdict: string, words: string])[] = [
+      ["", "doubtful", "has policy drop"],
+      ["ip saddr 10.244.0.0/16 ip daddr 10.244.0.0/16 accept", "ok", "are forwarded"],
+      ["iifname cni0 accept; add rule inet guard forward oifname cni0 accept", "ok", "are forwarded"],
+      ["tcp dport 80 accept", "doubtful", "has policy drop"],
+    ];
+    try {
+      for (const [rules, verdict, words] of rows) {
+        await host.netns.mustExec(
+          "nft",
+          "add table inet guard; add chain inet guard forward { type filter hook forward priority 0; policy drop; }",
+        );
+        if (rules !== "") await host.netns.mustExec("nft", `add rule inet guard forward ${rules}`);
+        const found = await askDoctor(host, { root });
+        const said = found.findings.filter(({ check }) => check === "forward");
+        assertEquals(said.map((one) => one.verdict), [verdict], `${rules}\n${notOk(found).join("\n")}`);
+        assert(said[0]!.text.includes(words), said[0]!.text);
+        await host.netns.mustExec("nft", "delete table inet guard");
+      }
+      // A rule in a chain of policy accept is seen too.
+      await host.netns.mustExec(
+        "nft",
+        "add table inet guard; add chain inet guard forward { type filter hook forward priority 0; }; " +
+          "add rule inet guard forward ip saddr 10.244.0.0/16 drop",
+      );
+      const found = await askDoctor(host, { root });
+      const said = found.findings.filter(({ check }) => check === "forward");
+      assert(said.length > 0 && said.every(({ verdict }) => verdict === "wrong"), notOk(found).join("\n"));
+      assert(said[0]!.text.includes("of chain forward of table inet guard"), said[0]!.text);
+    } finally {
+      await Deno.remove(root, { recursive: true });
+    }
+  });
+});
+
 /** Each on a host of its own making: one hides another. */
 const ALONE: readonly Fault[] = [
   {

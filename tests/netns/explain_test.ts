@@ -338,6 +338,48 @@ const SITUATIONS: readonly Situation[] = [
       "iptables-nft -t nat -N KUBE-SERVICES; iptables-nft -t nat -A KUBE-SERVICES -d 10.96.0.10/32 -p udp --dport 53 -j ACCEPT; iptables-nft -t nat -A PREROUTING -j KUBE-SERVICES",
     says: "ok service-address",
   },
+  {
+    when: "it is asked for a Service of kube-proxy's nftables mode",
+    to: "10.96.0.10",
+    made: `nft -f - <<'END'
+table ip kube-proxy {
+  set cluster-ips { type ipv4_addr; elements = { 10.96.0.10 }; }
+  chain http { accept; }
+  map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = { 10.96.0.10 . tcp . 80 : goto http }; }
+  chain services { ip daddr . meta l4proto . th dport vmap @service-ips; }
+  chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
+}
+END`,
+    says: "ok service-address",
+  },
+  {
+    when: "it is asked for a Service of kube-proxy's nftables mode, in IPv6",
+    to: "fd00:96::10",
+    made: `nft -f - <<'END'
+table ip6 kube-proxy {
+  set cluster-ips { type ipv6_addr; elements = { fd00:96::10 }; }
+  chain http { accept; }
+  map service-ips { type ipv6_addr . inet_proto . inet_service : verdict; elements = { fd00:96::10 . tcp . 80 : goto http }; }
+  chain services { ip6 daddr . meta l4proto . th dport vmap @service-ips; }
+  chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
+}
+END`,
+    says: "ok service-address",
+  },
+  {
+    when: "it is asked for another address beside those of kube-proxy's nftables mode",
+    to: "203.0.113.9",
+    made: `nft -f - <<'END'
+table ip kube-proxy {
+  set cluster-ips { type ipv4_addr; elements = { 10.96.0.10 }; }
+  chain http { accept; }
+  map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = { 10.96.0.10 . tcp . 80 : goto http }; }
+  chain services { ip daddr . meta l4proto . th dport vmap @service-ips; }
+  chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
+}
+END`,
+    says: "ok not-masqueraded",
+  },
   { when: "there is no subnet file", env: "", says: "ok", registry: registrySays(POD) },
   {
     when: "the other host answers over the underlay alone",

@@ -151,7 +151,7 @@ const cases: readonly Case[] = [
     name: "packets that are larger than the other end of the underlay takes",
     link: "eth0",
     counter: "tx_dropped",
-    reason: "before they were sent",
+    reason: "as they were sent",
     provoke: async (rig) => {
       await rig.there.ip("link", "set", "eth0", "mtu", "1000");
       await rig.send("192.0.2.2", PACKETS, 1400);

@@ -1,5 +1,5 @@
 import { incomingDropped } from "../../firewall/incoming.ts";
-import { forwardWarnings, plansOf } from "../../firewall/plan.ts";
+import { dormantWarnings, forwardWarnings, plansOf } from "../../firewall/plan.ts";
 import { observeRules } from "../../firewall/rule_set.ts";
 import { IP_NAME, type RuleWishes } from "../../firewall/rules.ts";
 import { legacyTableNames } from "../../linux/legacy_tables.ts";
@@ -8,9 +8,11 @@ import { dumpDroppedKeys, linkMapOf, nameOf } from "../../nftables/verdict_map.t
 import { dumpRawRules } from "../../nftables/raw_rule.ts";
 import { HOOK, type NftChain } from "../../nftables/objects.ts";
 import { vtepNames } from "../../overlay/backend/vxlan.ts";
+import { readRuleBook } from "../../nftables/packet_walk.ts";
 import { readSubnetEnv } from "../../pods/subnet_env.ts";
 import { type Check, check } from "./check.ts";
-import { doubtful, ok, type Said, unseen } from "./finding.ts";
+import { doubtful, ok, type Said, unseen, wrong } from "./finding.ts";
+import { playForward, type Refused } from "./forward_play.ts";
 import type { DoctorPlace } from "./place.ts";
 
 const INET = 1;
@@ -61,6 +63,8 @@ export function judgeInput(found: FoundInput | undefined): readonly Said[] {
 /** What is to be said of forwarded packets, and what the agent would change. */
 export interface FoundForward {
   readonly warnings: readonly string[];
+  /** Rules that refuse all packets of pods, beside those that are warned of. */
+  readonly refused?: readonly Refused[];
   /** What is not as the agent makes it. */
   readonly actions: readonly string[];
   readonly hasAgent: boolean;
@@ -85,11 +89,33 @@ async function readForward(place: DoctorPlace): Promise<FoundForward | "unused" 
     excluded: masqueradeExclude,
   };
   const set = observeRules(place.nft);
+  const played = await playedAt(place, parts);
+  // A chain that drops what it does not accept may accept the packets of pods.
+  const warnings = played.fate === "through"
+    ? dormantWarnings(wishes, set)
+    : [...forwardWarnings(wishes, set), ...await mapWarnings(place)];
   return {
-    warnings: [...forwardWarnings(wishes, set), ...await mapWarnings(place)],
+    warnings,
+    ...played.fate === "refused" && warnings.length === 0 && { refused: played.texts },
     actions: plansOf(wishes, set).flatMap(({ actions }) => actions),
     hasAgent: await place.hasAgent,
   };
+}
+
+/** Plays packets of pods through all rules of this host. */
+async function playedAt(
+  place: DoctorPlace,
+  families: Parameters<typeof playForward>[1]["families"],
+): Promise<ReturnType<typeof playForward>> {
+  const { config: { backend } } = await place.config;
+  const { linkName } = await place.underlay;
+  return playForward(readRuleBook(place.nft), {
+    families,
+    links: place.links,
+    bridge: await place.podsBridge ?? "cni0",
+    vni: "vni" in backend ? backend.vni : undefined,
+    underlay: linkName,
+  });
 }
 
 /** Maps by which a chain of forwarded packets drops those of the pods' bridge, or of the VTEPs: one sentence each. */
@@ -113,7 +139,7 @@ async function mapWarnings(place: DoctorPlace): Promise<string[]> {
 export function judgeForward(found: FoundForward | "unused" | "no subnet"): readonly Said[] {
   if (found === "unused") return [ok("no rules are asked for")];
   if (found === "no subnet") return [unseen("this host has no subnet yet")];
-  const { warnings, actions, hasAgent } = found;
+  const { warnings, refused = [], actions, hasAgent } = found;
   const said: Said[] = warnings.map((warning) =>
     doubtful(
       warning,
@@ -126,6 +152,8 @@ export function judgeForward(found: FoundForward | "unused" | "no subnet"): read
       hasAgent ? "see what undoes them: 'loden status' names it" : "start the agent, which makes them",
     ));
   }
+  // What the agent is about to put right may be what refuses them.
+  if (actions.length === 0) said.push(...refused.map(({ text, remedy }) => wrong(text, remedy)));
   return said.length > 0 ? said : [ok("pods' packets are forwarded, as far as rules tell")];
 }
 
