@@ -59,5 +59,7 @@ export function playForward(book: WalkedBook, scene: ForwardScene): Played {
 
 function refusedOf({ by, does, isOfAnswers }: Refusal, whose: string): Refused {
   const what = isOfAnswers ? "the answers among all packets" : "all packets";
-  return { text: `${placeText(by)} ${does} ${what} ${whose}`, remedy: remedyOf(by) };
+  return "chain" in by
+    ? { text: `${placeText(by)} ${does} ${what} ${whose}`, remedy: remedyOf(by) }
+    : { text: `a policy of IPsec ${does} ${what} ${whose}`, remedy: "see ip xfrm policy" };
 }
