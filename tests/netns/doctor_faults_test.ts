@@ -422,7 +422,7 @@ const ALONE: readonly Fault[] = [
     },
     check: "vxlan-port",
     verdict: "wrong",
-    words: "another program has UDP port 8472",
+    words: "deno (process ",
   },
   {
     name: "another VXLAN link has the VNI",

@@ -1,4 +1,5 @@
 import { formatAddress } from "../../model/address.ts";
+import { portOwner } from "../../linux/port_owner.ts";
 import { errorText } from "../../log/error_text.ts";
 import type { Underlay } from "../../model/underlay.ts";
 import type { ObservedLink } from "../../model/state.ts";
@@ -48,6 +49,8 @@ export interface FoundPort {
   readonly others: readonly ObservedLink[];
   /** Whether a UDP socket has the port. */
   readonly isBound: boolean;
+  /** Whose socket that is, as a phrase; absent where nobody asked. */
+  readonly owner?: string;
 }
 
 async function readPort(place: DoctorPlace): Promise<FoundPort | undefined> {
@@ -58,12 +61,14 @@ async function readPort(place: DoctorPlace): Promise<FoundPort | undefined> {
   const bound = ["udp", "udp6"].flatMap((name) =>
     portsIn(place.longKernelFile(`/proc/thread-self/net/${name}`) ?? "")
   );
+  const isBound = bound.includes(backend.port);
   return {
     port: backend.port,
     vni: backend.vni,
     own: vxlans.filter(({ name }) => names.includes(name)),
     others: vxlans.filter(({ name }) => !names.includes(name)),
-    isBound: bound.includes(backend.port),
+    isBound,
+    ...isBound && { owner: portOwner(place.libc, "udp", backend.port) },
   };
 }
 
@@ -77,7 +82,7 @@ export function portsIn(list: string): number[] {
 
 export function judgePort(found: FoundPort | undefined): readonly Said[] {
   if (found === undefined) return [ok("the backend needs none")];
-  const { port, vni, own, others, isBound } = found;
+  const { port, vni, own, others, isBound, owner = "another program" } = found;
   const rivals = others.filter(({ vxlan }) => vxlan?.port === port);
   const twin = rivals.find(({ vxlan }) => vxlan!.vni === vni);
   if (twin !== undefined) {
@@ -91,7 +96,7 @@ export function judgePort(found: FoundPort | undefined): readonly Said[] {
   // A VXLAN link that is up has it too, and shares it.
   if (isBound && !rivals.some(({ isUp }) => isUp)) {
     return [wrong(
-      `another program has UDP port ${port}: no VTEP can be set up`,
+      `${owner} has UDP port ${port}: no VTEP can be set up`,
       `end it (see \`ss -ulpn sport = :${port}\`), or choose another Port, the same on all hosts`,
     )];
   }

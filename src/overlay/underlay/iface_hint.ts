@@ -28,6 +28,13 @@ export function ifaceHint(text: string): string {
   return /[*+?^$|()[\]\\]/.test(text) ? "; patterns are for -iface-regex" : "";
 }
 
+/** What was perhaps meant by a pattern of `-iface-regex` that nothing matches, as the end of a sentence; else empty. */
+export function patternHint(text: string): string {
+  const [, , inside] = /^\s*(["'`])(.*)\1\s*$/s.exec(text) ?? [];
+  if (inside !== undefined) return `; the quotes are part of the pattern: -iface-regex=${inside}`;
+  return text.includes("@") ? '; what is behind the @ that "ip link" prints is no part of a name' : "";
+}
+
 /** Whether a prefix is one address. */
 function isWhole({ address, length }: Prefix): boolean {
   return length === (typeof address === "number" ? 32 : 128);

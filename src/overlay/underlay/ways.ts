@@ -14,7 +14,7 @@ import {
 import type { ObservedLink } from "../../model/state.ts";
 import type { DefaultRoute } from "../../rtnetlink/route_lookup.ts";
 import { usableAddresses } from "./addresses.ts";
-import { ifaceHint } from "./iface_hint.ts";
+import { ifaceHint, patternHint } from "./iface_hint.ts";
 import { compileInterfaceRegex } from "./interface_regex.ts";
 import type { CarryingHost } from "./ours.ts";
 
@@ -183,7 +183,7 @@ function byRegex(host: CarryingHost, flags: UnderlayFlags, text: string): Way {
     if (candidates.length > 0) return candidates;
     const own = host.all.links.map((link) => ({ link, why: whyNotMatch(host, link, regex) }))
       .find(({ why }) => why !== undefined);
-    throw new NoChoice(own?.why ?? "no address or name matches");
+    throw new NoChoice(own?.why ?? `no address or name matches${patternHint(text)}`);
   });
 }
 

@@ -112,7 +112,7 @@ export async function findApiServer(
 const HOST = /^(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 /** The URL of a server whose scheme may be left out; `undefined` if it is none. */
-function withScheme(server: string, scheme: "http" | "https"): string | undefined {
+export function withScheme(server: string, scheme: "http" | "https"): string | undefined {
   const url = HOST.test(server) ? `${scheme}://${server}` : server;
   return /^https?:\/\/[^/]/i.test(url) && URL.canParse(url) ? url : undefined;
 }

@@ -1,5 +1,11 @@
 import { delimiter } from "node:path";
-import { findApiServer, type KubeAccess, type KubeConfigDeps, readKubeconfigs } from "./kube_config.ts";
+import {
+  findApiServer,
+  type KubeAccess,
+  type KubeConfigDeps,
+  readKubeconfigs,
+  withScheme,
+} from "./kube_config.ts";
 import { RegistryError } from "../registry_error.ts";
 
 /** What a person at a terminal has named. */
@@ -33,10 +39,11 @@ export async function findCluster(
   const { environment } = deps;
   const read = (paths: readonly string[]) => readKubeconfigs(paths, { url, context, flags: FLAGS }, deps);
   const url = server.replace(/\/+$/, "");
-  if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
+  const whole = withScheme(url, "http");
+  if (url !== "" && whole === undefined) {
     throw new RegistryError("find the API server", "--server must begin with https:// or http://");
   }
-  const alone: KubeAccess = { url, tls: {}, hint: "look at --server" };
+  const alone: KubeAccess = { url: whole ?? url, tls: {}, hint: "look at --server" };
   // Nobody's token goes over a connection that others can read; kubectl proxy needs none.
   if (url.startsWith("http://")) return alone;
   if (kubeconfig !== "") return await read([kubeconfig]);

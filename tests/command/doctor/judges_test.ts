@@ -259,6 +259,12 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
     ["free", port({}), "ok", "is free"],
     ["another program's", port({ isBound: true }), "wrong", "another program has UDP port 8472"],
     [
+      "a program's that is known",
+      port({ isBound: true, owner: "dnsmasq (process 7)" }),
+      "wrong",
+      "dnsmasq (process 7) has UDP port 8472",
+    ],
+    [
       "another VXLAN link shares it",
       port({ others: [vxlan("vxlan9", 9, 8472, true)], isBound: true }),
       "ok",

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { ifaceHint } from "../../../src/overlay/underlay/iface_hint.ts";
+import { ifaceHint, patternHint } from "../../../src/overlay/underlay/iface_hint.ts";
 
 const hints: [text: string, hint: string, why: string][] = [
   ["eth0", "", "a name like another"],
@@ -45,5 +45,17 @@ const hints: [text: string, hint: string, why: string][] = [
 for (const [text, hint, why] of hints) {
   Deno.test(`ifaceHint() of ${JSON.stringify(text)} is ${hint || "nothing"}: ${why}`, () => {
     assertEquals(ifaceHint(text), hint);
+  });
+}
+
+const patterns: [text: string, hint: string, why: string][] = [
+  ["^eth", "", "it is a pattern like another"],
+  ['"^eth"', "; the quotes are part of the pattern: -iface-regex=^eth", "a unit file keeps quotes"],
+  ["eth0@if7", '; what is behind the @ that "ip link" prints is no part of a name', "a veth"],
+];
+
+for (const [text, hint, why] of patterns) {
+  Deno.test(`patternHint() of ${text} is ${hint || "nothing"}: ${why}`, () => {
+    assertEquals(patternHint(text), hint);
   });
 }

@@ -99,7 +99,7 @@ Deno.test("findCluster() needs no kubeconfig for a server that is named", async 
 });
 
 Deno.test("findCluster() asks another server with what the kubeconfig has for its user", async () => {
-  const { url, token } = await find({ server: "https://192.0.2.1", kubeconfig: "/a/config" });
+  const { url, token } = await find({ server: "192.0.2.1", kubeconfig: "/a/config" });
   assertEquals([url, token], ["https://192.0.2.1", "a"]);
 });
 
