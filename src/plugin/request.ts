@@ -91,6 +91,12 @@ export function stateFolder({ conf, settings }: Request): StateFolder {
   return new StateFolder(dataDirOf(conf, settings));
 }
 
+/** Where state is kept if the configuration names no folder, as it may not have done before; absent if that is the same. */
+export function usualStateFolder({ conf, settings }: Request): StateFolder | undefined {
+  const path = dataDirOf({ dataDir: undefined }, settings);
+  return path === dataDirOf(conf, settings) ? undefined : new StateFolder(path);
+}
+
 /**
  * Does something with state files.
  *

@@ -11,6 +11,7 @@ import {
   onDisk,
   type Request,
   stateFolder,
+  usualStateFolder,
 } from "./request.ts";
 import type { Invocation } from "./invocation.ts";
 import { convertResult, objectOf, withGateways, withResult } from "../pods/result.ts";
@@ -56,9 +57,9 @@ export async function add(request: Request, host: Host): Promise<string> {
 export async function del(request: Request, host: Host): Promise<void> {
   const { invocation, conf } = request;
   const { containerId, ifname } = invocation;
-  const state = stateFolder(request);
-  const saved = readState(state, invocation, host);
-  if (saved === undefined) return;
+  const found = findState(request, host);
+  if (found === undefined) return;
+  const { state, saved } = found;
   const config = savedConfig(saved);
   if (config === undefined) {
     host.log.write("error", "state not readable, left alone", { containerId, ifname, dataDir: state.path });
@@ -177,6 +178,22 @@ export function readState(
       return undefined;
     }
   });
+}
+
+/** The state of a request's attachment, also where it was kept before the configuration named a folder. */
+function findState(
+  request: Request,
+  host: Host,
+): { readonly state: StateFolder; readonly saved: AttachmentState } | undefined {
+  const { invocation, conf } = request;
+  const state = stateFolder(request);
+  const saved = readState(state, invocation, host);
+  if (saved !== undefined) return { state, saved };
+  const usual = usualStateFolder(request);
+  const former = usual && readState(usual, invocation, host);
+  // Another network's plugin may keep its own there.
+  const isOurs = former !== undefined && savedConfig(former)?.name === conf.name;
+  return isOurs ? { state: usual!, saved: former } : undefined;
 }
 
 /** Reports whether an earlier ADD has been here, also one of flannel's plugin. */

@@ -48,7 +48,7 @@ export class StateFolder {
 
   /** Reports whether there is a state file of exactly this attachment. */
   has(attachment: Attachment): boolean {
-    return statIfThere(this.#own(attachment))?.isFile === true;
+    return this.#statIfThere(this.#own(attachment))?.isFile === true;
   }
 
   /**
@@ -113,7 +113,7 @@ export class StateFolder {
     try {
       entries = [...Deno.readDirSync(this.path)];
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [];
       throw error;
     }
     return entries.filter(({ name, isFile }) => isFile && !name.startsWith(".")).map(({ name }) => {
@@ -132,7 +132,7 @@ export class StateFolder {
   #readFile(name: string, options?: { readonly isLinkSkipped: boolean }): string | undefined {
     if (name.length > MAX_NAME_BYTES) return undefined;
     const path = join(this.path, name);
-    const stat = statIfThere(path);
+    const stat = this.#statIfThere(path);
     if (stat === undefined || stat.isSymlink && options?.isLinkSkipped) return undefined;
     if (stat.isSymlink) throw new OddStateError(`${path} is no state: it is a symbolic link; remove it`);
     if (!this.#isTrusted(stat)) {
@@ -145,6 +145,16 @@ export class StateFolder {
       if (error instanceof OddFileError) {
         throw new OddStateError(`${path} is no state: ${error.what}; remove it`);
       }
+      throw error;
+    }
+  }
+
+  /** What lies at a path; nothing does where the folder is no folder. */
+  #statIfThere(path: string): Deno.FileInfo | undefined {
+    try {
+      return statIfThere(path);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotADirectory) return undefined;
       throw error;
     }
   }

@@ -63,6 +63,7 @@ export class PluginWorld implements AsyncDisposable {
         CNI_NETNS: "/run/netns/pod",
         CNI_IFNAME: "eth0",
         CNI_PATH: "/opt/cni/bin",
+        FLANNEL_CNI_DATA_DIR: `${this.folder}/usual`,
         ...variables,
       },
       readInput: () => Promise.resolve(input),

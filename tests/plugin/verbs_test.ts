@@ -246,6 +246,33 @@ for (const [what, make] of oddStates) {
   }
 }
 
+plugin(
+  "DEL finds the state of before the configuration named a folder, and no other network's",
+  async (world) => {
+    const usual = { FLANNEL_CNI_DATA_DIR: `${world.folder}/usual` };
+    await world.run("ADD", { dataDir: undefined }, usual);
+    await world.run("ADD", { dataDir: undefined, name: "other" }, { ...usual, CNI_IFNAME: "net1" });
+    assertEquals((await world.run("DEL", {}, { ...usual, CNI_IFNAME: "net1" })).exitCode, 0);
+    assertEquals(world.verbs, ["ADD", "ADD"]);
+    assertEquals((await world.run("DEL", {}, usual)).exitCode, 0);
+    assertEquals([world.verbs, world.lastConfig.name], [["ADD", "ADD", "DEL"], "cbr0"]);
+    const left = await Array.fromAsync(Deno.readDir(usual.FLANNEL_CNI_DATA_DIR), ({ name }) => name);
+    assertEquals(left, ["c1@net1"]);
+  },
+);
+
+plugin(
+  "DEL and GC succeed where the folder of state is a file, in which ADD can keep none",
+  async (world) => {
+    await Deno.writeTextFile(world.dataDir, "");
+    assertEquals((await world.run("ADD")).error.code, 5);
+    assertEquals((await world.run("DEL")).exitCode, 0);
+    const conf = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [] };
+    assertEquals((await world.run("GC", conf)).exitCode, 0);
+    assertEquals(world.verbs, []);
+  },
+);
+
 plugin("ADD puts its state in place of what is none, and refuses where that can't be", async (world) => {
   await Deno.mkdir(world.dataDir);
   await Deno.symlink("/nowhere", `${world.dataDir}/c1@eth0`);
