@@ -3,6 +3,7 @@ import type { RegistryOptions } from "../../config/registry_flags.ts";
 import { errorText } from "../../log/error_text.ts";
 import { LinkedAbort } from "../../loop/linked_abort.ts";
 import { HttpDoor } from "../../registry/http/http_door.ts";
+import { etcdProxyFor } from "../../registry/http/proxy.ts";
 import { pemBlocks } from "../../registry/http/pem.ts";
 import type { KubeAccess } from "../../registry/kube/kube_config.ts";
 import { NAME_REGISTRY } from "../agent_flags.ts";
@@ -172,7 +173,8 @@ async function readServerClock(place: DoctorPlace): Promise<FoundServerClock> {
   const { url, tls, proxy }: Pick<KubeAccess, "url" | "tls" | "proxy"> = registry.kind === "etcd"
     ? { url: registry.endpoints[0]!, tls: { files: registry.tls } }
     : await accessOf(place);
-  using door = new HttpDoor({ readTextFile: place.files.readCredential }, tls, proxy);
+  const proxyOf = registry.kind === "etcd" ? etcdProxyFor : proxy && (() => proxy);
+  using door = new HttpDoor({ readTextFile: place.files.readCredential }, tls, proxyOf);
   using abort = new LinkedAbort(place.signal);
   abort.limit(2000, new UnseenError("the server does not answer"));
   const startedMs = Date.now();

@@ -4,6 +4,7 @@ import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { connectionReason } from "../../log/connection_reason.ts";
 import { passwordIn, shownUrl } from "../../log/shown_url.ts";
 import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
+import { etcdProxyFor } from "../http/proxy.ts";
 import { Pace } from "../http/pace.ts";
 import { readHead } from "../http/read_head.ts";
 import type { TlsClientDeps, TlsFiles } from "../http/tls_client.ts";
@@ -62,7 +63,7 @@ export class EtcdDoor implements Disposable {
   constructor({ endpoints, tls, user }: EtcdAccess, deps: TlsClientDeps) {
     this.#endpoints = [...new Set(endpoints)];
     this.#user = user;
-    this.#door = new HttpDoor(deps, { files: tls });
+    this.#door = new HttpDoor(deps, { files: tls }, etcdProxyFor);
     this.#door.keepSecret(user?.password);
     for (const endpoint of endpoints) this.#door.keepSecret(passwordIn(endpoint));
   }

@@ -47,15 +47,15 @@ export class HttpDoor implements Disposable {
   readonly #rests = new Map<string, number>();
   /** What the server is asked with, and may repeat. */
   readonly #secrets = new Secrets();
-  readonly #proxy: Proxy | undefined;
+  readonly #proxyOf: (url: string) => Proxy | undefined;
 
-  /** @param proxy What every server is asked through; that of the process's variables where absent. */
+  /** @param proxyOf What a server is asked through; that of the process's variables if absent. */
   constructor(
     deps: TlsClientDeps,
     tls: { readonly files?: TlsFiles; readonly texts?: TlsTexts },
-    proxy?: Proxy,
+    proxyOf = (url: string) => proxyFor(url, Deno.env),
   ) {
-    this.#proxy = proxy;
+    this.#proxyOf = proxyOf;
     this.#elapsedMs = deps.elapsedMs ?? (() => performance.now());
     this.#tls = new TlsClient(deps, tls);
   }
@@ -144,7 +144,7 @@ export class HttpDoor implements Disposable {
   /** @throws {ConnectionError} If a variable names a proxy that can't be used. */
   #proxyFor(url: string): Proxy | undefined {
     try {
-      return this.#proxy ?? proxyFor(url, Deno.env);
+      return this.#proxyOf(url);
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
       throw new ConnectionError(`${new URL(url).host} is not asked: ${error.message}`);

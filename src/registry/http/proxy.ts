@@ -28,11 +28,16 @@ const LOOPBACK = ["127.0.0.0/8", "::1/128"].map(parseAnyPrefix);
  * The proxy that a server is to be asked through by the variables of a process; `undefined` where it is asked itself.
  * `localhost` and the loopback addresses always are.
  *
+ * @param scheme Whose variables count; the URL's if absent.
  * @throws {SyntaxError} If a variable names none that can be used.
  */
-export function proxyFor(url: string, environment: Environment): Proxy | undefined {
+export function proxyFor(
+  url: string,
+  environment: Environment,
+  scheme: "https:" | undefined = undefined,
+): Proxy | undefined {
   const { protocol, hostname, port } = new URL(url);
-  const from = VARIABLES[protocol]?.find((name) => environment.get(name));
+  const from = VARIABLES[scheme ?? protocol]?.find((name) => environment.get(name));
   if (from === undefined) return undefined;
   const host = hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase();
   const list = ["NO_PROXY", "no_proxy"].map((name) => environment.get(name)).find((list) => list) ?? "";
@@ -67,6 +72,16 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
+}
+
+/**
+ * The proxy of an etcd: etcd's own client, which flannel uses, asks through that of `HTTPS_PROXY` also where it speaks no
+ * TLS, and knows no `HTTP_PROXY`.
+ *
+ * @throws {SyntaxError} If a variable names none that can be used.
+ */
+export function etcdProxyFor(url: string): Proxy | undefined {
+  return proxyFor(url, Deno.env, "https:");
 }
 
 /** Reports whether a server is asked without a proxy. Source: golang.org/x/net/http/httpproxy. */

@@ -81,7 +81,7 @@ export class KubeClient implements Disposable {
   constructor(access: KubeAccess, deps: KubeClientDeps) {
     this.#access = access;
     this.#deps = deps;
-    this.#door = new HttpDoor(deps, access.tls, access.proxy);
+    this.#door = new HttpDoor(deps, access.tls, access.proxy && (() => access.proxy));
     this.#door.keepSecret(access.token);
     this.#door.keepSecret(passwordIn(access.url));
   }

@@ -104,12 +104,18 @@ const CHILD = `
   import.meta.url,
 )}";
   import { parseProxy } from "${new URL("../../../src/registry/http/proxy.ts", import.meta.url)}";
+  import { EtcdClient } from "${new URL("../../../src/registry/etcd/etcd_client.ts", import.meta.url)}";
   import { HttpDoor } from "${new URL("../../../src/registry/http/http_door.ts", import.meta.url)}";
   leaveLoopbackOut(Deno.env);
-  const proxy = Deno.env.get("PROXY");
-  using door = new HttpDoor({ readTextFile: Deno.readTextFile }, {}, proxy && parseProxy(proxy, "proxy-url of the kubeconfig"));
+  const named = Deno.env.get("PROXY");
+  const proxy = named && parseProxy(named, "proxy-url of the kubeconfig");
+  using door = new HttpDoor({ readTextFile: Deno.readTextFile }, {}, proxy && (() => proxy));
   for (const url of Deno.args) {
     try {
+      if (url.startsWith("etcd ")) {
+        using etcd = new EtcdClient({ endpoints: [url.slice(5)], tls: {} }, { readTextFile: Deno.readTextFile });
+        await etcd.range("k", { signal: new AbortController().signal });
+      }
       const response = await door.fetch(url, { signal: new AbortController().signal });
       console.log(await response.text());
     } catch (error) {
@@ -119,21 +125,20 @@ const CHILD = `
   console.log(Deno.env.get("NO_PROXY"));
 `;
 
+const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
+const NONE = Object.fromEntries(
+  ["NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].flatMap((
+    name,
+  ) => [[name, ""], [name.toLowerCase(), ""]]),
+);
+
 async function say(urls: string[], env: Record<string, string>): Promise<string[]> {
   const script = await Deno.makeTempFile({ prefix: "lodentest-proxy-", suffix: ".js" });
   try {
     await Deno.writeTextFile(script, CHILD);
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", "--no-lock", script, ...urls],
-      env: {
-        NO_PROXY: "",
-        no_proxy: "",
-        HTTP_PROXY: "",
-        http_proxy: "",
-        ALL_PROXY: "",
-        all_proxy: "",
-        ...env,
-      },
+      args: ["run", "-A", "--no-check", "--no-lock", `--config=${CONFIG}`, script, ...urls],
+      env: { ...NONE, ...env },
     }).output();
     const said = new TextDecoder().decode(stdout).trimEnd().split("\n");
     if (said.length !== urls.length + 1) throw new Error(new TextDecoder().decode(stderr));
@@ -188,4 +193,11 @@ Deno.test("servers are asked through the proxy that Go would take, each by itsel
     "me",
     rest,
   ]);
+  // etcd's own client, and so flannel, takes the proxy of https for all.
+  const [by, without] = await Promise.all([
+    say([`etcd ${other}`], { HTTPS_PROXY: "http://127.0.0.1:1", HTTP_PROXY: through }),
+    say([`etcd ${other}`], { HTTP_PROXY: through }),
+  ]);
+  assertEquals(by[0]!.includes("through the proxy http://127.0.0.1:1 (HTTPS_PROXY)"), true, by[0]);
+  assertEquals(without[0]!.includes("proxy"), false, without[0]);
 });
