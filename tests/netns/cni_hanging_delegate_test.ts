@@ -97,3 +97,32 @@ Deno.test("what a delegate has left running lives on when the plugin ends as usu
     }
   });
 });
+
+/** A delegate that attaches, which a file stands for, only when it is told to, and notes what it was asked. */
+const SLOW = `#!/bin/sh
+D=$(dirname "$0"); echo "$CNI_COMMAND" >>"$D/asked"
+[ "$CNI_COMMAND" = ADD ] || { rm -f "$D/attached"; exit 0; }
+while [ ! -e "$D/go" ]; do sleep 0.02; done
+touch "$D/attached"; echo '{"cniVersion":"1.0.0"}'
+`;
+
+Deno.test("a pod that is detached while it is attached has nothing in the end, and ADD fails", async () => {
+  await withHangingIpam("nothing", async (host, start) => {
+    const folder = host.pluginFolder;
+    // Before the standard one in the runtime's path.
+    await Deno.writeTextFile(`${folder}/bridge`, SLOW);
+    await Deno.chmod(`${folder}/bridge`, 0o755);
+    const textOf = (name: string) => Deno.readTextFile(`${folder}/${name}`).catch(() => undefined);
+    const adding = start("ADD");
+    await waitUntil(
+      "see ADD reach the delegate",
+      async () => await textOf("asked") === "ADD\n" || undefined,
+      { deadlineMs: 20_000, signal: new AbortController().signal },
+    );
+    assertEquals((await start("DEL").status).code, 0);
+    await Deno.writeTextFile(`${folder}/go`, "");
+    assertEquals((await adding.status).code, 1);
+    assertEquals(await textOf("asked"), "ADD\nDEL\nDEL\n");
+    assertEquals([await textOf("attached"), (await host.leftovers()).state], [undefined, []]);
+  });
+});
