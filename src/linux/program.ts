@@ -1,4 +1,5 @@
 import { BoundedOutput } from "./bounded_output.ts";
+import { LifeLine } from "./life_line.ts";
 
 /** What a program has printed. */
 export interface ProgramEnd {
@@ -39,7 +40,7 @@ function isFile(path: string): boolean {
 
 /**
  * Runs a program without a shell and with nothing of this process's environment. One that does not end in time is killed,
- * with what it has started.
+ * with what it has started; it ends when this process does.
  *
  * @throws {Error} If it can't be started, takes too long, or prints too much.
  */
@@ -50,6 +51,7 @@ export async function runProgram(
   limits: Partial<ProgramLimits> = {},
 ): Promise<ProgramEnd> {
   const { deadlineMs, graceMs, outputBytes } = { ...LIMITS, ...limits };
+  using line = LifeLine.open();
   const child = new Deno.Command(path, {
     args: [...args],
     clearEnv: true,
@@ -60,6 +62,8 @@ export async function runProgram(
     // A process group of its own, which can be killed as one.
     detached: true,
   }).spawn();
+  // What would still change rules when the next agent has read them.
+  line?.tie(child.pid);
   const stdout = new BoundedOutput(child.stdout, outputBytes, "is refused");
   const stderr = new BoundedOutput(child.stderr, ERROR_BYTES, "is dropped");
   let isOver = false;

@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { untilGone } from "../double/other_process.ts";
 import { until } from "../double/overlay_rig.ts";
 import { findProgram, runProgram } from "../../src/linux/program.ts";
 
@@ -60,4 +61,35 @@ Deno.test("runProgram() keeps no more than it is told of what a program prints",
     "/usr/bin/head -c 1000000 /dev/zero >&2; exit 3",
   ], "");
   assertEquals([code, stderr.length], [3, 65_536]);
+});
+
+Deno.test("runProgram() leaves nothing running when its process is killed", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "lodentest-program-" });
+  try {
+    const script = "/bin/sleep 1000 & echo $! $$ >$0.new; /bin/mv $0.new $0; exec /bin/sleep 1000";
+    const module = new URL("../../src/linux/program.ts", import.meta.url).href;
+    const code = `import { runProgram } from ${JSON.stringify(module)};
+      await runProgram("/bin/sh", ["-c", ${
+      JSON.stringify(script)
+    }, "${folder}/pids"], "", { deadlineMs: 100_000 });`;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--no-check",
+        "--no-config",
+        `data:application/typescript,${encodeURIComponent(code)}`,
+      ],
+      stdin: "null",
+    }).spawn();
+    const pids = await until(
+      "see the program run",
+      () => Deno.readTextFile(`${folder}/pids`).catch(() => undefined),
+    );
+    child.kill("SIGKILL");
+    await child.status;
+    await untilGone(pids.trim().split(" ").map(Number));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
