@@ -128,6 +128,27 @@ Deno.test("hand-back does nothing beside an agent, and nothing on a host where t
   assertEquals(await kernelLines(world.run), before);
 });
 
+Deno.test("hand-back does nothing where it is not known what flanneld would have", async () => {
+  await using world = await HandBackWorld.create(VXLAN);
+  await world.startAgent();
+  await world.stopAgent();
+  const before = [await kernelLines(world.run), await ruleLines(world.run, "nftables")];
+  const file = await Deno.readTextFile(world.subnetFilePath);
+  const cases: readonly (readonly [text: string | undefined, why: string])[] = [
+    [undefined, `there is no ${world.subnetFilePath}, which says what it has; start the agent once more`],
+    [file.replace("BACKEND=vxlan", "BACKEND=aws-vpc"), "flannel has no backend aws-vpc since 0.20"],
+    ["FLANNEL_SUBNET=nonsense\n", "FLANNEL_SUBNET: invalid CIDR address"],
+  ];
+  for (const [text, why] of cases) {
+    await Deno.remove(world.subnetFilePath).catch(() => {});
+    if (text !== undefined) await Deno.writeTextFile(world.subnetFilePath, text);
+    const { code, stderr } = await world.handBack();
+    assertEquals(code, 1, why);
+    assertStringIncludes(stderr, why);
+    assertEquals([await kernelLines(world.run), await ruleLines(world.run, "nftables")], before);
+  }
+});
+
 Deno.test("hand-back --stay waits for its end when all is done, and does not where something is left", async () => {
   await using world = await HandBackWorld.create(VXLAN);
   const start = () =>
@@ -170,7 +191,8 @@ Deno.test("hand-back leaves what a flanneld has that never met Loden", async () 
 
 Deno.test("a hand-back that is killed at any moment and run again ends where one ends that is not", async () => {
   const [one] = cases;
-  for (const afterMs of [60, 120, 180, 240, 320]) {
+  // It takes some 200 ms.
+  for (const afterMs of [60, 120, 150, 165, 180, 195, 210, 240]) {
     await using world = await HandBackWorld.create(one!.options);
     await world.startAgent();
     await world.stopAgent();

@@ -52,7 +52,7 @@ export function planPods(places: PodPlaces): CleanupPlan {
   const settings = readSettings(places.environment);
   const steps: CleanupStep[] = [];
   const kept: string[] = [];
-  for (const found of readConfigurations(places, settings)) {
+  for (const found of readConfigurations(places, settings, kept)) {
     const state = planStates(found, places, settings);
     steps.push(...state.steps);
     kept.push(...state.kept);
@@ -68,7 +68,11 @@ export function planPods(places: PodPlaces): CleanupPlan {
 }
 
 /** The configurations for this host's subnets; others' stay as they are. */
-function readConfigurations({ options, environment, env }: PodPlaces, settings: Settings): Found[] {
+function readConfigurations(
+  { options, environment, env }: PodPlaces,
+  settings: Settings,
+  kept: string[],
+): Found[] {
   const folder = options.conflist === undefined
     ? installPlaces(environment).conflistFolder
     : dirname(options.conflist.path);
@@ -77,7 +81,13 @@ function readConfigurations({ options, environment, env }: PodPlaces, settings: 
     const text = readUnlessOdd(path, MAX_CONFLIST_BYTES);
     if (text === undefined) return [];
     const isRendered = isRenderedConflist(text);
-    if (isRendered && !isRenderedFor(text, env)) return [];
+    // The agent's own may be for a subnet that this host had before.
+    if (isRendered && path !== options.conflist?.path && !isRenderedFor(text, env)) {
+      kept.push(
+        `conflist ${path}: Loden has made it for other subnets than this host's; it is another agent's, or to be named with -cni-conf`,
+      );
+      return [];
+    }
     const restored = isRendered ? sourceOf(options, path) ?? remade(text, options, settings, env) : text;
     const conf = confOf(restored);
     if (conf === undefined) return [];

@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { planPods } from "../../../src/command/hand_back/hand_back_pods.ts";
-import { renderConflist } from "../../../src/pods/conflist.ts";
+import { ConflistError, renderConflist } from "../../../src/pods/conflist.ts";
 import { readSettings } from "../../../src/pods/settings.ts";
 import { StateFolder } from "../../../src/pods/state.ts";
 import { readSubnetEnv } from "../../../src/pods/subnet_env.ts";
@@ -152,6 +152,7 @@ Deno.test("what is another network's stays: a conflist for other subnets, or of 
     "/s",
   );
   await folder.render(other);
+  await Deno.rename(`${folder.path}/net.d/10-flannel.conflist`, `${folder.path}/net.d/15-other.conflist`);
   await folder.write("net.d/20-blue.conflist", folder.source("blue", "/run/blue/subnet.env"));
   await folder.write("net.d/30-mine.conflist", '{"name":"mine","plugins":[{"type":"ptp"}]}');
   await folder.write("net.d/40-broken.conf", "{");
@@ -160,11 +161,27 @@ Deno.test("what is another network's stays: a conflist for other subnets, or of 
     { containerId: "p", ifname: "eth0" },
     '{"name":"blue","type":"x"}',
   );
-  assertEquals(await folder.handBack(), { steps: [], kept: [] });
+  const { steps, kept } = await folder.handBack();
+  assertEquals([steps, kept.map((one) => one.replace(folder.path, ""))], [[], [
+    "conflist /net.d/15-other.conflist: Loden has made it for other subnets than this host's; it is another agent's, or " +
+    "to be named with -cni-conf",
+  ]]);
 });
 
 Deno.test("a folder of configurations that is not there holds none", async () => {
   await using folder = await Folder.create();
   await Deno.remove(`${folder.path}/net.d`);
   assertEquals(await folder.handBack(), { steps: [], kept: [] });
+});
+
+Deno.test("a conflist that the agent has made for a subnet of before is turned back too, and can't be without its source", async () => {
+  const before = readSubnetEnv(
+    "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n",
+    "/s",
+  );
+  await using folder = await Folder.create();
+  await folder.render(before);
+  assertThrows(() => folder.plan(), ConflistError, "no plugin in it gives addresses of this host's subnet");
+  await folder.write("cni-conf.json", folder.source());
+  assertEquals((await folder.handBack()).steps, [TURNED]);
 });
