@@ -128,6 +128,46 @@ Deno.test("hand-back does nothing beside an agent, and nothing on a host where t
   assertEquals(await kernelLines(world.run), before);
 });
 
+Deno.test("hand-back does nothing beside an agent of the same network that has another subnet file", async () => {
+  await using world = await HandBackWorld.create(VXLAN);
+  await world.startAgent();
+  const before = await kernelLines(world.run);
+  await Deno.mkdir(world.path("other"));
+  await Deno.copyFile(world.subnetFilePath, world.path("other/subnet.env"));
+  const { code, stderr } = await world.handBack(`-subnet-file=${world.path("other/subnet.env")}`);
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "another agent of network 10.244.0.0/16 runs on this host");
+  assertEquals(await kernelLines(world.run), before);
+});
+
+Deno.test("an agent that is started again after a hand-back takes all back, and can be handed back once more", async () => {
+  const [one] = cases;
+  await using world = await HandBackWorld.create(one!.options);
+  for (let round = 0; round < 2; round++) {
+    await world.startAgent();
+    await world.stopAgent();
+    const { code, stdout } = await world.handBack();
+    assertEquals(code, 0, stdout);
+    await assertFlanneldsState(world, one!);
+  }
+});
+
+Deno.test("on a host of legacy iptables the rules of flanneld are written there, by its own program", async () => {
+  await using world = await HandBackWorld.create(VXLAN);
+  await world.run("iptables-legacy", "-P", "FORWARD", "DROP");
+  await world.startAgent();
+  await world.stopAgent();
+  const { code, stdout } = await world.handBack();
+  assertEquals(code, 0, stdout);
+  const rules = (await world.run("iptables-legacy-save")).match(/^-A .*$/gm)!.sort();
+  assertEquals(
+    rules,
+    (await flanneldLeaves("iptables-ipv4")).filter((line) => line.startsWith("-A ")).sort(),
+  );
+  assertEquals(await world.run("nft", "list", "tables"), "");
+  assertEquals((await world.handBack()).stdout, "nothing of ours is here\n");
+});
+
 Deno.test("hand-back does nothing where it is not known what flanneld would have", async () => {
   await using world = await HandBackWorld.create(VXLAN);
   await world.startAgent();
