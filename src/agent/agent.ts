@@ -1,5 +1,4 @@
 import { basename, dirname } from "node:path";
-import { isAgentLockHeld } from "../pods/agent_lock.ts";
 import type { Options } from "../config/options.ts";
 import { inTurns, type Worker, Workers } from "../loop/worker.ts";
 import { severityOf } from "../model/condition.ts";
@@ -66,7 +65,7 @@ export async function runAgent(
   using claims = new AgentClaims({ libc, log, subnetFilePath });
   // What is said beside the subnet file of another agent is the other's.
   const last = (sentence: string) => {
-    if (claims.hasSubnetFile || !isAgentLockHeld(subnetFilePath)) {
+    if (claims.takeLastWord()) {
       stateFile.keep([{ code: "agent-ended", sentence }]);
       // There is no board any more.
       for (const { sentence } of stateFile.conditions) {

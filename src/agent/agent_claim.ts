@@ -1,6 +1,6 @@
 import { inTurns } from "../loop/worker.ts";
 import { vtepNames } from "../overlay/backend/vxlan.ts";
-import { agentLockPath, holdAgentLock } from "../pods/agent_lock.ts";
+import { type AgentLock, agentLockPath, holdAgentLock } from "../pods/agent_lock.ts";
 import type { NetworkConfig } from "../config/network.ts";
 import { prefixesOverlap } from "../core/prefix.ts";
 import { fileReason } from "../file/file_reason.ts";
@@ -53,7 +53,7 @@ export interface AgentClaimsDeps {
  */
 export class AgentClaims implements Disposable {
   readonly #deps: AgentClaimsDeps;
-  #lock: Disposable | undefined;
+  #lock: AgentLock | undefined;
   /** Why there can be no lock, as a sentence. */
   #lockFault: string | undefined;
   #names: UnixClaim[] = [];
@@ -71,7 +71,7 @@ export class AgentClaims implements Disposable {
   /** Drops the questions of agents that wait, so that others can ask, and takes a lock that it could not, until `signal` aborts. */
   async run(options: { readonly signal: AbortSignal }): Promise<void> {
     const drain = () => {
-      if (this.#lockFault !== undefined) this.#lockSubnetFile();
+      if (this.#lockFault !== undefined || this.#lock?.isInPlace === false) this.#lockSubnetFile();
       for (const name of [...this.#names, ...this.#former.values()]) name.drain();
     };
     await inTurns(drain, { periodMs: DRAIN_MS })(options);
@@ -167,17 +167,32 @@ export class AgentClaims implements Disposable {
     return this.hasSubnetFile;
   }
 
-  #lockSubnetFile(): void {
+  /**
+   * Reports whether the end of this agent is its own to tell beside the subnet file. It is not if another agent tells how it
+   * is there, or may: also where this one was to be the second, and has failed before it could know.
+   */
+  takeLastWord(): boolean {
+    if (this.#lock?.isInPlace) return true;
+    const hadIt = this.hasSubnetFile;
+    const lock = this.#lockSubnetFile();
+    return lock === "held" || lock === "unknown" && hadIt;
+  }
+
+  #lockSubnetFile(): "held" | "another's" | "unknown" {
+    const path = agentLockPath(this.#deps.subnetFilePath);
     try {
       const lock = holdAgentLock(this.#deps.subnetFilePath);
       // One that came meanwhile has it, and does not know of this one.
-      if (lock === undefined) return;
+      if (lock === undefined) return "another's";
+      // Its file was removed: the next agent asks at the path.
+      this.#lock?.[Symbol.dispose]();
       this.#lock = lock;
       this.#lockFault = undefined;
+      return "held";
     } catch (error) {
       // Without a lock no other program knows of this agent, which is no reason to have no network.
-      const path = agentLockPath(this.#deps.subnetFilePath);
       this.#lockFault = `the lock ${path} can't be held, ${UNSEEN}: ${fileReason(error)}`;
+      return "unknown";
     }
   }
 

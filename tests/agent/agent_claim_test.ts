@@ -1,4 +1,6 @@
 import { assertEquals } from "@std/assert";
+import { agentLockPath, isAgentLockHeld } from "../../src/pods/agent_lock.ts";
+import { until } from "../double/overlay_rig.ts";
 import { AgentClaims, type Claims, claimsOf } from "../../src/agent/agent_claim.ts";
 import { parseNetworkConfig } from "../../src/config/network.ts";
 import type { Log } from "../../src/log/log.ts";
@@ -107,3 +109,49 @@ for (const [first, second, fault] of pairs) {
     }
   });
 }
+
+Deno.test("the last word beside a subnet file is of the agent that has it, and of nobody who may be second", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "lodentest-claim-" });
+  using libc = new Libc();
+  try {
+    const subnetFilePath = `${folder}/subnet.env`;
+    using first = new AgentClaims({ libc, log, subnetFilePath });
+    using second = new AgentClaims({ libc, log, subnetFilePath });
+    assertEquals([first.takeSubnetFile(), second.takeLastWord(), first.takeLastWord()], [true, false, true]);
+    assertEquals(second.hasSubnetFile, false, "to fail to have it is no fault");
+    // As a job that tidies up does: the first agent still runs, and shows it again.
+    await Deno.remove(agentLockPath(subnetFilePath));
+    assertEquals([first.takeLastWord(), second.takeLastWord()], [true, false]);
+    first[Symbol.dispose]();
+    assertEquals(second.takeLastWord(), true);
+    // Where nobody can tell, it is told by who was alone before.
+    second[Symbol.dispose]();
+    await Deno.remove(agentLockPath(subnetFilePath));
+    await Deno.mkdir(agentLockPath(subnetFilePath));
+    assertEquals([second.takeLastWord(), second.takeSubnetFile(), second.takeLastWord()], [
+      false,
+      true,
+      true,
+    ]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("an agent whose lock was removed shows itself again, so that no other takes its place", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "lodentest-claim-" });
+  using libc = new Libc();
+  const abort = new AbortController();
+  try {
+    const subnetFilePath = `${folder}/subnet.env`;
+    using claims = new AgentClaims({ libc, log, subnetFilePath });
+    claims.takeSubnetFile();
+    await Deno.remove(agentLockPath(subnetFilePath));
+    const running = claims.run(abort);
+    await until("see the lock again", () => isAgentLockHeld(subnetFilePath) ? true : undefined);
+    abort.abort();
+    await running;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -264,6 +264,25 @@ Deno.test("an agent that holds a lock only, as earlier versions do, is waited fo
   });
 });
 
+Deno.test("a second agent that can't even begin writes over nothing of the first", async () => {
+  await withOverlay({ hosts: 1 }, async (lab, libc) => {
+    const [h1] = hostsOf(lab);
+    await untilReady(libc, h1);
+    const path = agentStatePath(h1.subnetFilePath);
+    const before = await until("hear that pods can be started", () => {
+      return readAgentState(path)?.reasons.length === 0 ? Deno.lstatSync(path).ino : undefined;
+    });
+    for (const flags of [["-net-config-path=/nothing"], ["-iface=nothing", "-public-ip=198.51.100.1"]]) {
+      await using second = SecondAgent.start(libc, lab, h1, { flags });
+      await until("see it ended, or wait", async () => {
+        return second.hasEnded || (await second.readyz()).startsWith("503") ? true : undefined;
+      });
+    }
+    assertEquals((await Deno.lstat(path)).ino, before);
+    assertEquals(readAgentState(path)?.reasons, []);
+  });
+});
+
 Deno.test("two networks with one VNI: the second waits for the link, and goes on with another VNI", async () => {
   await withOverlay({ hosts: 2 }, async (lab, libc) => {
     await untilSettled(lab, libc);
