@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { DENORT_SOURCES, type DenortSource, findDenort } from "./denort.ts";
+import { checkRuntime, DENORT_SOURCES, type DenortSource, findDenort } from "./denort.ts";
 import { LOCKED, run, runScript } from "./run.ts";
 
 /**
@@ -119,6 +119,21 @@ async function minify(): Promise<void> {
   await run(Deno.execPath(), words, { cwd: ROOT });
 }
 
+/** @throws {Error} If the binary's runtime is not the pinned one; then there is no binary. */
+async function keepIfPinned(path: string): Promise<void> {
+  try {
+    const { deno: denoVersion } = Deno.version;
+    await checkRuntime(await Deno.readFile(path), {
+      denoVersion,
+      arch: Deno.build.arch,
+      sources: DENORT_SOURCES,
+    });
+  } catch (error) {
+    await Deno.remove(path);
+    throw error;
+  }
+}
+
 async function compile(): Promise<void> {
   const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") ?? "/root"}/.cache`;
   const named = Deno.env.get("DENORT_BIN");
@@ -129,6 +144,7 @@ async function compile(): Promise<void> {
     denoVersion: Deno.version.deno,
     arch: Deno.build.arch,
     named,
+    isRelease: Deno.args.includes("--release"),
     cacheFolder: `${cache}/loden`,
     sources: DENORT_SOURCES,
     canGet: () => canGet(Deno.env.get("DENO_DIR") || `${cache}/deno`),
@@ -156,6 +172,8 @@ async function compile(): Promise<void> {
     cwd: ROOT,
     env: denort === undefined ? {} : { DENORT_BIN: denort },
   });
+  // What a person names is the person's.
+  if (!named) await keepIfPinned(`${ROOT}${OUTPUT}`);
   const { size } = await Deno.stat(`${ROOT}${OUTPUT}`);
   // deno-lint-ignore no-console
   console.log(`${OUTPUT}: ${(size / 2 ** 20).toFixed(1)} MiB`);

@@ -19,7 +19,10 @@ export interface DenortSource {
   readonly sha256: string;
 }
 
-/** By `Deno.build.arch`. */
+/**
+ * By `Deno.build.arch`. Whatever way a runtime came by, a binary is only kept if it begins with these bytes
+ * (`checkRuntime()`): a release is compiled with what Deno's own host gives, so that it proves that the two are the same.
+ */
 export const DENORT_SOURCES: Readonly<Record<string, DenortSource>> = {
   x86_64: {
     denoVersion: "2.7.11",
@@ -43,6 +46,8 @@ export interface DenortDeps {
   readonly arch: string;
   /** `DENORT_BIN`, where a person names the file. */
   readonly named: string | undefined;
+  /** Whether nothing but what Deno's own host gives will do, as for a release. */
+  readonly isRelease?: boolean;
   /** Where cut runtimes are kept. */
   readonly cacheFolder: string;
   /** What to cut them from, by processor. */
@@ -60,6 +65,12 @@ export interface DenortDeps {
  */
 export async function findDenort(deps: DenortDeps): Promise<string | undefined> {
   if (deps.named !== undefined && deps.named !== "") return deps.named;
+  if (deps.isRelease) {
+    if (await deps.canGet()) return undefined;
+    throw new Error(
+      "Cannot compile: a release takes its runtime from Deno's download host, which can't be reached",
+    );
+  }
   const source = deps.sources[deps.arch];
   const path = `${deps.cacheFolder}/denort-${deps.denoVersion}-${deps.arch}`;
   if (source?.denoVersion === deps.denoVersion && await isIntact(path, source)) return path;
@@ -104,6 +115,30 @@ export function cutRuntime(executable: Uint8Array<ArrayBuffer>): Uint8Array<Arra
     );
   }
   return executable.subarray(0, end);
+}
+
+/**
+ * Sees to it that a compiled binary begins with the pinned runtime, also where Deno has downloaded that by itself.
+ *
+ * @throws {Error} If it is another one, or none is pinned for this Deno and processor.
+ */
+export async function checkRuntime(
+  binary: Uint8Array<ArrayBuffer>,
+  { denoVersion, arch, sources }: Pick<DenortDeps, "denoVersion" | "arch" | "sources">,
+): Promise<void> {
+  const source = sources[arch];
+  if (source?.denoVersion !== denoVersion) {
+    throw new Error(
+      `Cannot keep the binary: no denort ${denoVersion} for ${arch} is pinned in .ci/denort.ts`,
+    );
+  }
+  const runtime = cutRuntime(binary);
+  const digest = await sha256(new Uint8Array(runtime));
+  if (digest === source.sha256) return;
+  throw new Error(
+    `Cannot keep the binary: its runtime has ${runtime.length} bytes and SHA-256 ${digest}, not the pinned ` +
+      `${source.bytes} and ${source.sha256}`,
+  );
 }
 
 async function isIntact(path: string, source: DenortSource): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { cutRuntime, DENORT_SOURCES, type DenortDeps, findDenort } from "../../.ci/denort.ts";
+import { checkRuntime, cutRuntime, DENORT_SOURCES, type DenortDeps, findDenort } from "../../.ci/denort.ts";
 
 const EMPTY = new Uint8Array(0);
 
@@ -124,4 +124,41 @@ Deno.test("findDenort() cuts the pinned runtime once, and finds it in the cache 
     assertEquals((await Deno.stat(path)).mode! & 0o777, 0o755);
     assertEquals((await Array.fromAsync(Deno.readDir(cacheFolder))).length, 1, "no temporary file is left");
   });
+});
+
+const checkedBinaries: [
+  why: string,
+  binary: Uint8Array<ArrayBuffer>,
+  version: string,
+  refusal: string | undefined,
+][] = [
+  ["begins with the pinned runtime", elf(128, "a program"), "2.7.11", undefined],
+  ["begins with another runtime", elf(192, "a program"), "2.7.11", "its runtime has 256 bytes and SHA-256 "],
+  ["is of a Deno that has no pin", elf(128, "a program"), "2.7.12", "no denort 2.7.12 for x86_64 is pinned"],
+  [
+    "is no program",
+    new TextEncoder().encode("#!/bin/sh\n".padEnd(100)),
+    "2.7.11",
+    "is not a 64-bit ELF executable",
+  ],
+];
+
+for (const [why, binary, denoVersion, refusal] of checkedBinaries) {
+  Deno.test(`checkRuntime() ${refusal === undefined ? "takes" : "refuses"} a binary that ${why}, however it came by it`, async () => {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", elf(128, ""))).toHex();
+    const sources = { x86_64: { ...DENORT_SOURCES.x86_64!, bytes: 192, sha256: digest } };
+    const check = () => checkRuntime(binary, { denoVersion, arch: "x86_64", sources });
+    if (refusal === undefined) await check();
+    else await assertRejects(check, Error, refusal);
+  });
+}
+
+Deno.test("findDenort() takes nothing for a release but what Deno's own host gives", async () => {
+  const isRelease = true;
+  assertEquals(await findDenort(deps({ isRelease, canGet: () => Promise.resolve(true) })), undefined);
+  await assertRejects(
+    () => findDenort(deps({ isRelease })),
+    Error,
+    "a release takes its runtime from Deno's",
+  );
 });
