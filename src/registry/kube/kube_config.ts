@@ -200,17 +200,13 @@ export async function readKubeconfigs(
   if (server === undefined) {
     throw refuse(`the server must begin with https:// or http://, is "${shownUrl(named)}"`);
   }
-  const serverName = cluster?.["tls-server-name"];
-  if (serverName && serverName !== new URL(server).hostname) {
-    throw refuse(
-      `tls-server-name is not supported: name the server as its certificate does, as ` +
-        `https://${serverName}:${new URL(server).port || 443}, and have that name looked up (/etc/hosts)`,
-    );
-  }
+  refuseOtherName(server, cluster?.["tls-server-name"], refuse);
   const proxy = cluster?.["proxy-url"] ? proxyOf(cluster["proxy-url"], refuse) : undefined;
   const hint = `look at ${shown}`;
-  // Nobody's token goes over a connection that others can read; nor does client-go's.
-  if (/^http:/i.test(server)) return { url: server, ...proxy && { proxy }, tls: {}, hint };
+  // As with client-go no token goes over a connection that others can read, unless somebody has written http:// for it.
+  if (/^http:/i.test(server) && !/^http:/i.test(named)) {
+    return { url: server, ...proxy && { proxy }, tls: {}, hint };
+  }
   return {
     url: server,
     ...proxy && { proxy },
@@ -251,6 +247,19 @@ async function parseKubeconfig(
     throw refuse(`${where.join(".") || "it"}: ${message}`);
   }
   return data;
+}
+
+function refuseOtherName(
+  server: string,
+  name: string | null | undefined,
+  refuse: (reason: string) => RegistryError,
+): void {
+  const { hostname, port } = new URL(server);
+  if (!name || name === hostname) return;
+  throw refuse(
+    `tls-server-name is not supported: name the server as its certificate does, as ` +
+      `https://${name}:${port || 443}, and have that name looked up (/etc/hosts)`,
+  );
 }
 
 function proxyOf(text: string, refuse: (reason: string) => RegistryError): Proxy {
