@@ -66,7 +66,12 @@ export interface Options {
     readonly budget: number;
   };
   /** Where `/healthz` is served; absent where it is not. */
-  readonly health?: { readonly hostname: string; readonly port: number; readonly names: readonly string[] };
+  readonly health?: {
+    readonly hostname: string;
+    readonly port: number;
+    readonly names: readonly string[];
+    readonly podName?: string;
+  };
   /** Where log lines go; standard error where absent. */
   readonly logFilePath?: string;
   readonly logFormat: "auto" | "json" | "text";
@@ -113,7 +118,7 @@ function whereGiven(name: string, { given }: FlagReading): string {
   return given.get(name) === "environment" ? variableOf(name) : `-${name}`;
 }
 
-function optionsOf(reading: FlagReading, { NODE_NAME: nodeName }: Environment): Options {
+function optionsOf(reading: FlagReading, { NODE_NAME: nodeName, POD_NAME: podName }: Environment): Options {
   const text = (name: FlagName<"string">) => reading.values.get(name) as string;
   const integer = (name: FlagName<"integer">) => reading.values.get(name) as number;
   const truth = (name: FlagName<"boolean">) => reading.values.get(name) as boolean;
@@ -171,6 +176,7 @@ function optionsOf(reading: FlagReading, { NODE_NAME: nodeName }: Environment): 
         hostname: text("healthz-ip") || "0.0.0.0",
         port,
         names: [...list("healthz-name"), ...nodeName ? [nodeName] : []],
+        ...podName && { podName },
       },
     },
     ...text("log-file") !== "" && { logFilePath: text("log-file") },

@@ -25,7 +25,7 @@ type Head = NonNullable<ReturnType<typeof readHead>>;
 export interface ConnectionDeps {
   readonly patience: Patience;
   /** Whether a request may be for this host, by its `Host`; all are, if absent. */
-  readonly isOwnName?: ((host: string) => boolean) | undefined;
+  readonly isOwnName?: ((host: string, target: string) => boolean) | undefined;
   /** A clock that nobody sets. */
   readonly elapsedMs: () => number;
   /** Memory to read into, as long as the longest head, which nobody else uses amid a turn. */

@@ -30,12 +30,12 @@ const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (\S+) HTTP\/(\d)\.\d$/
  * Reads the head of an HTTP/1 request from what has arrived so far. Of its fields two are of use here; the others are
  * bounded and passed over.
  *
- * @param isOwnName Whether a `Host` may be this one's; all are, if absent.
+ * @param isOwnName Whether a `Host` may be this one's, with the target that was asked for; all are, if absent.
  * @returns `undefined` while the head is not whole.
  */
 export function readHead(
   bytes: Uint8Array,
-  isOwnName: (host: string) => boolean = () => true,
+  isOwnName: (host: string, target: string) => boolean = () => true,
 ): RequestLine | RefusedHead | undefined {
   // A client may send an empty line first.
   let start = 0;
@@ -52,7 +52,7 @@ export function readHead(
   const hosts = hostsOf(target, head);
   if (hosts.length > MAX_HOSTS) return { refused: 400 };
   // A client of HTTP/1.0 may say none; browsers always say one.
-  if (target !== FOR_ALL && !hosts.every(isOwnName)) return { refused: 421 };
+  if (target !== FOR_ALL && !hosts.every((host) => isOwnName(host, target))) return { refused: 421 };
   const accept = ACCEPT.exec(head.slice(lineEnd - start))?.[1]?.trim();
   return { method, target, ...accept && { accept } };
 }

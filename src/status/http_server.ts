@@ -43,7 +43,7 @@ export interface ServerDeps {
   readonly libc: Libc;
   readonly answer: Answer;
   /** Whether a request may be for this host, by its `Host`; all are, if absent. */
-  readonly isOwnName?: (host: string) => boolean;
+  readonly isOwnName?: (host: string, target: string) => boolean;
   readonly limits?: Partial<ServerLimits>;
   /** How many answers are made, and how long one may be told again. */
   readonly pace?: Partial<AnswerPace>;
@@ -62,7 +62,7 @@ export class HttpServer implements AsyncDisposable {
   readonly #listener: Listener;
   readonly #poll: PollMany;
   readonly #answer: Answer;
-  readonly #isOwnName: ((host: string) => boolean) | undefined;
+  readonly #isOwnName: ((host: string, target: string) => boolean) | undefined;
   readonly #limits: ServerLimits;
   readonly #resources: DisposableStack;
   /** Oldest first. */

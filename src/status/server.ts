@@ -29,6 +29,8 @@ export interface StatusPlace {
   readonly port: number;
   /** Names of this host that the endpoints are asked by, beside its own. */
   readonly names?: readonly string[];
+  /** The agent's own pod, by which it is asked through an API server. */
+  readonly podName?: string;
 }
 
 /** The endpoints as they are served; closing it ends the server. */
@@ -140,8 +142,8 @@ function bind(
   place: StatusPlace,
   answer: Answer,
 ): { readonly server: HttpServer; readonly port: number } {
-  const { hostname, port, names = [] } = place;
-  const isOwnName = ownNames(() => [...names, libc.readSysctl(HOST_NAME)]);
+  const { hostname, port, names = [], podName } = place;
+  const isOwnName = ownNames(() => [...names, libc.readSysctl(HOST_NAME)], podName);
   try {
     const address = parseAddress(hostname === "localhost" ? LOOPBACK : hostname);
     const listener = TcpListener.open(libc, address, port);

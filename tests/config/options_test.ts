@@ -312,9 +312,13 @@ Deno.test("helpText() lists every flag once, in lines that fit", () => {
 });
 
 Deno.test("parseOptions() takes the node's name for a name that its health is asked by", () => {
-  const outcome = parseOptions(["-healthz-port=80", "-healthz-name=a"], { NODE_NAME: "n1.example.com" });
+  const outcome = parseOptions(["-healthz-port=80", "-healthz-name=a"], {
+    NODE_NAME: "n1.example.com",
+    POD_NAME: "agent-x7k2p",
+  });
   assert(outcome.kind === "run");
   assertEquals(outcome.options.health?.names, ["a", "n1.example.com"]);
+  assertEquals(outcome.options.health?.podName, "agent-x7k2p");
 });
 
 Deno.test("helpText() reads as it did", async (t) => {

@@ -42,3 +42,18 @@ Deno.test("ownNames() goes by the names that a host has when it is asked", () =>
   names = ["node-2.example.com"];
   assertEquals(isOwn("node-2.example.com"), true);
 });
+
+Deno.test("ownNames() takes what an API server passes on, by a name of its own, from who knows the agent's pod", () => {
+  const isOwn = ownNames(() => [], "kube-flannel-ds-x7k2p");
+  const targets: readonly (readonly [target: string, isOwn: boolean])[] = [
+    ["/status?pod=kube-flannel-ds-x7k2p", true],
+    ["/metrics?pod=kube-flannel-ds-x7k2p", true],
+    ["/status?pod=kube-flannel-ds-abcde", false],
+    ["/status?pod=", false],
+    ["/status", false],
+  ];
+  for (const [target, expected] of targets) {
+    assertEquals(isOwn("api.example.com:6443", target), expected, target);
+  }
+  assertEquals(ownNames(() => [])("api.example.com", "/status?pod=undefined"), false);
+});

@@ -154,7 +154,13 @@ async function answerTo(port: number, head: string): Promise<string> {
 
 Deno.test("a page of another name reads nothing of this host, whose own names are answered as its addresses are", async () => {
   const names = ["node-1.example.com"];
-  await using server = serveStatus(() => READY, { hostname: "127.0.0.1", port: 0, libc, names });
+  await using server = serveStatus(() => READY, {
+    hostname: "127.0.0.1",
+    port: 0,
+    libc,
+    names,
+    podName: "agent-x7k2p",
+  });
   const { port } = server;
   const own = (await Deno.readTextFile("/proc/sys/kernel/hostname")).trim();
   const rows: readonly (readonly [host: string, path: string, status: number])[] = [
@@ -164,6 +170,8 @@ Deno.test("a page of another name reads nothing of this host, whose own names ar
     ["node-1.example.com", "/status", 200],
     ["kube-flannel.kube-flannel.svc:8081", "/metrics", 200],
     ["rebound.example", "/healthz", 200],
+    ["api.example.com:6443", "/status?pod=agent-x7k2p", 200],
+    ["api.example.com:6443", "/status?pod=agent-y8l3q", 421],
     ...["/status", "/metrics", "/readyz", "/nothing"].map((path) => ["rebound.example", path, 421] as const),
   ];
   for (const [host, path, status] of rows) {

@@ -161,7 +161,8 @@ async function askAgent(
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${
       encodeURIComponent(name)
     }:${health}`;
-    const raw = await client.request(`${path}/proxy/status`, true, {
+    // An API server asks by its own name, which the agent knows nothing of: it heeds who knows its pod's.
+    const raw = await client.request(`${path}/proxy/status?pod=${encodeURIComponent(name)}`, true, {
       maxKeptBytes: MAX_ANSWER_BYTES,
       signal: abort.signal,
     });
