@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { holdAgentLock } from "../../src/pods/agent_lock.ts";
+import { StateFolder } from "../../src/pods/state.ts";
 import { flanneldLeaves, kernelLines, ruleLines } from "../double/flanneld_leaves.ts";
 import { HandBackWorld, VXLAN, type WorldOptions } from "./hand_back_world.ts";
 
@@ -152,6 +153,28 @@ Deno.test("an agent that is started again after a hand-back takes all back, and 
   }
 });
 
+Deno.test("a hand-back beside flanneld looks after pods that Loden's plugin has attached meanwhile, and touches no rules", async () => {
+  const one = cases.find(({ options }) => options.usesNftables)!;
+  await using world = await HandBackWorld.create(one.options);
+  await world.startAgent();
+  await world.stopAgent();
+  const { stdout: first } = await world.handBack();
+  assertEquals(
+    first.trim().split("\n").filter((line) => !line.startsWith("left alone")).at(-1),
+    `removed agent's flags ${world.path("run/flags.json")}`,
+    "what tells the next run how to go on goes last",
+  );
+  const state = new StateFolder(world.path("data"));
+  state.write({ containerId: "late", ifname: "eth0" }, '{"name":"cbr0","type":"bridge"}');
+  const { code, stdout } = await world.handBack(`-cni-conf=${world.conflistPath}`);
+  assertEquals([code, stdout], [
+    0,
+    `wrote state of a pod in ${world.path("data")}, as flannel's plugin keeps it\n`,
+  ]);
+  await Deno.remove(world.path("data/late"));
+  await assertFlanneldsState(world, one);
+});
+
 Deno.test("on a host of legacy iptables the rules of flanneld are written there, by its own program", async () => {
   await using world = await HandBackWorld.create(VXLAN);
   await world.run("iptables-legacy", "-P", "FORWARD", "DROP");
@@ -273,7 +296,8 @@ Deno.test("a hand-back that can't do one thing does the others, and what tells o
   await Deno.writeTextFile(world.path("networks/cbr0/10.244.1.2"), "pod\r\neth0");
   const first = await world.handBack();
   assertEquals(first.code, 1, first.stdout);
-  assertStringIncludes(first.stdout, "Cannot look for pods: ");
+  assertStringIncludes(first.stdout, "Cannot write state of a pod");
+  assertStringIncludes(first.stdout, "plugin flannel: the state of pods must be there first");
   assertStringIncludes(first.stdout, "Not handed back: mend what stands above and run this again");
   assert(files.every((name) => !name.startsWith("run/") || Deno.statSync(world.path(name)) !== undefined));
   assertEquals(await ruleLines(world.run, "iptables"), await flanneldLeaves("iptables-ipv4"));

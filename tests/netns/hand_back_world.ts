@@ -22,6 +22,7 @@ export interface WorldOptions {
  * There are no certificates in it.
  */
 const WITH_ETC = 'mount --bind "$1" /etc; shift; unset DENO_TLS_CA_STORE; exec "$@"';
+const UNNAMED = /\/\.\S+[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** What an agent has written once it is at rest. */
 const FILES = [
   "net.d/10-flannel.conflist",
@@ -182,13 +183,13 @@ export class HandBackWorld implements AsyncDisposable {
     ];
   }
 
-  /** All files of the host, but for those that are not its own. */
+  /** All files of the host; what a writer that was killed has left unnamed is none, and removed by who writes the next. */
   async files(): Promise<string[]> {
     const found: string[] = [];
     for (const folder of ["run", "net.d", "data", MANAGERS]) {
       for await (const { name } of Deno.readDir(this.path(folder))) found.push(`${folder}/${name}`);
     }
-    return found.sort();
+    return found.filter((path) => !UNNAMED.test(path)).sort();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,8 +1,9 @@
 import { AgentClaims } from "../../agent/agent_claim.ts";
+import { notedFlagsPath } from "../../agent/noted_flags.ts";
 import { requirePrivilege } from "../../agent/preflight.ts";
 import { foldKeys } from "../../config/fold_keys.ts";
 import { UsageError } from "../../config/usage_error.ts";
-import { readIfThere } from "../../file/read_file.ts";
+import { readIfThere, removeIfThere } from "../../file/read_file.ts";
 import { writeIfOther } from "../../file/write_if_other.ts";
 import type { RuleWishes } from "../../firewall/rules.ts";
 import { readHistory } from "../../host/history.ts";
@@ -10,10 +11,11 @@ import { errorText } from "../../log/error_text.ts";
 import { SILENT } from "../../log/log.ts";
 import { printableIn, wholeLine } from "../../log/printable.ts";
 import { familyOf, formatPrefix, type Prefix } from "../../model/address.ts";
+import { agentLockPath } from "../../pods/agent_lock.ts";
 import { readSubnetEnv, type SubnetEnv } from "../../pods/subnet_env.ts";
 import { MAX_SUBNET_FILE_BYTES } from "../../pods/subnet_file.ts";
 import { AgentDoorError, askAgent } from "../agent_door.ts";
-import { agentFiles, fileSteps } from "../cleanup/cleanup_files.ts";
+import { agentFiles, fileSteps, type NamedFile } from "../cleanup/cleanup_files.ts";
 import { refuseAgent, runningAgent } from "../cleanup/cleanup_node.ts";
 import { type CleanupPlan, type CleanupStep, stepLine } from "../cleanup/cleanup_step.ts";
 import { EXIT, type Place } from "../command.ts";
@@ -149,6 +151,7 @@ async function handBack(asked: Asked, { signal }: { readonly signal: AbortSignal
       failed.push({ verb, object, reason: errorText(error) });
     }
   }
+  if (failed.length === 0) removeIfThere(agentLockPath(subnetFilePath));
   return { dryRun: false, done: done.map(({ verb, object }) => ({ verb, object })), failed, kept };
 }
 
@@ -170,7 +173,7 @@ async function planAll(
   const { options, environment, client, libc } = place;
   const { subnetFilePath } = options;
   const text = readIfThere(subnetFilePath, MAX_SUBNET_FILE_BYTES);
-  const last = fileSteps(agentFiles({ options, root: place.files.root }));
+  const last = lastSteps(place);
   if (text === undefined) {
     if (last.length === 0) return { ...NOTHING, claims: { networks: [], linkNames: [] } };
     throw new Error(
@@ -200,9 +203,9 @@ async function planAll(
   const rules = await look("rules", () => planRules(libc, wishesOf(place, env, former), mode));
   const files = subnetFileSteps(subnetFilePath, text);
   const claims = { networks, linkNames: [] };
-  const parts = [pods, routes, { steps: files, kept: [] }, { steps: last, kept: [] }];
-  const isHere = rules?.hasOwn || parts.some((part) => part !== undefined && part.steps.length > 0);
-  if (!isHere) return { ...NOTHING, unseen, claims };
+  // What flanneld has may be there already, and what is known of it may be gone: then pods alone are looked after.
+  const isHere = rules?.hasOwn || files.length > 0 || last.length > 0 || (routes?.steps.length ?? 0) > 0;
+  if (!isHere) return { ...NOTHING, ...pods, unseen, claims };
   const lease = await planLease(options, { client, environment, stack, signal });
   const whole = [pods, routes, rules, lease, { steps: files, kept: doubts }].filter((part) =>
     part !== undefined
@@ -214,6 +217,17 @@ async function planAll(
     unseen,
     claims,
   };
+}
+
+/**
+ * What goes last of all is what tells the next run how to go on: the flags. The lock is not among it, as it is held
+ * meanwhile.
+ */
+function lastSteps({ options, files: { root } }: DoctorPlace): CleanupStep[] {
+  const lock = agentLockPath(options.subnetFilePath);
+  const files = agentFiles({ options, root }).filter(([, path]) => path !== lock);
+  const isFlags = ([, path]: NamedFile) => path === notedFlagsPath(options.subnetFilePath);
+  return fileSteps([...files.filter((file) => !isFlags(file)), ...files.filter(isFlags)]);
 }
 
 const NOTHING: Omit<Whole, "claims"> = { steps: [], kept: [], last: [], unseen: [] };

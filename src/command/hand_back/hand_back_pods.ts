@@ -54,14 +54,26 @@ export function planPods(places: PodPlaces): CleanupPlan {
   const kept: string[] = [];
   for (const found of readConfigurations(places, settings, kept)) {
     const state = planStates(found, places, settings);
-    steps.push(...state.steps);
+    let waiting = state.steps.length;
+    steps.push(...state.steps.map((step): CleanupStep => ({
+      ...step,
+      run: () => {
+        step.run();
+        waiting--;
+      },
+    })));
     kept.push(...state.kept);
     const { path, text, isRendered } = found;
     if (!isRendered) continue;
+    const turn = onDisk(() => void writeIfOther(path, text, PUBLIC_MODE));
     steps.push({
       verb: "turn",
       object: `conflist ${path} into one that calls the plugin flannel`,
-      run: onDisk(() => void writeIfOther(path, text, PUBLIC_MODE)),
+      run: () => {
+        // By it the plugin would be called for pods that it has no state of.
+        if (waiting > 0) throw new Error("the state of pods must be there first");
+        turn();
+      },
     });
   }
   return { steps, kept };
