@@ -73,6 +73,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "nftables/packet.ts",
     "nftables/packet_walk.ts",
     "nftables/raw_rule.ts",
+    "nftables/rule_book.ts",
     "nftables/rule_set.ts",
     "nftables/rule_words.ts",
     "nftables/xt_match.ts",

@@ -32,7 +32,7 @@ interface Task {
 
 /**
  * Plays packets between this host's pods and all peers' through rules: of the whole network first, and of its parts only
- * where it is not certain what becomes of the whole.
+ * where it may be certain what becomes of these, and is not of the whole.
  */
 export class ForwardSweep {
   readonly #book: ForwardBook;
@@ -72,15 +72,16 @@ export class ForwardSweep {
     const { group: { own, link }, direction, prefix, subnets } = task;
     const other = { prefix, link };
     const [from, to] = direction === "out" ? [own, other] : [other, own];
-    const { refusal, isDoubted, isOpen } = forwardFate(this.#book, from, to);
+    const fate = forwardFate(this.#book, from, to, direction === "out" ? "destination" : "source");
+    const { refusal, isOfParts, isOpen } = fate;
     if (refusal !== undefined) {
       for (const subnet of subnets) this.#refused.push({ direction, subnet, refusal });
-    } else if (isDoubted) {
-      const parts = partsOf(prefix, subnets);
-      // Of the parts it may be known.
-      if (parts.length === 0) this.#isOpen ||= isOpen;
-      this.#tasks.push(...parts.map((part) => ({ ...task, ...part })));
+      return;
     }
+    const parts = isOfParts ? partsOf(prefix, subnets) : [];
+    // Of the parts it may be known.
+    if (parts.length === 0) this.#isOpen ||= isOpen;
+    this.#tasks.push(...parts.map((part) => ({ ...task, ...part })));
   }
 }
 

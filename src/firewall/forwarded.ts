@@ -1,15 +1,8 @@
 import { bitsOf, familyOf, type Prefix, prefixContains } from "../model/address.ts";
 import type { NftChain } from "../nftables/objects.ts";
 import { type Packet, type PacketLink, TCP, UDP } from "../nftables/packet.ts";
-import {
-  type HookVerdict,
-  PACKET_HOOK,
-  type PlacedRule,
-  walkBridge,
-  type WalkedBook,
-  walkHook,
-  walkLink,
-} from "../nftables/packet_walk.ts";
+import { type HookVerdict, PACKET_HOOK, walkBridge, walkHook, walkLink } from "../nftables/packet_walk.ts";
+import type { PlacedRule, WalkedBook } from "../nftables/rule_book.ts";
 import { addressOf } from "../nftables/value.ts";
 import { blockingPolicy, XFRM_DIRECTION, type XfrmPolicy } from "../rtnetlink/xfrm_policy.ts";
 
@@ -41,9 +34,13 @@ export interface ForwardFate {
   readonly refusal?: Refusal;
   /** Whether some may be refused, by rules that ask for what is not known here. */
   readonly isDoubted: boolean;
+  /** Whether a part of them may be refused for certain, or not be doubted, where it is not so of all. */
+  readonly isOfParts: boolean;
   /** Whether all are refused but those that a rule may let through, by what is not known here. */
   readonly isOpen: boolean;
 }
+
+const REFUSED = { isDoubted: false, isOfParts: false, isOpen: false } as const;
 
 /** What becomes of one kind of packets. */
 type Fate = Omit<ForwardFate, "refusal"> & { readonly refusal?: Omit<Refusal, "isOfAnswers"> };
@@ -57,25 +54,44 @@ const PROTOCOLS = [TCP, UDP] as const;
  * Plays packets that this host forwards through its rules: of TCP and UDP, the first of a connection and answers.
  * Neither ports nor the host's part of the addresses are known, so that what is refused is so for all of them. A rule
  * that takes one protocol, some ports or some pods is somebody's policy, and no refusal.
+ *
+ * @param parts Of which end a part may be asked about next.
  */
-export function forwardFate(book: ForwardBook, from: ForwardEnd, to: ForwardEnd): ForwardFate {
-  let [isDoubted, isOpen] = [false, false];
+export function forwardFate(
+  book: ForwardBook,
+  from: ForwardEnd,
+  to: ForwardEnd,
+  parts?: Packet["parts"],
+): ForwardFate {
+  let [isDoubted, isOfParts, isOpen] = [false, false, false];
   for (const state of ["new", "established"] as const) {
-    const fates = PROTOCOLS.map((protocol) => fateOf(book, from, to, { state, protocol }));
+    const fates = PROTOCOLS.map((protocol) =>
+      fateOf(book, from, to, {
+        state,
+        protocol,
+        ...parts && { parts },
+      })
+    );
     isDoubted ||= fates.some((fate) => fate.isDoubted);
+    isOfParts ||= fates.some((fate) => fate.isOfParts);
     isOpen ||= fates.some((fate) => fate.isOpen);
     const [first] = fates;
     if (first?.refusal === undefined || fates.some(({ refusal }) => refusal === undefined)) continue;
-    return { refusal: { ...first.refusal, isOfAnswers: state === "established" }, isDoubted, isOpen };
+    return {
+      refusal: { ...first.refusal, isOfAnswers: state === "established" },
+      isDoubted,
+      isOfParts,
+      isOpen,
+    };
   }
-  return { isDoubted, isOpen };
+  return { isDoubted, isOfParts, isOpen };
 }
 
 function fateOf(
   book: ForwardBook,
   from: ForwardEnd,
   to: ForwardEnd,
-  kind: Pick<Packet, "state"> & { readonly protocol: number },
+  kind: Pick<Packet, "state" | "parts"> & { readonly protocol: number },
 ): Fate {
   const packet: Packet = {
     source: from.prefix.address,
@@ -98,9 +114,10 @@ function fateOf(
   // One that may be led elsewhere, or is written into, is not known to come to what is behind.
   const isLed = first.translation !== undefined && at > entered.length;
   const isWritten = met.slice(0, at + 1).some(({ writers }) => writers.length > 0);
-  if (refusal !== undefined && !isLed && !isWritten) return { refusal, isDoubted: false, isOpen: false };
+  if (refusal !== undefined && !isLed && !isWritten) return { ...REFUSED, refusal };
   return {
     isDoubted: refusal !== undefined || fates.some((fate) => fate.isDoubted),
+    isOfParts: fates.some((fate) => fate.isOfParts),
     isOpen: fates.some((fate) => fate.isOpen),
   };
 }
@@ -113,8 +130,9 @@ function policyFates(
 ): Fate[] {
   return [XFRM_DIRECTION.fwd, XFRM_DIRECTION.out].map((direction) => {
     const by = blockingPolicy(policies, direction, from, to);
-    if (by === undefined || by === "maybe") return { isDoubted: by === "maybe", isOpen: false };
-    return { refusal: { by, does: "drops" }, isDoubted: false, isOpen: false };
+    const isDoubted = by === "maybe";
+    if (by === undefined || by === "maybe") return { isDoubted, isOfParts: isDoubted, isOpen: false };
+    return { ...REFUSED, refusal: { by, does: "drops" } };
   });
 }
 
@@ -145,20 +163,22 @@ function marked(verdicts: readonly HookVerdict[]): Pick<Packet, "isMarked"> {
   return verdicts.some(({ isMarked }) => isMarked) ? { isMarked: true } : {};
 }
 
-function fateAt({ verdict, isCertain, by, doubts, translation }: HookVerdict, to: ForwardEnd): Fate {
+function fateAt(met: HookVerdict, to: ForwardEnd): Fate {
+  const { verdict, isCertain, isOfParts, by, doubts, translation } = met;
   const isRefused = by !== undefined && verdict !== "accept";
   if (isRefused && isCertain) {
-    return {
-      refusal: { by, does: verdict === "drop" ? "drops" : "rejects" },
-      isDoubted: false,
-      isOpen: false,
-    };
+    return { ...REFUSED, refusal: { by, does: verdict === "drop" ? "drops" : "rejects" } };
   }
   const isLed = translation?.action.kind === "dnat";
   if (isLed && translation.isCertain && isElsewhere(translation.action.address, to)) {
-    return { refusal: { by: translation, does: "leads elsewhere" }, isDoubted: false, isOpen: false };
+    return { ...REFUSED, refusal: { by: translation, does: "leads elsewhere" } };
   }
-  return { isDoubted: isRefused || isLed || doubts.length > 0, isOpen: isRefused };
+  return {
+    isDoubted: isRefused || isLed || doubts.length > 0,
+    // Where it is led to may be another part.
+    isOfParts: isOfParts || isLed && translation.isCertain,
+    isOpen: isRefused,
+  };
 }
 
 /** Whether a translated address is none of those that packets are for. */

@@ -1,5 +1,5 @@
 import type { NetlinkClient } from "../netlink/client.ts";
-import { bookKey, type WalkedBook } from "../nftables/packet_walk.ts";
+import { bookKey, type WalkedBook } from "../nftables/rule_book.ts";
 import type { NftChain, NftTable } from "../nftables/objects.ts";
 import { dumpRawRules, type RawRule } from "../nftables/raw_rule.ts";
 import { readRuleSet, type RuleSet } from "../nftables/rule_set.ts";

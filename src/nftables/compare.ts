@@ -15,13 +15,17 @@ export function masked(loaded: Loaded | undefined, attributes: ReadonlyMap<numbe
   const what = loaded?.what ?? "a register";
   const isPlain = mask !== undefined && (u32be(attributes.get(6)) === 0);
   if (!isPlain || loaded?.bytes === undefined || loaded.bytes.length < mask.length) {
-    return { bytes: undefined, what, ...mask !== undefined && { mask } };
+    return { ...ofParts(loaded), bytes: undefined, what, ...mask !== undefined && { mask } };
   }
   const known = loaded.known && mask.map((byte, at) => loaded.known![at]! | ~byte & 0xff);
   const bytes = mask.map((byte, at) =>
     (loaded.bytes![at]! & byte ^ (xor?.[at] ?? 0)) & (known?.[at] ?? 0xff)
   );
-  return { bytes, what, mask, ...known && { known } };
+  return { ...ofParts(loaded), bytes, what, mask, ...known && { known } };
+}
+
+function ofParts(loaded: Loaded | undefined): Pick<Loaded, "isOfParts"> {
+  return loaded?.isOfParts ? { isOfParts: true } : {};
 }
 
 /** Numbers of `size` bytes the other way round. */

@@ -1,5 +1,6 @@
 import { compare, isWithin, masked, swapped, type Tri, valueIn, valueOf } from "./compare.ts";
 import {
+  isOfParts,
   type KnownBytes,
   linkBytes,
   META_MARK,
@@ -22,6 +23,8 @@ import { matchOf, targetOf } from "./xt_match.ts";
 export interface RuleMatch {
   /** Whether the rule is for it; `maybe` where it asks for what is not known. */
   readonly isFor: "yes" | "no" | "maybe";
+  /** Whether it would be known for a part of the packets that are played together: at all, and whatever else it asks. */
+  readonly isOfParts: "no" | "also" | "alone";
   /** What it does; several where it is not known which of them. None if it does nothing. */
   readonly actions: readonly RuleAction[];
   /** Whether it says `notrack`. */
@@ -57,13 +60,11 @@ export type SetReader = (name: string) => RuleSet | undefined;
 export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () => undefined): RuleMatch {
   const registers = new Map<number, Loaded>();
   const words: string[] = [];
-  let isFor: Tri = true;
   let actions: readonly RuleAction[] = [];
   let [isMarking, isUntracking, isWriting] = [false, false, false];
-  const also = (answer: Tri) => {
-    if (answer === false || isFor === false) isFor = false;
-    else if (answer === undefined) isFor = undefined;
-  };
+  const answers: Answer[] = [];
+  const also = (is: Tri, { isOfParts = false }: Pick<Loaded, "isOfParts"> = {}) =>
+    answers.push({ is, isOfParts });
   for (const { name, attributes } of rule.expressions) {
     const word = (type: number) => u32be(attributes.get(type));
     if (ASIDES.has(name)) continue;
@@ -88,7 +89,7 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
     } else if (name === "cmp" || name === "range") {
       const loaded = registers.get(slot(word(1)));
       const answer = name === "cmp" ? compare(loaded, word, attributes) : isWithin(loaded, word, attributes);
-      also(answer.is);
+      also(answer.is, loaded);
       words.push(answer.text);
     } else if (name === "immediate") {
       if (word(1) === NFT_REG_VERDICT) actions = [verdictIn(attributes.get(2))];
@@ -106,7 +107,7 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
       words.push(`-j ${target.name}`);
     } else if (name === "lookup") {
       const answer = lookUpIn(setOf, { word, attributes, registers });
-      also(answer.is);
+      also(answer.is, answer);
       actions = answer.actions ?? actions;
       words.push(answer.text);
     } else if (name === "notrack") {
@@ -126,12 +127,28 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
   }
   if (actions.length === 1) words.push(...actionText(actions[0]!));
   return {
-    isFor: isFor === undefined ? "maybe" : isFor ? "yes" : "no",
+    ...allOf(answers),
     actions: actions.filter(({ kind }) => kind !== "continue"),
     isMarking,
     isUntracking,
     isWriting,
     text: words.join(" "),
+  };
+}
+
+/** What one question of a rule is answered with. */
+interface Answer {
+  readonly is: Tri;
+  readonly isOfParts: boolean;
+}
+
+function allOf(answers: readonly Answer[]): Pick<RuleMatch, "isFor" | "isOfParts"> {
+  if (answers.some(({ is }) => is === false)) return { isFor: "no", isOfParts: "no" };
+  const open = answers.filter(({ is }) => is === undefined);
+  const ofParts = open.filter(({ isOfParts }) => isOfParts).length;
+  return {
+    isFor: open.length === 0 ? "yes" : "maybe",
+    isOfParts: ofParts === 0 ? "no" : ofParts < open.length ? "also" : "alone",
   };
 }
 
@@ -165,7 +182,11 @@ function lookUpIn(setOf: SetReader, { word, attributes, registers }: {
   readonly word: (type: number) => number;
   readonly attributes: ReadonlyMap<number, Uint8Array>;
   readonly registers: Map<number, Loaded>;
-}): { readonly is: Tri; readonly text: string; readonly actions?: readonly RuleAction[] } {
+}): Pick<Loaded, "isOfParts"> & {
+  readonly is: Tri;
+  readonly text: string;
+  readonly actions?: readonly RuleAction[];
+} {
   const name = text(attributes.get(1));
   const first = slot(word(2));
   const isVerdict = attributes.has(3) && word(3) === NFT_REG_VERDICT;
@@ -176,16 +197,23 @@ function lookUpIn(setOf: SetReader, { word, attributes, registers }: {
   const answer = set === undefined
     ? { found: undefined }
     : lookUp(set, gather(registers, first, set.keyBytes));
+  const isOfParts = set !== undefined && isKeyOfParts(registers, first, set.keyBytes);
   if (attributes.has(3) && !isVerdict) {
-    registers.set(slot(word(3)), { bytes: answer.data && valueIn(answer.data), what: "a value" });
+    registers.set(slot(word(3)), { bytes: answer.data && valueIn(answer.data), what: "a value", isOfParts });
   }
   const is = answer.found === undefined ? undefined : answer.found !== isInverted;
-  if (!isVerdict || answer.found === false) return { is, text: sentence };
+  if (!isVerdict || answer.found === false) return { is, isOfParts, text: sentence };
   if (answer.data !== undefined) return { is, text: sentence, actions: [verdictIn(answer.data)] };
   // Any of them may be meant.
   const all = set?.elements.flatMap(({ data }) => data === undefined ? [] : [verdictIn(data)]);
   const distinct = new Map(all?.map((action) => [`${action.kind} ${action.chain}`, action]));
-  return { is, text: sentence, actions: all === undefined ? [{ kind: "unknown" }] : [...distinct.values()] };
+  const actions: readonly RuleAction[] = all === undefined ? [{ kind: "unknown" }] : [...distinct.values()];
+  return { is, isOfParts, text: sentence, actions };
+}
+
+/** Whether of a key that begins at a register more is known for a part of the packets. */
+function isKeyOfParts(registers: ReadonlyMap<number, Loaded>, first: number, keyBytes: number): boolean {
+  return [...registers].some(([at, loaded]) => loaded.isOfParts && at >= first && at < first + keyBytes / 4);
 }
 
 /** The bytes from a register on: each value begins at a multiple of four. */
@@ -224,7 +252,13 @@ function load(
     const [base, offset, length] = [word(2), word(3), word(4)];
     const read = [linkBytes, networkBytes, transportBytes][base] ?? (() => undefined);
     const found = read(packet, offset, length) ?? { bytes: undefined };
-    return { register, ...found, what: payloadName(packet, base, offset) };
+    const what = payloadName(packet, base, offset);
+    return {
+      register,
+      ...found,
+      what,
+      ...base === 1 && isOfParts(packet, offset, length) && { isOfParts: true },
+    };
   }
   const key = word(2);
   if (register === 0) return undefined;

@@ -22,6 +22,8 @@ export interface Packet {
   readonly sourceBits?: number;
   /** The same of the destination. */
   readonly destinationBits?: number;
+  /** The address of which more bits are known for a part of the packets that are played together; none if absent. */
+  readonly parts?: "source" | "destination";
   /** What it carries, `IPPROTO_*`; UDP if absent. */
   readonly protocol?: number;
   /** Not known, or none, if absent. */
@@ -142,6 +144,21 @@ export function networkBytes(packet: Packet, offset: number, length: number): Kn
   if (known.every((byte) => byte === 0)) return undefined;
   const bytes = header.subarray(offset, offset + length);
   return known.every((byte) => byte === 0xff) ? { bytes } : { bytes, known };
+}
+
+/** Whether more of these bytes of the network header is known for a part of the packets that are played together. */
+export function isOfParts(
+  { source, sourceBits, destinationBits, parts }: Packet,
+  offset: number,
+  length: number,
+): boolean {
+  const known = parts === "source" ? sourceBits : destinationBits;
+  if (parts === undefined || known === undefined) return false;
+  const isIpv4 = familyOf(source) === AF_INET;
+  const size = isIpv4 ? 4 : 16;
+  const at = (isIpv4 ? 12 : 8) + (parts === "source" ? 0 : size);
+  // From the first byte that is not known as a whole.
+  return offset < at + size && offset + length > at + Math.floor(known / 8);
 }
 
 /** The ports of the transport header (RFC 768, RFC 9293); `undefined` for what is behind them, or not known. */

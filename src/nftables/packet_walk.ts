@@ -1,46 +1,16 @@
 import { familyOf } from "../model/address.ts";
-import type { NetlinkClient } from "../netlink/client.ts";
-import { awakeChains, dumpChains, dumpTables } from "./dump.ts";
 import { matchRule } from "./match.ts";
-import { type NftChain, type NftTable, POLICY } from "./objects.ts";
+import { type NftChain, POLICY } from "./objects.ts";
 import type { Packet, PacketLink } from "./packet.ts";
-import { dumpRawRules, type RawRule } from "./raw_rule.ts";
+import type { RawRule } from "./raw_rule.ts";
+import { bookKey, type PlacedRule, type WalkedBook } from "./rule_book.ts";
 import type { RuleAction } from "./rule_words.ts";
-import { readRuleSet, type RuleSet } from "./rule_set.ts";
 
 /** Where packets meet rules: `NF_INET_*` of linux/netfilter.h. */
 export const PACKET_HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
 /** `NF_INET_INGRESS`, and `NF_NETDEV_*` of the same. */
 const INET_INGRESS = 5;
 const NETDEV_HOOK = { ingress: 0, egress: 1 } as const;
-
-/** All chains and rules of this host. */
-export interface RuleBook {
-  /** Those that the kernel runs. */
-  readonly chains: readonly NftChain[];
-  /** The rules of a chain, by {@linkcode bookKey}. */
-  readonly rules: ReadonlyMap<string, readonly RawRule[]>;
-  /** Reads a set of a table while the client is open; each once. */
-  readonly setOf: (table: NftTable, name: string) => RuleSet | undefined;
-}
-
-/** What a packet is played through. */
-export interface WalkedBook extends Pick<RuleBook, "chains" | "setOf"> {
-  /** The rules of a chain, by {@linkcode bookKey}; they may be read when they are asked for. */
-  readonly rules: Pick<RuleBook["rules"], "get">;
-}
-
-/** A rule, or a chain's policy where it has no handle. */
-export interface PlacedRule {
-  readonly family: number;
-  readonly table: string;
-  readonly chain: string;
-  readonly handle: bigint | undefined;
-  /** Its number in the chain, from 1, as `iptables -L --line-numbers` shows. */
-  readonly line?: number;
-  /** In words, near to those of nft(8). */
-  readonly text: string;
-}
 
 /** What the rules of a hook do with a packet. */
 export interface HookVerdict {
@@ -51,6 +21,11 @@ export interface HookVerdict {
   readonly by?: PlacedRule;
   /** What else may refuse it: rules that ask for what is not known here. */
   readonly doubts: readonly PlacedRule[];
+  /**
+   * Whether it may become certain that packets are refused, or that they are not, for a part of those that are played
+   * together: see {@linkcode Packet.parts}.
+   */
+  readonly isOfParts: boolean;
   /** Whether the packet has another mark than before, or may. */
   readonly isMarked: boolean;
   /** Whether a rule has it bypass connection tracking, or may. */
@@ -73,30 +48,18 @@ const CONNTRACK_PRIORITY = -200;
 /** How deep chains are followed; the kernel allows 16 jumps. */
 const MAX_DEPTH = 16;
 
-/** What names a chain in a {@linkcode RuleBook}. */
-export function bookKey({ family, table, chain }: Omit<NftChain, "base">): string {
-  return `${family} ${table} ${chain}`;
-}
-
-/**
- * Reads all rules; `undefined` where the kernel has no nf_tables, or this process may not read them.
- *
- * @param client Over a socket of `NETLINK_NETFILTER`.
- */
-export function readRuleBook(client: NetlinkClient): RuleBook {
-  const chains = awakeChains(dumpChains(client, () => true).values(), dumpTables(client));
-  const rules = Map.groupBy(dumpRawRules(client), bookKey);
-  const sets = new Map<string, RuleSet | undefined>();
-  const setOf = ({ family, table }: NftTable, name: string) => {
-    const key = `${family} ${table} ${name}`;
-    if (!sets.has(key)) sets.set(key, readRuleSet(client, { family, table }, name));
-    return sets.get(key);
-  };
-  return { chains, rules, setOf };
-}
-
 /** What became of a packet in a chain; `through` if nothing there ends its way. */
 type Fate = "through" | "accept" | "drop" | "reject";
+
+/** How a packet comes to a rule. */
+interface Way {
+  /** Whether it does for certain. */
+  readonly isSure: boolean;
+  /** Whether a part of those that are played together may do so for certain. */
+  readonly isSureOfParts: boolean;
+  /** Whether for a part of them it is known whether they do, where it is not for all. */
+  readonly isOfParts: boolean;
+}
 
 /** The walk of one packet. */
 class Walk {
@@ -106,6 +69,10 @@ class Walk {
   by: PlacedRule | undefined;
   /** Until a rule that may be for the packet, or not, would end its way. */
   isCertain = true;
+  /** Whether a part of the packets may be refused, or led elsewhere, for certain. */
+  isOfParts = false;
+  /** Whether for a part of the packets it may be certain that their way did not end. */
+  isCertainOfParts = false;
 
   constructor(readonly book: WalkedBook, public packet: Packet) {}
 
@@ -115,22 +82,28 @@ class Walk {
     this.packet = { ...this.packet, state };
   }
 
-  /** @param isSure Whether the packet comes here for certain. */
-  chain(chain: Omit<NftChain, "base">, isSure: boolean, depth = 0): Fate {
+  chain(chain: Omit<NftChain, "base">, way: Way, depth = 0): Fate {
     const rules = this.book.rules.get(bookKey(chain)) ?? [];
     for (const [index, rule] of rules.entries()) {
       const match = matchRule(rule, this.packet, (name) => this.book.setOf(rule, name));
       if (match.isFor === "no") continue;
       const placed = placeOf(rule, index + 1, match.text);
+      const to: Way = {
+        isSure: way.isSure && match.isFor === "yes",
+        isSureOfParts: way.isSureOfParts && (match.isFor === "yes" || match.isOfParts === "alone"),
+        isOfParts: way.isOfParts || match.isFor === "maybe" && match.isOfParts !== "no",
+      };
+      const isChanging = match.isMarking || match.isUntracking || match.isWriting;
+      if (isChanging && to.isOfParts) this.isOfParts = true;
       if (match.isMarking) this.packet = { ...this.packet, isMarked: true };
       if (match.isUntracking) {
-        const isSaid = isSure && match.isFor === "yes";
+        const isSaid = to.isSure;
         this.packet = { ...this.packet, state: isSaid ? "untracked" : "unknown" };
       }
       if (match.isWriting) this.writers.push(placed);
-      const isYes = isSure && match.isFor === "yes" && match.actions.length === 1;
+      const isOne = match.actions.length === 1;
       for (const action of match.actions) {
-        const fate = this.#act(action, placed, isYes, depth);
+        const fate = this.#act(action, placed, isOne ? to : { ...to, isSure: false }, depth);
         if (fate === "return") return "through";
         if (fate !== "through") return fate;
       }
@@ -139,7 +112,8 @@ class Walk {
   }
 
   /** What a rule does; `through` if the packet goes on behind it. */
-  #act(action: RuleAction, placed: PlacedRule, isYes: boolean, depth: number): Fate | "return" {
+  #act(action: RuleAction, placed: PlacedRule, way: Way, depth: number): Fate | "return" {
+    const { isSure: isYes } = way;
     switch (action.kind) {
       case "continue":
         return "through";
@@ -150,31 +124,48 @@ class Walk {
           return action.kind;
         }
         this.doubts.push(placed);
+        this.#mayGoRound(way);
         return "through";
       case "accept":
       case "return":
         if (isYes) return action.kind;
-        this.isCertain = false;
+        this.#mayEnd(way);
+        if (action.kind === "return") this.#mayGoRound(way);
         return "through";
       case "jump":
       case "goto": {
         if (depth >= MAX_DEPTH || action.chain === undefined) return "through";
-        const fate = this.chain({ ...placed, chain: action.chain }, isYes, depth + 1);
+        const fate = this.chain({ ...placed, chain: action.chain }, way, depth + 1);
         if (fate !== "through") return fate;
         if (action.kind === "goto" && isYes) return "return";
         // It may be at the end of its way through this chain.
-        if (action.kind === "goto") this.isCertain = false;
+        if (action.kind === "goto") {
+          this.#mayEnd(way);
+          this.#mayGoRound(way);
+        }
         return "through";
       }
       case "unknown":
         this.doubts.push(placed);
-        this.isCertain = false;
+        this.#mayEnd(way);
         return "through";
       default:
         // A translation ends the way through this hook's chains of that kind.
+        this.isOfParts ||= way.isOfParts || this.isCertainOfParts;
         this.translation ??= { ...placed, action, isCertain: isYes && this.isCertain };
         return isYes ? "accept" : "through";
     }
+  }
+
+  /** A part of the packets may for certain not come to what is behind. */
+  #mayGoRound(way: Way): void {
+    this.isOfParts ||= way.isOfParts && way.isSureOfParts;
+  }
+
+  /** The packet's way may end here. */
+  #mayEnd(way: Way): void {
+    this.isCertain = false;
+    this.isCertainOfParts ||= way.isOfParts;
   }
 }
 
@@ -254,7 +245,7 @@ function walkChains(
     if (chain.family === NETDEV) {
       walk.packet = { ...walk.packet, frame: { ...walk.packet.frame, nfproto: NETDEV } };
     }
-    const fate = walk.chain(chain, true);
+    const fate = walk.chain(chain, { isSure: true, isSureOfParts: true, isOfParts: false });
     if (fate === "drop" || fate === "reject") return verdictOf(walk, fate);
     if (fate === "through" && chain.base!.policy === POLICY.drop) {
       const { family, table, chain: name } = chain;
@@ -268,10 +259,12 @@ function walkChains(
 }
 
 function verdictOf(
-  { by, doubts, writers, isCertain, translation, packet }: Walk,
+  walk: Walk,
   verdict: HookVerdict["verdict"],
 ): HookVerdict {
+  const { by, doubts, writers, isCertain, translation, packet } = walk;
   return {
+    isOfParts: walk.isOfParts || verdict !== "accept" && walk.isCertainOfParts,
     verdict,
     isCertain,
     doubts,

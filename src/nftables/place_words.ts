@@ -1,4 +1,4 @@
-import type { PlacedRule } from "./packet_walk.ts";
+import type { PlacedRule } from "./rule_book.ts";
 
 /** `NFPROTO_*`, as nft(8) calls them. */
 const FAMILIES: Readonly<Record<number, string>> = {

@@ -31,6 +31,8 @@ export interface Loaded {
   readonly known?: Uint8Array | undefined;
   readonly what: string;
   readonly mask?: Uint8Array;
+  /** Whether more is known of it for a part of the packets that are played: see {@linkcode Packet.parts}. */
+  readonly isOfParts?: boolean;
 }
 
 export const META_NAMES: Readonly<Record<number, string>> = {

@@ -303,7 +303,11 @@ Deno.test("lazyBook() reads no chain that no packet comes to, and none that is t
   );
   const large = new Set<string>();
   const book = lazyBook(host.client, observeRules(host.client).awake, large);
-  assertEquals(forwardFate(book, END[4].own, END[4].all), { isDoubted: true, isOpen: true });
+  assertEquals(forwardFate(book, END[4].own, END[4].all), {
+    isDoubted: true,
+    isOfParts: false,
+    isOpen: true,
+  });
   assertEquals([...book.read].sort(), ["2 filter FORWARD"]);
   assertEquals([...large], ["2 filter large"]);
 });

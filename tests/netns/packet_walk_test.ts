@@ -4,7 +4,8 @@ import { parseAddress } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
 import type { Packet } from "../../src/nftables/packet.ts";
-import { PACKET_HOOK, readRuleBook, walkHook } from "../../src/nftables/packet_walk.ts";
+import { PACKET_HOOK, walkHook } from "../../src/nftables/packet_walk.ts";
+import { readRuleBook } from "../../src/nftables/rule_book.ts";
 import { TestNetns } from "../double/netns.ts";
 
 const PACKET: Packet = {

@@ -8,7 +8,7 @@ import { dumpDroppedKeys, linkMapOf, nameOf } from "../../nftables/verdict_map.t
 import { dumpRawRules } from "../../nftables/raw_rule.ts";
 import { HOOK, type NftChain } from "../../nftables/objects.ts";
 import { vtepNames } from "../../overlay/backend/vxlan.ts";
-import { readRuleBook } from "../../nftables/packet_walk.ts";
+import { readRuleBook } from "../../nftables/rule_book.ts";
 import { readSubnetEnv } from "../../pods/subnet_env.ts";
 import { type Check, check } from "./check.ts";
 import { doubtful, ok, type Said, unseen, wrong } from "./finding.ts";

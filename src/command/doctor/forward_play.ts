@@ -2,7 +2,7 @@ import { type ForwardEnd, forwardFate, type Refusal } from "../../firewall/forwa
 import { familyOf, type Prefix } from "../../model/address.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import { vtepName } from "../../model/vtep.ts";
-import type { WalkedBook } from "../../nftables/packet_walk.ts";
+import type { WalkedBook } from "../../nftables/rule_book.ts";
 import { placeText, remedyOf } from "../../nftables/place_words.ts";
 
 /** Where packets of pods come from and go to. */

@@ -1,6 +1,7 @@
 import type { Address } from "../../model/address.ts";
 import type { Packet, PacketLink } from "../../nftables/packet.ts";
-import { type HookVerdict, PACKET_HOOK, type RuleBook, walkHook } from "../../nftables/packet_walk.ts";
+import { type HookVerdict, PACKET_HOOK, walkHook } from "../../nftables/packet_walk.ts";
+import type { RuleBook } from "../../nftables/rule_book.ts";
 import { type AddressKind, type Filters, FROM_PORT, PROBE_PORT } from "./facts.ts";
 
 /** A packet, as rules meet it, and its answer. */

@@ -1,13 +1,8 @@
 import { formatMac, type Mac } from "../../model/address.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import type { Packet, PacketFrame } from "../../nftables/packet.ts";
-import {
-  type HookVerdict,
-  PACKET_HOOK,
-  type RuleBook,
-  walkBridge,
-  walkLink,
-} from "../../nftables/packet_walk.ts";
+import { type HookVerdict, PACKET_HOOK, walkBridge, walkLink } from "../../nftables/packet_walk.ts";
+import type { RuleBook } from "../../nftables/rule_book.ts";
 import type { FrameVerdict, PodPort, Whose } from "./link_facts.ts";
 
 /** The way of a packet through the links of this host. */

@@ -2,7 +2,7 @@ import { type Address, familyOf, formatAddress } from "../../model/address.ts";
 import { addressBytes } from "../../model/rows.ts";
 import { matchRule } from "../../nftables/match.ts";
 import type { Packet } from "../../nftables/packet.ts";
-import type { RuleBook } from "../../nftables/packet_walk.ts";
+import type { RuleBook } from "../../nftables/rule_book.ts";
 
 /** The table of kube-proxy's nftables mode; what in it has all addresses of Services, which its keys begin with. */
 const NFT_TABLE = "kube-proxy";
