@@ -378,12 +378,19 @@ Deno.test("the doctor plays packets of pods through the rules for what is forwar
       ["ip saddr 10.244.0.0/16 ip daddr 10.244.0.0/16 accept", "ok", "are forwarded"],
       ["iifname cni0 accept; add rule inet guard forward oifname cni0 accept", "ok", "are forwarded"],
       ["tcp dport 80 accept", "doubtful", "has policy drop"],
+      [
+        'iifname vmap { "cni0" : goto z, "flannel.1" : goto z, "flannel-v6.1" : goto z }; ' +
+        "add rule inet guard z accept; add rule inet guard forward reject",
+        "ok",
+        "are forwarded",
+      ],
     ];
     try {
       for (const [rules, verdict, words] of rows) {
         await host.netns.mustExec(
           "nft",
-          "add table inet guard; add chain inet guard forward { type filter hook forward priority 0; policy drop; }",
+          "add table inet guard; add chain inet guard forward { type filter hook forward priority 0; policy drop; }; " +
+            "add chain inet guard z",
         );
         if (rules !== "") await host.netns.mustExec("nft", `add rule inet guard forward ${rules}`);
         const found = await askDoctor(host, { root });

@@ -155,12 +155,22 @@ const OVERLAYS: readonly {
   readonly links: RegExp;
   readonly chains: RegExp;
   readonly programs: readonly string[];
+  /**
+   * Present where its policies are in use beside another overlay, as Calico's in Canal and kube-router's in k3s: the links
+   * and programs by which it leads packets nevertheless.
+   */
+  readonly leadsBy?: { readonly links: RegExp; readonly programs: readonly string[] };
 }[] = [
   {
     tool: "Calico",
     links: /^(cali[0-9a-f]{11}|vxlan\.calico|vxlan-v6\.calico|wireguard\.cali|wg-v6\.cali)$/,
     chains: /^cali-/,
     programs: ["calico-node", "felix"],
+    // Pods of Canal have links of Calico's names.
+    leadsBy: {
+      links: /^(vxlan\.calico|vxlan-v6\.calico|wireguard\.cali|wg-v6\.cali)$/,
+      programs: ["bird", "bird6"],
+    },
   },
   {
     tool: "Cilium",
@@ -174,13 +184,22 @@ const OVERLAYS: readonly {
     chains: /^WEAVE/,
     programs: ["weaver"],
   },
-  { tool: "kube-router", links: /^kube-bridge$/, chains: /^KUBE-ROUTER-/, programs: ["kube-router"] },
+  {
+    tool: "kube-router",
+    links: /^kube-bridge$/,
+    chains: /^KUBE-ROUTER-/,
+    programs: ["kube-router"],
+    leadsBy: { links: /^kube-bridge$/, programs: [] },
+  },
   { tool: "Antrea", links: /^antrea-(gw0|tun0)$/, chains: /^ANTREA-/, programs: ["antrea-agent"] },
   { tool: "OVN-Kubernetes", links: /^ovn-k8s-mp\d+$/, chains: /^OVN-KUBE-/, programs: ["ovnkube"] },
 ];
 
 async function readOverlays(place: DoctorPlace): Promise<FoundOverlays> {
-  const programs = new Set(OVERLAYS.flatMap(({ programs }) => programs));
+  const programs = new Set(OVERLAYS.flatMap(({ programs, leadsBy }) => [
+    ...programs,
+    ...leadsBy?.programs ?? [],
+  ]));
   const bridge = await place.podsBridge;
   return {
     links: place.links.map(({ name }) => name).filter((name) => name !== bridge),
@@ -201,6 +220,21 @@ export function judgeOverlays({ links, chains, processes }: FoundOverlays): read
       ? `${found.slice(0, 3).join(", ")} and ${found.length - 3} more`
       : found.join(", ");
     const running = processes.find((program) => signs.programs.includes(program));
+    const { leadsBy } = signs;
+    // Without a link of its own nothing is led, and what rules drop is seen by playing them.
+    const leads = leadsBy === undefined ||
+      (running === undefined
+        ? links.some((name) => signs.links.test(name))
+        : links.some((name) => leadsBy.links.test(name)) ||
+          processes.some((program) => leadsBy.programs.includes(program)));
+    if (!leads && (running !== undefined || found.length > 0)) {
+      return [ok(
+        `${
+          running === undefined ? `${tool} has ${named}` : `${running} of ${tool} runs`
+        }, and nothing that ` +
+          `leads packets: its policies may stand beside this overlay`,
+      )];
+    }
     if (running !== undefined) {
       return [doubtful(
         `${running} of ${tool} runs on this host: two overlays undo each other's work, unless it only has policies`,

@@ -247,6 +247,48 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
       "kube-router",
     ],
     [
+      "Calico's policies, as in Canal",
+      pod.judgeOverlays({ links: ["cali0123456789a"], chains: ["cali-FORWARD"], processes: ["calico-node"] }),
+      "ok",
+      "calico-node of Calico runs, and nothing that leads packets",
+    ],
+    [
+      "Calico's policies, whose program is not to be seen",
+      pod.judgeOverlays({ links: ["cni0"], chains: ["cali-FORWARD"], processes: [] }),
+      "ok",
+      "Calico has chain cali-FORWARD, and nothing that leads packets",
+    ],
+    [
+      "Calico with an overlay of its own",
+      pod.judgeOverlays({ links: ["vxlan.calico"], chains: ["cali-FORWARD"], processes: ["calico-node"] }),
+      "doubtful",
+      "two overlays undo each other's work",
+    ],
+    [
+      "Calico with routes of its own",
+      pod.judgeOverlays({ links: [], chains: ["cali-FORWARD"], processes: ["calico-node", "bird"] }),
+      "doubtful",
+      "two overlays undo each other's work",
+    ],
+    [
+      "bird without Calico",
+      pod.judgeOverlays({ links: [], chains: [], processes: ["bird"] }),
+      "ok",
+      "no other",
+    ],
+    [
+      "kube-router's policies, as in k3s",
+      pod.judgeOverlays({ links: ["cni0"], chains: ["KUBE-ROUTER-FORWARD"], processes: [] }),
+      "ok",
+      "kube-router has chain KUBE-ROUTER-FORWARD, and nothing that leads packets",
+    ],
+    [
+      "kube-router runs, with its bridge",
+      pod.judgeOverlays({ links: ["kube-bridge"], chains: [], processes: ["kube-router"] }),
+      "doubtful",
+      "runs on this host",
+    ],
+    [
       "Cilium runs",
       pod.judgeOverlays({ links: [], chains: [], processes: ["cilium-agent"] }),
       "doubtful",
