@@ -384,6 +384,54 @@ Deno.test("the doctor plays packets of pods through the rules for what is forwar
         "ok",
         "are forwarded",
       ],
+      // What another chain may drop, as firewalld's check of sources, is no doubt about this one.
+      [
+        "ip saddr 10.244.0.0/16 accept; add rule inet guard forward reject; " +
+        "add chain inet guard r { type filter hook prerouting priority -290; }; " +
+        "add rule inet guard r fib saddr . mark . iif oif missing drop",
+        "ok",
+        "are forwarded",
+      ],
+    ];
+    // What names firewalls by their makers is judged by what is accepted.
+    const makers: readonly (readonly [rules: string, verdict: string, words: string])[] = [
+      [
+        "add table inet firewalld; " +
+        "add chain inet firewalld f { type filter hook forward priority 10; policy drop; }; " +
+        "add rule inet firewalld f ip saddr 10.244.0.0/16 accept",
+        "ok",
+        "lets packets of pods and of the overlay through",
+      ],
+      [
+        "add table inet firewalld; " +
+        "add chain inet firewalld f { type filter hook forward priority 10; policy drop; }; " +
+        "add rule inet firewalld f tcp dport 80 accept",
+        "doubtful",
+        "firewalld is active and trusts no link",
+      ],
+      [
+        "add table inet firewalld; " +
+        "add chain inet firewalld i { type filter hook input priority 10; policy drop; }; " +
+        "add rule inet firewalld i iif lo accept",
+        "doubtful",
+        "firewalld is active and trusts no link",
+      ],
+      [
+        "add table inet guard; add chain inet guard ufw-before-forward; " +
+        "add rule inet guard ufw-before-forward iifname cni0 accept; " +
+        "add rule inet guard ufw-before-forward oifname cni0 accept; " +
+        "add chain inet guard f { type filter hook forward priority 0; policy drop; }; " +
+        "add rule inet guard f jump ufw-before-forward",
+        "ok",
+        "ufw is active, and lets packets",
+      ],
+      [
+        "add table inet guard; add chain inet guard ufw-before-forward; " +
+        "add chain inet guard f { type filter hook forward priority 0; policy drop; }; " +
+        "add rule inet guard f jump ufw-before-forward",
+        "doubtful",
+        "ufw is active, which drops",
+      ],
     ];
     try {
       for (const [rules, verdict, words] of rows) {
@@ -398,6 +446,17 @@ Deno.test("the doctor plays packets of pods through the rules for what is forwar
         assertEquals(said.map((one) => one.verdict), [verdict], `${rules}\n${notOk(found).join("\n")}`);
         assert(said[0]!.text.includes(words), said[0]!.text);
         await host.netns.mustExec("nft", "delete table inet guard");
+      }
+      for (const [rules, verdict, words] of makers) {
+        await host.netns.mustExec("nft", rules);
+        const found = await askDoctor(host, { root });
+        const said = found.findings.filter(({ check }) => check === "firewall-managers");
+        assertEquals(said.map((one) => one.verdict), [verdict], `${rules}\n${notOk(found).join("\n")}`);
+        assert(said[0]!.text.includes(words), said[0]!.text);
+        await host.netns.mustExec(
+          "nft",
+          `delete table ${rules.split(" ").slice(2, 4).join(" ").replace(";", "")}`,
+        );
       }
       // A rule in a chain of policy accept is seen too.
       await host.netns.mustExec(

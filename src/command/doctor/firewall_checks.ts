@@ -8,11 +8,11 @@ import { dumpDroppedKeys, linkMapOf, nameOf } from "../../nftables/verdict_map.t
 import { dumpRawRules } from "../../nftables/raw_rule.ts";
 import { HOOK, type NftChain } from "../../nftables/objects.ts";
 import { vtepNames } from "../../overlay/backend/vxlan.ts";
-import { readRuleBook } from "../../nftables/rule_book.ts";
+import { bookKey, readRuleBook } from "../../nftables/rule_book.ts";
 import { readSubnetEnv } from "../../pods/subnet_env.ts";
 import { type Check, check } from "./check.ts";
 import { doubtful, ok, type Said, unseen, wrong } from "./finding.ts";
-import { playForward, type Refused } from "./forward_play.ts";
+import { chainsInTheWay, type Played, playForward, type Refused } from "./forward_play.ts";
 import type { DoctorPlace } from "./place.ts";
 
 const INET = 1;
@@ -68,6 +68,8 @@ export interface FoundForward {
   /** What is not as the agent makes it. */
   readonly actions: readonly string[];
   readonly hasAgent: boolean;
+  /** Whether each chain of forwarded packets accepts all of pods, as far as rules tell. */
+  readonly isAccepted?: boolean;
 }
 
 async function readForward(place: DoctorPlace): Promise<FoundForward | "unused" | "no subnet"> {
@@ -89,33 +91,37 @@ async function readForward(place: DoctorPlace): Promise<FoundForward | "unused" 
     excluded: masqueradeExclude,
   };
   const set = observeRules(place.nft);
-  const played = await playedAt(place, parts);
+  const { played, inTheWay } = await playedAt(place, parts);
   // A chain that drops what it does not accept may accept the packets of pods.
+  const awake = set.awake.filter((chain) => inTheWay.has(bookKey(chain)));
   const warnings = played.fate === "through"
     ? dormantWarnings(wishes, set)
-    : [...forwardWarnings(wishes, set), ...await mapWarnings(place)];
+    : [...forwardWarnings(wishes, { ...set, awake }), ...await mapWarnings(place)];
   return {
     warnings,
     ...played.fate === "refused" && warnings.length === 0 && { refused: played.texts },
     actions: plansOf(wishes, set).flatMap(({ actions }) => actions),
     hasAgent: await place.hasAgent,
+    isAccepted: inTheWay.size === 0 && played.fate !== "refused" && warnings.length === 0,
   };
 }
 
-/** Plays packets of pods through all rules of this host. */
+/** Plays packets of pods through all rules of this host, and through each chain by itself. */
 async function playedAt(
   place: DoctorPlace,
   families: Parameters<typeof playForward>[1]["families"],
-): Promise<ReturnType<typeof playForward>> {
+): Promise<{ readonly played: Played; readonly inTheWay: ReadonlySet<string> }> {
   const { config: { backend } } = await place.config;
   const { linkName } = await place.underlay;
-  return playForward(readRuleBook(place.nft), {
+  const scene = {
     families,
     links: place.links,
     bridge: await place.podsBridge ?? "cni0",
     vni: "vni" in backend ? backend.vni : undefined,
     underlay: linkName,
-  });
+  };
+  const book = readRuleBook(place.nft);
+  return { played: playForward(book, scene), inTheWay: chainsInTheWay(book, scene) };
 }
 
 /** Maps by which a chain of forwarded packets drops those of the pods' bridge, or of the VTEPs: one sentence each. */
@@ -165,6 +171,8 @@ export interface FoundManagers {
   readonly isTrusted: boolean;
   /** Whether rules were seen. */
   readonly hasSeenRules: boolean;
+  /** Whether their rules are there, and packets of pods and of the overlay get through them, as far as is known. */
+  readonly isPassing?: boolean;
 }
 
 const TRUSTED_ZONE = "/etc/firewalld/zones/trusted.xml";
@@ -175,16 +183,32 @@ async function readManagers(place: DoctorPlace): Promise<FoundManagers> {
   const ufw = await place.files.file("/etc/ufw/ufw.conf") ?? "";
   const hasUfwChains = place.isRoot && place.awakeChains.some(({ chain }) => chain.startsWith("ufw-"));
   const zone = await place.files.file(TRUSTED_ZONE) ?? "";
+  // What another check can't read is its to say.
+  const isPassing = (tables.has("firewalld") || hasUfwChains) && await isAllPassing(place).catch(() => false);
   return {
     firewalld: tables.has("firewalld") || programs.some(({ isHere }) => isHere ?? true),
     ufw: hasUfwChains || /^ENABLED=yes/m.test(ufw),
     isTrusted: /<(source|interface)\s/.test(zone),
     hasSeenRules: place.isRoot,
+    isPassing,
   };
 }
 
-export function judgeManagers({ firewalld, ufw, isTrusted, hasSeenRules }: FoundManagers): readonly Said[] {
+async function isAllPassing(place: DoctorPlace): Promise<boolean> {
+  const forward = await readForward(place);
+  const input = await readInput(place);
+  return typeof forward === "object" && forward.isAccepted === true && (input?.dropped ?? []).length === 0;
+}
+
+export function judgeManagers(found: FoundManagers): readonly Said[] {
+  const { firewalld, ufw, isTrusted, hasSeenRules, isPassing = false } = found;
   const said: Said[] = [];
+  if (isPassing) {
+    const names = [...firewalld ? ["firewalld"] : [], ...ufw ? ["ufw"] : []].join(" and ");
+    return [
+      ok(`${names} is active, and lets packets of pods and of the overlay through, as far as rules tell`),
+    ];
+  }
   if (firewalld && !isTrusted) {
     said.push(doubtful(
       "firewalld is active and trusts no link or network: packets of pods, or of the overlay, may be dropped",

@@ -2,7 +2,8 @@ import { type ForwardEnd, forwardFate, type Refusal } from "../../firewall/forwa
 import { familyOf, type Prefix } from "../../model/address.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import { vtepName } from "../../model/vtep.ts";
-import type { WalkedBook } from "../../nftables/rule_book.ts";
+import { HOOK, type NftChain } from "../../nftables/objects.ts";
+import { bookKey, type WalkedBook } from "../../nftables/rule_book.ts";
 import { placeText, remedyOf } from "../../nftables/place_words.ts";
 
 /** Where packets of pods come from and go to. */
@@ -55,6 +56,19 @@ export function playForward(book: WalkedBook, scene: ForwardScene): Played {
   }
   if (refused.size > 0) return { fate: "refused", texts: [...refused.values()] };
   return { fate: isOpen ? "unknown" : "through" };
+}
+
+/**
+ * The chains of forwarded packets that may refuse some of these, each by itself; as {@linkcode bookKey} has them. What
+ * other chains do says nothing about one that accepts them all.
+ */
+export function chainsInTheWay(book: WalkedBook, scene: ForwardScene): ReadonlySet<string> {
+  const isForward = ({ base }: NftChain) => base?.hook === HOOK.forward;
+  const jumpedTo = book.chains.filter(({ base }) => base === undefined);
+  const inTheWay = book.chains.filter((chain) =>
+    isForward(chain) && playForward({ ...book, chains: [...jumpedTo, chain] }, scene).fate !== "through"
+  );
+  return new Set(inTheWay.map(bookKey));
 }
 
 function refusedOf({ by, does, isOfAnswers }: Refusal, whose: string): Refused {
