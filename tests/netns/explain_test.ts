@@ -553,7 +553,136 @@ END`,
   },
 ];
 
-for (const { when, made, to = POD, says, names, ...options } of SITUATIONS) {
+/** Whose probes came back: `null` is none. */
+const probed = (...probes: [network: string, target: string, roundTripMs: number | null][]) => ({
+  probes: probes.map(([network, target, roundTripMs]) => ({
+    network,
+    target,
+    packetBytes: 1450,
+    roundTripMs,
+    hears: null,
+  })),
+});
+const POD_IPV6 = "fd00:10:244:2::5";
+
+const WAYS: readonly Situation[] = [
+  {
+    when: "the other host's port of probes is closed in the underlay alone",
+    registry: registrySays(POD, probed(["underlay", "192.0.2.2", null], ["overlay", "10.244.2.0", 1])),
+    says: "ok peer-partly-silent",
+  },
+  {
+    when: "the other host answers nothing in the other family",
+    registry: registrySays(
+      POD,
+      probed(
+        ["underlay", "192.0.2.2", 1],
+        ["overlay", "10.244.2.0", 1],
+        ["underlay", "2001:db8::2", null],
+        ["overlay", "fd00:10:244:2::", null],
+      ),
+    ),
+    says: "ok peer-partly-silent",
+  },
+  {
+    when: "the other host answers nothing in this family, which is IPv6",
+    to: POD_IPV6,
+    registry: registrySays(
+      POD_IPV6,
+      probed(
+        ["underlay", "192.0.2.2", 1],
+        ["overlay", "10.244.2.0", 1],
+        ["underlay", "2001:db8::2", 1],
+        ["overlay", "fd00:10:244:2::", null],
+      ),
+    ),
+    says: "peer-silent",
+    names: "over the overlay in IPv6: no answer",
+  },
+  {
+    when: "it is asked for another host's own address, and the overlay is silent",
+    to: "192.0.2.2",
+    registry: registrySays(
+      "192.0.2.2",
+      probed(["underlay", "192.0.2.2", 1], ["overlay", "10.244.2.0", null]),
+    ),
+    says: "ok peer-partly-silent",
+  },
+  {
+    when: "halves of the own subnet are led out by the underlay, a veth as in a container",
+    made: "ip route add 10.244.1.0/25 dev eth0; ip route add 10.244.1.128/25 dev eth0",
+    says: "back-elsewhere",
+    names: "10.244.1.0/25 dev eth0",
+  },
+  {
+    when: "the pod's address is led out by the underlay, in IPv6",
+    made: "ip -6 route add fd00:10:244:1::2 dev eth0 metric 1",
+    to: POD_IPV6,
+    says: "back-elsewhere",
+    names: "fd00:10:244:1::2/128 dev eth0",
+  },
+  {
+    when: "a pod of this host is led out by the underlay",
+    made: "ip route add 10.244.1.7 dev eth0",
+    to: "10.244.1.7",
+    says: "own-subnet-elsewhere",
+    names: "10.244.1.7/32 dev eth0",
+  },
+  {
+    when: "a pod of this host is led to over a link of its own",
+    made: "ip link set pod0 nomaster; ip route add 10.244.1.7 dev pod0",
+    to: "10.244.1.7",
+    says: "ok neighbour-unasked",
+  },
+  {
+    when: "the bridge asks for no neighbour",
+    made: "ip link set cni0 arp off",
+    says: "bridge-resolves-nothing",
+    names: "cni0",
+  },
+  {
+    when: "a rule refuses it in IPv6, beside one of the same priority for IPv4, and another for IPv6",
+    to: POD_IPV6,
+    made:
+      "ip rule add to 203.0.113.0/24 lookup main priority 60; ip -6 rule add to 2001:db8:9::/48 lookup main priority 60; ip -6 rule add to fd00:10:244:2::/64 prohibit priority 60",
+    says: "rule-refuses",
+    names: "prohibit",
+  },
+  {
+    when: "a rule refuses VXLAN packets in IPv6, beside one of the same priority for IPv4",
+    to: POD_IPV6,
+    made:
+      "ip rule add ipproto tcp lookup main priority 93; ip -6 rule add ipproto udp dport 8472 blackhole priority 93",
+    says: "underlay-unreachable",
+    names: "dport 8472",
+  },
+  {
+    when: "a rule leads into another table, in IPv6",
+    to: POD_IPV6,
+    made:
+      "ip -6 route add fd00:10:244::/48 via 2001:db8::fe dev eth0 table 7; ip -6 rule add to fd00:10:244:2::/64 lookup 7 priority 50",
+    says: "rule-elsewhere",
+    names: "lookup 7",
+  },
+  {
+    when: "a route of another table refuses it",
+    made: "ip route add unreachable 10.244.2.0/24 table 7; ip rule add to 10.244.2.0/24 lookup 7 priority 50",
+    says: "route-refuses",
+  },
+  {
+    when: "a default route of IPv6 refuses it",
+    to: POD_IPV6,
+    made: "ip -6 route delete fd00:10:244:2::/64; ip -6 route add unreachable default",
+    says: "route-refuses",
+  },
+];
+
+/** The remedies that are commands, as far as tests can run them. */
+const COMMAND = /^(ip( -6)? (rule|route|link|neigh) (delete|add|set)|nft delete rule)[^,(]*(?=$|,|\()/;
+/** Rules and routes of both families. */
+const REST = "ip rule; ip -6 rule; ip -o route show table all; ip -o -6 route show table all";
+
+for (const { when, made, to = POD, says, names, ...options } of [...SITUATIONS, ...WAYS]) {
   Deno.test(`explain finds what becomes of a packet when ${when}`, async () => {
     using libc = new Libc();
     await using host = await ExplainHost.create(libc);
@@ -566,6 +695,16 @@ for (const { when, made, to = POD, says, names, ...options } of SITUATIONS) {
     assert(lines[0]!.startsWith(says.startsWith("ok") ? "OK: " : "BROKEN at "), lines[0]);
     const { broken } = explanationJson(explanation) as { broken: boolean };
     assertEquals(broken, !says.startsWith("ok"));
+    const remedy = COMMAND.exec(cause?.remedy ?? "")?.[0];
+    if (remedy === undefined) return;
+    // What is to be done can be done, touches nothing else, and does away with the cause.
+    const before = await host.sh(REST);
+    await host.sh(remedy);
+    const after = explanationLines(host.explain(to, options));
+    assert(after[0] !== lines[0], [remedy, ...after].join("\n"));
+    const rest = (lines: string) => new Set(lines.replaceAll("linkdown ", "").split("\n"));
+    const gone = [...rest(before).difference(rest(await host.sh(REST)))];
+    assert(gone.length <= 1, [remedy, ...gone].join("\n"));
   });
 }
 

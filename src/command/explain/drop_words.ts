@@ -57,7 +57,7 @@ const NEIGHBOUR = words(
   "ip neigh show; look at that host, and at what is between",
   NEIGHBOURS,
 );
-const ROUTE = words("dropped-no-route", "there is no route for it", "ip route get; ip rule", [
+const ROUTE = words("dropped-no-route", "there is no route for it", "ip route get; ip rule, ip -6 rule", [
   ...ROUTES,
   "underlay-unreachable",
 ]);
@@ -185,10 +185,15 @@ export function dropWords({ reason, place }: Pick<DroppedPacket, "reason" | "pla
   if (known !== undefined && (begin === undefined || place.startsWith(begin))) return known;
   // What a route or rule refuses has no reason of its own.
   if (place === "ip_error" || place === "ip6_pkt_drop" || place === "dst_discard") {
-    return words("dropped-by-route", "a route or a routing rule refuses it", "ip route get; ip rule", [
-      ...ROUTES,
-      "underlay-unreachable",
-    ]);
+    return words(
+      "dropped-by-route",
+      "a route or a routing rule refuses it",
+      "ip route get; ip rule, ip -6 rule",
+      [
+        ...ROUTES,
+        "underlay-unreachable",
+      ],
+    );
   }
   const shown = reason === "" || reason === "NOT_SPECIFIED"
     ? "the kernel says no reason"

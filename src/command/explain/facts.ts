@@ -112,6 +112,8 @@ export interface ChainFacts {
   /** The link that has the address, where it is this host's own. */
   readonly ownLink: ObservedLink | undefined;
   readonly bridge: Bridge | undefined;
+  /** Links of this host that are no pod's by what is on them: addresses of the host's own, or the underlay of packets. */
+  readonly hostLinks: ReadonlySet<number>;
   /** Whether the host forwards packets of the family at all; `undefined` where that can't be read. */
   readonly isForwarding: boolean | undefined;
   /** The VTEPs of the packet's family that are not in use: down, or set so. */

@@ -1,7 +1,10 @@
 import {
+  type Family,
   FAMILY_NAMES,
+  familyOf,
   formatAddress,
   formatPrefix,
+  parseAddress,
   parsePrefix,
   prefixContains,
 } from "../../model/address.ts";
@@ -33,7 +36,7 @@ export function judgeChain(facts: ChainFacts): readonly ChainLink[] {
         ...judgeRegistry(facts),
         ...judgeBroadcast(facts),
         ...judgeBridge(facts),
-        ...judgeRule(facts.way),
+        ...judgeRule(facts),
         judgeOwnPodRoute(facts),
         ...facts.isFromPod ? judgePort(facts.sourcePort, facts, false) : [],
         ...judgePort(facts.targetPort, facts, true),
@@ -46,7 +49,7 @@ export function judgeChain(facts: ChainFacts): readonly ChainLink[] {
         ...judgeRegistry(facts),
         ...judgeBroadcast(facts),
         ...facts.isFromPod ? [...judgeBridge(facts), ...judgePort(facts.sourcePort, facts, false)] : [],
-        ...judgeRule(facts.way),
+        ...judgeRule(facts),
         ...judgeRoute(facts),
         ...judgeLink(facts.way),
         ...judgeNeighbour(facts),
@@ -173,7 +176,7 @@ function judgeBridge(facts: ChainFacts): ChainLink[] {
 }
 
 function bridgeLink(bridge: Bridge, { ownSubnet, family }: ChainFacts): ChainLink {
-  const { link: { name, isUp, hasNoCarrier }, addresses, isForwarding } = bridge;
+  const { link: { name, isUp, hasNoCarrier, resolvesNothing }, addresses, isForwarding } = bridge;
   const wrong = (code: string, text: string, remedy: string): ChainLink => ({
     name: "bridge",
     state: "wrong",
@@ -199,6 +202,13 @@ function bridgeLink(bridge: Bridge, { ownSubnet, family }: ChainFacts): ChainLin
       `sysctl -w ${key}=1`,
     );
   }
+  if (resolvesNothing) {
+    return wrong(
+      "bridge-resolves-nothing",
+      `${name} is set to ask for no neighbour and to answer none (arp off): pods and this host do not find each other`,
+      `ip link set ${name} arp on`,
+    );
+  }
   const idle = hasNoCarrier ? ", and no pod is on it now" : "";
   return {
     name: "bridge",
@@ -208,18 +218,42 @@ function bridgeLink(bridge: Bridge, { ownSubnet, family }: ChainFacts): ChainLin
   };
 }
 
-function judgeProbes({ registry }: ChainFacts): ChainLink[] {
-  const probes = registry.kind === "said" ? registry.lease?.probes ?? [] : [];
+/**
+ * What came of asking the other host now. What is asked over the underlay needs a port of its own there, which nothing else
+ * does: that it is closed stops no packet of the overlay, and the other family has a way of its own.
+ */
+function judgeProbes({ registry, kind, family }: ChainFacts): ChainLink[] {
+  const { probes, host } = registry.kind === "said" && registry.lease?.probes
+    ? { probes: registry.lease.probes, host: registry.lease.host }
+    : { probes: [], host: "" };
+  const familyIn = (target: string): Family => familyOf(parseAddress(target));
+  const isDual = new Set(probes.map(({ target }) => familyIn(target))).size > 1;
+  const said = probes.map(({ network, target, packetBytes, roundTripMs }) => {
+    const over = `over the ${network}${isDual ? ` in ${FAMILY_NAMES[familyIn(target)]}` : ""}`;
+    return roundTripMs === null
+      ? `${over}: no answer to ${packetBytes} bytes`
+      : `${over}: ${packetBytes} bytes in ${roundTripMs.toFixed(1)} ms`;
+  });
   if (probes.length === 0) return [];
-  const said = probes.map(({ network, packetBytes, roundTripMs }) =>
-    roundTripMs === null
-      ? `over the ${network}: no answer to ${packetBytes} bytes`
-      : `over the ${network}: ${packetBytes} bytes in ${roundTripMs.toFixed(1)} ms`
-  );
   const lost = probes.filter(({ roundTripMs }) => roundTripMs === null);
-  const host = registry.kind === "said" ? registry.lease!.host : "";
   if (lost.length === 0) {
     return [{ name: "peer", state: "ok", code: "peer-answers", text: `${host} answers ${said.join(", ")}` }];
+  }
+  const isAsked = (probe: { readonly network: string; readonly target: string }) =>
+    kind !== "host" && probe.network === "overlay" && familyIn(probe.target) === family;
+  // Without a probe of the overlay the underlay is all that speaks for it.
+  const isOverlayAsked = probes.some(isAsked);
+  const isSilent = isOverlayAsked
+    ? lost.some(isAsked)
+    : kind !== "host" && lost.some(({ target }) => familyIn(target) === family);
+  if (!isSilent) {
+    return [{
+      name: "peer",
+      state: "note",
+      code: "peer-partly-silent",
+      text: `${host} was asked: ${said.join(", ")}; that stops no packet of this way`,
+      remedy: "let the port of probes through, where a packet filter drops it: see 'loden status --peers'",
+    }];
   }
   return [{
     name: "peer",

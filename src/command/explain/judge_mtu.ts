@@ -1,7 +1,9 @@
+import { familyOf } from "../../model/address.ts";
+import { ipWord } from "./route_words.ts";
 import type { ChainFacts, ChainLink } from "./facts.ts";
 
 /** Whether the largest packet that a pod may send gets through all links of this host. */
-export function judgeMtu({ env, bridge, way, tunnel, isFromPod }: ChainFacts): ChainLink[] {
+export function judgeMtu({ env, bridge, way, tunnel, isFromPod, family }: ChainFacts): ChainLink[] {
   const { link } = way;
   if (link === undefined) return [];
   const podBytes = env?.mtuBytes ?? (isFromPod ? bridge?.link.mtuBytes : undefined) ?? link.mtuBytes;
@@ -17,6 +19,9 @@ export function judgeMtu({ env, bridge, way, tunnel, isFromPod }: ChainFacts): C
   // A router's word ends by itself, and stops only what is larger: it is no verdict.
   const learnt = [[way, podBytes], [outer, podBytes + overheadBytes]] as const;
   for (const [one, neededBytes] of learnt) {
+    const of = one === outer && tunnel?.outerPacket !== undefined
+      ? familyOf(tunnel.outerPacket.source)
+      : family;
     if (one?.mtuEndsS === undefined || one.mtuBytes >= neededBytes) continue;
     return [
       {
@@ -26,7 +31,7 @@ export function judgeMtu({ env, bridge, way, tunnel, isFromPod }: ChainFacts): C
         text:
           `a router has told that ${one.mtuBytes} bytes get through, and ${neededBytes} are needed for the ` +
           `largest packet; the kernel forgets it in ${one.mtuEndsS} s`,
-        remedy: "ip route flush cache, once the way is wide again",
+        remedy: `${ipWord(of)} route flush cache, once the way is wide again`,
       },
     ];
   }

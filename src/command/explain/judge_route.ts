@@ -1,10 +1,19 @@
 import { errnoName } from "../../linux/errno.ts";
-import { formatAddress, formatPrefix } from "../../model/address.ts";
+import { AF_INET, familyOf, formatAddress, formatPrefix } from "../../model/address.ts";
 import { formatRule, tableName } from "../../rtnetlink/rule_text.ts";
 import { RTN_BLACKHOLE, RTN_LOCAL } from "../../rtnetlink/route_header.ts";
 import type { TableRoute } from "../../rtnetlink/table_route.ts";
 import type { ChainFacts, ChainLink, Way } from "./facts.ts";
-import { isOurRoute, refusingRouteText, routeText } from "./route_words.ts";
+import type { PodPort } from "./link_facts.ts";
+import {
+  ipWord,
+  isOurRoute,
+  refusingRouteDeletion,
+  refusingRouteText,
+  routeDeletion,
+  routeText,
+  ruleDeletion,
+} from "./route_words.ts";
 
 /** `EXDEV`: the answer to a packet would leave by another link than it came in by. */
 const EXDEV = 18;
@@ -14,14 +23,14 @@ const EINVAL = 22;
 const EHOSTUNREACH = 113;
 
 /** The routing policy rule that decides. */
-export function judgeRule({ rule, answer, refusal }: Way): ChainLink[] {
+export function judgeRule({ way: { rule, answer, refusal }, family }: ChainFacts): ChainLink[] {
   if (refusal !== undefined && refusal.route === undefined) {
     return [{
       name: "rule",
       state: "wrong",
       code: "rule-refuses",
       text: `${formatRule(refusal.rule)} refuses it`,
-      remedy: `ip rule delete priority ${refusal.rule.priority}, if nobody needs it`,
+      remedy: `${ruleDeletion(refusal.rule, family)}, if nobody needs it`,
     }];
   }
   if (rule === undefined || answer.route === undefined && refusal === undefined) return [];
@@ -45,7 +54,7 @@ function refusal(facts: ChainFacts, way: Way): ChainLink {
     return wrong(
       "route-refuses",
       `${refusingRouteText(route)} drops it`,
-      `ip route delete ${refusingRouteText(route).split(" proto")[0]}, if nobody needs it`,
+      `${refusingRouteDeletion(route, facts.family)}, if nobody needs it`,
     );
   }
   if (way.refusal !== undefined && route === undefined) {
@@ -123,7 +132,7 @@ function judgeVteps({ idleVteps, isVtepMissing }: ChainFacts): ChainLink[] {
 
 /** The route to another host's pods, to a host, or to the outside. */
 export function judgeRoute(facts: ChainFacts): ChainLink[] {
-  const { way, kind, registry } = facts;
+  const { way, kind, registry, family } = facts;
   const { answer: { route }, link } = way;
   const isNowhere = route === undefined || route.hops.length === 0;
   const idle = kind === "overlay" ? judgeVteps(facts) : [];
@@ -143,7 +152,7 @@ export function judgeRoute(facts: ChainFacts): ChainLink[] {
         state: "wrong",
         code: "underlay-through-overlay",
         text: `${text}: packets to a host's own address go through the overlay, which needs that address`,
-        remedy: `ip route delete ${text.split(" proto")[0]}`,
+        remedy: routeDeletion(way, family),
       },
     ];
   }
@@ -160,14 +169,15 @@ export function judgeRoute(facts: ChainFacts): ChainLink[] {
     : route.destination.length === 0
     ? `${text}: there is none of the overlay, so that the default route takes it`
     : `${text} takes it, which is not the overlay's`;
+  const network = facts.env?.networks.find(({ address }) => familyOf(address) === family);
   const remedy = isAside
-    ? `ip rule add to ${
-      facts.env?.networks[0] ? formatPrefix(facts.env.networks[0]) : "the cluster network"
+    ? `${ipWord(family)} rule add to ${
+      network === undefined ? "the cluster network" : formatPrefix(network)
     } ` +
       `lookup main priority ${Math.max(1, way.rule!.priority - 1)}`
     : route.destination.length === 0
     ? "the agent makes it: see 'loden status'"
-    : `ip route delete ${text.split(" proto")[0]}, if nobody needs it`;
+    : `${routeDeletion(way, family)}, if nobody needs it`;
   if (route.type === RTN_LOCAL) {
     return [{
       name: "route",
@@ -182,15 +192,14 @@ export function judgeRoute(facts: ChainFacts): ChainLink[] {
 
 /** The route to this host's own pods. */
 export function judgeOwnPodRoute(facts: ChainFacts): ChainLink {
-  const { way, bridge } = facts;
+  const { way, bridge, targetPort } = facts;
   const { answer: { route }, link } = way;
   if (route === undefined || route.hops.length === 0) return refusal(facts, way);
   const text = routeText(way);
   if (bridge === undefined || link?.linkIndex === bridge.link.linkIndex) {
     return { name: "route", state: "ok", code: "route", text };
   }
-  // Some plugins lead to each pod over a link of its own.
-  if (link?.kind === "veth" && route.hops[0]?.gateway === undefined) {
+  if (isPodLink(way, targetPort, facts)) {
     return { name: "route", state: "ok", code: "route", text };
   }
   return {
@@ -198,8 +207,18 @@ export function judgeOwnPodRoute(facts: ChainFacts): ChainLink {
     state: "wrong",
     code: "own-subnet-elsewhere",
     text: `${text} takes it, and not the pods' bridge ${bridge.link.name}`,
-    remedy: `ip route delete ${text.split(" proto")[0]}`,
+    remedy: routeDeletion(way, facts.family),
   };
+}
+
+/**
+ * Whether a way leads to a pod over a link of its own, as some plugins lead it: one that is known to be that pod's, or that
+ * may be, as no address of this host's beside its pods' is on it, and no underlay.
+ */
+function isPodLink({ link, answer: { route } }: Way, port: PodPort | undefined, facts: ChainFacts): boolean {
+  if (link?.kind !== "veth" || route === undefined || route.hops[0]?.gateway !== undefined) return false;
+  if (port?.pod !== undefined) return link.linkIndex === port.link.linkIndex;
+  return !facts.hostLinks.has(link.linkIndex);
 }
 
 /** The link that the route leaves by. */
@@ -228,12 +247,13 @@ export function judgeLink({ link, answer: { route } }: Way): ChainLink[] {
 }
 
 /** What becomes of the answer. */
-export function judgeBack({ back, backLink, bridge, source, kind }: ChainFacts): ChainLink[] {
+export function judgeBack(facts: ChainFacts): ChainLink[] {
+  const { back, backLink, bridge, source, kind, family } = facts;
   if (back === undefined || source === undefined) return [];
   const name = backLink?.name ?? "?";
   if (isRefusedForSource(back)) return [rpFilter(name, "the answer")];
   if (back.answer.errno === EHOSTUNREACH) {
-    const key = `net.ipv4.conf.${name}.forwarding`;
+    const key = `net.${family === AF_INET ? "ipv4" : "ipv6"}.conf.${name}.forwarding`;
     return [{
       name: "back",
       state: "wrong",
@@ -244,7 +264,7 @@ export function judgeBack({ back, backLink, bridge, source, kind }: ChainFacts):
   }
   const text = `to ${formatAddress(source)}: ${routeText(back)}`;
   const isHome = bridge !== undefined && back.link?.linkIndex === bridge.link.linkIndex ||
-    back.link?.kind === "veth" && back.answer.route?.hops[0]?.gateway === undefined;
+    isPodLink(back, facts.sourcePort, facts);
   if (isHome) return [{ name: "back", state: "ok", code: "back", text }];
   return [{
     name: "back",
@@ -252,6 +272,8 @@ export function judgeBack({ back, backLink, bridge, source, kind }: ChainFacts):
     state: kind === "outside" ? "note" : "wrong",
     code: "back-elsewhere",
     text: `answers ${text}, and not to the pods' bridge`,
-    remedy: "see ip route and ip rule",
+    remedy: back.answer.route === undefined || back.answer.route.hops.length === 0
+      ? `see ${ipWord(family)} route and ${ipWord(family)} rule`
+      : `${routeDeletion(back, family)}, if nobody needs it`,
   }];
 }

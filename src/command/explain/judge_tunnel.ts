@@ -1,7 +1,7 @@
-import { formatAddress } from "../../model/address.ts";
+import { type Address, familyOf, formatAddress } from "../../model/address.ts";
 import { formatRule } from "../../rtnetlink/rule_text.ts";
 import type { ChainFacts, ChainLink, Way } from "./facts.ts";
-import { routeText } from "./route_words.ts";
+import { routeDeletion, routeText, ruleDeletion } from "./route_words.ts";
 
 function wrong(name: string, code: string, text: string, remedy: string): ChainLink {
   return { name, state: "wrong", code, text, remedy };
@@ -126,10 +126,11 @@ export function judgeTunnel(facts: ChainFacts): ChainLink[] {
     ];
   }
   judged.push({ name: "fdb", state: "ok", code: "fdb", text: `${mac} is sent to ${shown.join(", ")}` });
-  return outer === undefined ? judged : [...judged, ...judgeOuter(facts, outer, formatAddress(remote))];
+  return outer === undefined ? judged : [...judged, ...judgeOuter(facts, outer, remote)];
 }
 
-function judgeOuter({ tunnel }: ChainFacts, outer: Way, remote: string): ChainLink[] {
+function judgeOuter({ tunnel }: ChainFacts, outer: Way, address: Address): ChainLink[] {
+  const [remote, family] = [formatAddress(address), familyOf(address)];
   const { answer: { route }, link, nextHop, neighbour, refusal } = outer;
   if (route === undefined || route.hops.length === 0 || link === undefined) {
     if (refusal !== undefined && refusal.route === undefined) {
@@ -138,7 +139,7 @@ function judgeOuter({ tunnel }: ChainFacts, outer: Way, remote: string): ChainLi
           "underlay",
           "underlay-unreachable",
           `${formatRule(refusal.rule)} refuses VXLAN packets to ${remote}`,
-          `ip rule delete priority ${refusal.rule.priority}, if nobody needs it`,
+          `${ruleDeletion(refusal.rule, family)}, if nobody needs it`,
         ),
       ];
     }
@@ -158,7 +159,7 @@ function judgeOuter({ tunnel }: ChainFacts, outer: Way, remote: string): ChainLi
         "underlay",
         "underlay-through-overlay",
         `${text}, so that the VTEP sends into itself`,
-        `ip route delete ${routeText(outer).split(" proto")[0]}`,
+        routeDeletion(outer, family),
       ),
     ];
   }

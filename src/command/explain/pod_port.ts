@@ -82,6 +82,13 @@ export function judgePort(port: PodPort | undefined, facts: ChainFacts, isTarget
       "look at who has set it so, or re-create the pod",
     );
   }
+  if (pod?.link.resolvesNothing) {
+    return wrong(
+      "pod-link-resolves-nothing",
+      `${pod.link.name} in ${whose} is set to ask for no neighbour and to answer none (arp off)`,
+      "look at who has set it so, or re-create the pod",
+    );
+  }
   if (state !== undefined && state !== "forwarding") {
     return wrong(
       "port-blocked",

@@ -35,7 +35,7 @@ import { readFrameFilters } from "./frame_filters.ts";
 import type { PodNetns } from "./link_facts.ts";
 import { findPod } from "./pod_netns.ts";
 import { readPort } from "./pod_port.ts";
-import { linksOnWay, readTraffic } from "./traffic_facts.ts";
+import { hostLinks, linksOnWay, readTraffic } from "./traffic_facts.ts";
 import { isServiceAddress } from "./service.ts";
 import { WayReader } from "./way_reader.ts";
 
@@ -139,6 +139,7 @@ class Reader {
       registry,
       ownLink: this.#ways.linkOf(this.#addresses.find(({ address }) => address === target)?.linkIndex),
       bridge,
+      hostLinks: hostLinks(this.#addresses, env, tunnel),
       isForwarding: this.#flag(
         this.#family === AF_INET ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding",
       ),

@@ -1,11 +1,12 @@
-import { formatAddress, formatPrefix } from "../../model/address.ts";
+import { AF_INET, type Family, formatAddress, formatPrefix } from "../../model/address.ts";
 import type { ObservedLink } from "../../model/state.ts";
 import { isOurVtep } from "../../model/vtep.ts";
 import { TYPE_NAMES } from "../../reconcile/route_names.ts";
 import { RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../../rtnetlink/route_header.ts";
 import type { FoundRoute } from "../../rtnetlink/route_query.ts";
 import type { TableRoute } from "../../rtnetlink/table_route.ts";
-import { tableName } from "../../rtnetlink/rule_text.ts";
+import type { ObservedRule } from "../../rtnetlink/rule.ts";
+import { formatRule, tableName } from "../../rtnetlink/rule_text.ts";
 import type { Way } from "./facts.ts";
 
 /** `/etc/iproute2/rt_protos`, those that are met on hosts with pods, and our own. */
@@ -53,4 +54,42 @@ function text(
   const shown = metric === 0 ? "" : ` metric ${metric}`;
   const of = table === 0 || tableName(table) === "main" ? "" : ` table ${tableName(table)}`;
   return `${kind}${to}${way} proto ${PROTOCOLS[protocol] ?? protocol}${shown}${of}`;
+}
+
+/** How ip(8) is told of which family rules and routes are: without a word it takes rules for those of IPv4. */
+export function ipWord(family: Family): string {
+  return family === AF_INET ? "ip" : "ip -6";
+}
+
+/** What deletes a rule, and no other one: several may have one priority. */
+export function ruleDeletion(rule: ObservedRule, family: Family): string {
+  // ip(8) can't be told all that it shows.
+  const selectors = rule.isOfVrf ? "" : ` ${formatRule(rule).replace(/^\d+: /, "")}`;
+  return `${ipWord(family)} rule delete priority ${rule.priority}${selectors}`;
+}
+
+/** What deletes the route of a way, and no other one: in its table, and with its metric. */
+export function routeDeletion({ answer: { route }, link, nextHop }: Way, family: Family): string {
+  if (route === undefined) return `${ipWord(family)} route`;
+  const isOne = route.hops.length <= 1;
+  const via = isOne && nextHop !== undefined && route.hops[0]?.gateway !== undefined
+    ? ` via ${formatAddress(nextHop)}`
+    : "";
+  return deletion(route, `${via}${isOne && link !== undefined ? ` dev ${link.name}` : ""}`, family);
+}
+
+/** The same of a route that refuses packets. */
+export function refusingRouteDeletion(route: TableRoute, family: Family): string {
+  return deletion(route, "", family);
+}
+
+function deletion(
+  { destination, table, type, metric }: Pick<TableRoute, "destination" | "table" | "type" | "metric">,
+  way: string,
+  family: Family,
+): string {
+  const to = destination.length === 0 ? "default" : formatPrefix(destination);
+  const kind = type === RTN_UNICAST ? "" : TYPE_NAMES[type] ?? "";
+  const of = table === 0 || tableName(table) === "main" ? "" : ` table ${tableName(table)}`;
+  return `${ipWord(family)} route delete ${kind}${to}${way}${metric === 0 ? "" : ` metric ${metric}`}${of}`;
 }

@@ -1,8 +1,10 @@
 import { NetlinkError } from "../../linux/errno.ts";
-import type { ObservedLink } from "../../model/state.ts";
+import { type Address, prefixContains } from "../../model/address.ts";
+import type { ObservedAddress, ObservedLink } from "../../model/state.ts";
 import type { NetlinkClient } from "../../netlink/client.ts";
 import { dumpFilterKinds, dumpQdiscs, type Qdisc, TC_PARENT } from "../../rtnetlink/traffic_control.ts";
-import type { ChainFacts, ChainLink } from "./facts.ts";
+import type { SubnetEnv } from "../../pods/subnet_env.ts";
+import type { ChainFacts, ChainLink, Tunnel } from "./facts.ts";
 import type { TrafficFact } from "./link_facts.ts";
 
 /** Queueing disciplines that lose packets, or let none through, because they are told to. */
@@ -23,6 +25,24 @@ export function linksOnWay(
     targetPort?.link,
   ].flatMap((link) => link ?? []);
   return links.filter(({ linkIndex }, at) => links.findIndex((one) => one.linkIndex === linkIndex) === at);
+}
+
+/** The links that are no pod's: those with addresses that are not of this host's pods, and the underlay. */
+export function hostLinks(
+  addresses: readonly ObservedAddress[],
+  env: SubnetEnv | undefined,
+  tunnel: Tunnel | undefined,
+): ReadonlySet<number> {
+  // A pod's own link may have its gateway's address on it, or one that means nothing beside it.
+  const isOfHost = ({ address }: ObservedAddress) =>
+    !isLinkLocal(address) && env?.subnets.some((subnet) => prefixContains(subnet, address)) !== true;
+  const links = addresses.filter(isOfHost).map(({ linkIndex }) => linkIndex);
+  return new Set([...links, ...tunnel?.outer?.link === undefined ? [] : [tunnel.outer.link.linkIndex]]);
+}
+
+/** Of 169.254.0.0/16 and fe80::/10. */
+function isLinkLocal(address: Address): boolean {
+  return typeof address === "number" ? address >>> 16 === 0xa9fe : address >> 118n === 0x3fan;
 }
 
 /** Looks for what of tc(8) is on links; for nothing where the kernel has none of it. */
