@@ -92,7 +92,7 @@ export async function cleanUpNode(
 }
 
 /**
- * An agent would put everything back at once.
+ * An agent would put everything back at once, and so would flanneld, which answers at the same port.
  *
  * @param verb What can't be done then.
  * @throws {Error} If one shows that it runs.
@@ -102,11 +102,9 @@ export async function refuseAgent(
   { subnetFilePath, health }: Pick<Options, "subnetFilePath" | "health">,
   signal: AbortSignal,
 ): Promise<void> {
-  if (isAgentLockHeld(subnetFilePath)) throw runningAgent(verb, "it holds its lock");
+  refuseLocked(verb, subnetFilePath);
   if (health === undefined) return;
-  const { hostname, port } = health;
-  const local = hostname === "0.0.0.0" ? "127.0.0.1" : hostname === "::" ? "::1" : hostname;
-  const authority = `${local.includes(":") ? `[${local}]` : local}:${port}`;
+  const authority = healthAuthority(health);
   try {
     const late = AbortSignal.timeout(HEALTH_MS);
     const response = await fetch(`http://${authority}/healthz`, { signal: late });
@@ -116,6 +114,17 @@ export async function refuseAgent(
     return;
   }
   throw runningAgent(verb, `it answers at ${authority}`);
+}
+
+/** @throws {Error} If an agent holds its lock. */
+export function refuseLocked(verb: string, subnetFilePath: string): void {
+  if (isAgentLockHeld(subnetFilePath)) throw runningAgent(verb, "it holds its lock");
+}
+
+/** Where an agent is asked for its health on this host: `127.0.0.1:8081`. */
+export function healthAuthority({ hostname, port }: NonNullable<Options["health"]>): string {
+  const local = hostname === "0.0.0.0" ? "127.0.0.1" : hostname === "::" ? "::1" : hostname;
+  return `${local.includes(":") ? `[${local}]` : local}:${port}`;
 }
 
 /** Why nothing is done on a host whose agent runs. */

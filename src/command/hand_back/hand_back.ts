@@ -14,14 +14,13 @@ import { familyOf, formatPrefix, type Prefix } from "../../model/address.ts";
 import { agentLockPath } from "../../pods/agent_lock.ts";
 import { readSubnetEnv, type SubnetEnv } from "../../pods/subnet_env.ts";
 import { MAX_SUBNET_FILE_BYTES } from "../../pods/subnet_file.ts";
-import { AgentDoorError, askAgent } from "../agent_door.ts";
 import { agentFiles, fileSteps, type NamedFile } from "../cleanup/cleanup_files.ts";
-import { refuseAgent, runningAgent } from "../cleanup/cleanup_node.ts";
 import { type CleanupPlan, type CleanupStep, stepLine } from "../cleanup/cleanup_step.ts";
 import { EXIT, type Place } from "../command.ts";
 import { commandHelp, readCommandWords } from "../command_flags.ts";
 import { openDoctorPlace } from "../doctor/doctor.ts";
 import type { DoctorPlace } from "../doctor/place.ts";
+import { refuseAnyAgent } from "./hand_back_agent.ts";
 import { planLease } from "./hand_back_lease.ts";
 import { planPods } from "./hand_back_pods.ts";
 import { planRoutes } from "./hand_back_routes.ts";
@@ -30,7 +29,7 @@ import { HAND_BACK_USAGE, RULE_MODES } from "./usage.ts";
 
 /** What can't be done, or looked for, and why. */
 interface Failure {
-  readonly verb: CleanupStep["verb"] | "look for";
+  readonly verb: CleanupStep["verb"] | "look for" | typeof VERB;
   readonly object: string;
   readonly reason: string;
 }
@@ -86,8 +85,12 @@ export async function runHandBack(args: readonly string[], { output, signal }: P
     resultsDir: text("results-dir"),
     isDryRun,
   };
-  const report = await handBack(asked, { signal });
-  if (values.get("json") === true) output.say(JSON.stringify(printableIn({ ...report }), undefined, 2));
+  const isJson = values.get("json") === true;
+  const report = await handBack(asked, { signal }).catch((error) => {
+    if (!isJson || signal.aborted) throw error;
+    return refusal(error, isDryRun);
+  });
+  if (isJson) output.say(JSON.stringify(printableIn({ ...report }), undefined, 2));
   else for (const line of reportLines(report)) output.say(wholeLine(line));
   if (report.failed.length > 0) return EXIT.failed;
   if (values.get("stay") === true && !signal.aborted) {
@@ -96,6 +99,14 @@ export async function runHandBack(args: readonly string[], { output, signal }: P
     await promise;
   }
   return EXIT.done;
+}
+
+/** What is told where nothing was done. */
+function refusal(error: unknown, dryRun: boolean): HandBackReport {
+  const [object, begin] = ["this host", `Cannot ${VERB} this host: `];
+  const text = errorText(error);
+  const reason = text.startsWith(begin) ? text.slice(begin.length) : text;
+  return { dryRun, done: [], failed: [{ verb: VERB, object, reason }], kept: [] };
 }
 
 /** What is said of it, a step a line. */
@@ -119,8 +130,9 @@ function reportLines({ dryRun, done, failed, kept }: HandBackReport): string[] {
 async function handBack(asked: Asked, { signal }: { readonly signal: AbortSignal }): Promise<HandBackReport> {
   const { place, isDryRun } = asked;
   const { options, client } = place;
-  await refuseAnyAgent(place, signal);
-  if (!isDryRun) requirePrivilege(client);
+  await refuseAnyAgent(VERB, options, signal);
+  // Without it a plan would be a wrong one, as not all can be seen.
+  requirePrivilege(client);
   using stack = new DisposableStack();
   const found = await planAll(asked, stack, { signal });
   const isNothing = found.steps.length + found.last.length + found.unseen.length === 0;
@@ -282,17 +294,4 @@ async function modeOf({ place, rules }: Asked): Promise<{ mode: RuleMode; doubts
       "(--rules says otherwise)";
     return { mode, doubts: [doubt] };
   }
-}
-
-/** @throws {Error} If an agent shows in any way that it runs on this host. */
-async function refuseAnyAgent({ options }: DoctorPlace, signal: AbortSignal): Promise<void> {
-  try {
-    if (await askAgent(options.subnetFilePath, "/status") !== undefined) {
-      throw runningAgent(VERB, "it answers at its socket");
-    }
-  } catch (error) {
-    if (error instanceof AgentDoorError) throw runningAgent(VERB, error.message);
-    throw error;
-  }
-  await refuseAgent(VERB, options, signal);
 }
