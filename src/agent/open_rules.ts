@@ -18,7 +18,7 @@ import { NFNLGRP_NFTABLES } from "../nftables/objects.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../netlink/socket.ts";
 import { NotificationSocket } from "../netlink/notifications.ts";
 import { errorText } from "../log/error_text.ts";
-import { findProgram, runProgram } from "../linux/program.ts";
+import { findProgram, mayRunPrograms, runProgram } from "../linux/program.ts";
 import { ForwardKeeper } from "./forward_keeper.ts";
 import type { ForwardScene } from "./forward_scene.ts";
 import { RulesKeeper } from "./rules_keeper.ts";
@@ -142,6 +142,7 @@ export function legacyIptables(libc: Libc, log: Log, run: LegacyDeps["run"] = ru
     tables: (family) => legacyTableNames(libc, family),
     filter: (family) => readLegacyFilter(libc, family),
     find: findProgram,
+    mayRun: mayRunPrograms,
     run,
     elapsedMs: () => performance.now(),
     log,

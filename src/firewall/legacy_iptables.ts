@@ -18,6 +18,8 @@ export interface LegacyDeps {
   readonly filter: (family: Family) => LegacyTable;
   /** Where a program is; `undefined` where there is none. */
   readonly find: (name: string) => string | undefined;
+  /** Whether this process may start programs at all. */
+  readonly mayRun: () => boolean;
   /** Runs a program with `input`, and ends it when it takes too long. */
   readonly run: (path: string, args: readonly string[], input: string) => Promise<ProgramEnd>;
   /** A clock that nobody sets. */
@@ -85,10 +87,17 @@ export class LegacyIptables {
     if (save === undefined || restore === undefined) {
       if (network !== undefined && filters) {
         warnings.push(
-          `legacy iptables filters forwarded packets on this host, and there is no ${
-            PREFIX[family]
-          }-restore ` +
-            `to have those of pods accepted: install iptables here, or have its FORWARD chain accept them`,
+          "legacy iptables filters forwarded packets on this host, and " + (
+            this.#deps.mayRun()
+              ? `there is no ${
+                PREFIX[family]
+              }-restore to have those of pods accepted: install iptables here, ` +
+                "or have its FORWARD chain accept them"
+              : `this agent can start no ${
+                PREFIX[family]
+              }-restore to have those of pods accepted, as there was no ` +
+                "legacy iptables when it was started: start the agent anew, or have its FORWARD chain accept them"
+          ),
         );
       }
       return;

@@ -1,6 +1,7 @@
 import type { Family } from "../model/address.ts";
 import type { Libc } from "./libc.ts";
 import { LITTLE_ENDIAN } from "./byte_order.ts";
+import { NetlinkError } from "./errno.ts";
 
 // The tables of legacy iptables, as far as one look tells whether they matter. Source:
 // linux/netfilter_ipv4/ip_tables.h, linux/netfilter_ipv6/ip6_tables.h, linux/netfilter/x_tables.h.
@@ -78,8 +79,46 @@ export function legacyTableNames(libc: Libc, family: Family): readonly string[] 
  * @throws {NetlinkError} If the kernel refuses.
  */
 export function readLegacyFilter(libc: Libc, family: Family): LegacyTable {
-  const { level, entry } = OF_FAMILY[family];
-  const action = "read the legacy table filter";
+  const { words, view } = readTable(libc, family, "filter");
+  const { entry } = OF_FAMILY[family];
+  const [first, policy] = [words[1 + NF_INET_FORWARD]!, words[6 + NF_INET_FORWARD]!];
+  return {
+    shape: `${words.join(" ")} ${hashOf(view, entry)}`,
+    filtersForward: first !== policy || isDrop(view, policy, entry),
+  };
+}
+
+/**
+ * The legacy tables that may do anything: they have rules or chains, or a policy that drops. One that is only there, as a
+ * listing makes it, does nothing; of one that can't be read that is not known.
+ */
+export function legacyTablesWithRules(libc: Libc, family: Family): readonly string[] {
+  return legacyTableNames(libc, family).filter((name) => {
+    try {
+      return hasRules(libc, family, name);
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      return true;
+    }
+  });
+}
+
+function hasRules(libc: Libc, family: Family, table: string): boolean {
+  const { words, view } = readTable(libc, family, table);
+  const hooks = [0, 1, 2, 3, 4].filter((hook) => (words[0]! & (1 << hook)) !== 0);
+  // Each hook has its policy, and the last entry is the end.
+  if (words[11]! > hooks.length + 1) return true;
+  return hooks.some((hook) => isDrop(view, words[6 + hook]!, OF_FAMILY[family].entry));
+}
+
+/** What `struct ipt_getinfo` says behind the name, and `struct ipt_get_entries`. */
+function readTable(
+  libc: Libc,
+  family: Family,
+  name: string,
+): { readonly words: Uint32Array; readonly view: DataView } {
+  const { level } = OF_FAMILY[family];
+  const action = `read the legacy table ${name}`;
   const fd = libc.checked(action, libc.call.socket(family, SOCK_DGRAM_CLOEXEC, 0));
   try {
     const get = (option: number, bytes: Uint8Array<ArrayBuffer>) => {
@@ -88,28 +127,28 @@ export function readLegacyFilter(libc: Libc, family: Family): LegacyTable {
     };
     const named = (bytes: number) => {
       const buffer = new Uint8Array(bytes);
-      buffer.set(new TextEncoder().encode("filter"));
+      buffer.set(new TextEncoder().encode(name));
       return buffer;
     };
     const info = named(INFO_BYTES);
     get(GET_INFO, info);
     const words = new Uint32Array(info.buffer, NAME_BYTES);
-    const [first, policy] = [words[1 + NF_INET_FORWARD]!, words[6 + NF_INET_FORWARD]!];
     const size = words[12]!;
     const entries = named(ENTRIES_AT + size);
     const view = new DataView(entries.buffer);
     view.setUint32(NAME_BYTES, size, LITTLE_ENDIAN);
     get(GET_ENTRIES, entries);
-    const at = ENTRIES_AT + policy;
-    const target = at + view.getUint16(at + entry.targetOffset, LITTLE_ENDIAN);
-    const drops = view.getInt32(target + TARGET_BYTES, LITTLE_ENDIAN) === VERDICT_DROP;
-    return {
-      shape: `${words.join(" ")} ${hashOf(view, entry)}`,
-      filtersForward: first !== policy || drops,
-    };
+    return { words, view };
   } finally {
     libc.call.close(fd);
   }
+}
+
+/** Whether the policy whose entry is at an offset drops. */
+function isDrop(view: DataView, offset: number, { targetOffset }: EntryLayout): boolean {
+  const at = ENTRIES_AT + offset;
+  const target = at + view.getUint16(at + targetOffset, LITTLE_ENDIAN);
+  return view.getInt32(target + TARGET_BYTES, LITTLE_ENDIAN) === VERDICT_DROP;
 }
 
 /** A number that is another one when entries are others (FNV-1a over 32-bit words), but for their counters. */

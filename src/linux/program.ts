@@ -24,9 +24,14 @@ const LIMITS: ProgramLimits = { deadlineMs: 10_000, graceMs: 1000, outputBytes: 
 /** Of what went wrong the first lines are of use. */
 const ERROR_BYTES = 64 * 1024;
 
+/** Whether this process may start programs; what has given that up does not get it again. */
+export function mayRunPrograms(): boolean {
+  return Deno.permissions.querySync({ name: "run" }).state === "granted";
+}
+
 /** The path of an administrator's program; `undefined` where there is none, or this process may start none. */
 export function findProgram(name: string): string | undefined {
-  if (Deno.permissions.querySync({ name: "run" }).state !== "granted") return undefined;
+  if (!mayRunPrograms()) return undefined;
   return FOLDERS.map((folder) => `${folder}/${name}`).find(isFile);
 }
 

@@ -8,6 +8,7 @@ export function legacyOf(
   host: NftHost,
   find: (name: string) => string | undefined = findProgram,
   elapsedMs: () => number = () => performance.now(),
+  mayRun: () => boolean = () => true,
 ): { readonly legacy: LegacyIptables; readonly runs: string[] } {
   const runs: string[] = [];
   const there = <T>(look: () => T) => host.libc.inNetns(host.netns.path, look);
@@ -15,6 +16,7 @@ export function legacyOf(
     tables: (family) => there(() => legacyTableNames(host.libc, family)),
     filter: (family) => there(() => readLegacyFilter(host.libc, family)),
     find,
+    mayRun,
     run: (path, args, input) => {
       runs.push([path.split("/").at(-1), ...args].join(" "));
       return runProgram("/usr/sbin/ip", ["netns", "exec", host.netns.name, path, ...args], input);

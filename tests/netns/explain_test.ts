@@ -125,6 +125,21 @@ const SITUATIONS: readonly Situation[] = [
     names: "93: from all ipproto udp dport 8472 blackhole",
   },
   {
+    when: "legacy iptables has a rule, which is not read",
+    made: "iptables-legacy -A FORWARD -i eth7 -j DROP",
+    says: "ok rules-legacy",
+  },
+  {
+    when: "legacy iptables has a policy that drops",
+    made: "iptables-legacy -P FORWARD DROP",
+    says: "ok rules-legacy",
+  },
+  {
+    when: "legacy iptables has tables without rules",
+    made: "iptables-legacy -L; iptables-legacy -t nat -L; ip6tables-legacy -A FORWARD -j DROP",
+    says: "ok",
+  },
+  {
     when: "a rule of others is for other packets",
     made:
       "ip rule add fwmark 0x80000/0xff0000 lookup 52 priority 5210; ip rule add to 10.9.0.0/16 lookup 52 priority 5270",

@@ -3,6 +3,8 @@ import { findProgram } from "../../src/linux/program.ts";
 import { nothingWished, type RuleWishes } from "../../src/firewall/rules.ts";
 import { AF_INET, AF_INET6, parsePrefix } from "../../src/model/address.ts";
 import { readLegacyFilter } from "../../src/linux/legacy_tables.ts";
+import type { LabHost } from "../../src/lab/host.ts";
+import { until, untilReady, withOverlay } from "../double/overlay_rig.ts";
 import { NftHost, wishes } from "../double/nft_host.ts";
 import { legacyOf } from "../double/nft_legacy.ts";
 
@@ -250,6 +252,28 @@ Deno.test("a host whose legacy rules nobody can change is told so, for as long a
   }
   await host.script("ip6tables-legacy -P FORWARD ACCEPT");
   assertEquals((await legacy.keep(WISHES)).warnings, []);
+});
+
+Deno.test("an agent that was started without legacy tables says that it can't change them, and does when it is started anew", async () => {
+  await withOverlay({ hosts: 1 }, async (lab, libc) => {
+    const [h1] = lab.hosts as [LabHost];
+    await untilReady(libc, h1);
+    await h1.netns.mustExec("iptables-legacy", "-P", "FORWARD", "DROP");
+    await until(
+      "hear what to do",
+      async () =>
+        (await h1.logLines()).some((line) =>
+          line.includes("can start no iptables-legacy-restore") && line.includes("start the agent anew")
+        ) || undefined,
+    );
+    await h1.stopAgent();
+    await h1.startAgent();
+    await until(
+      "see the rule",
+      async () =>
+        (await h1.netns.mustExec("iptables-legacy", "-S", "FORWARD")).includes("FLANNEL-FWD") || undefined,
+    );
+  });
 });
 
 Deno.test("a program that fails is named with its words, and the other family is kept", async () => {

@@ -18,6 +18,7 @@ function legacyOn({ libc, netns }: NftHost, list?: ChangeList): LegacyIptables {
     tables: (family) => there(() => legacyTableNames(libc, family)),
     filter: (family) => there(() => readLegacyFilter(libc, family)),
     find: findProgram,
+    mayRun: () => true,
     run: list === undefined ? run : dryRestore(run, list),
     elapsedMs: () => performance.now(),
     log: SILENT,

@@ -2,7 +2,7 @@ import { incomingDropped } from "../../firewall/incoming.ts";
 import { dormantWarnings, forwardWarnings, plansOf } from "../../firewall/plan.ts";
 import { observeRules } from "../../firewall/rule_set.ts";
 import { IP_NAME, type RuleWishes } from "../../firewall/rules.ts";
-import { legacyTableNames } from "../../linux/legacy_tables.ts";
+import { legacyTablesWithRules } from "../../linux/legacy_tables.ts";
 import { AF_INET, AF_INET6, familyOf } from "../../model/address.ts";
 import { dumpDroppedKeys, linkMapOf, nameOf } from "../../nftables/verdict_map.ts";
 import { dumpRawRules } from "../../nftables/raw_rule.ts";
@@ -25,7 +25,7 @@ export const FIREWALL_CHECKS: readonly Check[] = [
   check("forward", readForward, judgeForward),
   check("firewall-managers", readManagers, judgeManagers),
   check("iptables-variants", (place) => ({
-    legacy: ([AF_INET, AF_INET6] as const).flatMap((family) => legacyTableNames(place.libc, family)),
+    legacy: ([AF_INET, AF_INET6] as const).flatMap((family) => legacyTablesWithRules(place.libc, family)),
     nft: place.awakeChains.filter(isIptables).map(({ table }) => table),
   }), judgeVariants),
 ];

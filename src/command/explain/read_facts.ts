@@ -1,4 +1,4 @@
-import { legacyTableNames } from "../../linux/legacy_tables.ts";
+import { legacyTablesWithRules } from "../../linux/legacy_tables.ts";
 import type { Libc } from "../../linux/libc.ts";
 import { errorText } from "../../log/error_text.ts";
 import {
@@ -156,9 +156,7 @@ class Reader {
       traffic: readTraffic(this.client, wayLinks),
       ...this.#judgeable(book, shown, { kind, isFromPod, bridge, way, tunnel, sourcePort, targetPort }),
       filterFault,
-      hasLegacy: legacyTableNames(this.libc, this.#family).some((name) =>
-        name === "filter" || name === "nat" || name === "raw"
-      ),
+      hasLegacy: legacyTablesWithRules(this.libc, this.#family).length > 0,
     };
   }
 
