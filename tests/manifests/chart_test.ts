@@ -422,7 +422,7 @@ const rows: readonly Row[] = [
     name: "netpol.enabled widens the role to policies and what they select",
     values: { netpol: { enabled: true } },
     look: (objects) =>
-      only<Role>("ClusterRole", objects).rules.slice(3).map(({ resources, verbs }) => [resources, verbs]),
+      only<Role>("ClusterRole", objects).rules.slice(4).map(({ resources, verbs }) => [resources, verbs]),
     expected: [
       [["pods", "namespaces"], ["list", "watch"]],
       [["networkpolicies"], ["list", "watch"]],

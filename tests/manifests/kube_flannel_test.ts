@@ -82,32 +82,40 @@ Deno.test("the role is bound to the service account that the pods have", () => {
   assertEquals(pod.serviceAccountName, only("ServiceAccount", objects).metadata.name);
 });
 
-onTheDouble("the role gives what the agent asks for, and nothing else", async (server) => {
-  await server.createNode(bareNode("n1", ["10.244.1.0/24"]));
-  await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
-  await using host = new KubeHost(server);
-  await host.registry.acquire(request("192.0.2.1"), { signal });
-  host.follow();
-  await host.sees(
-    "n1 10.244.1.0/24 at 192.0.2.1 by 0e:00:00:00:00:01",
-    "n2 10.244.2.0/24 at 192.0.2.2 by 0e:00:00:00:00:01",
-  );
-  let elapsedMs = 0;
-  const announcer = new KubeAnnouncer(
-    host.registry,
-    { now: Date.now, elapsedMs: () => elapsedMs, log: SILENT },
-    { clearsCondition: true },
-  );
-  for (; elapsedMs <= 60_000; elapsedMs += 30_000) {
-    await announcer.look({ isReady: false, reasons: ["no route"] }, { signal });
-  }
-  await announcer.look({ isReady: true, reasons: [] }, { signal });
-  await until("see it watch", () => server.requests.some((line) => line.includes("watch=")) || undefined);
-  const asked = new Set(server.requests.map(rightOf));
-  const given = Object.entries(verbsOf(only<Role>("ClusterRole", objects)))
-    .flatMap(([resource, verbs]) => verbs.map((verb) => `${verb} ${resource}`));
-  assertEquals([...asked].sort(), given.sort());
-});
+onTheDouble(
+  "the role gives what the agent asks for, what flannel's agents beside it do, and nothing else",
+  async (server) => {
+    await server.createNode(bareNode("n1", ["10.244.1.0/24"]));
+    await server.createNode(memberNode("n2", "10.244.2.0/24", "192.0.2.2"));
+    await using host = new KubeHost(server);
+    await host.registry.acquire(request("192.0.2.1"), { signal });
+    host.follow();
+    await host.sees(
+      "n1 10.244.1.0/24 at 192.0.2.1 by 0e:00:00:00:00:01",
+      "n2 10.244.2.0/24 at 192.0.2.2 by 0e:00:00:00:00:01",
+    );
+    let elapsedMs = 0;
+    const announcer = new KubeAnnouncer(
+      host.registry,
+      { now: Date.now, elapsedMs: () => elapsedMs, log: SILENT },
+      { clearsCondition: true },
+    );
+    for (; elapsedMs <= 60_000; elapsedMs += 30_000) {
+      await announcer.look({ isReady: false, reasons: ["no route"] }, { signal });
+    }
+    await announcer.look({ isReady: true, reasons: [] }, { signal });
+    await until("see it watch", () => server.requests.some((line) => line.includes("watch=")) || undefined);
+    // flannel's agent looks at its own pod, whose name its manifest gives it.
+    const flannels = verbsOf(only<Role>("ClusterRole", await readObjects("../tests/manifests/flannel.yml")));
+    const beside = Object.entries(flannels).flatMap(([resource, verbs]) =>
+      verbs.map((verb) => `${verb} ${resource}`)
+    );
+    const asked = new Set([...server.requests.map(rightOf), ...beside]);
+    const given = Object.entries(verbsOf(only<Role>("ClusterRole", objects)))
+      .flatMap(([resource, verbs]) => verbs.map((verb) => `${verb} ${resource}`));
+    assertEquals([...asked].sort(), given.sort());
+  },
+);
 
 /** The right that a request needs, `get nodes`. */
 function rightOf(request: string): string {

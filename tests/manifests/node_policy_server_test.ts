@@ -34,7 +34,7 @@ const NODE = {
   },
 };
 
-type Patch = Record<string, unknown>;
+type Patch = Record<string, unknown> | readonly Record<string, unknown>[];
 interface Row {
   readonly what: string;
   readonly patch: Patch;
@@ -168,6 +168,35 @@ const rows: readonly Row[] = [
     patch: { status: { conditions: [network] } },
     refusal: CONDITION,
   },
+  {
+    what: "one condition in the place of another, twice",
+    type: "application/json-patch+json",
+    patch: [
+      { op: "remove", path: "/status/conditions/0" },
+      { op: "copy", from: "/status/conditions/0", path: "/status/conditions/-" },
+    ],
+    refusal: CONDITION,
+  },
+];
+
+const about = (kind: string, name: string, more: Record<string, unknown> = {}) => ({
+  involvedObject: { apiVersion: "v1", kind, name, uid: name },
+  source: { component: "loden", host: "n1" },
+  ...more,
+});
+const EVENT = "about its own node, as loden";
+/** Events that an agent may want to make, and what the server says of each that it refuses. */
+const events: readonly (readonly [what: string, event: Patch, refusal?: string])[] = [
+  ["its node", about("Node", "n1")],
+  ["another node", about("Node", "n2"), EVENT],
+  ["a pod of its node", about("Pod", "etcd-n1"), EVENT],
+  ["its node, as the kubelet", about("Node", "n1", { source: { component: "kubelet", host: "n1" } }), EVENT],
+  [
+    "its node, as another's agent",
+    about("Node", "n1", { source: { component: "loden", host: "n2" } }),
+    EVENT,
+  ],
+  ["its node, as nobody", about("Node", "n1", { source: {} }), EVENT],
 ];
 
 /** Who asks a server through its administrator, as whom, and by which token. */
@@ -207,6 +236,17 @@ class Asker implements Disposable {
     });
   }
 
+  /** Makes an Event, as the agent of n1. */
+  tell(event: Patch): Promise<{ status: number; text: string }> {
+    const body = JSON.stringify({ metadata: { generateName: "loden-", namespace: "default" }, ...event });
+    return this.ask("/api/v1/namespaces/default/events", { method: "POST", body }, {
+      "content-type": "application/json",
+      "Impersonate-User": ACCOUNT,
+      "Impersonate-Group": "system:serviceaccounts",
+      [NODE_CLAIM]: "n1",
+    });
+  }
+
   [Symbol.dispose](): void {
     this.#client.close();
   }
@@ -214,7 +254,7 @@ class Asker implements Disposable {
 
 async function bindAccount(asker: Asker): Promise<void> {
   const json = { "content-type": "application/json" };
-  const rules = Object.entries(FLANNEL_RULES).map(([resource, verbs]) => ({
+  const rules = Object.entries({ ...FLANNEL_RULES, events: ["create"] }).map(([resource, verbs]) => ({
     apiGroups: [""],
     resources: [resource],
     verbs,
@@ -237,7 +277,7 @@ async function bindAccount(asker: Asker): Promise<void> {
   }
 }
 
-Deno.test("with the node policy, a server lets an agent write its annotations and its condition, and nothing else", async (t) => {
+Deno.test("with the node policy, a server lets an agent write its annotations, its condition and Events about its node, and nothing else", async (t) => {
   await using server = await KubeApiServer.open();
   using asker = await Asker.of(server);
   const { text } = await asker.ask("/apis/admissionregistration.k8s.io/v1", {});
@@ -263,6 +303,21 @@ Deno.test("with the node policy, a server lets an agent write its annotations an
     return status === 403 ? true : undefined;
   });
   await server.patchNode("n1", { metadata: { labels: { "example.com/zone": null } } });
+  await until("see the policy of Events heeded", async () => {
+    const { status } = await asker.tell(about("Node", "n2"));
+    return status === 403 ? true : undefined;
+  });
+
+  for (const [what, event, refusal] of events) {
+    await t.step(
+      `an Event about ${what} ${refusal === undefined ? "can be made" : "can't be made"}`,
+      async () => {
+        const { status, text } = await asker.tell(event);
+        assertEquals(status, refusal === undefined ? 201 : 403, text);
+        if (refusal !== undefined) assertStringIncludes(text, refusal);
+      },
+    );
+  }
 
   for (const row of rows) {
     await t.step(

@@ -4,15 +4,12 @@ import type {
   ValidatingAdmissionPolicy,
   ValidatingAdmissionPolicyBinding,
 } from "kubernetes-types/admissionregistration/v1";
-import { ACCOUNT, type KubeObject, only, readObjects } from "./objects.ts";
+import { ACCOUNT, type KubeObject, readObjects } from "./objects.ts";
 import { typeFaults } from "./typed.ts";
 
 const objects = await readObjects("node-policy.yml");
-const policy = only<KubeObject & ValidatingAdmissionPolicy>("ValidatingAdmissionPolicy", objects);
-const binding = only<KubeObject & ValidatingAdmissionPolicyBinding>(
-  "ValidatingAdmissionPolicyBinding",
-  objects,
-);
+const [policy, ofEvents] = ofKind<ValidatingAdmissionPolicy>("ValidatingAdmissionPolicy");
+const bindings = ofKind<ValidatingAdmissionPolicyBinding>("ValidatingAdmissionPolicyBinding");
 const TYPES = {
   module: "kubernetes-types/admissionregistration/v1",
   /** The package leaves them out. */
@@ -39,13 +36,23 @@ Deno.test("the type check sees a wrong word, a missing field and a wrong type", 
   }
 });
 
-Deno.test("the policy is bound, denies, and also where an expression fails", () => {
-  assertEquals(binding.spec, { policyName: policy.metadata.name, validationActions: ["Deny"] });
-  assertEquals(policy.spec!.failurePolicy, "Fail");
+Deno.test("the policies are bound, deny, and also where an expression fails", () => {
+  assertEquals(
+    bindings.map(({ spec }) => spec),
+    [policy, ofEvents].map(({ metadata }) => ({ policyName: metadata.name, validationActions: ["Deny"] })),
+  );
+  assertEquals([policy, ofEvents].map(({ spec }) => spec!.failurePolicy), ["Fail", "Fail"]);
+  assertEquals(ofEvents.spec!.matchConditions, policy.spec!.matchConditions);
   assertEquals<unknown>(policy.spec!.matchConstraints!.resourceRules, [
     { apiGroups: [""], apiVersions: ["v1"], operations: ["UPDATE"], resources: ["nodes", "nodes/status"] },
   ]);
 });
+
+function ofKind<T>(kind: string): [KubeObject & T, KubeObject & T] {
+  const found = objects.filter((object) => object.kind === kind) as (KubeObject & T)[];
+  assertEquals(found.length, 2);
+  return [found[0]!, found[1]!];
+}
 
 /** What the policy says to a request: nothing where it agrees. */
 function refusal(
