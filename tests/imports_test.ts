@@ -211,10 +211,11 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/completion/zsh.ts",
   ],
   "command/hand_back/hand_back_test.ts": [
+    "command/hand_back/hand_back_report.ts",
     "command/hand_back/hand_back_rules.ts",
     "command/hand_back/usage.ts",
   ],
-  "netns/hand_back_agent_test.ts": ["command/hand_back/hand_back_agent.ts"],
+  "netns/hand_back_agent_test.ts": ["agent/other_agents.ts", "command/hand_back/hand_back_agent.ts"],
   "netns/hand_back_lease_test.ts": ["command/hand_back/hand_back_lease.ts"],
   "netns/hand_back_routes_test.ts": ["command/hand_back/hand_back_routes.ts"],
   "netns/hand_back_rules_test.ts": [

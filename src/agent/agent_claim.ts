@@ -11,7 +11,8 @@ import type { Libc } from "../linux/libc.ts";
 import { type ClaimHolder, holderOf, takenNames, UnixClaim } from "../linux/unix_claim.ts";
 import { errorText } from "../log/error_text.ts";
 
-const NETWORK = "loden/network/";
+/** What the names begin with by which agents show which networks they have. */
+export const NETWORK = "loden/network/";
 const LINK = "loden/link/";
 /** Agents that wait ask who they wait for: room is made for more questions this often. */
 const DRAIN_MS = 10_000;

@@ -56,9 +56,10 @@ export class HandBackWorld implements AsyncDisposable {
       gateway4: "192.0.2.254",
       gateway6: "2001:db8::fe",
     });
-    for (const path of ["run", "net.d", "data", "networks", "results", MANAGERS]) {
+    for (const path of ["run", "net.d", "bin", "data", "networks", "results", MANAGERS]) {
       await Deno.mkdir(world.path(path), { recursive: true });
     }
+    await Deno.writeTextFile(world.path("bin/flannel"), "", { mode: 0o755 });
     const { isDual, usesNftables = false, backend } = options;
     const config = {
       Network: "10.244.0.0/16",
@@ -177,6 +178,7 @@ export class HandBackWorld implements AsyncDisposable {
       this.binary,
       "hand-back",
       `-subnet-file=${this.subnetFilePath}`,
+      `-cni-bin-dir=${this.path("bin")}`,
       `--networks-dir=${this.path("networks")}`,
       `--results-dir=${this.path("results")}`,
       ...args,

@@ -28,6 +28,8 @@ export interface FilePlaces {
   readonly program: string | undefined;
   /** Whether pods are attached, whose state is still needed. */
   readonly hasPods: boolean;
+  /** The networks of other agents that run on this host. */
+  readonly others: readonly string[];
 }
 
 /** The conflist, with which the host stops to take pods, and the plugin; only if they are ours. */
@@ -59,18 +61,18 @@ export function planPodFiles({ options, environment, program }: FilePlaces): Cle
 }
 
 /** What the agent has written for others and for itself, and the plugin's state if no pod needs it. */
-export function planOwnFiles({ options, root, dataDir, hasPods }: FilePlaces): CleanupPlan {
+export function planOwnFiles({ options, root, dataDir, hasPods, others }: FilePlaces): CleanupPlan {
   const { subnetFilePath } = options;
-  const steps = fileSteps([["subnet file", subnetFilePath], ...agentFiles({ options, root })]);
-  const state = planState(dataDir, hasPods);
-  return { steps: [...steps, ...state.steps], kept: state.kept };
+  const steps = fileSteps([["subnet file", subnetFilePath], ...agentFiles({ options })]);
+  const parts = [{ steps, kept: [] }, planManagerFiles(root, others), planState(dataDir, hasPods)];
+  return { steps: parts.flatMap(({ steps }) => steps), kept: parts.flatMap(({ kept }) => kept) };
 }
 
 /** A file, and what it is. */
 export type NamedFile = readonly [what: string, path: string | undefined];
 
 /** What an agent has written for itself alone. */
-export function agentFiles({ options, root }: Pick<FilePlaces, "options" | "root">): readonly NamedFile[] {
+export function agentFiles({ options }: Pick<FilePlaces, "options">): readonly NamedFile[] {
   const { subnetFilePath, leaseCachePath } = options;
   return [
     ["lease cache", leaseCachePath],
@@ -81,8 +83,15 @@ export function agentFiles({ options, root }: Pick<FilePlaces, "options" | "root
     ["boot identity", bootIdentityPath(subnetFilePath)],
     ["host's history", historyPath(subnetFilePath)],
     ...earlierHistoryPaths(subnetFilePath).map((path): NamedFile => ["host's history", path]),
-    ...unmanagedFiles(root).map((path): NamedFile => ["network manager's file", path]),
   ];
+}
+
+/** What agents of this host share: the files for network managers, which the last one takes with it. */
+export function planManagerFiles(root: string, others: readonly string[]): CleanupPlan {
+  const files = unmanagedFiles(root).map((path): NamedFile => ["network manager's file", path]);
+  if (others.length === 0) return { steps: fileSteps(files), kept: [] };
+  const whose = `the agent of network ${others.join(" and of ")} on this host needs it`;
+  return { steps: [], kept: files.map(([what, path]) => `${what} ${path}: ${whose}`) };
 }
 
 /** The steps that remove those of the files that are there. */

@@ -1,3 +1,4 @@
+import { networksOfOthers } from "../../agent/other_agents.ts";
 import { isAgentLockHeld } from "../../pods/agent_lock.ts";
 import type { Options } from "../../config/options.ts";
 import { readMachine } from "../../host/origin.ts";
@@ -65,7 +66,15 @@ export async function cleanUpNode(
   const hasPods = bridgePorts(links).length > 0;
   const addresses = findOwnAddresses(client, options);
   const macs = new Set(links.flatMap(({ mac }) => mac === undefined ? [] : formatMac(mac)));
-  const places = { options, environment, root: "/", dataDir, program, hasPods };
+  const places = {
+    options,
+    environment,
+    root: "/",
+    dataDir,
+    program,
+    hasPods,
+    others: networksOfOthers(deps.libc),
+  };
   await plan("the conflist and the plugin", () => planPodFiles(places));
   await plan("links, routes and next hops", () => planKernel(client));
   await plan("rules", () => planRules(deps.libc));

@@ -5,6 +5,8 @@ export interface CleanupStep {
   readonly object: string;
   /** @throws {Error} If it can't be: why. */
   readonly run: () => void | Promise<void>;
+  /** Why it can't be, where that is known before it is tried: a clause. */
+  readonly obstacle?: string | undefined;
 }
 
 /** What is to be changed, and what is not, as a phrase each with the reason. */

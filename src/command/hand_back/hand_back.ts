@@ -1,4 +1,5 @@
 import { AgentClaims } from "../../agent/agent_claim.ts";
+import { networksOfOthers } from "../../agent/other_agents.ts";
 import { notedFlagsPath } from "../../agent/noted_flags.ts";
 import { requirePrivilege } from "../../agent/preflight.ts";
 import { foldKeys } from "../../config/fold_keys.ts";
@@ -14,8 +15,8 @@ import { familyOf, formatPrefix, type Prefix } from "../../model/address.ts";
 import { agentLockPath } from "../../pods/agent_lock.ts";
 import { readSubnetEnv, type SubnetEnv } from "../../pods/subnet_env.ts";
 import { MAX_SUBNET_FILE_BYTES } from "../../pods/subnet_file.ts";
-import { agentFiles, fileSteps, type NamedFile } from "../cleanup/cleanup_files.ts";
-import { type CleanupPlan, type CleanupStep, stepLine } from "../cleanup/cleanup_step.ts";
+import { agentFiles, fileSteps, type NamedFile, planManagerFiles } from "../cleanup/cleanup_files.ts";
+import type { CleanupPlan, CleanupStep } from "../cleanup/cleanup_step.ts";
 import { EXIT, type Place } from "../command.ts";
 import { commandHelp, readCommandWords } from "../command_flags.ts";
 import { openDoctorPlace } from "../doctor/doctor.ts";
@@ -23,25 +24,17 @@ import type { DoctorPlace } from "../doctor/place.ts";
 import { refuseAnyAgent } from "./hand_back_agent.ts";
 import { planLease } from "./hand_back_lease.ts";
 import { planPods } from "./hand_back_pods.ts";
+import {
+  type Failure,
+  foreseen,
+  type HandBackReport,
+  refusal,
+  reportLines,
+  VERB,
+} from "./hand_back_report.ts";
 import { planRoutes } from "./hand_back_routes.ts";
 import { iptablesMode, planRules, type RuleMode } from "./hand_back_rules.ts";
 import { HAND_BACK_USAGE, RULE_MODES } from "./usage.ts";
-
-/** What can't be done, or looked for, and why. */
-interface Failure {
-  readonly verb: CleanupStep["verb"] | "look for" | typeof VERB;
-  readonly object: string;
-  readonly reason: string;
-}
-
-/** What was done, or would be. */
-export interface HandBackReport {
-  readonly dryRun: boolean;
-  readonly done: readonly Pick<CleanupStep, "verb" | "object">[];
-  readonly failed: readonly Failure[];
-  /** What stays, and why: a clause each. */
-  readonly kept: readonly string[];
-}
 
 /** What is asked for, and where. */
 interface Asked {
@@ -52,7 +45,6 @@ interface Asked {
   readonly isDryRun: boolean;
 }
 
-const VERB = "hand back";
 /** As flanneld makes it. */
 const SUBNET_FILE_MODE = 0o644;
 /** The line of the subnet file that flannel's does not have. */
@@ -101,26 +93,6 @@ export async function runHandBack(args: readonly string[], { output, signal }: P
   return EXIT.done;
 }
 
-/** What is told where nothing was done. */
-function refusal(error: unknown, dryRun: boolean): HandBackReport {
-  const [object, begin] = ["this host", `Cannot ${VERB} this host: `];
-  const text = errorText(error);
-  const reason = text.startsWith(begin) ? text.slice(begin.length) : text;
-  return { dryRun, done: [], failed: [{ verb: VERB, object, reason }], kept: [] };
-}
-
-/** What is said of it, a step a line. */
-function reportLines({ dryRun, done, failed, kept }: HandBackReport): string[] {
-  const nothing = done.length + failed.length === 0 ? ["nothing of ours is here"] : [];
-  return [
-    ...nothing,
-    ...done.map((step) => stepLine(step, dryRun)),
-    ...failed.map(({ verb, object, reason }) => `Cannot ${verb} ${object}: ${reason}`),
-    ...kept.map((one) => `left alone: ${one}`),
-    ...failed.length === 0 ? [] : ["Not handed back: mend what stands above and run this again"],
-  ];
-}
-
 /**
  * Carries out what is planned, under the claims of an agent, so that none starts meanwhile. A step that fails is told,
  * and the others are done; but what says that Loden was here stays until nothing is left.
@@ -137,8 +109,9 @@ async function handBack(asked: Asked, { signal }: { readonly signal: AbortSignal
   const found = await planAll(asked, stack, { signal });
   const isNothing = found.steps.length + found.last.length + found.unseen.length === 0;
   if (isDryRun || isNothing) {
-    const done = [...found.steps, ...found.last].map(({ verb, object }) => ({ verb, object }));
-    return { dryRun: isDryRun, done, failed: found.unseen, kept: isNothing ? [] : found.kept };
+    const { done, failed } = foreseen([...found.steps, ...found.last]);
+    const kept = isNothing ? [] : found.kept;
+    return { dryRun: isDryRun, done, failed: [...found.unseen, ...failed], kept };
   }
   const { subnetFilePath } = options;
   const claims = stack.use(new AgentClaims({ libc: place.libc, log: SILENT, subnetFilePath }));
@@ -185,7 +158,8 @@ async function planAll(
   const { options, environment, client, libc } = place;
   const { subnetFilePath } = options;
   const text = readIfThere(subnetFilePath, MAX_SUBNET_FILE_BYTES);
-  const last = lastSteps(place);
+  const managers = planManagerFiles(place.files.root, networksOfOthers(libc));
+  const last = [...managers.steps, ...lastSteps(place)];
   if (text === undefined) {
     if (last.length === 0) return { ...NOTHING, claims: { networks: [], linkNames: [] } };
     throw new Error(
@@ -219,9 +193,9 @@ async function planAll(
   const isHere = rules?.hasOwn || files.length > 0 || last.length > 0 || (routes?.steps.length ?? 0) > 0;
   if (!isHere) return { ...NOTHING, ...pods, unseen, claims };
   const lease = await planLease(options, { client, environment, stack, signal });
-  const whole = [pods, routes, rules, lease, { steps: files, kept: doubts }].filter((part) =>
-    part !== undefined
-  );
+  const whole = [pods, routes, rules, lease, { steps: files, kept: [...doubts, ...managers.kept] }].filter((
+    part,
+  ) => part !== undefined);
   return {
     steps: whole.flatMap(({ steps }) => steps),
     kept: whole.flatMap(({ kept }) => kept),
@@ -235,9 +209,9 @@ async function planAll(
  * What goes last of all is what tells the next run how to go on: the flags. The lock is not among it, as it is held
  * meanwhile.
  */
-function lastSteps({ options, files: { root } }: DoctorPlace): CleanupStep[] {
+function lastSteps({ options }: DoctorPlace): CleanupStep[] {
   const lock = agentLockPath(options.subnetFilePath);
-  const files = agentFiles({ options, root }).filter(([, path]) => path !== lock);
+  const files = agentFiles({ options }).filter(([, path]) => path !== lock);
   const isFlags = ([, path]: NamedFile) => path === notedFlagsPath(options.subnetFilePath);
   return fileSteps([...files.filter((file) => !isFlags(file)), ...files.filter(isFlags)]);
 }

@@ -17,10 +17,11 @@ import { dataDirOf, readSettings, type Settings, subnetFileOf } from "../../pods
 import { StateFolder } from "../../pods/state.ts";
 import type { SubnetEnv } from "../../pods/subnet_env.ts";
 import type { CleanupPlan, CleanupStep } from "../cleanup/cleanup_step.ts";
+import { pluginOutlook } from "./hand_back_plugin.ts";
 
 /** What is known of this host's pods. */
 export interface PodPlaces {
-  readonly options: Pick<Options, "conflist" | "subnetFilePath">;
+  readonly options: Pick<Options, "conflist" | "subnetFilePath" | "pluginFolder">;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly env: SubnetEnv;
   readonly networksDir: string;
@@ -33,6 +34,8 @@ interface Found {
   /** What it must say. */
   readonly text: string;
   readonly isRendered: boolean;
+  /** What it says. */
+  readonly rendered: string;
   readonly conf: NetConf;
 }
 
@@ -65,11 +68,15 @@ export function planPods(places: PodPlaces): CleanupPlan {
     kept.push(...state.kept);
     const { path, text, isRendered } = found;
     if (!isRendered) continue;
+    const { obstacle, doubt } = pluginOutlook(places, found.rendered);
+    if (doubt !== undefined) kept.push(doubt);
     const turn = onDisk(() => void writeIfOther(path, text, PUBLIC_MODE));
     steps.push({
       verb: "turn",
       object: `conflist ${path} into one that calls the plugin flannel`,
+      obstacle,
       run: () => {
+        if (obstacle !== undefined) throw new Error(obstacle);
         // By it the plugin would be called for pods that it has no state of.
         if (waiting > 0) throw new Error("the state of pods must be there first");
         turn();
@@ -105,7 +112,7 @@ function readConfigurations(
     if (conf === undefined) return [];
     // A rendered one is known by its subnets, whatever is said of the file in which they were.
     if (!isRendered && subnetFileOf(conf, settings) !== options.subnetFilePath) return [];
-    return [{ path, text: restored, isRendered, conf }];
+    return [{ path, text: restored, isRendered, rendered: text, conf }];
   });
 }
 

@@ -15,6 +15,7 @@ async function inFolder(body: (folder: string, places: FilePlaces) => Promise<vo
     dataDir: `${folder}/state`,
     program: `${folder}/loden`,
     hasPods: false,
+    others: [],
   };
   try {
     for (const name of ["net.d", "bin", "state", "run"]) await Deno.mkdir(`${folder}/${name}`);

@@ -16,9 +16,10 @@ class Folder implements AsyncDisposable {
 
   static async create(): Promise<Folder> {
     const folder = new Folder(await Deno.makeTempDir({ prefix: "lodentest-backpods-" }));
-    for (const name of ["net.d", "data", "networks/cbr0", "results"]) {
+    for (const name of ["net.d", "bin", "data", "networks/cbr0", "results"]) {
       await Deno.mkdir(`${folder.path}/${name}`, { recursive: true });
     }
+    await Deno.writeTextFile(`${folder.path}/bin/flannel`, "", { mode: 0o755 });
     return folder;
   }
 
@@ -40,6 +41,7 @@ class Folder implements AsyncDisposable {
     return planPods({
       options: {
         subnetFilePath: `${this.path}/subnet.env`,
+        pluginFolder: `${this.path}/bin`,
         conflist: {
           path: `${this.path}/net.d/10-flannel.conflist`,
           sourcePath: `${this.path}/cni-conf.json`,
