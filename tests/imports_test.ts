@@ -76,6 +76,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "nftables/rule_book.ts",
     "nftables/rule_set.ts",
     "nftables/rule_words.ts",
+    "nftables/tracking.ts",
     "nftables/xt_match.ts",
   ],
   "command/explain/live_judge_test.ts": ["command/explain/drop_words.ts"],
@@ -102,7 +103,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "netns/incoming_test.ts": ["firewall/incoming.ts", "reconcile/incoming_vxlan.ts"],
   "agent/forward_words_test.ts": ["nftables/place_words.ts"],
   "netns/xfrm_policy_test.ts": ["rtnetlink/xfrm_policy.ts"],
-  "netns/forwarded_test.ts": ["firewall/forwarded.ts", "firewall/lazy_book.ts"],
+  "netns/forwarded_test.ts": ["firewall/forwarded.ts", "firewall/lazy_book.ts", "firewall/outer_marks.ts"],
   "faults/ready_test.ts": [
     "agent/forward_keeper.ts",
     "agent/truth_findings.ts",

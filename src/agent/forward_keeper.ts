@@ -241,7 +241,7 @@ function mayRefuse(set: RuleSet): boolean {
     const { base, family } = chain;
     if (base === undefined) return false;
     const isMet = FRAMES.has(family) || base.hook === HOOK.forward || base.hook === HOOK.prerouting ||
-      base.hook === INGRESS || base.hook === HOOK.postrouting && base.type === "filter";
+      base.hook === INGRESS || base.hook === HOOK.postrouting;
     return isMet && (base.policy === POLICY.drop || set.rulesOf(chain).length > 0);
   });
 }

@@ -1,5 +1,7 @@
 import type { ForwardGroup } from "../firewall/forward_sweep.ts";
+import type { OuterPackets } from "../firewall/outer_marks.ts";
 import { type Family, familyOf, formatPrefix, type Prefix, prefixContains } from "../model/address.ts";
+import type { VxlanLink } from "../model/state.ts";
 import { ROUTE, routeDestination } from "../model/rows.ts";
 import type { PacketLink } from "../nftables/packet.ts";
 import { isPeerRow } from "../reconcile/route_truth.ts";
@@ -18,6 +20,8 @@ export interface ForwardScene {
 /** What is asked of the kernel. */
 export interface SceneKernel {
   readonly link: (name: string) => PacketLink | undefined;
+  /** The name of a link by its index. */
+  readonly nameOf: (linkIndex: number) => string | undefined;
   /** Whether a link has the gateway of a subnet's pods. */
   readonly isGatewayOn: (own: Prefix, linkIndex: number) => boolean;
 }
@@ -26,17 +30,21 @@ export interface SceneKernel {
 export function forwardScene(
   wanted: Wanted | undefined,
   bridgeName: string | undefined,
-  { link: linkOf, isGatewayOn }: SceneKernel,
+  { link: linkOf, nameOf, isGatewayOn }: SceneKernel,
 ): ForwardScene | undefined {
   const bridge = wanted && bridgeName !== undefined ? linkOf(bridgeName) : undefined;
   if (wanted === undefined || bridge === undefined) return undefined;
   const own = wanted.ownSubnets.filter((subnet) => isGatewayOn(subnet, bridge.linkIndex));
   if (own.length === 0) return undefined;
-  const links = wanted.state.links.map(({ name }) => linkOf(name));
+  const links = wanted.state.links.map((wish) => {
+    const link = linkOf(wish.name);
+    return link && { link, ...wish.kind === "vxlan" && { carriedBy: carriedBy(wish, nameOf) } };
+  });
   return {
     wanted,
     digest: [
-      ...[bridge, ...links].map((link) => `${link?.name} ${link?.linkIndex}`),
+      ...[bridge, ...links.map((one) => one?.link)].map((link) => `${link?.name} ${link?.linkIndex}`),
+      ...links.map((one) => one?.carriedBy?.link?.name),
       ...own.map(formatPrefix),
     ].join(),
     groups: () => groupsOf({ ...wanted, ownSubnets: own }, bridge, links),
@@ -44,26 +52,37 @@ export function forwardScene(
   };
 }
 
+/** A link that peers are behind, and what carries packets that come in by it. */
+type PeerLink = Pick<ForwardGroup, "link" | "carriedBy">;
+
+function carriedBy(
+  { port, local, underlayLinkIndex: linkIndex }: VxlanLink,
+  nameOf: SceneKernel["nameOf"],
+): OuterPackets {
+  const name = nameOf(linkIndex);
+  return { port, local, ...name !== undefined && { link: { name, linkIndex } } };
+}
+
 function groupsOf(
   { state: { routes, networks }, ownSubnets }: Pick<Wanted, "state" | "ownSubnets">,
   bridge: PacketLink,
-  links: readonly (PacketLink | undefined)[],
+  links: readonly (PeerLink | undefined)[],
 ): readonly ForwardGroup[] {
-  const subnets = new Map<string, { link: PacketLink; own: Prefix; network: Prefix; subnets: Prefix[] }>();
+  const subnets = new Map<string, PeerLink & { own: Prefix; network: Prefix; subnets: Prefix[] }>();
   for (let row = 0; row < routes.count; row++) {
     if (!isPeerRow(routes, row)) continue;
     const at = row * ROUTE.words;
     const subnet = routeDestination(routes.words, at);
     const family = routes.words[at + ROUTE.family] as Family;
-    const link = links[routes.words[at + ROUTE.slot]!];
+    const peerLink = links[routes.words[at + ROUTE.slot]!];
     const own = ownSubnets.find(({ address }) => familyOf(address) === family);
     const network = networks.find((one) =>
       familyOf(one.address) === family && prefixContains(one, subnet.address)
     );
-    if (link === undefined || own === undefined || network === undefined) continue;
-    const key = `${link.linkIndex} ${family} ${network.address}`;
+    if (peerLink === undefined || own === undefined || network === undefined) continue;
+    const key = `${peerLink.link.linkIndex} ${family} ${network.address}`;
     const group = subnets.get(key);
-    if (group === undefined) subnets.set(key, { link, own, network, subnets: [subnet] });
+    if (group === undefined) subnets.set(key, { ...peerLink, own, network, subnets: [subnet] });
     else group.subnets.push(subnet);
   }
   return [...subnets.values()].map(({ own, ...group }) => ({

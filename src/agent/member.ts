@@ -89,6 +89,7 @@ export async function runMember(
   const kernel = truthKernel(client);
   const sceneKernel = {
     link: kernel.link,
+    nameOf: (linkIndex: number) => kernel.link(linkIndex)?.name,
     isGatewayOn: (own: Prefix, linkIndex: number) => isGatewayOn(kernel, own, linkIndex),
   };
   const forwarded = () => forwardScene(late.wanted?.(), podFiles.bridge, sceneKernel);

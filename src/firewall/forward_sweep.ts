@@ -1,5 +1,6 @@
 import { type Address, maskAddress, type Prefix } from "../model/address.ts";
 import type { PacketLink } from "../nftables/packet.ts";
+import type { OuterPackets } from "./outer_marks.ts";
 import { type ForwardBook, type ForwardEnd, forwardFate, type Refusal } from "./forwarded.ts";
 
 /** Of what pods of this host send, or of what comes for them. */
@@ -11,6 +12,8 @@ export interface ForwardGroup {
   readonly own: ForwardEnd;
   readonly network: Prefix;
   readonly link: PacketLink;
+  /** What carries packets that come in by that link; nothing if absent. */
+  readonly carriedBy?: OuterPackets;
   /** The peers' subnets, none of which is in another. */
   readonly subnets: readonly Prefix[];
 }
@@ -69,8 +72,8 @@ export class ForwardSweep {
   next(): void {
     const task = this.#tasks.shift();
     if (task === undefined) return;
-    const { group: { own, link }, direction, prefix, subnets } = task;
-    const other = { prefix, link };
+    const { group: { own, link, carriedBy }, direction, prefix, subnets } = task;
+    const other = { prefix, link, ...carriedBy && { carriedBy } };
     const [from, to] = direction === "out" ? [own, other] : [other, own];
     const fate = forwardFate(this.#book, from, to, direction === "out" ? "destination" : "source");
     const { refusal, isOfParts, isOpen } = fate;

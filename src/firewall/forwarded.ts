@@ -4,6 +4,7 @@ import { type Packet, type PacketLink, TCP, UDP } from "../nftables/packet.ts";
 import { type HookVerdict, PACKET_HOOK, walkBridge, walkHook, walkLink } from "../nftables/packet_walk.ts";
 import type { PlacedRule, WalkedBook } from "../nftables/rule_book.ts";
 import { addressOf } from "../nftables/value.ts";
+import { mayMarkCarried, type OuterPackets } from "./outer_marks.ts";
 import { blockingPolicy, XFRM_DIRECTION, type XfrmPolicy } from "../rtnetlink/xfrm_policy.ts";
 
 /** One end of packets that this host forwards: any address of a prefix, behind a link. */
@@ -12,6 +13,8 @@ export interface ForwardEnd {
   readonly link: PacketLink;
   /** Whether that is the bridge that pods are on, whose port is not known. */
   readonly isBridge?: boolean;
+  /** What carries packets that come in by it, where it is the end of a tunnel. */
+  readonly carriedBy?: OuterPackets | undefined;
 }
 
 /** What packets that are forwarded meet. */
@@ -64,12 +67,14 @@ export function forwardFate(
   parts?: Packet["parts"],
 ): ForwardFate {
   let [isDoubted, isOfParts, isOpen] = [false, false, false];
+  const isMarked = from.carriedBy !== undefined && mayMarkCarried(book, from.carriedBy);
   for (const state of ["new", "established"] as const) {
     const fates = PROTOCOLS.map((protocol) =>
       fateOf(book, from, to, {
         state,
         protocol,
         ...parts && { parts },
+        ...isMarked && { isMarked },
       })
     );
     isDoubted ||= fates.some((fate) => fate.isDoubted);
@@ -91,7 +96,7 @@ function fateOf(
   book: ForwardBook,
   from: ForwardEnd,
   to: ForwardEnd,
-  kind: Pick<Packet, "state" | "parts"> & { readonly protocol: number },
+  kind: Pick<Packet, "state" | "parts" | "isMarked"> & { readonly protocol: number },
 ): Fate {
   const packet: Packet = {
     source: from.prefix.address,

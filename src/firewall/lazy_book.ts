@@ -2,6 +2,7 @@ import type { NetlinkClient } from "../netlink/client.ts";
 import { bookKey, type WalkedBook } from "../nftables/rule_book.ts";
 import type { NftChain, NftTable } from "../nftables/objects.ts";
 import { dumpRawRules, type RawRule } from "../nftables/raw_rule.ts";
+import { isTrackedBy } from "../nftables/tracking.ts";
 import { readRuleSet, type RuleSet } from "../nftables/rule_set.ts";
 
 /** Chains with more rules are not played: they are those of Services by the thousand. */
@@ -50,7 +51,13 @@ export function lazyBook(
     if (!sets.has(key)) sets.set(key, readRuleSet(client, { family, table }, name));
     return sets.get(key);
   };
-  return { chains, rules: { get }, setOf, read };
+  const tracked = new Map<number, boolean>();
+  const isTracked = (family: number) => {
+    // Asked where a chain of translation drops, which hosts that work have not.
+    if (!tracked.has(family)) tracked.set(family, isTrackedBy(dumpRawRules(client), family));
+    return tracked.get(family)!;
+  };
+  return { chains, rules: { get }, setOf, isTracked, read };
 }
 
 /** A rule in place of those that are not read: what it does is not known. */

@@ -31,10 +31,9 @@ function isTableOfInterest(table: string): boolean {
 
 /** Whether a chain is looked at by its name, or as packets of pods, or in VXLAN, go through it. */
 export function isChainOfInterest({ table, chain, base }: NftChain): boolean {
-  const isMet = base !== undefined && (base.hook === HOOK.forward || base.type === "filter");
-  // What is forwarded may be led to another address before.
-  const isLeading = base?.type === "nat" && base.hook === HOOK.prerouting;
-  return isMet || isLeading || isTableOfInterest(table) || CHAINS.has(`${table} ${chain}`);
+  // What is forwarded may be led to another address before, or be dropped where its source is translated.
+  const isMet = base !== undefined && (base.type === "filter" || base.hook !== HOOK.output);
+  return isMet || isTableOfInterest(table) || CHAINS.has(`${table} ${chain}`);
 }
 
 /** What names a chain. */

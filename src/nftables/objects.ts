@@ -59,7 +59,7 @@ const NFTA_RULE_POSITION = 6;
 export const NFTA_RULE_USERDATA = 7;
 
 /** `NF_INET_PRE_ROUTING`, `NF_INET_LOCAL_IN`, `NF_INET_FORWARD` and `NF_INET_POST_ROUTING`. */
-export const HOOK = { prerouting: 0, input: 1, forward: 2, postrouting: 4 } as const;
+export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
 /** `NF_ACCEPT` and `NF_DROP`. */
 export const POLICY = { drop: 0, accept: 1 } as const;
 

@@ -146,6 +146,8 @@ class Walk {
         return "through";
       }
       case "unknown":
+        // What takes it from a queue may give it a mark, too.
+        this.packet = { ...this.packet, isMarked: true };
         this.doubts.push(placed);
         this.#mayEnd(way);
         return "through";
@@ -245,13 +247,18 @@ function walkChains(
     if (chain.family === NETDEV) {
       walk.packet = { ...walk.packet, frame: { ...walk.packet.frame, nfproto: NETDEV } };
     }
-    const fate = walk.chain(chain, { isSure: true, isSureOfParts: true, isOfParts: false });
-    if (fate === "drop" || fate === "reject") return verdictOf(walk, fate);
+    let fate = walk.chain(chain, { isSure: true, isSureOfParts: true, isOfParts: false });
     if (fate === "through" && chain.base!.policy === POLICY.drop) {
       const { family, table, chain: name } = chain;
       walk.by = { family, table, chain: name, handle: undefined, text: "policy drop" };
-      return verdictOf(walk, "drop");
+      fate = "drop";
     }
+    if (fate !== "drop" && fate !== "reject") continue;
+    const isCalledFor = chain.base!.type !== "nat" || (book.isTracked?.(familyOf(packet.source)) ?? true);
+    if (isCalledFor) return verdictOf(walk, fate);
+    // It is called only where connections are tracked.
+    if (walk.by !== undefined) walk.doubts.push(walk.by);
+    walk.by = undefined;
   }
   walk.isCertain &&= isCertain;
   walk.track(packet.state);

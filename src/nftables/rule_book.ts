@@ -2,6 +2,7 @@ import type { NetlinkClient } from "../netlink/client.ts";
 import { awakeChains, dumpChains, dumpTables } from "./dump.ts";
 import type { NftChain, NftTable } from "./objects.ts";
 import { dumpRawRules, type RawRule } from "./raw_rule.ts";
+import { isTrackedBy } from "./tracking.ts";
 import { readRuleSet, type RuleSet } from "./rule_set.ts";
 
 /** All chains and rules of this host. */
@@ -10,6 +11,8 @@ export interface RuleBook {
   readonly chains: readonly NftChain[];
   /** The rules of a chain, by {@linkcode bookKey}. */
   readonly rules: ReadonlyMap<string, readonly RawRule[]>;
+  /** Whether connections are tracked in a family for certain. */
+  readonly isTracked: (family: number) => boolean;
   /** Reads a set of a table while the client is open; each once. */
   readonly setOf: (table: NftTable, name: string) => RuleSet | undefined;
 }
@@ -18,6 +21,8 @@ export interface RuleBook {
 export interface WalkedBook extends Pick<RuleBook, "chains" | "setOf"> {
   /** The rules of a chain, by {@linkcode bookKey}; they may be read when they are asked for. */
   readonly rules: Pick<RuleBook["rules"], "get">;
+  /** Whether connections are tracked in a family for certain; so if absent. */
+  readonly isTracked?: (family: number) => boolean;
 }
 
 /** A rule, or a chain's policy where it has no handle. */
@@ -44,12 +49,13 @@ export function bookKey({ family, table, chain }: Omit<NftChain, "base">): strin
  */
 export function readRuleBook(client: NetlinkClient): RuleBook {
   const chains = awakeChains(dumpChains(client, () => true).values(), dumpTables(client));
-  const rules = Map.groupBy(dumpRawRules(client), bookKey);
+  const all = dumpRawRules(client);
+  const rules = Map.groupBy(all, bookKey);
   const sets = new Map<string, RuleSet | undefined>();
   const setOf = ({ family, table }: NftTable, name: string) => {
     const key = `${family} ${table} ${name}`;
     if (!sets.has(key)) sets.set(key, readRuleSet(client, { family, table }, name));
     return sets.get(key);
   };
-  return { chains, rules, setOf };
+  return { chains, rules, setOf, isTracked: (family) => isTrackedBy(all, family) };
 }

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { forwardScene } from "../../src/agent/forward_scene.ts";
-import { AF_INET, formatPrefix, parsePrefix } from "../../src/model/address.ts";
+import { AF_INET, formatAddress, formatPrefix, parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { ROUTE } from "../../src/model/rows.ts";
 import { Table } from "../../src/model/table.ts";
 import type { Wanted } from "../../src/reconcile/wanted.ts";
@@ -11,6 +11,7 @@ const LINKS = [{ name: "flannel.1", linkIndex: 8 }, { name: "eth0", linkIndex: 2
 }];
 const KERNEL = {
   link: (name: string) => LINKS.find((one) => one.name === name),
+  nameOf: (linkIndex: number) => LINKS.find((one) => one.linkIndex === linkIndex)?.name,
   isGatewayOn: (_: unknown, linkIndex: number) => linkIndex === 7,
 };
 const BLACKHOLE = 6;
@@ -30,7 +31,20 @@ function wantedOf(...rows: readonly (readonly [subnet: string, slot: number, typ
   }
   const networks = [parsePrefix("10.244.0.0/16")];
   return {
-    state: { routes, networks, links: [{ name: "flannel.1" }, { name: "eth0" }] },
+    state: {
+      routes,
+      networks,
+      links: [
+        {
+          kind: "vxlan",
+          name: "flannel.1",
+          port: 8472,
+          local: parseAddress("192.0.2.1"),
+          underlayLinkIndex: 2,
+        },
+        { kind: "underlay", name: "eth0" },
+      ],
+    },
     ownSubnets: [parsePrefix("10.244.1.0/24")],
     hostOf: () => "h",
   } as unknown as Wanted;
@@ -43,11 +57,13 @@ Deno.test("forwardScene() puts peers behind one link together, and leaves out wh
   ]);
   const scene = forwardScene(wanted, "cni0", KERNEL)!;
   assertEquals(
-    scene.groups().map(({ own, link, subnets }) =>
-      `${own.link.name} ${formatPrefix(own.prefix)}, ${link.name}: ${subnets.map(formatPrefix).join(" ")}`
+    scene.groups().map(({ own, link, subnets, carriedBy: by }) =>
+      `${own.link.name} ${formatPrefix(own.prefix)}, ${link.name}: ${subnets.map(formatPrefix).join(" ")}${
+        by ? ` in packets for ${formatAddress(by.local)} port ${by.port} by ${by.link?.name}` : ""
+      }`
     ),
     [
-      "cni0 10.244.1.0/24, flannel.1: 10.244.2.0/24 10.244.4.0/24",
+      "cni0 10.244.1.0/24, flannel.1: 10.244.2.0/24 10.244.4.0/24 in packets for 192.0.2.1 port 8472 by eth0",
       "cni0 10.244.1.0/24, eth0: 10.244.3.0/24",
     ],
   );

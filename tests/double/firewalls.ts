@@ -190,6 +190,18 @@ END`,
       nft add rule inet f2b-table f2b-chain ip saddr @banned drop`,
   },
   {
+    name: "a firewall that lets through by a mark of what carries packets",
+    script: `nft -f - <<'END'
+      table inet marked {
+        chain pre { type filter hook prerouting priority mangle; iifname "eth0" meta mark set 7; }
+        chain forward { type filter hook forward priority filter; policy drop;
+          iifname "cni0" accept
+          meta mark 7 accept
+        }
+      }
+END`,
+  },
+  {
     name: "a set of pods that are let through",
     isPlayedOnly: true,
     script: `nft -f - <<'END'

@@ -419,6 +419,17 @@ export const READY_FAULTS: readonly ReadyFault[] = [
     says: () => ["the policy drop of chain through of table inet site drops all packets between pods"],
   },
   {
+    name: "a chain of nftables drops where it would translate the source",
+    ...byNft((site) => [
+      "add chain inet site translate { type nat hook postrouting priority 100; }",
+      `add rule inet site translate ${nftAddress(site)} daddr ${NETWORK[site.family]} counter drop`,
+      "add chain inet site out { type nat hook output priority 100; }",
+      "add rule inet site out ip daddr 203.0.113.1 dnat ip to 203.0.113.2",
+    ]),
+    ...notForwarded,
+    says: () => ["of chain translate of table inet site", "drops all packets between pods"],
+  },
+  {
     name: "the pods' bridge drops what pods send",
     make: async (site) => {
       const rule = `add rule bridge site pre ${nftAddress(site)} daddr ${NETWORK[site.family]} drop`;

@@ -2,24 +2,29 @@ import { assertEquals } from "@std/assert";
 import { forwardFate } from "../../src/firewall/forwarded.ts";
 import { lazyBook } from "../../src/firewall/lazy_book.ts";
 import { observeRules } from "../../src/firewall/rule_set.ts";
-import { parsePrefix } from "../../src/model/address.ts";
+import { parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { NftHost } from "../double/nft_host.ts";
 import { FIREWALLS } from "../double/firewalls.ts";
 
 const BRIDGE = { name: "cni0", linkIndex: 7 };
 const VTEP = { name: "flannel.1", linkIndex: 8 };
+const carriedBy = {
+  port: 8472,
+  local: parseAddress("192.0.2.1"),
+  link: { name: "eth0", linkIndex: 2 },
+};
 const END = {
   4: {
     own: { prefix: parsePrefix("10.244.1.0/24"), link: BRIDGE, isBridge: true },
-    all: { prefix: parsePrefix("10.244.0.0/16"), link: VTEP },
-    two: { prefix: parsePrefix("10.244.2.0/24"), link: VTEP },
-    three: { prefix: parsePrefix("10.244.3.0/24"), link: VTEP },
+    all: { prefix: parsePrefix("10.244.0.0/16"), link: VTEP, carriedBy },
+    two: { prefix: parsePrefix("10.244.2.0/24"), link: VTEP, carriedBy },
+    three: { prefix: parsePrefix("10.244.3.0/24"), link: VTEP, carriedBy },
   },
   6: {
     own: { prefix: parsePrefix("fd00:10:244:1::/64"), link: BRIDGE, isBridge: true },
-    all: { prefix: parsePrefix("fd00:10:244::/56"), link: VTEP },
-    two: { prefix: parsePrefix("fd00:10:244:2::/64"), link: VTEP },
-    three: { prefix: parsePrefix("fd00:10:244:3::/64"), link: VTEP },
+    all: { prefix: parsePrefix("fd00:10:244::/56"), link: VTEP, carriedBy },
+    two: { prefix: parsePrefix("fd00:10:244:2::/64"), link: VTEP, carriedBy },
+    three: { prefix: parsePrefix("fd00:10:244:3::/64"), link: VTEP, carriedBy },
   },
 };
 
@@ -262,6 +267,61 @@ const CASES: readonly (readonly [name: string, rules: string, says?: string])[] 
      nft 'add chain netdev f other { type filter hook ingress device eth7 priority 0; }'
      nft add rule netdev f in ip saddr 10.244.2.0/24 drop; nft add rule netdev f other drop`,
     "<all?, <two drops (f in)",
+  ],
+  [
+    "packets that carry others get a mark, by which these are dropped",
+    `iptables -t mangle -A PREROUTING -i eth0 -j MARK --set-mark 3
+    iptables -A FORWARD -m mark --mark 3 -j DROP`,
+    "<all?, <two?, <three?",
+  ],
+  [
+    "packets that carry others get a mark as they are for this host, and these are let through by it",
+    `nft add table inet f
+    nft 'add chain inet f in { type filter hook input priority 0; }'
+    nft add rule inet f in iifname eth0 udp dport 8472 meta mark set 7
+    nft 'add chain inet f forward { type filter hook forward priority 0; policy drop; }'
+    nft add rule inet f forward meta nfproto ipv6 accept
+    nft add rule inet f forward iifname cni0 accept
+    nft add rule inet f forward meta mark 7 accept`,
+    "<all?, <two?, <three?",
+  ],
+  [
+    "the link that packets which carry others come in by gives them a mark",
+    `ip link add eth0 type bridge
+    nft add table netdev f
+    nft 'add chain netdev f in { type filter hook ingress device eth0 priority 0; }'
+    nft add rule netdev f in meta mark set 3
+    iptables -A FORWARD -m mark --mark 3 -j DROP`,
+    "<all?, <two?, <three?",
+  ],
+  [
+    "other packets get a mark, and none that carries others does",
+    `iptables -t mangle -A PREROUTING -i eth7 -j MARK --set-mark 3
+    iptables -t mangle -A PREROUTING -i eth0 -p udp --dport 53 -j MARK --set-mark 3
+    iptables -A FORWARD -m mark ! --mark 3 -d 10.244.0.0/16 -j DROP`,
+    all(`drops ${IPTABLES}`),
+  ],
+  [
+    "a queue may give packets a mark",
+    `iptables -t mangle -A PREROUTING -j NFQUEUE --queue-num 3
+    iptables -A FORWARD -m mark --mark 3 -j DROP`,
+    ">all?, <all?, >two?, <two?, >three?, <three?",
+  ],
+  [
+    "packets are dropped where their source would be translated",
+    `nft add table ip f
+    nft 'add chain ip f post { type nat hook postrouting priority 100; }'
+    nft add rule ip f post ip saddr 10.244.0.0/16 ip daddr 10.244.0.0/16 counter drop
+    nft 'add chain ip f out { type nat hook output priority 100; }'
+    nft add rule ip f out ip daddr 203.0.113.1 dnat to 203.0.113.2`,
+    all("drops (f post)"),
+  ],
+  [
+    "a chain that is called only for connections drops, and nothing asks for these",
+    `nft add table ip f
+    nft 'add chain ip f pre { type nat hook prerouting priority -100; policy drop; }'
+    nft 'add chain ip f post { type nat hook postrouting priority 100; policy drop; }'`,
+    ">all?, <all?, >two?, <two?, >three?, <three?",
   ],
   ["a dormant table drops all", `${rule("drop")}; nft 'add table ip f { flags dormant; }'`],
 ];

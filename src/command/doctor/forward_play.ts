@@ -43,7 +43,7 @@ export function playForward(book: WalkedBook, scene: ForwardScene): Played {
     const link = linkOf(scene.vni === undefined ? scene.underlay : vtepName(family, scene.vni));
     if (link === undefined) return { fate: "unknown" };
     const pods: ForwardEnd = { prefix: subnet, link: bridge, isBridge: true };
-    const others: ForwardEnd = { prefix: network, link };
+    const others: ForwardEnd = { prefix: network, link, carriedBy: carriedBy(link, scene.links) };
     for (
       const [from, to, whose] of [[pods, others, "of pods here"], [others, pods, "to pods here"]] as const
     ) {
@@ -69,6 +69,13 @@ export function chainsInTheWay(book: WalkedBook, scene: ForwardScene): ReadonlyS
     isForward(chain) && playForward({ ...book, chains: [...jumpedTo, chain] }, scene).fate !== "through"
   );
   return new Set(inTheWay.map(bookKey));
+}
+
+/** What carries packets that come in by a link. */
+function carriedBy({ vxlan }: ObservedLink, links: readonly ObservedLink[]): ForwardEnd["carriedBy"] {
+  if (vxlan?.local === undefined) return undefined;
+  const { port, local, underlayLinkIndex } = vxlan;
+  return { port, local, link: links.find(({ linkIndex }) => linkIndex === underlayLinkIndex) };
 }
 
 function refusedOf({ by, does, isOfAnswers }: Refusal, whose: string): Refused {

@@ -16,9 +16,11 @@ export interface ChainPackets {
 export function packetsOf(
   target: Address,
   source: Address,
-  { inputLink, outputLink }: {
+  { inputLink, outputLink, isAnswerMarked = false }: {
     readonly inputLink: PacketLink | undefined;
     readonly outputLink: PacketLink | undefined;
+    /** Whether answers may have a mark when they come in. */
+    readonly isAnswerMarked?: boolean;
   },
 ): ChainPackets {
   const base: Packet = {
@@ -35,6 +37,7 @@ export function packetsOf(
     sourcePort: PROBE_PORT,
     destinationPort: FROM_PORT,
     state: "established",
+    ...isAnswerMarked && { isMarked: true },
     ...outputLink !== undefined && { inputLink: outputLink },
     ...inputLink !== undefined && { outputLink: inputLink },
   };

@@ -16,6 +16,7 @@ import { isOurVtep } from "../../model/vtep.ts";
 import { NetlinkClient } from "../../netlink/client.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
 import { PACKET_HOOK } from "../../nftables/packet_walk.ts";
+import { mayMarkCarried } from "../../firewall/outer_marks.ts";
 import { readRuleBook, type RuleBook } from "../../nftables/rule_book.ts";
 import type { SubnetEnv } from "../../pods/subnet_env.ts";
 import { dumpAddresses } from "../../rtnetlink/address.ts";
@@ -277,6 +278,7 @@ class Reader {
     const packets = packetsOf(this.question.target, source, {
       inputLink: isFromPod ? bridge?.link : undefined,
       outputLink: way.link,
+      isAnswerMarked: isCarriedMarked(book, tunnel),
     });
     const frameFilters = readFrameFilters(book, {
       packet: packets.packet,
@@ -302,6 +304,13 @@ class Reader {
       return { book: undefined, filterFault: errorText(error) };
     }
   }
+}
+
+/** Whether what comes in by a tunnel may have a mark that rules gave to what carries it. */
+function isCarriedMarked(book: RuleBook, tunnel: Tunnel | undefined): boolean {
+  const local = tunnel?.link.vxlan?.local;
+  return local !== undefined &&
+    mayMarkCarried(book, { port: tunnel!.link.vxlan!.port, local, link: tunnel!.outer?.link });
 }
 
 /** A pod's address of a subnet: behind that of the bridge. */
