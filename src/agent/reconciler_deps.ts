@@ -4,6 +4,11 @@ import type { ReconcilerDeps } from "../reconcile/reconciler.ts";
 import type { StateFights } from "../reconcile/state_fights.ts";
 import { wantedState } from "../reconcile/wanted.ts";
 import { portOwner } from "../linux/port_owner.ts";
+import type { Prefix } from "../model/address.ts";
+import type { ObservedAddress } from "../model/state.ts";
+import type { NetlinkClient } from "../netlink/client.ts";
+import { isBesidePods } from "../reconcile/own_routes.ts";
+import { dumpAddresses } from "../rtnetlink/address.ts";
 import { queryLink } from "../rtnetlink/link.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import type { LeaseParts } from "./lease_parts.ts";
@@ -45,7 +50,10 @@ export function reconcilerDeps(
     client,
     observer,
     takesForeign: options.takesForeignRoutes,
-    foreignFaults: new ForeignFaults((linkIndex) => queryLink(client, linkIndex)?.name),
+    foreignFaults: new ForeignFaults(
+      (linkIndex) => queryLink(client, linkIndex)?.name,
+      (own) => besidePods(client, own, () => underlay.current.linkIndex),
+    ),
     ...fights !== undefined && { fights },
     linkCreated: (name: string) => host.linkCreated(name),
     portOwner: (port) => portOwner(libc, "udp", port),
@@ -53,5 +61,26 @@ export function reconcilerDeps(
     elapsedMs,
     log,
     stepped: totals.stepped,
+  };
+}
+
+/** Tells which links have no pods behind them; the addresses are read when that is asked first. */
+function besidePods(
+  client: NetlinkClient,
+  own: readonly Prefix[],
+  underlayIndex: () => number,
+): (linkIndex: number) => boolean {
+  const known = new Map<number, boolean>();
+  let addresses: readonly ObservedAddress[] | undefined;
+  return (linkIndex) => {
+    let isBeside = known.get(linkIndex);
+    if (isBeside === undefined) {
+      const link = queryLink(client, linkIndex);
+      addresses ??= dumpAddresses(client, 0);
+      const on = addresses.filter((one) => one.linkIndex === linkIndex);
+      isBeside = link !== undefined && isBesidePods(link, on, { own, underlayIndex: underlayIndex() });
+      known.set(linkIndex, isBeside);
+    }
+    return isBeside;
   };
 }

@@ -5,7 +5,7 @@ import type { Condition } from "../model/condition.ts";
 import type { DesiredState } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
 import { RTPROT_KERNEL } from "../rtnetlink/route_header.ts";
-import { findOwnTaken } from "./own_routes.ts";
+import { findOwnTaken, type OwnRouteLinks } from "./own_routes.ts";
 import type { FamilyReach } from "./report.ts";
 import { covers } from "./cover.ts";
 import { describeForeign, type ForeignHit, isSelective } from "./foreign_routes.ts";
@@ -36,9 +36,18 @@ export class ForeignFaults {
     | { readonly before: WantedRoutes; readonly key: string; readonly joined: JoinedFaults }
     | undefined;
 
-  /** @param linkName The name of a link of the kernel's index. */
-  constructor(linkName: (linkIndex: number) => string | undefined) {
+  readonly #isBeside: (own: readonly Prefix[]) => OwnRouteLinks["isBeside"];
+
+  /**
+   * @param linkName The name of a link of the kernel's index.
+   * @param isBeside Tells for one look of the links which have no pods behind them; of none if absent.
+   */
+  constructor(
+    linkName: (linkIndex: number) => string | undefined,
+    isBeside: (own: readonly Prefix[]) => OwnRouteLinks["isBeside"] = () => () => false,
+  ) {
     this.#linkName = linkName;
+    this.#isBeside = isBeside;
   }
 
   /** Says what a foreign route is, as iproute2 prints it. */
@@ -48,7 +57,7 @@ export class ForeignFaults {
 
   /** What is to be known of others' routes that take packets for this host's own pods. */
   own(subnets: readonly Prefix[], foreign: Table): readonly Condition[] {
-    return findOwnTaken(subnets, foreign, this.#linkName);
+    return findOwnTaken(subnets, foreign, { name: this.#linkName, isBeside: this.#isBeside(subnets) });
   }
 
   /**

@@ -1,4 +1,12 @@
-import { AF_INET, formatPrefix, type Prefix, prefixContains, prefixEquals } from "../model/address.ts";
+import {
+  AF_INET,
+  bitsOf,
+  familyOf,
+  formatPrefix,
+  type Prefix,
+  prefixContains,
+  prefixEquals,
+} from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import {
   hasGateway,
@@ -9,30 +17,60 @@ import {
   routeProtocol,
   routeType,
 } from "../model/rows.ts";
+import type { ObservedAddress, ObservedLink } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
 import { RTN_LOCAL, RTN_UNICAST, RTPROT_KERNEL } from "../rtnetlink/route_header.ts";
 import { covers } from "./cover.ts";
 import { describeForeign, isSelective } from "./foreign_routes.ts";
 
+/** What is asked of links. */
+export interface OwnRouteLinks {
+  /** The name of a link of the kernel's index. */
+  readonly name: (linkIndex: number) => string | undefined;
+  /** Whether no pods are behind a link: see {@linkcode isBesidePods}. */
+  readonly isBeside: (linkIndex: number) => boolean;
+}
+
+/** `RT_SCOPE_UNIVERSE`. */
+const UNIVERSE = 0;
+/** `lo`, in any network namespace. */
+const LOOPBACK = 1;
+/** Kinds of links that no pod is behind. */
+const BESIDE: ReadonlySet<string | undefined> = new Set(["vxlan", "dummy"]);
+
 /**
- * Says which of others' routes take packets for this host's own pods. Routes over a link to parts of the own subnets
- * are there for pods by all appearance, as some plugins make one for each.
+ * Whether no pods of this host are behind a link: the underlay's and the overlay's, and each that has addresses and none of the
+ * own subnets. Those that plugins make for pods have none, or the gateway's.
+ *
+ * @param addresses Those on the link.
+ */
+export function isBesidePods(
+  link: Pick<ObservedLink, "linkIndex" | "kind">,
+  addresses: readonly Pick<ObservedAddress, "address" | "scope">[],
+  { own, underlayIndex }: { readonly own: readonly Prefix[]; readonly underlayIndex: number },
+): boolean {
+  const { linkIndex, kind } = link;
+  if (linkIndex === LOOPBACK || linkIndex === underlayIndex || BESIDE.has(kind)) return true;
+  const global = addresses.filter(({ scope }) => scope === UNIVERSE);
+  const isOwn = ({ address }: Pick<ObservedAddress, "address">) =>
+    own.some((subnet) => familyOf(subnet.address) === familyOf(address) && prefixContains(subnet, address));
+  return global.length > 0 && !global.some(isOwn);
+}
+
+/**
+ * Says which of others' routes take packets for this host's own pods. A route over a link that pods may be behind, to a part of
+ * the own subnets, is there for pods by all appearance, as some plugins make one for each.
  *
  * @param own The subnets of this host.
- * @param linkName The name of a link of the kernel's index.
  */
-export function findOwnTaken(
-  own: readonly Prefix[],
-  foreign: Table,
-  linkName: (linkIndex: number) => string | undefined,
-): Condition[] {
-  return own.flatMap((subnet) => takenOf(subnet, foreign, linkName));
+export function findOwnTaken(own: readonly Prefix[], foreign: Table, links: OwnRouteLinks): Condition[] {
+  return own.flatMap((subnet) => takenOf(subnet, foreign, links));
 }
 
 function takenOf(
   subnet: Prefix,
   foreign: Table,
-  linkName: (linkIndex: number) => string | undefined,
+  links: OwnRouteLinks,
 ): Condition[] {
   const { words } = foreign;
   const bridgeRow = rowsOf(foreign).find((row) =>
@@ -45,7 +83,7 @@ function takenOf(
     const prefix = routeDestination(words, at);
     if (prefix.length < subnet.length || !prefixContains(subnet, prefix.address)) continue;
     if (prefix.length > subnet.length) {
-      if (leadsAway(words, at)) parts.push({ row, prefix });
+      if (leadsAway(words, at) || leadsBeside(words, at, links)) parts.push({ row, prefix });
     } else if (bridgeRow !== undefined && row !== bridgeRow && isBefore(words, row, bridgeRow)) {
       if (isSelective(foreign, row)) parts.push({ row, prefix });
       else wholeRow ??= row;
@@ -61,7 +99,7 @@ function takenOf(
     code: isWhole ? "own-subnet-taken" : "own-subnet-partly-taken",
     sentence:
       `route ${
-        describeForeign(foreign, first, linkName)
+        describeForeign(foreign, first, links.name)
       }, which is not ours${more}, takes ${what} this host's own ` +
       `subnet ${formatPrefix(subnet)}: pods there are cut off; delete it`,
   }];
@@ -83,6 +121,13 @@ function leadsAway(words: Uint32Array, at: number): boolean {
   if (type === RTN_LOCAL) return false;
   const traits = words[at + ROUTE.traits]!;
   return type !== RTN_UNICAST || hasGateway(words, at) || (traits & (ROUTE_BY_OBJECT | ROUTE_SHARED)) !== 0;
+}
+
+/** Whether a route leads to a link that no pods are behind, and is not the kernel's own to an address of this host. */
+function leadsBeside(words: Uint32Array, at: number, { isBeside }: OwnRouteLinks): boolean {
+  const { length, address } = routeDestination(words, at);
+  const isOfHost = routeProtocol(words, at) === RTPROT_KERNEL && length === bitsOf(familyOf(address));
+  return routeType(words, at) === RTN_UNICAST && !isOfHost && isBeside(words[at + ROUTE.slot]!);
 }
 
 /** Whether the kernel takes a route before that of the bridge, to the same destination, and it leads elsewhere. */

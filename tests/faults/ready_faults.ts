@@ -59,6 +59,10 @@ function halfOf({ share: { subnets } }: LabHost, family: Family): string {
   return halvesOf(subnets.find(({ address }) => familyOf(address) === family)!)[0];
 }
 
+function ownHalvesOf({ host: { share: { subnets } }, family }: ReadySite): readonly string[] {
+  return halvesOf(subnets.find(({ address }) => familyOf(address) === family)!);
+}
+
 /** The second address, as a prefix: the first one is the bridge's. */
 function firstPodOf(host: LabHost, family: Family): string {
   const subnet = host.share.subnets.find(({ address }) => familyOf(address) === family)!;
@@ -270,6 +274,35 @@ export const READY_FAULTS: readonly ReadyFault[] = [
     says: ({ host, family }) => [
       `this host's own subnet ${subnetOf(host, family)} is not reached`,
       `"${PRIORITY}: from all to ${subnetOf(host, family)} lookup ${TABLE}"`,
+    ],
+  },
+  {
+    name: "this host's own subnet is led out by the underlay's link, half by half",
+    make: async (site) => {
+      for (const half of ownHalvesOf(site)) {
+        await ip(site.host, version(site), "route", "add", half, "dev", UPLINK);
+      }
+    },
+    undo: async (site) => {
+      for (const half of ownHalvesOf(site)) {
+        await ip(site.host, version(site), "route", "delete", half, "dev", UPLINK);
+      }
+    },
+    code: "own-subnet-taken",
+    isBlocking: true,
+    says: ({ host, family }) => [
+      `dev ${UPLINK} proto boot`,
+      `takes the packets for this host's own subnet ${subnetOf(host, family)}`,
+    ],
+  },
+  {
+    name: "one pod of this host is led out by the underlay's link",
+    ...byRoute(({ host, family }) => [firstPodOf(host, family), "dev", UPLINK, "metric", "1"]),
+    code: "own-subnet-partly-taken",
+    isBlocking: false,
+    says: ({ host, family }) => [
+      `route ${firstPodOf(host, family)} dev ${UPLINK}`,
+      `takes a part of this host's own subnet ${subnetOf(host, family)}`,
     ],
   },
   {

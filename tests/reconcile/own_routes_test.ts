@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { parsePrefix } from "../../src/model/address.ts";
-import { findOwnTaken } from "../../src/reconcile/own_routes.ts";
+import { parseAddress, parsePrefix } from "../../src/model/address.ts";
+import { findOwnTaken, isBesidePods } from "../../src/reconcile/own_routes.ts";
 import { routeTable, type RouteText } from "../netlink/golden.ts";
 
 const KERNEL = 2;
@@ -8,6 +8,8 @@ const STATIC = 4;
 const BLACKHOLE = 6;
 const BRIDGE = 9;
 const OTHER = 3;
+const UPLINK = 2;
+const LINKS = { name: () => undefined, isBeside: (linkIndex: number) => linkIndex === UPLINK };
 
 interface Stack {
   readonly own: string;
@@ -59,13 +61,29 @@ for (const [name, { own, bridge, halves: [first, second], pod, via }] of Object.
       drop(first, { isSelective: true }),
       drop(second, { isSelective: true }),
     ], false],
+    [
+      "a route over the underlay's link to one half",
+      [bridge, { to: first, slot: UPLINK, protocol: 3 }],
+      false,
+    ],
+    ["routes over the underlay's link to both halves", [
+      bridge,
+      { to: first, slot: UPLINK, protocol: 3 },
+      { to: second, slot: UPLINK, protocol: 3 },
+    ], true],
+    ["a route over the underlay's link to one pod", [bridge, { to: pod, slot: UPLINK, protocol: 3 }], false],
+    ["a route to a pod over the bridge", [bridge, { to: pod, slot: BRIDGE, protocol: 3 }], undefined],
+    ["the kernel's route to an address of the VTEP", [
+      bridge,
+      { to: pod, slot: UPLINK, protocol: KERNEL },
+    ], undefined],
     ["a local address", [bridge, { to: pod, slot: BRIDGE, type: 2, protocol: KERNEL }], undefined],
   ];
 
   for (const [what, routes, isBlocking] of cases) {
     const verdict = isBlocking === undefined ? "minds no" : isBlocking ? "stops the host for" : "names";
     Deno.test(`findOwnTaken() ${verdict} ${what}, ${name}`, () => {
-      const found = findOwnTaken([parsePrefix(own)], routeTable(routes), () => undefined);
+      const found = findOwnTaken([parsePrefix(own)], routeTable(routes), LINKS);
       assertEquals(
         found.map(({ code }) => code),
         isBlocking === undefined ? [] : [isBlocking ? "own-subnet-taken" : "own-subnet-partly-taken"],
@@ -80,10 +98,41 @@ Deno.test("findOwnTaken() says which route it is, and how many more there are", 
     { to: "10.244.1.0/26", slot: 0, type: BLACKHOLE, protocol: 12 },
     { to: "10.244.1.64/26", slot: 0, type: BLACKHOLE, protocol: 12 },
   ]);
-  assertEquals(findOwnTaken([parsePrefix("10.244.1.0/24")], foreign, () => undefined), [{
+  assertEquals(findOwnTaken([parsePrefix("10.244.1.0/24")], foreign, LINKS), [{
     code: "own-subnet-partly-taken",
     sentence:
       "route blackhole 10.244.1.0/26 proto bird, which is not ours, and 1 more like it, takes a part of this " +
       "host's own subnet 10.244.1.0/24: pods there are cut off; delete it",
   }]);
 });
+
+const UNIVERSE = 0;
+const ON_LINK = 253;
+
+/** A link, its addresses with their scopes, and whether it is beside pods. */
+const KINDS_OF_LINKS: readonly (readonly [
+  what: string,
+  link: { linkIndex: number; kind: string | undefined },
+  addresses: readonly (readonly [string, number])[],
+  isBeside: boolean,
+])[] = [
+  ["lo", { linkIndex: 1, kind: undefined }, [], true],
+  ["the underlay's, though it is a veth without addresses", { linkIndex: UPLINK, kind: "veth" }, [], true],
+  ["a VTEP", { linkIndex: 8, kind: "vxlan" }, [["10.244.1.0", UNIVERSE]], true],
+  ["a second uplink", { linkIndex: OTHER, kind: "veth" }, [["198.51.100.7", UNIVERSE]], true],
+  ["a pod's, which has no address", { linkIndex: 5, kind: "veth" }, [], false],
+  ["a pod's, which has one of the link alone", { linkIndex: 5, kind: "veth" }, [["fe80::1", ON_LINK]], false],
+  ["a pod's, which has the gateway", { linkIndex: 5, kind: "veth" }, [["10.244.1.1", UNIVERSE]], false],
+  ["a bridge of pods with one more network", { linkIndex: 5, kind: "bridge" }, [
+    ["10.244.1.1", UNIVERSE],
+    ["192.0.2.1", UNIVERSE],
+  ], false],
+];
+
+for (const [what, link, addresses, isBeside] of KINDS_OF_LINKS) {
+  Deno.test(`isBesidePods() says ${isBeside ? "that no pods are" : "nothing of pods that are"} behind ${what}`, () => {
+    const on = addresses.map(([text, scope]) => ({ address: parseAddress(text), scope }));
+    const own = [parsePrefix("10.244.1.0/24"), parsePrefix("fd00:10:244:1::/64")];
+    assertEquals(isBesidePods(link, on, { own, underlayIndex: UPLINK }), isBeside);
+  });
+}
