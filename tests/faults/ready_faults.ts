@@ -457,7 +457,7 @@ export const READY_FAULTS: readonly ReadyFault[] = [
       "add chain inet site translate { type nat hook postrouting priority 100; }",
       `add rule inet site translate ${nftAddress(site)} daddr ${NETWORK[site.family]} counter drop`,
       "add chain inet site out { type nat hook output priority 100; }",
-      "add rule inet site out ip daddr 203.0.113.1 dnat ip to 203.0.113.2",
+      `add rule inet site out ${nftAddress(site)} daddr ${ELSEWHERE[site.family]} redirect`,
     ]),
     ...notForwarded,
     says: () => ["of chain translate of table inet site", "drops all packets between pods"],

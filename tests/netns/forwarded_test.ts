@@ -323,6 +323,15 @@ const CASES: readonly (readonly [name: string, rules: string, says?: string])[] 
     nft 'add chain ip f post { type nat hook postrouting priority 100; policy drop; }'`,
     ">all?, <all?, >two?, <two?, >three?, <three?",
   ],
+  [
+    "a chain that is called only for connections drops, and these are asked for in the other family",
+    `nft add table inet f
+    nft 'add chain inet f post { type nat hook postrouting priority 100; }'
+    nft add rule inet f post ip daddr 10.244.0.0/16 drop
+    nft 'add chain inet f out { type nat hook output priority 100; }'
+    nft add rule inet f out ip6 daddr 2001:db8::1 dnat ip6 to 2001:db8::2`,
+    ">all?, <all?, >two?, <two?, >three?, <three?",
+  ],
   ["a dormant table drops all", `${rule("drop")}; nft 'add table ip f { flags dormant; }'`],
 ];
 
