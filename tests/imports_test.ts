@@ -217,6 +217,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/hand_back/usage.ts",
   ],
   "netns/hand_back_agent_test.ts": ["agent/other_agents.ts", "command/hand_back/hand_back_agent.ts"],
+  "netns/hand_back_backend_test.ts": ["command/hand_back/hand_back_backend.ts"],
   "netns/hand_back_lease_test.ts": ["command/hand_back/hand_back_lease.ts"],
   "netns/hand_back_routes_test.ts": ["command/hand_back/hand_back_routes.ts"],
   "netns/hand_back_rules_test.ts": [

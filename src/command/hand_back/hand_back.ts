@@ -22,6 +22,7 @@ import { commandHelp, readCommandWords } from "../command_flags.ts";
 import { openDoctorPlace } from "../doctor/doctor.ts";
 import type { DoctorPlace } from "../doctor/place.ts";
 import { refuseAnyAgent } from "./hand_back_agent.ts";
+import { unknownToFlanneld } from "./hand_back_backend.ts";
 import { planLease } from "./hand_back_lease.ts";
 import { planPods } from "./hand_back_pods.ts";
 import {
@@ -192,8 +193,12 @@ async function planAll(
   // What flanneld has may be there already, and what is known of it may be gone: then pods alone are looked after.
   const isHere = rules?.hasOwn || files.length > 0 || last.length > 0 || (routes?.steps.length ?? 0) > 0;
   if (!isHere) return { ...NOTHING, ...pods, unseen, claims };
+  const unknown = await unknownToFlanneld(place);
   const lease = await planLease(options, { client, environment, stack, signal });
-  const whole = [pods, routes, rules, lease, { steps: files, kept: [...doubts, ...managers.kept] }].filter((
+  const whole = [pods, routes, rules, lease, {
+    steps: files,
+    kept: [...unknown, ...doubts, ...managers.kept],
+  }].filter((
     part,
   ) => part !== undefined);
   return {

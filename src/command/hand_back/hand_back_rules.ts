@@ -59,7 +59,10 @@ async function legacySteps(wishes: RuleWishes): Promise<CleanupStep[]> {
       const name = `${LEGACY[family]}-${what}`;
       const path = findProgram(name);
       if (path === undefined) {
-        throw new Error(`there is no ${name} on this host; install iptables, or give --rules`);
+        throw new Error(
+          `the rules of this host are legacy iptables', and there is no ${name} here (Loden's image has none): run this on ` +
+            "the host itself with iptables installed, or with --rules=iptables, whose rules work beside those",
+        );
       }
       return path;
     });
