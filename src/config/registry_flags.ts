@@ -137,12 +137,21 @@ type Name = (typeof REGISTRY_FLAGS)[number]["name"];
 /** What is accepted for flannel and counts for nothing, each one line: it takes a user's name and password together. */
 export function registryWarnings({ values, given }: FlagReading): string[] {
   if (values.get("kube-subnet-mgr") === true || values.get("local-registry") !== "") return [];
+  const name = (flag: Name) => given.get(flag) === "environment" ? variableOf(flag) : `-${flag}`;
+  const hasUser = (values.get("etcd-endpoints") as string).split(",").some((url) => shownUrl(url) !== url);
+  const ofUrl = hasUser
+    ? [
+      `the user in ${
+        name("etcd-endpoints")
+      } counts for nothing, as with flannel: name it with -etcd-username and ` +
+      variableOf("etcd-password"),
+    ]
+    : [];
   const [alone, missing] = values.get("etcd-username") === ""
     ? ["etcd-password", "etcd-username"] as const
     : ["etcd-username", "etcd-password"] as const;
-  if (values.get(alone) === "" || values.get(missing) !== "") return [];
-  const where = given.get(alone) === "environment" ? variableOf(alone) : `-${alone}`;
-  return [`${where} counts for nothing without -${missing}: etcd is asked as nobody`];
+  if (values.get(alone) === "" || values.get(missing) !== "") return ofUrl;
+  return [...ofUrl, `${name(alone)} counts for nothing without -${missing}: etcd is asked as nobody`];
 }
 
 /**
@@ -181,13 +190,20 @@ export function registryOf(reading: FlagReading): RegistryOptions {
   };
 }
 
+/** Scheme, host and port of a URL, which is all that etcd's own client takes of it: no user, no path. */
+function bareEndpoint(endpoint: string): string {
+  const [, scheme, host] = /^(https?):\/\/([^/?#]*)/i.exec(shownUrl(endpoint))!;
+  return `${scheme}://${host}`.toLowerCase();
+}
+
 function etcdOf(text: (name: Name) => string, where: (name: Name) => string): RegistryOptions {
   const [caFile, certFile, keyFile] = [text("etcd-cafile"), text("etcd-certfile"), text("etcd-keyfile")];
   const scheme = caFile !== "" || certFile !== "" ? "https" : "http";
-  const endpoints = text("etcd-endpoints").split(",").map((endpoint) => endpoint.trim().replace(/\/+$/, ""))
+  const texts = text("etcd-endpoints").split(",").map((endpoint) => endpoint.trim().replace(/\/+$/, ""))
     .filter((endpoint) => endpoint !== "")
     .map((endpoint) => HOST_AND_PORT.test(endpoint) ? `${scheme}://${endpoint}` : endpoint);
-  const bad = endpoints.find((endpoint) => !/^https?:\/\/[^/]+$/.test(endpoint) || !URL.canParse(endpoint));
+  const bad = texts.find((endpoint) => !/^https?:\/\/[^/]/i.test(endpoint) || !URL.canParse(endpoint));
+  const endpoints = bad === undefined ? texts.map(bareEndpoint) : [];
   if (bad !== undefined || endpoints.length === 0) {
     throw new UsageError(
       `Cannot read ${

@@ -83,7 +83,48 @@ const read: [argv: string[], registry: RegistryOptions, why: string][] = [
     { ...ETCD, endpoints: ["https://192.0.2.1:2379", "http://192.0.2.2:2379"], tls: { caFile: "/a" } },
     "a scheme that is there counts",
   ],
+  [
+    ["-etcd-endpoints=HTTP://ETCD.example:2379,Https://192.0.2.2:2379,http://localhost:2379/v3,https://e:2379/a?b#c"],
+    {
+      ...ETCD,
+      endpoints: [
+        "http://etcd.example:2379",
+        "https://192.0.2.2:2379",
+        "http://localhost:2379",
+        "https://e:2379",
+      ],
+    },
+    "of a URL etcd's client takes scheme, host and port",
+  ],
+  [
+    ["-etcd-endpoints=http://root:hunter2@192.0.2.1:2379"],
+    ETCD,
+    "etcd's client heeds no user in a URL",
+  ],
+  [
+    ["-etcd-endpoints=http://192.0.2.1:2379,HTTP://192.0.2.1:2379/"],
+    { ...ETCD, endpoints: ["http://192.0.2.1:2379", "http://192.0.2.1:2379"] },
+    "one may be there twice",
+  ],
 ];
+
+const withUsers: [argv: string[], environment: Record<string, string>, warnings: string[]][] = [
+  [["-etcd-endpoints=http://root:hunter2@192.0.2.1:2379,http://root@192.0.2.2:2379"], {}, [
+    "the user in -etcd-endpoints counts for nothing, as with flannel: name it with -etcd-username and FLANNELD_ETCD_PASSWORD",
+  ]],
+  [[], { FLANNELD_ETCD_ENDPOINTS: "http://root:hunter2@192.0.2.1:2379" }, [
+    "the user in FLANNELD_ETCD_ENDPOINTS counts for nothing, as with flannel: name it with -etcd-username and " +
+    "FLANNELD_ETCD_PASSWORD",
+  ]],
+  [["-kube-subnet-mgr", "-etcd-endpoints=http://root:hunter2@192.0.2.1:2379"], {}, []],
+];
+
+for (const [argv, environment, warnings] of withUsers) {
+  Deno.test(`parseOptions() warns of a user in a URL: ${argv.join(" ") || "a variable"}`, () => {
+    const outcome = parseOptions(argv, environment);
+    assertEquals(outcome.kind === "run" && outcome.warnings, warnings);
+  });
+}
 
 for (const [argv, registry, why] of read) {
   Deno.test(`parseOptions() reads the registry from \`${argv.join(" ")}\`: ${why}`, () => {
