@@ -2,7 +2,7 @@ import { readText } from "../../file/read_text.ts";
 import { completeAnnotationPrefix } from "../../config/annotation_prefix.ts";
 import { UsageError } from "../../config/usage_error.ts";
 import { printableIn, wholeLine } from "../../log/printable.ts";
-import { KubeClient } from "../../registry/kube/kube_client.ts";
+import { KubeClient, KubeError } from "../../registry/kube/kube_client.ts";
 import { findCluster } from "../../registry/kube/kube_contexts.ts";
 import { EXIT, type Place } from "../command.ts";
 import { commandHelp, type CommandWords, readCommandWords } from "../command_flags.ts";
@@ -48,7 +48,15 @@ export async function runKubectl(
     deps,
   );
   using client = new KubeClient(access, deps);
-  const cluster = await readCluster(client, { annotationPrefix, selector: text("selector") }, { signal });
+  const query = { annotationPrefix, selector: text("selector") };
+  const cluster = await readCluster(client, query, { signal }).catch((error) => {
+    if (!(error instanceof KubeError)) throw error;
+    const advice = error.status === 401
+      ? `; the token or certificate is not accepted there: is it of this cluster, and still valid? ${access.hint}`
+      : "";
+    const why = `the API server ${client.url} answers: ${error.message}${advice}`;
+    throw new Error(`Cannot read the nodes: ${why}`, { cause: error });
+  });
   const at = new Date();
   const nodes = chosenNodes(cluster.nodes, names);
   const said = new Map<string, AgentSaid>();

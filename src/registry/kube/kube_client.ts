@@ -209,16 +209,19 @@ export class KubeClient implements Disposable {
 
   async #readToken(): Promise<string | undefined> {
     const { token, tokenFile } = this.#access;
-    if (token !== undefined || tokenFile === undefined) return token;
+    if (tokenFile === undefined) return token;
     const nowMs = this.#deps.elapsedMs();
     if (this.#token !== undefined && nowMs - this.#token.readMs < TOKEN_MS) return this.#token.text;
     try {
       const text = (await this.#deps.readTextFile(tokenFile)).trim();
+      if (text === "") throw new Error("it is empty");
       this.#token = { text, readMs: nowMs };
       this.#door.keepSecret(text);
       return text;
     } catch (error) {
-      if (this.#token !== undefined) return this.#token.text;
+      // As with client-go the file is the stronger one while it can be read.
+      const known = this.#token?.text ?? token;
+      if (known !== undefined) return known;
       throw new ConnectionError(
         `the token ${tokenFile} can't be read: ${fileReason(error)}`,
       );

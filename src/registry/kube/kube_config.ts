@@ -24,6 +24,7 @@ export interface KubeAccess {
   readonly proxy?: Proxy;
   /** A file with the bearer token, which may be replaced at any time. */
   readonly tokenFile?: string;
+  /** A bearer token; beside a file the one that counts while the file can't be read. */
   readonly token?: string;
   /** What to look at when the server does not answer. */
   readonly hint: string;
@@ -214,7 +215,8 @@ export async function readKubeconfigs(
       files: { ...caFile && { caFile }, ...certFile && { certFile }, ...keyFile && { keyFile } },
       texts: { ...ca && { ca }, ...cert && { cert }, ...key && { key } },
     },
-    ...user.token ? { token: user.token } : tokenFile ? { tokenFile } : {},
+    ...user.token && { token: user.token },
+    ...tokenFile && { tokenFile },
     hint,
   };
 }

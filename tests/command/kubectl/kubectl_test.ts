@@ -246,6 +246,12 @@ onTheRealServer("kubectl loden status tells of nodes to a user who may not see p
       Error,
       'nodes is forbidden: User "nobody" cannot list',
     );
+    const stale = await kubeconfig(server, folder, "stale");
+    await assertRejects(
+      () => run("status", `--kubeconfig=${stale}`),
+      Error,
+      `answers: Unauthorized; the token or certificate is not accepted there: is it of this cluster, and still valid? look at ${stale}`,
+    );
   });
 });
 

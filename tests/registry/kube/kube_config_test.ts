@@ -94,6 +94,10 @@ const configs: [name: string, text: string, access: Partial<KubeAccess>][] = [
   }],
   ["members that another map has", kubeconfig("", "<<: { token: secret }"), { token: "secret" }],
   ["a file with a token", kubeconfig("", "tokenFile: token"), { tokenFile: "/etc/kubernetes/token" }],
+  ["a token and a file with one", kubeconfig("", "token: secret\n    tokenFile: token"), {
+    token: "secret",
+    tokenFile: "/etc/kubernetes/token",
+  }],
 ];
 
 for (const [name, text, access] of configs) {

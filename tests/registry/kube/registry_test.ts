@@ -168,6 +168,30 @@ onBothServers("a token that was replaced in its file is read again", async (serv
   }
 });
 
+for (
+  const [what, inFile, inline] of [
+    ["a file with a token", "agent", "stale"],
+    ["no file", undefined, "agent"],
+    ["an empty file", "", "agent"],
+  ] as const
+) {
+  onBothServers(`of two tokens that of the file counts, else the inline one: ${what}`, async (server) => {
+    await server.createNode(bareNode("n1", ["10.244.1.0/24"]));
+    const folder = await Deno.makeTempDir();
+    const tokenFile = `${folder}/token`;
+    const { agent } = server.tokens;
+    try {
+      if (inFile !== undefined) {
+        await Deno.writeTextFile(tokenFile, inFile === "agent" ? `${agent}\n` : inFile);
+      }
+      await using host = new KubeHost(server, { tokenFile, token: inline === "agent" ? agent : inline });
+      await host.registry.acquire(request("192.0.2.1"), { signal });
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
 onBothServers(
   "watch() tells of all leases, then of each change, and leaves out who is no member",
   async (server) => {

@@ -145,7 +145,9 @@ export class KubeHost implements AsyncDisposable {
       access: {
         url: server.url,
         tls: server.caFile === undefined ? {} : { files: { caFile: server.caFile } },
-        ...tokenFile === undefined ? { token: token ?? server.tokens.agent } : { tokenFile },
+        ...tokenFile === undefined
+          ? { token: token ?? server.tokens.agent }
+          : { tokenFile, ...token !== undefined && { token } },
         hint: "look at the test",
       },
       identity: { nodeName: "n1" },
