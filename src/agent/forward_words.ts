@@ -8,6 +8,9 @@ import { XFRM_DIRECTION, type XfrmPolicy } from "../rtnetlink/xfrm_policy.ts";
 /** Peers that are named with their rules. */
 const NAMED_PEERS = 3;
 
+/** What is refused where the first packet of a connection is not. */
+const ANSWERS = "what begins no connection, as answers do not, of ";
+
 /** What is judged. */
 export interface ForwardFacts {
   readonly refused: readonly Refused[];
@@ -95,8 +98,6 @@ function sayOnce(refused: readonly Refused[], words: Readonly<Record<Direction |
     const isBoth = all.some((one) => one.direction !== direction);
     const what = words[isBoth ? "both" : direction];
     const verb = does === "leads elsewhere" ? "leads to another address" : does;
-    return `${placeOf(by)} ${verb} ${isOfAnswers ? "the answers of " : ""}${what}: end what adds it (${
-      remedyFor(by)
-    })`;
+    return `${placeOf(by)} ${verb} ${isOfAnswers ? ANSWERS : ""}${what}: end what adds it (${remedyFor(by)})`;
   }).join("; ");
 }

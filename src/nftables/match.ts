@@ -1,5 +1,6 @@
 import { compare, isWithin, masked, swapped, type Tri, valueIn, valueOf } from "./compare.ts";
 import {
+  directionOf,
   isOfParts,
   type KnownBytes,
   linkBytes,
@@ -48,6 +49,9 @@ const VERDICTS: Readonly<Record<number, RuleAction["kind"]>> = {
 /** Expressions that neither ask nor decide. */
 const ASIDES: ReadonlySet<string> = new Set(["counter", "log", "dup", "flow_offload", "last"]);
 const NFT_REG_VERDICT = 0;
+/** `NFT_CT_DIRECTION`. */
+const CT_DIRECTION = 1;
+const CT_NAMES: Readonly<Record<number, string>> = { 0: "ct state", [CT_DIRECTION]: "ct direction" };
 
 /** Gives the set that a rule names; `undefined` where it can't be read. */
 export type SetReader = (name: string) => RuleSet | undefined;
@@ -267,8 +271,13 @@ function load(
   }
   // A frame may not be tracked yet.
   const state = key === 0 && packet.frame === undefined ? stateBit(packet) : undefined;
-  const bytes = state === undefined ? undefined : hostOrder(state);
-  return { register, bytes, what: key === 0 ? "ct state" : `ct ${key}` };
+  const direction = key === CT_DIRECTION && packet.frame === undefined ? directionOf(packet) : undefined;
+  const bytes = state !== undefined
+    ? hostOrder(state)
+    : direction === undefined
+    ? undefined
+    : Uint8Array.of(direction);
+  return { register, bytes, what: CT_NAMES[key] ?? `ct ${key}` };
 }
 
 function verdictIn(data: Uint8Array | undefined): RuleAction {

@@ -12,6 +12,8 @@ export const ICMPV6 = 58;
 export interface PacketLink {
   readonly name: string;
   readonly linkIndex: number;
+  /** `bridge`, `vxlan`; not known, or none, if absent. */
+  readonly kind?: string | undefined;
 }
 
 /** A packet, as far as rules may ask about it. */
@@ -61,6 +63,11 @@ export function stateBit({ state }: Packet): number | undefined {
   return state === "unknown" ? undefined : STATE_BITS[state];
 }
 
+/** The direction of a packet of a connection, `IP_CT_DIR_*`; `undefined` where it is of none, or that is not known. */
+export function directionOf({ state }: Packet): number | undefined {
+  return state === "new" ? 0 : state === "established" ? 1 : undefined;
+}
+
 // `enum nft_meta_keys`, linux/netfilter/nf_tables.h.
 const META = {
   protocol: 1,
@@ -71,8 +78,17 @@ const META = {
   oifname: 7,
   nfproto: 15,
   l4proto: 16,
+  iifkind: 26,
+  oifkind: 27,
 } as const;
-const PORT_KEYS = [META.iif, META.oif, META.iifname, META.oifname] as const;
+const PORT_KEYS = [
+  META.iif,
+  META.oif,
+  META.iifname,
+  META.oifname,
+  META.iifkind,
+  META.oifkind,
+] as const;
 const NAME_BYTES = 16;
 const ETHERTYPE: Readonly<Record<Family, number>> = { 2: 0x0800, 10: 0x86dd };
 
@@ -91,9 +107,13 @@ export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
     case META.oif:
       return hostOrder(outputLink?.linkIndex ?? 0);
     case META.iifname:
-      return nameBytes(inputLink);
+      return nameBytes(inputLink?.name);
     case META.oifname:
-      return nameBytes(outputLink);
+      return nameBytes(outputLink?.name);
+    case META.iifkind:
+      return inputLink?.kind === undefined ? undefined : nameBytes(inputLink.kind);
+    case META.oifkind:
+      return outputLink?.kind === undefined ? undefined : nameBytes(outputLink.kind);
     case META.nfproto:
       return Uint8Array.of(frame?.nfproto ?? family);
     case META.l4proto:
@@ -105,9 +125,9 @@ export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
 
 export const META_MARK = META.mark;
 
-function nameBytes(link: PacketLink | undefined): Uint8Array {
+function nameBytes(name: string | undefined): Uint8Array {
   const bytes = new Uint8Array(NAME_BYTES);
-  bytes.set(new TextEncoder().encode(link?.name ?? "").subarray(0, NAME_BYTES - 1));
+  bytes.set(new TextEncoder().encode(name ?? "").subarray(0, NAME_BYTES - 1));
   return bytes;
 }
 

@@ -49,7 +49,7 @@ const CASES: readonly [name: string, refused: readonly Refused[], said: readonly
   ], [["forwarding-dropped", `; ${RULE} drops all that comes from other hosts`]]],
   ["answers alone", [b, c].map((one) => refused("out", one, { isOfAnswers: true })), [[
     "forwarding-dropped",
-    "drops the answers of all that pods of this host send",
+    "drops what begins no connection, as answers do not, of all that pods of this host send to those of other hosts",
   ]]],
   ["one of two", [refused("out", b), refused("in", b)], [[
     "peers-filtered",

@@ -2,7 +2,7 @@
 export const FIREWALLS: readonly {
   readonly name: string;
   readonly script: string;
-  /** Whether it lets through pods that a lab has not. */
+  /** Whether a lab has no such pods, or hears of it as a doubt. */
   readonly isPlayedOnly?: true;
 }[] = [
   {
@@ -191,12 +191,26 @@ END`,
   },
   {
     name: "a firewall that lets through by a mark of what carries packets",
+    // It is noted that its chain may refuse them.
+    isPlayedOnly: true,
     script: `nft -f - <<'END'
       table inet marked {
         chain pre { type filter hook prerouting priority mangle; iifname "eth0" meta mark set 7; }
         chain forward { type filter hook forward priority filter; policy drop;
           iifname "cni0" accept
           meta mark 7 accept
+        }
+      }
+END`,
+  },
+  {
+    name: "a firewall that lets through by the kinds of links, and answers by their direction",
+    script: `nft -f - <<'END'
+      table inet kinds {
+        chain forward { type filter hook forward priority filter; policy drop;
+          ct direction reply accept
+          meta iifkind "bridge" meta oifkind "vxlan" accept
+          meta iifkind "vxlan" meta oifkind "bridge" accept
         }
       }
 END`,

@@ -6,8 +6,8 @@ import { parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { NftHost } from "../double/nft_host.ts";
 import { FIREWALLS } from "../double/firewalls.ts";
 
-const BRIDGE = { name: "cni0", linkIndex: 7 };
-const VTEP = { name: "flannel.1", linkIndex: 8 };
+const BRIDGE = { name: "cni0", linkIndex: 7, kind: "bridge" };
+const VTEP = { name: "flannel.1", linkIndex: 8, kind: "vxlan" };
 const carriedBy = {
   port: 8472,
   local: parseAddress("192.0.2.1"),
@@ -331,6 +331,17 @@ const CASES: readonly (readonly [name: string, rules: string, says?: string])[] 
     nft 'add chain inet f out { type nat hook output priority 100; }'
     nft add rule inet f out ip6 daddr 2001:db8::1 dnat ip6 to 2001:db8::2`,
     ">all?, <all?, >two?, <two?, >three?, <three?",
+  ],
+  [
+    "answers are dropped by their direction",
+    rule("ct direction reply drop"),
+    all("drops answers (f forward)"),
+  ],
+  ["what comes in by links of another kind is dropped", rule('meta iifkind "wireguard" drop')],
+  [
+    "what comes in by a VTEP is dropped by its kind",
+    rule('meta iifkind "vxlan" drop'),
+    ["all", "two", "three"].map((one) => `<${one} drops (f forward)`).join(", "),
   ],
   ["a dormant table drops all", `${rule("drop")}; nft 'add table ip f { flags dormant; }'`],
 ];
