@@ -304,6 +304,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   "path/path_sizes_test.ts": ["model/peer_path.ts"],
   "status/path_answers_test.ts": ["status/door_refusal.ts"],
   "netns/overlay_repair_test.ts": ["agent/best_effort.ts"],
+  "agent/agent_claim_holder_test.ts": ["linux/unix_sockets.ts"],
   "netns/unix_claim_test.ts": ["linux/unix_claim.ts"],
   "netns/overlay_restart_test.ts": [
     "agent/agent.ts",

@@ -8,15 +8,18 @@ import type { Log } from "../log/log.ts";
 import type { Condition } from "../model/condition.ts";
 import { formatPrefix, parsePrefix, type Prefix } from "../model/address.ts";
 import type { Libc } from "../linux/libc.ts";
-import { type ClaimHolder, holderOf, takenNames, UnixClaim } from "../linux/unix_claim.ts";
+import { UnixClaim } from "../linux/unix_claim.ts";
+import { type NamedSocket, namedSockets } from "../linux/unix_sockets.ts";
 import { errorText } from "../log/error_text.ts";
+import { judge, type Rival, who } from "./agent_claim_holder.ts";
 
 /** What the names begin with by which agents show which networks they have. */
 export const NETWORK = "loden/network/";
 const LINK = "loden/link/";
 /** Agents that wait ask who they wait for: room is made for more questions this often. */
 const DRAIN_MS = 10_000;
-const ROOT = 0;
+/** Any user can take as many names as it likes: of more it is not told. */
+const MOST_DOUBTS = 8;
 
 /** What only one agent of a host can have. */
 export interface Claims {
@@ -33,10 +36,10 @@ export function claimsOf({ families, backend }: Pick<NetworkConfig, "families" |
 }
 
 /** Another agent that has a network which overlaps one of this one's. */
-interface Rival {
+interface Overlap {
   readonly network: Prefix;
   readonly other: Prefix;
-  readonly holder: ClaimHolder | "unknown";
+  readonly holder: Rival;
 }
 
 /** What claims are made with. */
@@ -91,7 +94,7 @@ export class AgentClaims implements Disposable {
 
   /** Whether other agents show that they run on this host; of its own names this one has none yet. */
   get seesOthers(): boolean {
-    return orNone(() => takenNames(this.#deps.libc, NETWORK)).length > 0;
+    return this.#named(NETWORK).some((socket) => this.#rival(socket) !== undefined);
   }
 
   /**
@@ -214,10 +217,21 @@ export class AgentClaims implements Disposable {
   #takeName(name: string, keep: (claim: UnixClaim) => void): boolean {
     if (this.#deps.isLooking) return this.#heeded(name) === undefined;
     try {
-      const claim = UnixClaim.take(this.#deps.libc, name);
-      if (claim === undefined) return this.#heeded(name) === undefined;
-      keep(claim);
-      this.#doubts.delete(name);
+      const { libc } = this.#deps;
+      let claim = UnixClaim.take(libc, name);
+      if (claim === undefined) {
+        if (this.#heeded(name) !== undefined) return false;
+        // Who had it may have ended since.
+        claim = UnixClaim.take(libc, name);
+        if (claim === undefined && this.#heeded(name) !== undefined) return false;
+      }
+      if (claim !== undefined) {
+        keep(claim);
+        this.#doubts.delete(name);
+      } else if (!this.#doubts.has(name)) {
+        // What is connected does not listen, and an agent's connects to nobody.
+        this.#doubts.set(name, `a connected socket has the name @${name}, which is no agent's: not heeded`);
+      }
     } catch (error) {
       this.#doubts.set(name, `the name @${name} can't be taken, ${UNSEEN}: ${errorText(error)}`);
     }
@@ -225,19 +239,26 @@ export class AgentClaims implements Disposable {
   }
 
   /** Who has a name; `undefined` if it is free, or held by no agent: a process that may not program the network is none. */
-  #heeded(name: string): ClaimHolder | "unknown" | undefined {
-    const { libc } = this.#deps;
-    const holder = holderOf(libc, name);
-    // It may have ended since, or has too many who ask.
-    if (holder === undefined) return isTaken(libc, name) ? "unknown" : undefined;
-    if (holder.uid === ROOT || holder.uid === libc.call.geteuid()) return holder;
-    this.#doubts.set(
-      name,
-      `user ${holder.uid} has the name @${name} (${
-        who(holder)
-      }), but may not program the network: not heeded`,
-    );
+  #heeded(name: string): Rival | undefined {
+    return this.#named(name).filter((socket) => socket.name === name)
+      .map((socket) => this.#rival(socket)).find((rival) => rival !== undefined);
+  }
+
+  #rival(socket: NamedSocket): Rival | undefined {
+    const judgement = judge(this.#deps.libc, socket);
+    if ("rival" in judgement) return judgement.rival;
+    if (this.#own.has(socket.name) || this.#doubts.size < MOST_DOUBTS) {
+      this.#doubts.set(socket.name, judgement.doubt);
+    }
     return undefined;
+  }
+
+  #named(prefix: string): readonly NamedSocket[] {
+    try {
+      return namedSockets(this.#deps.libc, prefix);
+    } catch {
+      return [];
+    }
   }
 
   #overlapping(networks: readonly Prefix[]): string | undefined {
@@ -249,21 +270,22 @@ export class AgentClaims implements Disposable {
   }
 
   /** Another agent whose network overlaps one of `networks`; names of `own` don't count. */
-  #rivalOf(networks: readonly Prefix[], own: readonly Prefix[]): Rival | undefined {
+  #rivalOf(networks: readonly Prefix[], own: readonly Prefix[]): Overlap | undefined {
     const ownNames = own.map((network) => NETWORK + formatPrefix(network));
-    const others = orNone(() => takenNames(this.#deps.libc, NETWORK))
-      .filter((name) => !ownNames.includes(name) && !this.#former.has(name));
-    for (const name of others) {
-      const other = parsed(name.slice(NETWORK.length));
+    const others = this.#named(NETWORK)
+      .filter(({ name }) => !ownNames.includes(name) && !this.#former.has(name));
+    for (const socket of others) {
+      const other = parsed(socket.name.slice(NETWORK.length));
       const network = other && networks.find((network) => prefixesOverlap(network, other));
-      const holder = network && this.#heeded(name);
+      const holder = network && this.#rival(socket);
       if (holder !== undefined) return { network: network!, other: other!, holder };
     }
     return undefined;
   }
 
   #networkHeld(network: Prefix): string {
-    const holder = this.#heeded(NETWORK + formatPrefix(network)) ?? "unknown";
+    const name = NETWORK + formatPrefix(network);
+    const holder = this.#heeded(name) ?? { name, pid: undefined };
     return `another agent of network ${formatPrefix(network)} runs on this host (${
       who(holder)
     }): ${WAITS}; run one ` +
@@ -271,7 +293,8 @@ export class AgentClaims implements Disposable {
   }
 
   #linkHeld(linkName: string): string {
-    const holder = this.#heeded(LINK + linkName) ?? "unknown";
+    const name = LINK + linkName;
+    const holder = this.#heeded(name) ?? { name, pid: undefined };
     return `link ${linkName} belongs to the agent of another network on this host (${
       who(holder)
     }): ${WAITS}; give ` +
@@ -286,23 +309,6 @@ function lockHeld(subnetFilePath: string): string {
   return `another agent with the subnet file ${subnetFilePath} runs on this host (it holds ${
     agentLockPath(subnetFilePath)
   }): ${WAITS}; run one of the two only, or give this one another -subnet-file if its network is another one`;
-}
-
-function who(holder: ClaimHolder | "unknown"): string {
-  if (holder === "unknown") return "its process is not known";
-  return holder.pid === 0 ? "a process outside of this container" : `process ${holder.pid}`;
-}
-
-function isTaken(libc: Libc, name: string): boolean {
-  return orNone(() => takenNames(libc, name)).includes(name);
-}
-
-function orNone(look: () => string[]): string[] {
-  try {
-    return look();
-  } catch {
-    return [];
-  }
 }
 
 function parsed(text: string): Prefix | undefined {

@@ -59,11 +59,14 @@ export function socketOwner(libc: Libc, portId: number, protocol = 0): Owner | "
   }
 }
 
-/** Which process has the socket of an inode; `undefined` if none is seen that has. It takes a walk through all processes. */
-export function ownerOfInode(libc: Libc, inode: string): Owner | undefined {
+/**
+ * Which process has the socket of an inode; `undefined` if none is seen that has. It takes a walk through all processes,
+ * unless `first` has it.
+ */
+export function ownerOfInode(libc: Libc, inode: string, first?: number): Owner | undefined {
   const library = Deno.dlopen("libc.so.6", SYMBOLS);
   try {
-    const pid = holderOf(library.symbols, undefined, `socket:[${inode}]`);
+    const pid = holderOf(library.symbols, first, `socket:[${inode}]`);
     const program = pid && programOf(libc, pid);
     return program === undefined || pid === undefined ? undefined : { pid: Number(pid), program };
   } finally {
@@ -84,10 +87,10 @@ function inodeOf(list: string, portId: number, protocol: number): string | undef
   return undefined;
 }
 
-/** The process that has a socket; the one of the port's number is asked first, where there is one. */
-function holderOf(library: Library, portId: number | undefined, socket: string): string | undefined {
+/** The process that has a socket; the likely one is asked first, where there is one. */
+function holderOf(library: Library, likely: number | undefined, socket: string): string | undefined {
   let looked = 0;
-  const first = portId === undefined ? [] : [String(portId)];
+  const first = likely === undefined ? [] : [String(likely)];
   const pids = [...first, ...namesIn(library, "/proc").filter((name) => /^\d+$/.test(name))];
   for (const pid of pids) {
     const links = namesIn(library, `/proc/${pid}/fd`);

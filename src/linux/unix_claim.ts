@@ -15,9 +15,6 @@ const BACKLOG = 128;
 const READ_BYTES = 64 * 1024;
 /** A larger list of sockets is not read to its end. */
 const MAX_LIST_BYTES = 64 * 1024 * 1024;
-/** In the list of sockets an abstract name begins with it. */
-const ABSTRACT = "@";
-
 /** Who has a name. */
 export interface ClaimHolder {
   /** 0 if the process is not of this PID namespace, as the host's is not for a container. */
@@ -89,25 +86,6 @@ export function holderOf(libc: Libc, name: string): ClaimHolder | undefined {
   } finally {
     libc.call.close(fd);
   }
-}
-
-/**
- * The names that begin with `prefix` and are taken in this thread's network namespace.
- *
- * @throws {NetlinkError} If the list of sockets can't be read.
- */
-export function takenNames(libc: Libc, prefix: string): string[] {
-  return namesIn(readWhole(libc, "/proc/thread-self/net/unix"), prefix);
-}
-
-/** The abstract names in a list of sockets that begin with `prefix`, each once. Pure. */
-export function namesIn(list: string, prefix: string): string[] {
-  const begin = ` ${ABSTRACT}${prefix}`;
-  const names = list.split("\n").flatMap((line) => {
-    const at = line.indexOf(begin);
-    return at === -1 ? [] : [line.slice(at + 1 + ABSTRACT.length)];
-  });
-  return [...new Set(names)];
 }
 
 function openSocket(libc: Libc, name: string): number {

@@ -7,7 +7,7 @@ import type { LabHost } from "../../src/lab/host.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import { queryLink } from "../../src/rtnetlink/link.ts";
 import type { Libc } from "../../src/linux/libc.ts";
-import { UnixClaim } from "../../src/linux/unix_claim.ts";
+import { AS_NOBODY, NamedProcess, SOCKETS } from "../double/named_process.ts";
 import { httpGet } from "../double/overlay_http.ts";
 import { assertNoneLost, RunningPing } from "../double/overlay_ping.ts";
 import {
@@ -379,22 +379,27 @@ Deno.test("a network that overlaps that of another agent is not applied beside i
   });
 });
 
-Deno.test("who may not program the network keeps no agent from it by taking its names", async () => {
-  await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
-    const [h1] = hostsOf(lab);
-    const user = Deno.dlopen("libc.so.6", { seteuid: { parameters: ["u32"], result: "i32" } });
-    using _name = libc.inNetns(`/run/netns/${h1.netns.name}`, () => {
-      user.symbols.seteuid(NOBODY);
-      try {
-        return UnixClaim.take(libc, "loden/network/10.244.0.0/16");
-      } finally {
-        user.symbols.seteuid(0);
-        user.close();
-      }
+/** How another user has names of an agent's. */
+const squats: readonly [socket: keyof typeof SOCKETS, name: string][] = [
+  ["listening", "loden/network/10.244.0.0/16"],
+  ["full", "loden/network/10.244.0.0/16"],
+  ["bound", "loden/network/0.0.0.0/0"],
+  ["bound", "loden/link/flannel.1"],
+  ["datagram", "loden/network/0.0.0.0/0"],
+];
+
+for (const [socket, name] of squats) {
+  Deno.test(`another user keeps no agent from the network by a ${socket} socket @${name}`, async () => {
+    await withOverlay({ hosts: 1, withAgents: false }, async (lab, libc) => {
+      const [h1] = hostsOf(lab);
+      const program = SOCKETS[socket];
+      await using _user = await NamedProcess.start(h1.netns.name, { as: AS_NOBODY, program, name });
+      await using second = SecondAgent.start(libc, lab, h1);
+      await second.untilSays("200 flanneld is ready");
+      // An agent has no datagrams: it is not even looked at.
+      if (socket === "datagram") return;
+      const said = await until("see it told", () => second.conditions("claim-doubtful")[0]);
+      assertStringIncludes(String(said.reason), `user ${NOBODY} has the name @${name}`);
     });
-    await using second = SecondAgent.start(libc, lab, h1);
-    await second.untilSays("200 flanneld is ready");
-    const said = await until("see it told", () => second.conditions("claim-doubtful")[0]);
-    assertStringIncludes(String(said.reason), `user ${NOBODY} has the name @loden/network/10.244.0.0/16`);
   });
-});
+}
