@@ -218,6 +218,8 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
   ],
   "netns/hand_back_agent_test.ts": ["agent/other_agents.ts", "command/hand_back/hand_back_agent.ts"],
   "netns/hand_back_backend_test.ts": ["command/hand_back/hand_back_backend.ts"],
+  "netns/hand_back_test.ts": ["command/hand_back/hand_back_env.ts", "command/hand_back/hand_back_wishes.ts"],
+  "netns/hand_back_left_test.ts": ["command/hand_back/hand_back_left.ts"],
   "netns/hand_back_lease_test.ts": ["command/hand_back/hand_back_lease.ts"],
   "netns/hand_back_routes_test.ts": ["command/hand_back/hand_back_routes.ts"],
   "netns/hand_back_rules_test.ts": [

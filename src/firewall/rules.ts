@@ -96,13 +96,19 @@ export function ownTable(network: Prefix): string {
 
 /** Whether a table is one of ours by its name, of whichever network. */
 export function isOwnTable(family: Family, table: string): boolean {
+  const network = networkOfTable(table);
+  return network !== undefined && familyOf(network.address) === family;
+}
+
+/** The network of one of our tables, by its name; `undefined` if it is none. */
+export function networkOfTable(table: string): Prefix | undefined {
   const [, address, length] = /^loden-([0-9a-f._]+)-(\d+)$/.exec(table) ?? [];
-  if (address === undefined) return false;
+  if (address === undefined) return undefined;
   try {
     const network = parsePrefix(`${address.replaceAll("_", ":")}/${length}`);
-    return familyOf(network.address) === family && ownTable(network) === table;
+    return ownTable(network) === table ? network : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

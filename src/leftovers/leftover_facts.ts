@@ -93,12 +93,17 @@ function readResults(
   return results;
 }
 
+/** An attachment whose result the runtime keeps. */
+export interface KeptResult {
+  readonly containerId: string;
+  readonly ifname: string;
+  /** The network configuration that it was attached by; empty where the runtime does not keep it. */
+  readonly config: string;
+}
+
 /** The attachments to a network whose results the runtime keeps; what is no such result is passed by. */
-export function readResultNames(
-  resultsDir: string,
-  network: string,
-): { readonly containerId: string; readonly ifname: string }[] {
-  const found: { readonly containerId: string; readonly ifname: string }[] = [];
+export function readResultNames(resultsDir: string, network: string): KeptResult[] {
+  const found: KeptResult[] = [];
   let entries: Deno.DirEntry[] = [];
   try {
     entries = [...Deno.readDirSync(resultsDir)];
@@ -109,13 +114,22 @@ export function readResultNames(
     if (!isFile || !name.startsWith(`${network}-`)) continue;
     const path = join(resultsDir, name);
     const cache = objectOf(readUnlessOdd(path, MAX_RESULT_BYTES) ?? "");
-    const { networkName, containerId, ifName } = cache ?? {};
+    const { networkName, containerId, ifName, config } = cache ?? {};
     if (networkName !== network || typeof containerId !== "string" || typeof ifName !== "string") continue;
     if (isCniName(containerId) && ifnameFault(ifName) === undefined) {
-      found.push({ containerId, ifname: ifName });
+      found.push({ containerId, ifname: ifName, config: fromBase64(config) });
     }
   }
   return found;
+}
+
+/** Text as JSON of Go carries bytes; empty if it is none. */
+function fromBase64(value: JsonValue | undefined): string {
+  try {
+    return new TextDecoder().decode(Uint8Array.fromBase64(typeof value === "string" ? value : ""));
+  } catch {
+    return "";
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { JsonValue } from "../config/json.ts";
-import { formatPrefix } from "../model/address.ts";
+import { formatPrefix, parsePrefix, type Prefix } from "../model/address.ts";
 import { ConflistError, MARK, objectOr, OWN_TYPE, parseConflist, pluginsOf } from "./conflist.ts";
 import { delegateConfig } from "./delegate_config.ts";
 import { isObject, type JsonObject, type NetConf, readNetConf } from "./net_conf.ts";
@@ -45,6 +45,22 @@ export function isRenderedFor(rendered: string, env: SubnetEnv): boolean {
   } catch {
     return false;
   }
+}
+
+/** The subnets that a rendered conflist gives addresses of. */
+export function renderedSubnets(rendered: string): Prefix[] {
+  return pluginsOf(parseConflist(rendered)).flatMap(({ ipam }) => {
+    const { ranges } = objectOr(ipam);
+    const sets = Array.isArray(ranges) ? ranges as readonly JsonValue[] : [];
+    return sets.flat().flatMap((range) => {
+      const { subnet } = objectOr(range);
+      try {
+        return typeof subnet === "string" ? [parsePrefix(subnet)] : [];
+      } catch {
+        return [];
+      }
+    });
+  });
 }
 
 function flannelPlugin(plugin: JsonObject, settings: Settings, env: SubnetEnv): JsonObject {

@@ -15,7 +15,7 @@ interface Case {
   /** What is there then, of what is not the kernel's. */
   readonly after: readonly string[];
   readonly steps: readonly string[];
-  readonly kept?: number;
+  readonly refused?: number;
 }
 
 const KEPT_2 = "10.244.2.0/24 via 192.0.2.2 dev eth0";
@@ -73,7 +73,7 @@ const cases: readonly Case[] = [
       "nexthop via 2001:db8::9 dev eth0 weight 1",
     ],
     steps: [],
-    kept: 1,
+    refused: 1,
   },
   {
     name: "blackholes go, and routes to former networks; another network's agent keeps its own",
@@ -103,11 +103,11 @@ const cases: readonly Case[] = [
     before: ["10.244.2.0/24 nhid 7 proto 76 metric 3"],
     after: ["10.244.2.0/24 nhid 7 via 192.0.2.2 dev eth0 proto 76 metric 3"],
     steps: [],
-    kept: 1,
+    refused: 1,
   },
 ];
 
-for (const { name, before, after, steps, kept = 0 } of cases) {
+for (const { name, before, after, steps, refused = 0 } of cases) {
   Deno.test(`planRoutes(): ${name}`, async () => {
     await using netns = await TestNetns.create();
     await createUnderlayLink(netns, { name: "eth0", address4: "192.0.2.1/24", address6: "2001:db8::1/64" });
@@ -127,9 +127,9 @@ for (const { name, before, after, steps, kept = 0 } of cases) {
     const client = new NetlinkClient(transport);
     const plan = planRoutes(client, NETWORKS, FORMER);
     for (const step of plan.steps) await step.run();
-    assertEquals([plan.steps.map(({ verb, object }) => `${verb} ${object}`), plan.kept.length], [
+    assertEquals([plan.steps.map(({ verb, object }) => `${verb} ${object}`), plan.refused.length], [
       steps,
-      kept,
+      refused,
     ]);
     const shown = `${await netns.ip("-4", "route", "show")}\n${await netns.ip("-6", "route", "show")}`;
     const lines = shown.split("\n").map((line) => line.replaceAll(/\s+/g, " ").trim())

@@ -197,10 +197,22 @@ Deno.test("hand-back does nothing where it is not known what flanneld would have
   await world.stopAgent();
   const before = [await kernelLines(world.run), await ruleLines(world.run, "nftables")];
   const file = await Deno.readTextFile(world.subnetFilePath);
+  const filesBefore = (await world.files()).filter((name) => name.startsWith("run/"));
+  const without = (key: string) => file.replace(new RegExp(`^${key}=.*\\n`, "m"), "");
   const cases: readonly (readonly [text: string | undefined, why: string])[] = [
     [undefined, `there is no ${world.subnetFilePath}, which says what it has; start the agent once more`],
     [file.replace("BACKEND=vxlan", "BACKEND=aws-vpc"), "flannel has no backend aws-vpc since 0.20"],
     ["FLANNEL_SUBNET=nonsense\n", "FLANNEL_SUBNET: invalid CIDR address"],
+    ["", "is missing FLANNEL_NETWORK"],
+    ["junk\n", "is missing FLANNEL_NETWORK"],
+    [`${file}${"#".repeat(100_000)}`, "is missing FLANNEL_NETWORK"],
+    ["FLANNEL_SUBNET=10.244.1.1/24\n", "is missing FLANNEL_NETWORK"],
+    ["FLANNEL_NETWORK=10.244.0.0/16\n", "is missing FLANNEL_SUBNET"],
+    [without("FLANNEL_MTU"), "is missing FLANNEL_MTU"],
+    [without("FLANNEL_IPMASQ"), "is missing FLANNEL_IPMASQ"],
+    [file.replace("10.244.1.1/24", "10.9.1.1/24"), "subnet 10.9.1.0/24 is in none of its networks"],
+    [`FLANNEL_IPV6_NETWORK=fd00::/48\n${file}`, "network fd00::/48 has no subnet"],
+    [file.replaceAll("10.244.", "10.9."), "the last agent had no network 10.9.0.0/16"],
   ];
   for (const [text, why] of cases) {
     await Deno.remove(world.subnetFilePath).catch(() => {});
@@ -210,6 +222,14 @@ Deno.test("hand-back does nothing where it is not known what flanneld would have
     assertStringIncludes(stderr, why);
     assertEquals([await kernelLines(world.run), await ruleLines(world.run, "nftables")], before);
   }
+  await Deno.remove(world.subnetFilePath);
+  await Deno.writeTextFile(world.path("elsewhere.env"), file);
+  await Deno.symlink(world.path("elsewhere.env"), world.subnetFilePath);
+  const { code, stderr } = await world.handBack();
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, `${world.subnetFilePath} is no file`);
+  assertEquals([await kernelLines(world.run), await ruleLines(world.run, "nftables")], before);
+  assertEquals((await world.files()).filter((name) => name.startsWith("run/")), filesBefore);
 });
 
 Deno.test("hand-back --stay waits for its end when all is done, and does not where something is left", async () => {

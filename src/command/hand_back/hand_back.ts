@@ -2,19 +2,15 @@ import { AgentClaims } from "../../agent/agent_claim.ts";
 import { networksOfOthers } from "../../agent/other_agents.ts";
 import { notedFlagsPath } from "../../agent/noted_flags.ts";
 import { requirePrivilege } from "../../agent/preflight.ts";
-import { foldKeys } from "../../config/fold_keys.ts";
 import { UsageError } from "../../config/usage_error.ts";
-import { readIfThere, removeIfThere } from "../../file/read_file.ts";
-import { writeIfOther } from "../../file/write_if_other.ts";
-import type { RuleWishes } from "../../firewall/rules.ts";
-import { readHistory } from "../../host/history.ts";
+import { isFile, removeIfThere } from "../../file/read_file.ts";
 import { errorText } from "../../log/error_text.ts";
 import { SILENT } from "../../log/log.ts";
 import { printableIn, wholeLine } from "../../log/printable.ts";
-import { familyOf, formatPrefix, type Prefix } from "../../model/address.ts";
+import { pause } from "../../loop/pause.ts";
+import type { Prefix } from "../../model/address.ts";
 import { agentLockPath } from "../../pods/agent_lock.ts";
-import { readSubnetEnv, type SubnetEnv } from "../../pods/subnet_env.ts";
-import { MAX_SUBNET_FILE_BYTES } from "../../pods/subnet_file.ts";
+import type { SubnetEnv } from "../../pods/subnet_env.ts";
 import { agentFiles, fileSteps, type NamedFile, planManagerFiles } from "../cleanup/cleanup_files.ts";
 import type { CleanupPlan, CleanupStep } from "../cleanup/cleanup_step.ts";
 import { EXIT, type Place } from "../command.ts";
@@ -23,8 +19,10 @@ import { openDoctorPlace } from "../doctor/doctor.ts";
 import type { DoctorPlace } from "../doctor/place.ts";
 import { refuseAnyAgent } from "./hand_back_agent.ts";
 import { unknownToFlanneld } from "./hand_back_backend.ts";
+import { readOwnEnv, subnetFileSteps } from "./hand_back_env.ts";
 import { planLease } from "./hand_back_lease.ts";
-import { planPods } from "./hand_back_pods.ts";
+import { findLeft } from "./hand_back_left.ts";
+import { planPods, type PodsPlan } from "./hand_back_pods.ts";
 import {
   type Failure,
   foreseen,
@@ -34,7 +32,8 @@ import {
   VERB,
 } from "./hand_back_report.ts";
 import { planRoutes } from "./hand_back_routes.ts";
-import { iptablesMode, planRules, type RuleMode } from "./hand_back_rules.ts";
+import { planRules } from "./hand_back_rules.ts";
+import { modeOf, wishesOf } from "./hand_back_wishes.ts";
 import { HAND_BACK_USAGE, RULE_MODES } from "./usage.ts";
 
 /** What is asked for, and where. */
@@ -46,10 +45,10 @@ interface Asked {
   readonly isDryRun: boolean;
 }
 
-/** As flanneld makes it. */
-const SUBNET_FILE_MODE = 0o644;
-/** The line of the subnet file that flannel's does not have. */
-const OWN_LINES = /^FLANNEL_BACKEND=.*\n?/gm;
+/** Why a step is not done that comes after a signal. */
+const ENDED = "it was asked to end before";
+/** A pod is attached within this time by a runtime that has read a conflist before it was turned. */
+const LATE_MS = 1000;
 
 /** Hands this host back to flannel: 1 if something is left that was to be handed back. */
 export async function runHandBack(args: readonly string[], { output, signal }: Place): Promise<number> {
@@ -80,8 +79,12 @@ export async function runHandBack(args: readonly string[], { output, signal }: P
   };
   const isJson = values.get("json") === true;
   const report = await handBack(asked, { signal }).catch((error) => {
-    if (!isJson || signal.aborted) throw error;
-    return refusal(error, isDryRun);
+    // Who waits for the end of this must not take it for done.
+    const fault = signal.aborted
+      ? new Error(`Cannot ${VERB} this host: ${ENDED} anything was done; run it again`)
+      : error;
+    if (isJson) return refusal(fault, isDryRun);
+    throw fault;
   });
   if (isJson) output.say(JSON.stringify(printableIn({ ...report }), undefined, 2));
   else for (const line of reportLines(report)) output.say(wholeLine(line));
@@ -119,33 +122,59 @@ async function handBack(asked: Asked, { signal }: { readonly signal: AbortSignal
   const rival = claims.take(found.claims);
   if (rival !== undefined) throw new Error(`Cannot ${VERB} this host: ${rival}`);
   // An agent may have been here since it was looked.
-  const { steps, last, kept, unseen } = await planAll(asked, stack, { signal });
+  const whole = await planAll(asked, stack, { signal });
+  const { done, failed } = await carryOut(whole, { signal });
+  if (failed.length === 0) removeIfThere(agentLockPath(subnetFilePath));
+  return {
+    dryRun: false,
+    done: done.map(({ verb, object }) => ({ verb, object })),
+    failed,
+    kept: whole.kept,
+  };
+}
+
+/** Does what is planned, and looks for pods once more; what goes last goes only when all else is done. */
+async function carryOut(
+  { steps, last, pods, unseen }: Whole,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<{ readonly done: readonly CleanupStep[]; readonly failed: readonly Failure[] }> {
   const done: CleanupStep[] = [];
   const failed: Failure[] = [...unseen];
-  for (const step of [...steps, ...last]) {
-    signal.throwIfAborted();
+  const run = async (step: CleanupStep) => {
     const { verb, object } = step;
-    if (failed.length > 0 && last.includes(step)) {
-      failed.push({ verb, object, reason: "it goes when all else is done" });
-      continue;
-    }
+    const fail = (reason: string) => void failed.push({ verb, object, reason });
+    if (signal.aborted) return fail(ENDED);
     try {
       await step.run();
       done.push(step);
     } catch (error) {
-      signal.throwIfAborted();
-      failed.push({ verb, object, reason: errorText(error) });
+      fail(signal.aborted ? ENDED : errorText(error));
     }
+  };
+  for (const step of steps) await run(step);
+  if (pods?.turns) await pause(LATE_MS, { signal });
+  try {
+    for (const step of pods?.late() ?? []) {
+      if (!failed.some(({ object }) => object === step.object)) await run(step);
+    }
+  } catch (error) {
+    failed.push({ verb: "look for", object: "pods", reason: errorText(error) });
   }
-  if (failed.length === 0) removeIfThere(agentLockPath(subnetFilePath));
-  return { dryRun: false, done: done.map(({ verb, object }) => ({ verb, object })), failed, kept };
+  for (const step of last) {
+    const { verb, object } = step;
+    if (failed.length > 0) failed.push({ verb, object, reason: "it goes when all else is done" });
+    else await run(step);
+  }
+  return { done, failed };
 }
 
 /** All that is to be done, in order. */
 interface Whole extends CleanupPlan {
   /** What goes when all else is done: by it the next run knows that there is something left. */
   readonly last: readonly CleanupStep[];
-  /** What could not be looked at. */
+  /** How pods are found that come meanwhile; absent where there are none to look for. */
+  readonly pods?: PodsPlan | undefined;
+  /** What could not be looked at, or can't be done whatever is tried. */
   readonly unseen: readonly Failure[];
   readonly claims: Parameters<AgentClaims["take"]>[0];
 }
@@ -157,25 +186,11 @@ async function planAll(
 ): Promise<Whole> {
   const { place, networksDir, resultsDir } = asked;
   const { options, environment, client, libc } = place;
-  const { subnetFilePath } = options;
-  const text = readIfThere(subnetFilePath, MAX_SUBNET_FILE_BYTES);
   const managers = planManagerFiles(place.files.root, networksOfOthers(libc));
   const last = [...managers.steps, ...lastSteps(place)];
-  if (text === undefined) {
-    if (last.length === 0) return { ...NOTHING, claims: { networks: [], linkNames: [] } };
-    throw new Error(
-      `Cannot ${VERB} this host: there is no ${subnetFilePath}, which says what it has; start the agent once more, or ` +
-        "remove all with 'loden cleanup --node'",
-    );
-  }
-  const env = readSubnetEnv(text, subnetFilePath);
-  requireFlannels(env);
-  const { networks } = env;
-  const names = new Set(networks.map(formatPrefix));
-  const former = (readHistory(subnetFilePath).applied?.networks ?? [])
-    .filter((network) => !names.has(formatPrefix(network)));
+  const own = readOwnEnv(options);
   const unseen: Failure[] = [];
-  const look = async <T extends CleanupPlan>(object: string, plan: () => T | Promise<T>) => {
+  const look = async <T>(object: string, plan: () => T | Promise<T>) => {
     try {
       return await plan();
     } catch (error) {
@@ -184,15 +199,40 @@ async function planAll(
       return undefined;
     }
   };
+  const lookForLeft = async (subnets?: readonly Prefix[]) => {
+    const places = { options, environment, libc, client, subnets };
+    unseen.push(...await look("what is left", () => findLeft({ ...places, nft: place.nft })) ?? []);
+  };
+  if (typeof own === "string") {
+    if (last.length > 0) {
+      throw new Error(
+        `Cannot ${VERB} this host: ${own}; start the agent once more, name the subnet file that it had with ` +
+          "-subnet-file, or remove all with 'loden cleanup --node'",
+      );
+    }
+    await lookForLeft();
+    return { ...NOTHING, unseen, claims: { networks: [], linkNames: [] } };
+  }
+  const { env, former, text } = own;
+  requireFlannels(env);
+  const { networks } = env;
   const pods = await look("pods", () => planPods({ options, environment, env, networksDir, resultsDir }));
   const routes = await look("routes", () => planRoutes(client, networks, former));
   const { mode, doubts } = await modeOf(asked);
   const rules = await look("rules", () => planRules(libc, wishesOf(place, env, former), mode));
-  const files = subnetFileSteps(subnetFilePath, text);
+  unseen.push(...routes?.refused ?? []);
+  const files = subnetFileSteps(options.subnetFilePath, text);
   const claims = { networks, linkNames: [] };
-  // What flanneld has may be there already, and what is known of it may be gone: then pods alone are looked after.
-  const isHere = rules?.hasOwn || files.length > 0 || last.length > 0 || (routes?.steps.length ?? 0) > 0;
-  if (!isHere) return { ...NOTHING, ...pods, unseen, claims };
+  // What flanneld has may be there already, and what is known of it may be gone: then pods alone are looked after. Files
+  // that outlive a boot tell nothing of it.
+  const isHere = rules?.hasOwn || files.length > 0 || isFile(notedFlagsPath(options.subnetFilePath)) ||
+    (routes?.steps.length ?? 0) + (routes?.refused.length ?? 0) > 0;
+  if (!isHere) {
+    await lookForLeft(env.subnets);
+    const isTold = (one: string) => unseen.some(({ object }) => one.startsWith(`${object}:`));
+    const kept = (pods?.kept ?? []).filter((one) => !isTold(one));
+    return { steps: pods?.steps ?? [], kept, last, pods, unseen, claims };
+  }
   const unknown = await unknownToFlanneld(place);
   const lease = await planLease(options, { client, environment, stack, signal });
   const whole = [pods, routes, rules, lease, {
@@ -205,6 +245,7 @@ async function planAll(
     steps: whole.flatMap(({ steps }) => steps),
     kept: whole.flatMap(({ kept }) => kept),
     last,
+    pods,
     unseen,
     claims,
   };
@@ -223,54 +264,10 @@ function lastSteps({ options }: DoctorPlace): CleanupStep[] {
 
 const NOTHING: Omit<Whole, "claims"> = { steps: [], kept: [], last: [], unseen: [] };
 
-/** What turns the subnet file into one that flanneld might have written. */
-function subnetFileSteps(path: string, text: string): CleanupStep[] {
-  const plain = text.replace(OWN_LINES, "");
-  if (plain === text) return [];
-  const run = () => void writeIfOther(path, plain, SUBNET_FILE_MODE);
-  return [{ verb: "turn", object: `subnet file ${path} into flanneld's`, run }];
-}
-
 /** @throws {Error} If flannel has had nothing of the kind for years. */
 function requireFlannels({ backendType }: SubnetEnv): void {
   if (backendType !== "aws-vpc") return;
   throw new Error(
     `Cannot ${VERB} this host: flannel has no backend aws-vpc since 0.20; run Loden with another one first`,
   );
-}
-
-/** What is wished of the packet filter, as a flanneld of the same flags would. */
-function wishesOf(
-  { options }: DoctorPlace,
-  { networks, subnets, ...env }: SubnetEnv,
-  former: readonly Prefix[],
-): RuleWishes {
-  const families = subnets.flatMap((subnet) => {
-    const network = networks.find(({ address }) => familyOf(address) === familyOf(subnet.address));
-    return network === undefined ? [] : [{ network, subnet }];
-  });
-  return {
-    families,
-    isMasquerading: env.isAgentMasquerading ?? options.masquerade,
-    isFullyRandom: options.isFullyRandom,
-    isForwarding: options.forwardRules,
-    excluded: [],
-    former,
-  };
-}
-
-/** Where flanneld will have its rules, and what is not certain about that. */
-async function modeOf({ place, rules }: Asked): Promise<{ mode: RuleMode; doubts: readonly string[] }> {
-  if (rules !== "auto") return { mode: rules, doubts: [] };
-  const mode = iptablesMode(place.libc);
-  try {
-    const { text } = await place.config;
-    const { EnableNFTables } = foldKeys(JSON.parse(text), ["EnableNFTables"]).members;
-    return { mode: EnableNFTables === true ? "nftables" : mode, doubts: [] };
-  } catch {
-    const doubt =
-      `the network configuration, which can't be read: that it does not ask for nftables is supposed ` +
-      "(--rules says otherwise)";
-    return { mode, doubts: [doubt] };
-  }
 }

@@ -7,6 +7,7 @@ import { replaceFile } from "../../file/replace_file.ts";
 import { writeIfOther } from "../../file/write_if_other.ts";
 import { readReservations } from "../../leftovers/host_local.ts";
 import { readResultNames, readStates } from "../../leftovers/leftover_facts.ts";
+import { errorText } from "../../log/error_text.ts";
 import { CniError } from "../../pods/cni_error.ts";
 import { USUAL_IFNAME } from "../../pods/cni_name.ts";
 import { ConflistError, conflistText, isRenderedConflist, MAX_CONFLIST_BYTES } from "../../pods/conflist.ts";
@@ -45,26 +46,30 @@ const FILE_MODE = 0o600;
 /** The runtime may be any user. */
 const PUBLIC_MODE = 0o644;
 
+/** What is planned, and how pods are found that came since. */
+export interface PodsPlan extends CleanupPlan {
+  /** What is to be done about pods that a runtime has attached meanwhile, as it was called to before a conflist was turned. */
+  readonly late: () => CleanupStep[];
+  /** Whether a conflist is turned: the runtime may be calling by the old one. */
+  readonly turns: boolean;
+}
+
 /**
  * Plans how flannel's plugin finds what Loden has attached: the state of each pod first, then the conflist that has the
- * runtime call it. Reservations of `host-local` stay where they are: the network's name is the same.
+ * runtime call it. Reservations of `host-local` stay where they are: the network's name is the same. Pods come while this
+ * is carried out, so they are looked for again before a conflist is turned, and can be once more after it.
  *
  * @throws What the file system says.
  */
-export function planPods(places: PodPlaces): CleanupPlan {
+export function planPods(places: PodPlaces): PodsPlan {
   const settings = readSettings(places.environment);
   const steps: CleanupStep[] = [];
   const kept: string[] = [];
-  for (const found of readConfigurations(places, settings, kept)) {
-    const state = planStates(found, places, settings);
-    let waiting = state.steps.length;
-    steps.push(...state.steps.map((step): CleanupStep => ({
-      ...step,
-      run: () => {
-        step.run();
-        waiting--;
-      },
-    })));
+  const configurations = readConfigurations(places, settings, kept);
+  const statesOf = (found: Found) => planStates(found, places, settings);
+  for (const found of configurations) {
+    const state = statesOf(found);
+    steps.push(...state.steps);
     kept.push(...state.kept);
     const { path, text, isRendered } = found;
     if (!isRendered) continue;
@@ -75,15 +80,24 @@ export function planPods(places: PodPlaces): CleanupPlan {
       verb: "turn",
       object: `conflist ${path} into one that calls the plugin flannel`,
       obstacle,
-      run: () => {
+      run: async () => {
         if (obstacle !== undefined) throw new Error(obstacle);
-        // By it the plugin would be called for pods that it has no state of.
-        if (waiting > 0) throw new Error("the state of pods must be there first");
+        try {
+          for (const step of statesOf(found).steps) await step.run();
+        } catch (error) {
+          // By it the plugin would be called for pods that it has no state of.
+          throw new Error(`the state of pods must be there first: ${errorText(error)}`);
+        }
         turn();
       },
     });
   }
-  return { steps, kept };
+  return {
+    steps,
+    kept,
+    late: () => configurations.flatMap((found) => statesOf(found).steps),
+    turns: configurations.some(({ isRendered }) => isRendered),
+  };
 }
 
 /** The configurations for this host's subnets; others' stay as they are. */
@@ -163,9 +177,7 @@ function planStates(found: Found, places: PodPlaces, settings: Settings): Cleanu
     ifname === undefined ? [] : [{ containerId, ifname, text }]
   );
   const known = new Set(states.map(({ containerId }) => containerId));
-  const unknown = found.isRendered
-    ? attachments(found.conf, places, settings).filter(({ containerId }) => !known.has(containerId))
-    : [];
+  const unknown = attachments(found, places, settings).filter(({ containerId }) => !known.has(containerId));
   const wanted = Map.groupBy([...own, ...unknown], ({ containerId }) => containerId);
   if (wanted.size === 0) return { steps: [], kept: [] };
   const run = onDisk(() => {
@@ -184,15 +196,23 @@ function planStates(found: Found, places: PodPlaces, settings: Settings): Cleanu
   };
 }
 
-/** What is attached without state, as nobody was called to keep any: who holds addresses, and of whom results are kept. */
+/**
+ * What is attached without state, as nobody was called to keep any: who holds addresses, and of whom results are kept. Once
+ * flannel's plugin is called, who holds an address without state may be what it has leaked, so that then it is asked what
+ * the runtime keeps: by which configuration it has attached the container.
+ */
 function attachments(
-  conf: NetConf,
+  { conf, isRendered }: Found,
   { env, networksDir, resultsDir }: PodPlaces,
   settings: Settings,
 ): Attached[] {
   const { dataDir } = conf.ipam;
   const { reservations } = readReservations(typeof dataDir === "string" ? dataDir : networksDir, conf.name);
-  const found = [...reservations, ...readResultNames(resultsDir, conf.name)];
+  const holders = new Set(reservations.map(({ containerId }) => containerId));
+  const results = isRendered || holders.size > 0 ? readResultNames(resultsDir, conf.name) : [];
+  const found = isRendered
+    ? [...reservations, ...results]
+    : results.filter(({ containerId, config }) => holders.has(containerId) && isRenderedConflist(config));
   if (found.length === 0) return [];
   const text = flannelState(conf, settings, env);
   return found.map(({ containerId, ifname = USUAL_IFNAME }) => ({ containerId, ifname, text }));

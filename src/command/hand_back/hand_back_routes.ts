@@ -49,6 +49,18 @@ interface Sorted {
   readonly entangled: readonly number[];
 }
 
+/** Routes of ours that can't get flanneld's form, and why. */
+interface RefusedRoutes {
+  readonly verb: "turn";
+  readonly object: string;
+  readonly reason: string;
+}
+
+/** What is planned, and what can't be. */
+export interface RoutesPlan extends CleanupPlan {
+  readonly refused: readonly RefusedRoutes[];
+}
+
 /**
  * Plans how our routes get the form in which flanneld makes, replaces and deletes its own: made by `boot`, without a
  * metric or an MTU. The new one stands before the old one goes. Routes to `former` networks go, and so do those that
@@ -62,10 +74,10 @@ export function planRoutes(
   client: NetlinkClient,
   networks: readonly Prefix[],
   former: readonly Prefix[],
-): CleanupPlan {
+): RoutesPlan {
   const links = dumpLinks(client);
   const steps: CleanupStep[] = [];
-  const kept: string[] = [];
+  const refused: RefusedRoutes[] = [];
   for (const family of FAMILIES) {
     const routes = readRoutes(client, family, links);
     const { turned, deleted, entangled } = sortRoutes(routes, networks, former);
@@ -85,15 +97,24 @@ export function planRoutes(
       });
     }
     if (entangled.length > 0) {
-      kept.push(
-        `${
-          countOf(entangled, "route", ours)
-        }: another one to the same stands beside it, or it is one of an earlier ` +
-          "version; remove that, and run this again",
-      );
+      refused.push({
+        verb: "turn",
+        object: countOf(entangled, "route", ours),
+        reason: "another one to the same stands beside it, or it is one of an earlier version; remove that",
+      });
     }
   }
-  return { steps, kept };
+  return { steps, kept: [], refused };
+}
+
+/** Where our routes lead, of whichever network. */
+export function ownDestinations(client: NetlinkClient): Prefix[] {
+  return FAMILIES.flatMap((family) => {
+    const { words, layout, count } = readRoutes(client, family, []).table;
+    return Array.from({ length: count }, (_, row) => row * layout.words)
+      .filter((at) => isOurs(words, at))
+      .map((at) => routeDestination(words, at));
+  });
 }
 
 function readRoutes(client: NetlinkClient, family: Family, links: readonly ObservedLink[]): Routes {

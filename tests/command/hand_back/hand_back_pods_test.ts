@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { planPods } from "../../../src/command/hand_back/hand_back_pods.ts";
 import { ConflistError, renderConflist } from "../../../src/pods/conflist.ts";
 import { readSettings } from "../../../src/pods/settings.ts";
@@ -91,6 +91,41 @@ Deno.test("a pod of a rendered conflist gets state, and the conflist is its sour
   assertEquals(await Deno.readTextFile(`${folder.path}/net.d/10-flannel.conflist`), folder.source());
   assertEquals((await Deno.stat(`${folder.path}/data/pod1`)).mode! & 0o777, 0o600);
   assertEquals(await folder.handBack(), { steps: [], kept: [] }, "and then there is nothing left");
+});
+
+Deno.test("pods that are attached after it was planned get state too: before the conflist is turned, and after it", async () => {
+  await using folder = await Folder.create();
+  await folder.write("cni-conf.json", folder.source());
+  await folder.render();
+  const { steps, late } = folder.plan();
+  assertEquals(late(), []);
+  await folder.write("networks/cbr0/10.244.1.2", "before\r\neth0");
+  for (const step of steps) await step.run();
+  assertEquals(await folder.states(), ["before"]);
+  await folder.write("networks/cbr0/10.244.1.3", "after\r\neth0");
+  const [step, ...others] = late();
+  assertEquals([step!.object.replace(folder.path, ""), others], [WROTE.replace("write ", ""), []]);
+  await step!.run();
+  assertEquals(await folder.states(), ["after", "before"]);
+  assertEquals(late(), []);
+});
+
+Deno.test("a conflist is not turned while the state of a pod that came meanwhile can't be written", async () => {
+  await using folder = await Folder.create();
+  await folder.render();
+  const { steps } = folder.plan();
+  await folder.write("networks/cbr0/10.244.1.2", "meanwhile\r\neth0");
+  await Deno.remove(`${folder.path}/data`);
+  await folder.write("data", "no folder");
+  const before = await Deno.readTextFile(`${folder.path}/net.d/10-flannel.conflist`);
+  await assertRejects(
+    async () => {
+      for (const step of steps) await step.run();
+    },
+    Error,
+    "the state of pods must be there first: ",
+  );
+  assertEquals(await Deno.readTextFile(`${folder.path}/net.d/10-flannel.conflist`), before);
 });
 
 Deno.test("without its source a conflist is made of what was rendered", async () => {
