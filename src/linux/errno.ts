@@ -55,6 +55,7 @@ export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENOBUFS = 105;
 export const ECONNREFUSED = 111;
+export const EHOSTUNREACH = 113;
 
 /** The symbolic name of an error number: `ENOBUFS`, or `errno 131` for one without a name here. */
 export function errnoName(errno: number): string {

@@ -173,6 +173,67 @@ for (const { when, made, args = [TARGET], says, reason, names } of DROPS) {
   });
 }
 
+const NO_ANSWERS: readonly [how: string, target: string, made: string][] = [
+  [
+    "the bridge",
+    TARGET,
+    "nft add table bridge b; nft add chain bridge b i '{ type filter hook input priority 0; }'; nft add rule bridge b i ether type arp drop",
+  ],
+  [
+    "a table for ARP",
+    TARGET,
+    "nft add table arp a; nft add chain arp a i '{ type filter hook input priority 0; policy drop; }'",
+  ],
+  [
+    "a rule for ICMPv6",
+    "fd00:10:244:2::5",
+    "ip6tables -A INPUT -p icmpv6 --icmpv6-type neighbor-solicitation -j DROP",
+  ],
+];
+
+for (const [how, target, made] of NO_ANSWERS) {
+  Deno.test(`explain says that a pod has no answer where ${how} drops its question for the gateway`, async () => {
+    using libc = new Libc();
+    await using pair = await ExplainPair.create(libc);
+    const { code: cleared } = await pair.pod.run("sh", "-ec", "ip neigh flush dev eth0 nud all");
+    assertEquals(cleared, 0);
+    await pair.host.sh(made);
+    // What others send meanwhile is as large, and takes other ways.
+    const others = pair.host.netns.run(
+      "timeout",
+      "8",
+      "ping",
+      "-q",
+      "-i",
+      "0.02",
+      "-s",
+      "1402",
+      "10.244.2.0",
+    );
+    const live = await pair.explain(target, "--live");
+    await others;
+    assertEquals([live.code, live.answer.cause?.code], [1, "pod-gateway-unanswered"], live.text);
+    assert(live.answer.live.packets!.every(({ links }) => (links ?? []).length === 0), live.text);
+    // The pod knows it, and who only reads says so as a note.
+    const { code, text } = await pair.explain(target);
+    assertEquals(code, 0, text);
+    assertStringIncludes(text, "pod-gateway-unanswered");
+  });
+}
+
+Deno.test("explain finds that a pod has another's MAC for its gateway for good", async () => {
+  using libc = new Libc();
+  await using pair = await ExplainPair.create(libc);
+  const { code: made } = await pair.pod.run(
+    "sh",
+    "-ec",
+    "ip neigh replace 10.244.1.1 dev eth0 lladdr 02:00:00:00:09:09 nud permanent",
+  );
+  assertEquals(made, 0);
+  const { code, answer, text } = await pair.explain(TARGET);
+  assertEquals([code, answer.cause?.code], [1, "pod-gateway-elsewhere"], text);
+});
+
 const DROP_ALL =
   "nft add table ip f; nft add chain ip f c '{ type filter hook prerouting priority 0; policy drop; }'";
 

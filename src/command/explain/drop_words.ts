@@ -23,6 +23,8 @@ const NEIGHBOURS = [
   "neighbour-missing",
   "neighbour-failed",
   "pod-silent",
+  "pod-gateway-unanswered",
+  "pod-gateway-elsewhere",
   "underlay-neighbour-failed",
   // A host that takes nothing from a pod does not answer its questions for the gateway either.
   "rp-filter",

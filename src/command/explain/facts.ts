@@ -7,7 +7,7 @@ import type { RouteAnswer } from "../../rtnetlink/route_query.ts";
 import type { WalkStep } from "../../rtnetlink/route_walk.ts";
 import type { ObservedRule } from "../../rtnetlink/rule.ts";
 import type { Packet } from "../../nftables/packet.ts";
-import type { FrameVerdict, PodNetns, PodPort, TrafficFact } from "./link_facts.ts";
+import type { FrameVerdict, PodNetns, PodPort, PodWay, TrafficFact } from "./link_facts.ts";
 import type { LeaseOf } from "../../status/lease_of.ts";
 
 /** The port that packets go to: that of traceroute(8), where hardly anything listens. */
@@ -128,6 +128,8 @@ export interface ChainFacts {
   readonly backLink: ObservedLink | undefined;
   /** The pod that it comes from, where its network namespace was found. */
   readonly pod: PodNetns | undefined;
+  /** Where that pod sends it first; `undefined` where it is not known, or has no way. */
+  readonly podWay: PodWay | undefined;
   /** The ports of the pods that the packet comes from and goes to, where they are known. */
   readonly sourcePort: PodPort | undefined;
   readonly targetPort: PodPort | undefined;

@@ -17,6 +17,16 @@ export interface PodNetns {
   readonly portIndex: number;
 }
 
+/** Where a pod itself sends a packet first. */
+export interface PodWay {
+  /** The pod's own link, by its name in there. */
+  readonly link: string | undefined;
+  /** Who takes it there: the gateway, or the address itself. */
+  readonly nextHop: Address;
+  /** What the pod has for that one's MAC. */
+  readonly neighbour: NeighbourEntry | undefined;
+}
+
 /** Where a pod of this host hangs on the bridge. */
 export interface PodPort {
   readonly address: Address;

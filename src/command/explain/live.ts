@@ -5,7 +5,7 @@ import { TraceError, TraceInstance } from "../../linux/trace_fs.ts";
 import { UdpSocket } from "../../linux/udp_socket.ts";
 import { pause } from "../../loop/pause.ts";
 import { AF_INET, formatAddress, type Ipv4, type Ipv6 } from "../../model/address.ts";
-import { USUAL } from "./drop_words.ts";
+import { type DropWords, USUAL } from "./drop_words.ts";
 import { type ChainFacts, type ChainLink, PROBE_PORT } from "./facts.ts";
 import { placeText } from "../../nftables/place_words.ts";
 import {
@@ -16,11 +16,13 @@ import {
   type LiveWay,
   markOf,
   sideOf,
+  stopFromPod,
   stopOf,
 } from "./live_judge.ts";
 import { heard, heardLines } from "./live_heard.ts";
 import type { LiveReport } from "./live_report.ts";
-import type { PodNetns } from "./link_facts.ts";
+import type { PodNetns, PodWay } from "./link_facts.ts";
+import { podWay } from "./pod_netns.ts";
 
 const ETHERTYPES = { [AF_INET]: 0x0800, 10: 0x86dd } as const;
 /** IP and UDP headers. */
@@ -69,6 +71,8 @@ export async function probeLive(libc: Libc, facts: ChainFacts, options: LiveOpti
 
 class Probing {
   readonly #events: TraceEvent[] = [];
+  /** As it is when the packets have been sent. */
+  #podWay: PodWay | undefined;
 
   constructor(
     readonly libc: Libc,
@@ -87,7 +91,9 @@ class Probing {
       sentBytes: { from: SMALL_BYTES.from, to: largest + 100 },
     });
     const probes = await this.#send(sizes);
-    const fates = fatesOf(probes, this.#events, ETHERTYPES[family]);
+    const { pod } = this.options;
+    this.#podWay = pod && podWay(this.libc, pod, this.facts.target);
+    const fates = fatesOf(probes, this.#events, ETHERTYPES[family], this.#firstLink);
     const before = this.#events.length;
     await this.#listen();
     return this.#report(probes, fates, this.#events.slice(before));
@@ -105,6 +111,19 @@ class Probing {
         : [...names.filter((name) => name !== last), last],
       isFromPod: isFromPod && this.options.pod !== undefined,
     };
+  }
+
+  /** The pod's own link that packets are handed to; `undefined` where that is not known. */
+  get #firstLink(): string | undefined {
+    const { pod } = this.options;
+    // To itself a pod sends by its loopback link, and only then.
+    return pod === undefined || pod.address === this.facts.target ? undefined : this.facts.podWay?.link;
+  }
+
+  /** What stopped a packet, in words. */
+  #stopOf(fate: Fate): DropWords | undefined {
+    const { pod } = this.options;
+    return pod === undefined ? stopOf(fate) : stopFromPod(fate, pod.address, this.#podWay);
   }
 
   /** The pod's own link comes first, and often has the name of one of the host's. */
@@ -156,7 +175,7 @@ class Probing {
         if (answer !== EAGAIN) probe.answerErrno ??= answer;
       }
       await this.#wait(STEP_MS, signal);
-      const fates = fatesOf(sent, this.#events, ETHERTYPES[family]);
+      const fates = fatesOf(sent, this.#events, ETHERTYPES[family], this.#firstLink);
       const open = fates.filter(({ kind }) => kind === "gone" || kind === "arrived");
       if (open.length === 0) break;
       // What has left by the last link of this host has no neighbour to wait for.
@@ -198,9 +217,9 @@ class Probing {
     const isInPod = this.facts.targetPort !== undefined;
     // What drops it behind this host is no fault of it.
     const stopped = fates.findIndex((fate, at) =>
-      stopOf(fate) !== undefined && (sides[at] !== "behind" || isInPod)
+      this.#stopOf(fate) !== undefined && (sides[at] !== "behind" || isInPod)
     );
-    const words = stopped < 0 ? undefined : stopOf(fates[stopped]!);
+    const words = stopped < 0 ? undefined : this.#stopOf(fates[stopped]!);
     const whence = pod === undefined
       ? `this host${
         isFromPod ? ", as no pod's network namespace was found: rules for forwarded packets are not met" : ""

@@ -1,6 +1,9 @@
-import { EADDRNOTAVAIL, ECONNREFUSED, EMSGSIZE, EPERM, errnoName } from "../../linux/errno.ts";
+import { EADDRNOTAVAIL, ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, EPERM, errnoName } from "../../linux/errno.ts";
 import type { DroppedPacket, TraceEvent } from "../../linux/drop_trace.ts";
+import { type Address, formatAddress } from "../../model/address.ts";
 import { ARRIVED, type DropWords, dropWords } from "./drop_words.ts";
+import type { PodWay } from "./link_facts.ts";
+import { UNANSWERED } from "./pod_port.ts";
 
 /** One packet that was sent, and what its socket said of it. */
 export interface LiveProbe {
@@ -35,6 +38,8 @@ export type Fate =
  * an Ethernet header of their own.
  */
 const HEADERS_BYTES: ReadonlySet<number> = new Set([0, 14, 50, 64, 70, 84]);
+/** What may stand before it where the first link gets it. */
+const FIRST_HEADERS_BYTES: ReadonlySet<number> = new Set([0, 14]);
 /** What happens to a packet happens at once; its place in memory is another's soon after it has gone. */
 const AT_ONCE_MS = 5;
 /** Reasons of drops that come seconds later, out of a timer, for packets that no link has seen. */
@@ -72,11 +77,13 @@ interface Track {
  * kernel's memory from there on; one that no link gets, by this thread having been at work between two marks.
  *
  * @param ethertype Of the packets.
+ * @param firstLink The link that they are handed to first; any if absent.
  */
 export function fatesOf(
   probes: readonly LiveProbe[],
   events: readonly TraceEvent[],
   ethertype: number,
+  firstLink?: string,
 ): readonly Fate[] {
   const tracks = probes.map((): Track => ({
     links: [],
@@ -97,8 +104,13 @@ export function fatesOf(
       }
     } else if (event.kind === "sent") {
       for (const [at, track] of tracks.entries()) {
-        const isSize = HEADERS_BYTES.has(event.lengthBytes - probes[at]!.packetBytes);
-        if (track.packet === undefined && track.hasBegun && isSize) track.packet = event.packet;
+        const headersBytes = event.lengthBytes - probes[at]!.packetBytes;
+        const isSize = HEADERS_BYTES.has(headersBytes);
+        const isFirst = FIRST_HEADERS_BYTES.has(headersBytes) && (firstLink ?? event.link) === event.link;
+        // What waits for a neighbour goes on in the order in which it came. Many packets are as large as the largest.
+        const isInTurn = track.isOpen && track.thread === event.at.thread ||
+          tracks.slice(0, at).every(({ packet, drop }) => packet !== undefined || drop !== undefined);
+        if (track.packet === undefined && track.hasBegun && isFirst && isInTurn) track.packet = event.packet;
         if (track.packet !== event.packet || track.drop !== undefined || !isSize) continue;
         track.links.push(event.link);
         track.seenMs = event.at.atMs;
@@ -129,6 +141,10 @@ function fateOf({ sendErrno, answerErrno }: LiveProbe, { drop, late, links }: Tr
     return { kind: "dropped", drop, links, isCertain: true };
   }
   if (sendErrno !== 0) return { kind: "refused", errno: sendErrno };
+  // Who waited for a neighbour in vain is told so.
+  if (answerErrno === EHOSTUNREACH && late !== undefined) {
+    return { kind: "dropped", drop: late, links, isCertain: false };
+  }
   if (answerErrno !== undefined) return { kind: "refused", errno: answerErrno };
   if (drop !== undefined) return { kind: "arrived" };
   if (late !== undefined) return { kind: "dropped", drop: late, links, isCertain: false };
@@ -152,6 +168,28 @@ export function stopOf(fate: Fate): DropWords | undefined {
   }
   const route = dropWords({ reason: "", place: "ip_error" });
   return { ...route, text: `this host refuses to send it, ${errnoName(errno)}: ${route.text}` };
+}
+
+/**
+ * The same of a packet that a pod has sent: the neighbour that no link comes before is its next hop.
+ *
+ * @param way What the pod has for its next hop, after the packet was sent.
+ */
+export function stopFromPod(fate: Fate, pod: Address, way: PodWay | undefined): DropWords | undefined {
+  const words = stopOf(fate);
+  const { nextHop, neighbour } = way ?? {};
+  const isUnanswered = fate.kind === "gone"
+    ? neighbour?.state === "failed" || neighbour?.state === "incomplete"
+    : words?.code === "dropped-neighbour";
+  const hasLeft = (fate.kind === "gone" || fate.kind === "dropped") && fate.links.length > 0;
+  if (!isUnanswered || hasLeft) return words;
+  const whom = nextHop === undefined ? "its gateway" : `${formatAddress(nextHop)}, its next hop`;
+  return {
+    ...dropWords({ reason: "NEIGH_FAILED", place: "" }),
+    code: "pod-gateway-unanswered",
+    text: `the pod ${formatAddress(pod)} has no answer when it asks for ${whom}`,
+    remedy: UNANSWERED,
+  };
 }
 
 /** One line about a packet. */

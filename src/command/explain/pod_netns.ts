@@ -6,7 +6,9 @@ import { dumpAddresses } from "../../rtnetlink/address.ts";
 import { dumpLinks } from "../../rtnetlink/link.ts";
 import { type LinkBehind, linksBehind, netnsIdOf } from "../../rtnetlink/netns_id.ts";
 import type { ChainFacts } from "./facts.ts";
-import type { PodNetns } from "./link_facts.ts";
+import { dumpNeighbourEntries } from "../../rtnetlink/neighbour_entry.ts";
+import { queryRoute } from "../../rtnetlink/route_query.ts";
+import type { PodNetns, PodWay } from "./link_facts.ts";
 
 /** Where runtimes keep the network namespaces of pods, as ip-netns(8) does. */
 const FOLDERS = ["/run/netns", "/var/run/netns", "/run/docker/netns"];
@@ -57,6 +59,28 @@ export function findPod(
     }
   }
   return undefined;
+}
+
+/** Asks a pod's own network namespace where it sends packets to an address; `undefined` where it has no way. */
+export function podWay(libc: Libc, pod: PodNetns, target: Address): PodWay | undefined {
+  try {
+    return libc.inNetns(pod.path, () => {
+      using transport = NetlinkSocket.open(libc);
+      const client = new NetlinkClient(transport);
+      const [hop] = queryRoute(client, { destination: target, source: pod.address }).route?.hops ?? [];
+      if (hop === undefined) return undefined;
+      const nextHop = hop.gateway ?? target;
+      return {
+        link: dumpLinks(client).find(({ linkIndex }) => linkIndex === hop.linkIndex)?.name,
+        nextHop,
+        neighbour: dumpNeighbourEntries(client, familyOf(nextHop), hop.linkIndex)
+          .find(({ address }) => address === nextHop),
+      };
+    });
+  } catch {
+    // A pod that has ended, or addresses that the kernel tells no way of.
+    return undefined;
+  }
 }
 
 function podIn(

@@ -8,6 +8,10 @@ import type { Bridge, ChainFacts, ChainLink } from "./facts.ts";
 import type { PodNetns, PodPort } from "./link_facts.ts";
 import { findPod } from "./pod_netns.ts";
 
+/** What to do where a pod's question for its gateway gets no answer. */
+export const UNANSWERED =
+  "look for rules against ARP, or neighbour solicitations of ICMPv6: nft list ruleset; arptables -L; ebtables -L";
+
 /** Who asks, and what is known by then. */
 export interface PortQuestion {
   readonly libc: Libc;
@@ -96,11 +100,43 @@ export function judgePort(port: PodPort | undefined, facts: ChainFacts, isTarget
       `bridge link show dev ${link.name}; with STP it waits, or sees a loop: ip -d link show ${bridge.link.name}`,
     );
   }
-  return [...judgeMacs(port, bridge, whose), {
+  return [...judgeMacs(port, bridge, whose), ...isTarget ? [] : judgeGateway(facts, bridge, whose), {
     name: "port",
     state: "ok",
     code: "port",
     text: `${link.name} is ${whose}'s, on ${bridge.link.name}${state === undefined ? "" : `, ${state}`}`,
+  }];
+}
+
+/** Whether the pod itself knows who takes its packets. */
+function judgeGateway({ podWay }: ChainFacts, { link, addresses }: Bridge, whose: string): ChainLink[] {
+  if (podWay?.neighbour === undefined) return [];
+  const { nextHop, neighbour: { state, mac } } = podWay;
+  const gateway = formatAddress(nextHop);
+  if (state === "failed" || state === "incomplete") {
+    // It asks again with the next packet.
+    return [{
+      name: "port",
+      state: "note",
+      code: "pod-gateway-unanswered",
+      text: `${whose} has ${
+        state === "failed" ? "had no answer when it asked" : "no answer yet where it asks"
+      } for ${gateway}, which takes its packets first (${state}); --live shows whether it has one now`,
+      remedy: UNANSWERED,
+    }];
+  }
+  if (!addresses.includes(nextHop) || mac === undefined || link.mac === undefined) return [];
+  if (mac === formatMac(link.mac) || state === "noarp") return [];
+  return [{
+    name: "port",
+    state: state === "permanent" ? "wrong" : "note",
+    code: "pod-gateway-elsewhere",
+    text: `${whose} has ${mac} for its gateway ${gateway}, ${state}, and ${link.name} has ${
+      formatMac(link.mac)
+    }`,
+    remedy: state === "permanent"
+      ? "delete that entry in the pod, or re-create it"
+      : "look for who else answers for it on the bridge",
   }];
 }
 

@@ -34,7 +34,7 @@ import {
 import { both, packetsOf, readFilters, withoutOutput } from "./filter_facts.ts";
 import { readFrameFilters } from "./frame_filters.ts";
 import type { PodNetns } from "./link_facts.ts";
-import { findPod } from "./pod_netns.ts";
+import { findPod, podWay } from "./pod_netns.ts";
 import { readPort } from "./pod_port.ts";
 import { hostLinks, linksOnWay, readTraffic } from "./traffic_facts.ts";
 import { isServiceAddress } from "./service.ts";
@@ -151,6 +151,7 @@ class Reader {
       back,
       backLink: back && way.link,
       pod,
+      podWay: pod && podWay(this.libc, pod, target),
       sourcePort,
       targetPort,
       wayLinks,

@@ -141,6 +141,32 @@ for (const [what, probe, events, expected] of cases) {
   });
 }
 
+Deno.test("packets of others that are as large are not taken for those of a run", () => {
+  const probes = [PROBE, { ...PROBE, packetBytes: 1430 }];
+  const events: TraceEvent[] = [
+    begin,
+    end,
+    { kind: "mark", at: at(2), text: markOf.begin(1) },
+    { kind: "mark", at: at(3), text: markOf.end(1) },
+    // A probe of the host's own, and what a pod of another link's name sends.
+    sent("flannel.1", 4, 1444, "b"),
+    sent("eth0", 4.1, 1494, "b"),
+    sent("lo", 5, 1444, "c"),
+    // Another pod's, whose link has the same name: the small one has not gone yet.
+    sent("eth0", 6, 1444, "d"),
+  ];
+  assertEquals(fatesOf(probes, events, IPV4, "eth0").map((fate) => fate), [
+    { kind: "gone", links: [] },
+    { kind: "gone", links: [] },
+  ]);
+  // They go on in their order.
+  const gone = [...events, sent("eth0", 7, 363, "e"), sent("eth0", 7.1, 1444, "f")];
+  assertEquals(fatesOf(probes, gone, IPV4, "eth0").map((fate) => fate), [
+    { kind: "gone", links: ["eth0"] },
+    { kind: "gone", links: ["eth0"] },
+  ]);
+});
+
 Deno.test("two packets of one run are told apart by their sizes", () => {
   const probes = [PROBE, { ...PROBE, packetBytes: 356 }];
   const events: TraceEvent[] = [
