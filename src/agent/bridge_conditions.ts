@@ -3,6 +3,9 @@ import { formatPrefix, type Prefix } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import type { ObservedLink } from "../model/state.ts";
 
+/** The smallest MTU of a link that the kernel runs IPv6 on (RFC 8200). */
+const IPV6_MIN_MTU = 1280;
+
 // What is told of the bridge that pods are on: what is, what that means, what to do.
 
 /** What has the bridge's name is none. */
@@ -22,13 +25,27 @@ function commandFor(verb: "replace" | "del", address: BridgeAddress, linkName: s
 
 /** The kernel refuses the addresses that the bridge must have. */
 export function notGiven(
-  { name }: ObservedLink,
-  { own, steps, fault }: {
+  { name, mtuBytes }: ObservedLink,
+  { own, steps, fault, wantedBytes = IPV6_MIN_MTU }: {
     readonly own: readonly Prefix[];
     readonly steps: readonly BridgeStep[];
     readonly fault: string;
+    /** The MTU that it is to have. */
+    readonly wantedBytes?: number | undefined;
   },
 ): Condition {
+  if (
+    mtuBytes < IPV6_MIN_MTU &&
+    steps.some(({ kind, address }) => kind === "add" && typeof address === "bigint")
+  ) {
+    return {
+      code: "bridge-refused",
+      sentence:
+        `the bridge ${name} has an MTU of ${mtuBytes} bytes, and IPv6 needs ${IPV6_MIN_MTU}: the kernel gives it no ` +
+        `address of IPv6, so that pods are cut off in it and can't be started; run ` +
+        `"ip link set ${name} mtu ${Math.max(wantedBytes, IPV6_MIN_MTU)}", and end what has set it so`,
+    };
+  }
   const wanted = own.map((subnet) => formatBridgeAddress(gatewayOf(subnet)));
   const commands = steps.map((step) => commandFor(step.kind === "add" ? "replace" : "del", step, name));
   return {

@@ -175,7 +175,7 @@ export class BridgeKeeper {
       // Of a link that is set down the kernel takes the addresses of IPv6 away by itself.
       if (had.has(family) && link.isUp) this.#count("add", one);
     }
-    if (fault !== undefined) return [notGiven(link, { own, steps, fault })];
+    if (fault !== undefined) return [notGiven(link, { own, steps, fault, wantedBytes: attachment.mtuBytes })];
     const whose = (found: BridgeAddress) =>
       this.#isLeft("remove", found)
         ? "which another program gives it again each time that it is taken away"

@@ -130,6 +130,32 @@ Deno.test("a bridge that the kernel does not set up is named with what helps, an
   assertEquals([keeper.conditions, await addressesOn(netns)], [[], [NEW]]);
 });
 
+Deno.test("a bridge whose MTU is too small for IPv6 is told so, and has its gateway again once it is not", async () => {
+  using libc = new Libc();
+  await using netns = await TestNetns.create();
+  using transport = netns.openTransport(libc);
+  const { keeper, refusal } = keeperOn(transport, 0);
+  refusal.isOn = false;
+  const dual = { ...situation, own: [...OWN, parsePrefix("fd00:10:244:5::/64")] };
+  await netns.ip("link", "add", "cni0", "up", "type", "bridge");
+  await netns.ip("address", "add", NEW, "dev", "cni0");
+  await netns.ip("-6", "address", "add", "fd00:10:244:5::1/64", "dev", "cni0", "nodad");
+  keeper.keep(dual);
+  assertEquals(keeper.conditions, []);
+  await netns.ip("link", "set", "cni0", "mtu", "600");
+  keeper.keep(dual);
+  assertEquals(keeper.conditions.map(({ code }) => code), ["bridge-refused"]);
+  assertStringIncludes(keeper.conditions[0]!.sentence, "has an MTU of 600 bytes, and IPv6 needs 1280");
+  const [, command] = /run "ip (link set cni0 mtu 1450)"/.exec(keeper.conditions[0]!.sentence)!;
+  await netns.ip(...command!.split(" "));
+  keeper.keep(dual);
+  assertEquals(keeper.conditions, []);
+  assertStringIncludes(
+    (await netns.run("ip", "-6", "address", "show", "dev", "cni0")).stdout,
+    "fd00:10:244:5::1/64",
+  );
+});
+
 Deno.test("a gateway that was left to who takes it away is put back once they have stopped for a while", async () => {
   using libc = new Libc();
   await using netns = await TestNetns.create();

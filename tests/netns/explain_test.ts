@@ -125,6 +125,11 @@ const SITUATIONS: readonly Situation[] = [
     names: "93: from all ipproto udp dport 8472 blackhole",
   },
   {
+    when: "the bridge takes less than pods send",
+    made: "ip link set cni0 mtu 600",
+    says: "ok mtu-bridge",
+  },
+  {
     when: "legacy iptables has a rule, which is not read",
     made: "iptables-legacy -A FORWARD -i eth7 -j DROP",
     says: "ok rules-legacy",

@@ -179,6 +179,14 @@ export function judgeMtus(found: FoundMtus): readonly Said[] {
       "start the agent anew, which writes it",
     ));
   }
+  if (bridge !== undefined && bridge.mtuBytes < Math.min(carried, smallest)) {
+    const isWithoutIpv6 = bridge.mtuBytes < 1280;
+    said.push(doubtful(
+      `${bridge.name} has MTU ${bridge.mtuBytes}, and pods may send ${carried}: larger packets to pods of this host ` +
+        `don't get through it whole${isWithoutIpv6 ? ", and the kernel runs no IPv6 on it below 1280" : ""}`,
+      `run "ip link set ${bridge.name} mtu ${carried}", or re-create the pods on it that have a smaller one`,
+    ));
+  }
   const large = pods.filter(({ mtuBytes }) => mtuBytes > carried);
   if (large.length > 0) {
     const names = large.slice(0, 3).map(({ name }) => name).join(", ");

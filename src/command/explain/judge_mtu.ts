@@ -3,7 +3,27 @@ import { ipWord } from "./route_words.ts";
 import type { ChainFacts, ChainLink } from "./facts.ts";
 
 /** Whether the largest packet that a pod may send gets through all links of this host. */
-export function judgeMtu({ env, bridge, way, tunnel, isFromPod, family }: ChainFacts): ChainLink[] {
+export function judgeMtu(facts: ChainFacts): ChainLink[] {
+  return [...judgeThere(facts), ...judgeBridgeMtu(facts)];
+}
+
+/** Whether what other hosts' pods may send gets through the bridge: they are told to send less, or it is cut in pieces. */
+function judgeBridgeMtu({ env, bridge, isFromPod }: ChainFacts): ChainLink[] {
+  if (!isFromPod || bridge === undefined || env?.mtuBytes === undefined) return [];
+  const { name, mtuBytes } = bridge.link;
+  if (mtuBytes >= env.mtuBytes) return [];
+  return [{
+    name: "mtu",
+    state: "note",
+    code: "mtu-bridge",
+    text:
+      `pods may send ${env.mtuBytes} bytes, and ${name} takes ${mtuBytes}: larger packets to pods of this host ` +
+      "don't get through it whole",
+    remedy: `ip link set ${name} mtu ${env.mtuBytes}`,
+  }];
+}
+
+function judgeThere({ env, bridge, way, tunnel, isFromPod, family }: ChainFacts): ChainLink[] {
   const { link } = way;
   if (link === undefined) return [];
   const podBytes = env?.mtuBytes ?? (isFromPod ? bridge?.link.mtuBytes : undefined) ?? link.mtuBytes;

@@ -322,6 +322,12 @@ const ROWS: Readonly<Record<string, readonly Row[]>> = {
   mtu: [
     ["as it must be", mtus({}), "ok", "eth0 1500, flannel.1 1450, cni0 1450, pods 1450"],
     [
+      "the bridge is narrower than pods send",
+      mtus({ bridge: { name: "cni0", mtuBytes: 600 } }),
+      "doubtful",
+      "cni0 has MTU 600, and pods may send 1450",
+    ],
+    [
       "the underlay is narrower",
       mtus({ underlay: { name: "eth0", mtuBytes: 1400 } }),
       "wrong",
