@@ -74,6 +74,49 @@ Deno.test("with nodePolicy.create the chart has node-policy.yml, object by objec
   );
 });
 
+Deno.test("with handBack.enabled the chart has hand-back.yml in place of the agents, object by object", async () => {
+  const objects = await renderObjects({ handBack: { enabled: true } });
+  const rest = (all: readonly KubeObject[]) => all.filter(({ kind }) => kind !== "DaemonSet");
+  assertEquals(comparable(rest(objects)), comparable(rest(await renderObjects())));
+  // The chart has the network's configuration; the manifest may be applied where nobody has it any more.
+  const [manifest] = JSON.parse(
+    JSON.stringify(await readObjects("hand-back.yml")).replace(',"optional":true', ""),
+  ) as KubeObject[];
+  assertEquals(comparable([only<DaemonSet>("DaemonSet", objects)]), comparable([manifest!]));
+});
+
+Deno.test("with handBack.enabled nodes, image, folders and secrets are the agents', whatever they are", async () => {
+  const values = {
+    global: { imagePullSecrets: [{ name: "registry" }] },
+    flannel: {
+      image: { repository: "registry.example/loden", tag: "v9" },
+      cniConfDir: "/a/net.d",
+      cniBinDir: "/a/bin",
+      tolerations: [{ operator: "Exists" }],
+      nodeSelector: { network: "loden" },
+    },
+    handBack: { rules: "iptables" },
+  };
+  const agents = podOf(await renderObjects(values));
+  const objects = await renderObjects({ ...values, handBack: { ...values.handBack, enabled: true } });
+  const pod = podOf(objects);
+  for (const key of ["tolerations", "nodeSelector", "affinity", "imagePullSecrets"] as const) {
+    assertEquals<unknown>(pod[key], agents[key], key);
+  }
+  const images = [...pod.initContainers!, ...pod.containers].map(({ image }) => image);
+  assertEquals(images, ["registry.example/loden:v9", "registry.example/loden:v9"]);
+  const paths = hostPathsOf(objects);
+  assertEquals([paths.cni, paths["cni-plugin"]], ["/a/net.d", "/a/bin"]);
+  assertEquals([...pod.initContainers!, ...pod.containers].map(({ command }) => command!.slice(1)), [
+    ["hand-back", "--rules=iptables"],
+    ["hand-back", "--dry-run", "--stay", "--rules=iptables"],
+  ]);
+});
+
+Deno.test("values of a chart that had no way back, as helm upgrade --reuse-values has them, make agents", async () => {
+  assertEquals(comparable(await renderObjects({ handBack: null })), comparable(await renderObjects()));
+});
+
 Deno.test("with podMonitor.create the chart has pod-monitor.yml, object by object", async () => {
   const values = { podMonitor: { create: true }, flannel: { healthz: { ip: "0.0.0.0" } } };
   const objects = await renderObjects(values);

@@ -30,8 +30,15 @@ Deno.test("hand-back.yml sees the host's folders where the agent sees them, with
     assertEquals(image, agent!.image, name);
     assertEquals(securityContext, agent!.securityContext, name);
     assertEquals(env, agent!.env, name);
-    // All but the sysctls, which stay as they are.
-    assertEquals(volumeMounts, agent!.volumeMounts!.filter(({ name }) => name !== "sysctls"), name);
+    // All but the sysctls, which stay as they are; and the folder of plugins, to see whether flannel's is there.
+    const { volumeMounts: [plugins] = [] } = agents.initContainers![0]!;
+    const seen = agent!.volumeMounts!.filter(({ name }) => name !== "sysctls");
+    const isFirst = (one: { readonly name: string }) => one.name === "run" || one.name === "cni";
+    assertEquals(volumeMounts, [
+      ...seen.filter(isFirst),
+      { ...plugins!, readOnly: true },
+      ...seen.filter((one) => !isFirst(one)),
+    ], name);
   }
   const paths = ({ volumes }: typeof pod) =>
     new Map(volumes!.map(({ name, hostPath, configMap }) => [name, hostPath?.path ?? configMap?.name]));

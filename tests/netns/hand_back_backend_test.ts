@@ -35,4 +35,6 @@ Deno.test("on a host of legacy iptables without its program it is said how it ca
   const native = (await ruleLines(world.run, "iptables")).filter((line) => !line.startsWith("-P "));
   const expected = (await flanneldLeaves("iptables-ipv4")).filter((line) => !line.startsWith("-P "));
   assertEquals(native, expected);
+  const again = await handBack("--rules=iptables", "--dry-run");
+  assertEquals([again.code, again.stdout], [0, "nothing of ours is here\n"]);
 });

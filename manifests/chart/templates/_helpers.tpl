@@ -6,6 +6,10 @@ app.kubernetes.io/part-of: loden
 {{- define "loden.labels" -}}
 k8s-app: flannel
 {{ include "loden.ownLabels" . }}
+{{ include "loden.helmLabels" . }}
+{{- end }}
+
+{{- define "loden.helmLabels" -}}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
