@@ -53,6 +53,18 @@ Deno.test("where what tells of the agent is gone, as after a boot, what Loden ha
   assertEquals((await world.handBack()).stdout, "nothing of ours is here\n");
 });
 
+Deno.test("where the configuration can't be read no rules of iptables are written beside flannel's tables of nftables", async () => {
+  await using world = await HandBackWorld.create({ ...VXLAN, usesNftables: true });
+  await world.startAgent();
+  await world.stopAgent();
+  await world.run("nft", "add", "table", "ip", "flannel-ipv4");
+  await Deno.remove(world.path("net-conf.json"));
+  const { code, stdout } = await world.handBack();
+  assertEquals(code, 0, stdout);
+  assertEquals((await ruleLines(world.run, "iptables")).filter((line) => line.includes("FLANNEL-")), []);
+  assertStringIncludes(await world.run("nft", "list", "table", "ip", "flannel-ipv4"), "postrtg");
+});
+
 Deno.test("what an agent has that runs for another network is no reason to fail", async () => {
   await using world = await HandBackWorld.create(VXLAN);
   await world.startAgent();
