@@ -58,6 +58,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "command/explain/way_reader.ts",
     "rtnetlink/neighbour_entry.ts",
   ],
+  "netns/explain_rules_test.ts": ["command/explain/judge_changes.ts", "nftables/writing.ts"],
   "netns/explain_frame_test.ts": [
     "command/explain/filter_facts.ts",
     "command/explain/frame_filters.ts",

@@ -1,5 +1,5 @@
 import { attributesIn } from "./raw_rule.ts";
-import { type Loaded, statesText, u32be, valueText } from "./rule_words.ts";
+import { type Loaded, maskText, statesText, u32be, valueText } from "./rule_words.ts";
 import { fromHostOrder } from "./value.ts";
 
 // How rules compare what registers hold.
@@ -15,17 +15,17 @@ export function masked(loaded: Loaded | undefined, attributes: ReadonlyMap<numbe
   const what = loaded?.what ?? "a register";
   const isPlain = mask !== undefined && (u32be(attributes.get(6)) === 0);
   if (!isPlain || loaded?.bytes === undefined || loaded.bytes.length < mask.length) {
-    return { ...ofParts(loaded), bytes: undefined, what, ...mask !== undefined && { mask } };
+    return { ...kept(loaded), bytes: undefined, what, ...mask !== undefined && { mask } };
   }
   const known = loaded.known && mask.map((byte, at) => loaded.known![at]! | ~byte & 0xff);
   const bytes = mask.map((byte, at) =>
     (loaded.bytes![at]! & byte ^ (xor?.[at] ?? 0)) & (known?.[at] ?? 0xff)
   );
-  return { ...ofParts(loaded), bytes, what, mask, ...known && { known } };
+  return { ...kept(loaded), bytes, what, mask, ...known && { known } };
 }
 
-function ofParts(loaded: Loaded | undefined): Pick<Loaded, "isOfParts"> {
-  return loaded?.isOfParts ? { isOfParts: true } : {};
+function kept(loaded: Loaded | undefined): Pick<Loaded, "isOfParts" | "isSwapped"> {
+  return { ...loaded?.isOfParts && { isOfParts: true }, ...loaded?.isSwapped && { isSwapped: true } };
 }
 
 /** Numbers of `size` bytes the other way round. */
@@ -42,7 +42,10 @@ export function compare(
 ): { readonly is: Tri; readonly text: string } {
   const value = valueOf(attributes.get(3)) ?? new Uint8Array();
   const operation = word(2);
-  const shown = [loaded?.what ?? "?", ...operation === 0 ? [] : [COMPARE[operation] ?? "?"]].join(" ");
+  const shown = [
+    `${loaded?.what ?? "?"}${maskText(loaded)}`,
+    ...operation === 0 ? [] : [COMPARE[operation] ?? "?"],
+  ].join(" ");
   const isBits = loaded?.what === "ct state" && operation === 1 && loaded.mask?.length === 4 &&
     value.every((byte) => byte === 0);
   // So nft(8) asks for one of several bits.
@@ -73,7 +76,7 @@ export function isWithin(
 ): { readonly is: Tri; readonly text: string } {
   const [from, to] = [valueOf(attributes.get(3)), valueOf(attributes.get(4))];
   const bytes = loaded?.bytes;
-  const sentence = `${loaded?.what ?? "?"} ${word(2) === 1 ? "!= " : ""}${
+  const sentence = `${loaded?.what ?? "?"}${maskText(loaded)} ${word(2) === 1 ? "!= " : ""}${
     from ? valueText(loaded, from) : "?"
   }-${to ? valueText(loaded, to) : "?"}`;
   if (bytes === undefined || from === undefined || to === undefined) return { is: undefined, text: sentence };

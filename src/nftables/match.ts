@@ -13,8 +13,17 @@ import {
 } from "./packet.ts";
 import { attributesIn, type RawRule } from "./raw_rule.ts";
 import { lookUp, type RuleSet } from "./rule_set.ts";
-import { type Loaded, META_NAMES, payloadName, type RuleAction, text, u32be } from "./rule_words.ts";
+import {
+  type Loaded,
+  META_NAMES,
+  payloadName,
+  type RuleAction,
+  text,
+  u32be,
+  type Written,
+} from "./rule_words.ts";
 import { hostOrder } from "./value.ts";
+import { frameActions, isOfWay, writtenOf } from "./writing.ts";
 import { matchOf, targetOf } from "./xt_match.ts";
 
 // What one rule does with one packet: the registers of nf_tables, played with what is known of the packet. Source:
@@ -32,6 +41,8 @@ export interface RuleMatch {
   readonly isUntracking: boolean;
   /** Whether it writes into what the packet's way depends on, as its TTL. */
   readonly isWriting: boolean;
+  /** What it writes there, as far as that is known. */
+  readonly writes: readonly Written[];
   /** Whether it gives packets another mark, which is not known here. */
   readonly isMarking: boolean;
   /** The rule in words, near to those of nft(8). */
@@ -66,6 +77,7 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
   const words: string[] = [];
   let actions: readonly RuleAction[] = [];
   let [isMarking, isUntracking, isWriting] = [false, false, false];
+  const [writes, fatal]: [Written[], RuleAction[]] = [[], []];
   const answers: Answer[] = [];
   const also = (is: Tri, { isOfParts = false }: Pick<Loaded, "isOfParts"> = {}) =>
     answers.push({ is, isOfParts });
@@ -76,20 +88,17 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
       const loaded = load(name, word, packet);
       if (loaded === undefined) {
         isMarking ||= name === "meta" && word(2) === META_MARK;
-        isWriting ||= name === "payload" && isOfWay(word(2), word(3), word(4));
+        const from = registers.get(slot(word(name === "payload" ? 5 : 3)));
+        const isOf = name === "payload" && isOfWay(word(2), word(3), word(4));
+        isWriting ||= isOf;
+        writes.push(...isOf ? writtenOf(word, from) : []);
+        fatal.push(...name === "meta" ? frameActions(word(2), from, packet) : []);
         words.push(`${name} set`);
       } else registers.set(slot(loaded.register), loaded);
     } else if (name === "bitwise") {
-      const loaded = registers.get(slot(word(1)));
-      registers.set(slot(word(2)), masked(loaded, attributes));
+      registers.set(slot(word(2)), masked(registers.get(slot(word(1))), attributes));
     } else if (name === "byteorder") {
-      const loaded = registers.get(slot(word(1)));
-      registers.set(slot(word(2)), {
-        ...loaded,
-        what: loaded?.what ?? "?",
-        bytes: swapped(loaded?.bytes, word(5)),
-        known: swapped(loaded?.known, word(5)),
-      });
+      registers.set(slot(word(2)), reordered(registers.get(slot(word(1))), word(5)));
     } else if (name === "cmp" || name === "range") {
       const loaded = registers.get(slot(word(1)));
       const answer = name === "cmp" ? compare(loaded, word, attributes) : isWithin(loaded, word, attributes);
@@ -103,10 +112,11 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
       also(answer.is);
       if (answer.text !== "") words.push(answer.text);
     } else if (name === "target") {
-      const target = targetOf(attributes);
+      const target = targetOf(attributes, packet);
       isMarking ||= target.isMarking;
       isUntracking ||= target.isUntracking;
       isWriting ||= target.isWriting;
+      writes.push(...target.writes);
       actions = [target.action];
       words.push(`-j ${target.name}`);
     } else if (name === "lookup") {
@@ -129,14 +139,28 @@ export function matchRule(rule: RawRule, packet: Packet, setOf: SetReader = () =
       }
     }
   }
-  if (actions.length === 1) words.push(...actionText(actions[0]!));
+  // What a rule says behind that changes nothing of it.
+  if (fatal.length > 0) actions = fatal;
+  if (actions.length === 1) words.push(...actionText(actions[0]!).filter((word) => word !== ""));
   return {
     ...allOf(answers),
     actions: actions.filter(({ kind }) => kind !== "continue"),
     isMarking,
     isUntracking,
     isWriting,
+    writes,
     text: words.join(" "),
+  };
+}
+
+/** `byteorder`: numbers the other way round. */
+function reordered(loaded: Loaded | undefined, size: number): Loaded {
+  return {
+    ...loaded,
+    what: loaded?.what ?? "?",
+    bytes: swapped(loaded?.bytes, size),
+    known: swapped(loaded?.known, size),
+    isSwapped: loaded?.isSwapped !== true,
   };
 }
 
@@ -156,24 +180,23 @@ function allOf(answers: readonly Answer[]): Pick<RuleMatch, "isFor" | "isOfParts
   };
 }
 
+const TO_SELF = "has this host take it";
+
 /** Expressions that decide. */
 const ACTIONS: Readonly<Record<string, RuleAction>> = {
   reject: { kind: "reject" },
   masq: { kind: "masquerade" },
-  redir: { kind: "dnat" },
-  tproxy: { kind: "dnat" },
+  redir: { kind: "dnat", name: "redirect", does: TO_SELF },
+  tproxy: { kind: "dnat", name: "tproxy", does: TO_SELF },
+  // What is behind does not see it any more.
+  fwd: { kind: "drop", name: "fwd", does: "sends it out by another link" },
   queue: { kind: "unknown" },
   synproxy: { kind: "unknown" },
 };
 
-function actionText({ kind, chain }: RuleAction): string[] {
+function actionText({ kind, chain, name = kind }: RuleAction): string[] {
   if (kind === "continue") return [];
-  return [chain === undefined ? kind : `${kind} ${chain}`];
-}
-
-/** Whether bytes that are written decide how far a packet gets: all but the class of its traffic, and checksums. */
-function isOfWay(base: number, offset: number, length: number): boolean {
-  return base !== 1 || offset + length > 2;
+  return [chain === undefined ? name : `${name} ${chain}`];
 }
 
 function natOf(word: (type: number) => number, registers: ReadonlyMap<number, Loaded>): RuleAction {

@@ -50,6 +50,8 @@ export interface PacketFrame {
   readonly nfproto?: number;
   /** Whether it comes in or leaves by a port that is not known. */
   readonly isPortUnknown?: boolean;
+  /** Whether the kernel takes it for this host, and not a bridge for another of its ports. */
+  readonly isForHost?: boolean;
   /** MAC addresses, six bytes each, where they are known. */
   readonly source?: Uint8Array;
   readonly destination?: Uint8Array;
@@ -124,6 +126,8 @@ export function metaOf(packet: Packet, key: number): Uint8Array | undefined {
 }
 
 export const META_MARK = META.mark;
+export const META_PKTTYPE = 19;
+export const META_BROUTE = 35;
 
 function nameBytes(name: string | undefined): Uint8Array {
   const bytes = new Uint8Array(NAME_BYTES);

@@ -4,7 +4,7 @@ import { type NftChain, POLICY } from "./objects.ts";
 import type { Packet, PacketLink } from "./packet.ts";
 import type { RawRule } from "./raw_rule.ts";
 import { bookKey, type PlacedRule, type WalkedBook } from "./rule_book.ts";
-import type { RuleAction } from "./rule_words.ts";
+import type { RuleAction, Written } from "./rule_words.ts";
 
 /** Where packets meet rules: `NF_INET_*` of linux/netfilter.h. */
 export const PACKET_HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
@@ -33,9 +33,16 @@ export interface HookVerdict {
   /** The packet behind the hook. */
   readonly packet: Packet;
   /** Rules that write into it what its way depends on, as its TTL. */
-  readonly writers: readonly PlacedRule[];
+  readonly writers: readonly WritingRule[];
   /** The rule that translates its addresses, if one does. */
   readonly translation?: PlacedRule & { readonly action: RuleAction; readonly isCertain: boolean };
+}
+
+/** A rule that writes into packets. */
+export interface WritingRule extends PlacedRule {
+  readonly writes: readonly Written[];
+  /** Whether it is known to be for the packet. */
+  readonly isCertain: boolean;
 }
 
 /** `NFPROTO_INET`: chains for both families. */
@@ -64,7 +71,7 @@ interface Way {
 /** The walk of one packet. */
 class Walk {
   readonly doubts: PlacedRule[] = [];
-  readonly writers: PlacedRule[] = [];
+  readonly writers: WritingRule[] = [];
   translation: HookVerdict["translation"];
   by: PlacedRule | undefined;
   /** Until a rule that may be for the packet, or not, would end its way. */
@@ -100,7 +107,9 @@ class Walk {
         const isSaid = to.isSure;
         this.packet = { ...this.packet, state: isSaid ? "untracked" : "unknown" };
       }
-      if (match.isWriting) this.writers.push(placed);
+      if (match.isWriting) {
+        this.writers.push({ ...placed, writes: match.writes, isCertain: to.isSure && this.isCertain });
+      }
       const isOne = match.actions.length === 1;
       for (const action of match.actions) {
         const fate = this.#act(action, placed, isOne ? to : { ...to, isSure: false }, depth);
@@ -120,7 +129,7 @@ class Walk {
       case "drop":
       case "reject":
         if (isYes) {
-          this.by = placed;
+          this.by = { ...placed, ...action.does !== undefined && { does: action.does } };
           return action.kind;
         }
         this.doubts.push(placed);

@@ -35,6 +35,8 @@ export interface PlacedRule {
   readonly line?: number;
   /** In words, near to those of nft(8). */
   readonly text: string;
+  /** What becomes of a packet that it does not just drop: a clause, as `leads it elsewhere`. */
+  readonly does?: string;
 }
 
 /** What names a chain in a {@linkcode RuleBook}. */

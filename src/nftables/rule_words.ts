@@ -22,6 +22,18 @@ export interface RuleAction {
   readonly chain?: string;
   /** What it translates to, where that is one address. */
   readonly address?: Uint8Array;
+  /** What nft(8) calls it, where that is another word than its kind. */
+  readonly name?: string;
+  /** What becomes of a packet that is not just dropped, as `leads it elsewhere`. */
+  readonly does?: string;
+}
+
+/** Bytes that a rule writes into the network header; what of them is not known has no bit in `known`. */
+export interface Written {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** All if absent. */
+  readonly known?: Uint8Array | undefined;
 }
 
 /** What a register holds: bytes if known, and words for what it is. */
@@ -33,6 +45,8 @@ export interface Loaded {
   readonly mask?: Uint8Array;
   /** Whether more is known of it for a part of the packets that are played: see {@linkcode Packet.parts}. */
   readonly isOfParts?: boolean;
+  /** Whether its bytes were put into the network's order. */
+  readonly isSwapped?: boolean;
 }
 
 export const META_NAMES: Readonly<Record<number, string>> = {
@@ -78,7 +92,31 @@ export function valueText(loaded: Loaded | undefined, value: Uint8Array): string
       String(value[0]);
   }
   if (what === "nfproto") return ({ 2: "ipv4", 10: "ipv6" })[value[0]!] ?? String(value[0]);
+  // The host's numbers are shown as such, and as wide as their masks are.
+  if (!loaded?.isSwapped && value.length === 4 && isOfHost(what)) return hexText(fromHostOrder(value));
   return `0x${value.toHex()}`;
+}
+
+/** A mask, as nft(8) writes it between what is asked and the value; nothing where the value tells it. */
+export function maskText(loaded: Loaded | undefined): string {
+  const mask = loaded?.mask;
+  if (loaded === undefined || mask === undefined || mask.every((byte) => byte === 0xff)) return "";
+  const isPrefix = loaded.what.endsWith("addr") && prefixLength(mask) !== undefined;
+  return isPrefix ? "" : ` & ${valueText({ what: hexOf(loaded), bytes: undefined }, mask)}`;
+}
+
+/** What has a mask shown as a number, in the order of what it is of. */
+function hexOf({ what, isSwapped }: Loaded): string {
+  return !isSwapped && isOfHost(what) ? "mark" : "";
+}
+
+/** Whether the kernel holds it in the host's order of bytes. */
+function isOfHost(what: string): boolean {
+  return /^(mark|iif|oif|skuid|pkttype|meta \d+|ct .+|a value)$/.test(what);
+}
+
+function hexText(value: number): string {
+  return `0x${value.toString(16).padStart(8, "0")}`;
 }
 
 /** `NF_CT_STATE_*`, as nft(8) calls them. */

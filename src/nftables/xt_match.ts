@@ -1,5 +1,6 @@
+import { AF_INET, familyOf } from "../model/address.ts";
 import { ICMP, ICMPV6, type Packet, protocolOf, stateBit, TCP, UDP } from "./packet.ts";
-import { type RuleAction, statesText, text, u32be } from "./rule_words.ts";
+import { type RuleAction, statesText, text, u32be, type Written } from "./rule_words.ts";
 
 // Matches and targets of iptables, which iptables-nft puts into rules of nf_tables as they are.
 
@@ -51,15 +52,23 @@ export function matchOf(attributes: ReadonlyMap<number, Uint8Array>, packet: Pac
     const isMet = isState(packet, view.getUint16(150, true));
     return {
       is: isMet === undefined ? undefined : isMet !== ((view.getUint16(148, true) & 1) !== 0),
-      text: `ct state ${statesText(view.getUint16(150, true))}`,
+      text: `ct state ${(view.getUint16(148, true) & 1) !== 0 ? "!= " : ""}${
+        statesText(view.getUint16(150, true))
+      }`,
     };
   }
   if (name === "state" && info.length >= 4) {
     const mask = view.getUint32(0, true);
     return { is: isState(packet, mask), text: `ct state ${statesText(mask)}` };
   }
-  if (name === "mark" && info.length >= 9 && !packet.isMarked) {
-    return { is: (view.getUint32(0, true) === 0) !== (info[8] !== 0), text: "mark" };
+  if (name === "mark" && info.length >= 9) {
+    const [mark, mask] = [view.getUint32(0, true), view.getUint32(4, true)];
+    const hex = (value: number) => `0x${value.toString(16).padStart(8, "0")}`;
+    const of = mask === 0xffff_ffff ? "" : ` & ${hex(mask)}`;
+    return {
+      is: packet.isMarked ? undefined : (mark === 0) !== (info[8] !== 0),
+      text: `mark${of} ${info[8] === 0 ? "" : "!= "}${hex(mark)}`,
+    };
   }
   return { is: undefined, text: `-m ${name}` };
 }
@@ -90,8 +99,18 @@ function portsAnswer(name: string, view: DataView, packet: Packet): XtAnswer {
   ];
   return {
     is: answers.includes(false) ? false : answers.includes(undefined) ? undefined : true,
-    text: `${name} dport ${view.getUint16(4, true)}-${view.getUint16(6, true)}`,
+    text: [
+      name,
+      ...portText("sport", view, 0, (invert & 1) !== 0),
+      ...portText("dport", view, 4, (invert & 2) !== 0),
+    ].join(" "),
   };
+}
+
+function portText(what: string, view: DataView, at: number, isNot: boolean): string[] {
+  const [from, to] = [view.getUint16(at, true), view.getUint16(at + 2, true)];
+  if (from === 0 && to === 0xffff) return [];
+  return [`${what} ${isNot ? "!= " : ""}${from === to ? from : `${from}-${to}`}`];
 }
 
 function flagsMet(view: DataView, { state }: Packet, invert: number): boolean | undefined {
@@ -109,26 +128,52 @@ function icmpAnswer(name: string, info: Uint8Array): XtAnswer {
 const CT_NOTRACK = 1;
 
 /** `xt_ct_target_info`, `nf_nat_ipv4_multi_range_compat`, `nf_nat_range`: targets of iptables. */
-export function targetOf(attributes: ReadonlyMap<number, Uint8Array>): {
+export function targetOf(attributes: ReadonlyMap<number, Uint8Array>, packet: Packet): {
   readonly name: string;
   readonly action: RuleAction;
   readonly isMarking: boolean;
   readonly isUntracking: boolean;
   readonly isWriting: boolean;
+  readonly writes: readonly Written[];
 } {
   const name = text(attributes.get(1));
   const info = attributes.get(3) ?? new Uint8Array();
   const isMarking = name.endsWith("MARK");
   const kind = isMarking ? "continue" : TARGETS[name] ?? "unknown";
-  const at = u32be(attributes.get(2)) === 0 ? 8 : 4;
-  const address = kind === "snat" && info.length >= at + 4
-    ? info.subarray(at, at + (at === 8 ? 4 : 16))
-    : undefined;
+  const isIpv4 = familyOf(packet.source) === AF_INET;
+  const isHops = name === "TTL" || name === "HL";
   return {
     name,
-    action: { kind, ...address !== undefined && { address } },
+    action: {
+      kind,
+      ...(kind === "snat" || kind === "dnat") && natWords(name, info, u32be(attributes.get(2)), isIpv4),
+    },
     isMarking,
     isUntracking: name === "NOTRACK" || name === "CT" && ((info[0] ?? 0) & CT_NOTRACK) !== 0,
-    isWriting: name === "TTL" || name === "HL",
+    isWriting: isHops,
+    writes: isHops && info[0] === HOPS_SET && info.length > 1
+      ? [{ offset: isIpv4 ? 8 : 7, bytes: info.subarray(1, 2) }]
+      : [],
   };
+}
+
+/** `IPT_TTL_SET`, `IP6T_HL_SET`. */
+const HOPS_SET = 0;
+/** `NF_NAT_RANGE_MAP_IPS`: without it the address stays. */
+const MAP_IPS = 1;
+
+/** Where a target translates to: the first address of its range, if that is one. */
+function natWords(
+  name: string,
+  info: Uint8Array,
+  revision: number,
+  isIpv4: boolean,
+): Pick<RuleAction, "address" | "does"> {
+  if (name === "REDIRECT") return { does: "has this host take it" };
+  const at = revision === 0 && isIpv4 ? 8 : 4;
+  const size = isIpv4 ? 4 : 16;
+  const next = revision === 0 && isIpv4 ? at + 4 : at + 16;
+  if (info.length < next + size || (info[at - 4]! & MAP_IPS) === 0) return {};
+  const [least, most] = [info.subarray(at, at + size), info.subarray(next, next + size)];
+  return least.every((byte, index) => byte === most[index]) ? { address: least } : {};
 }

@@ -530,7 +530,8 @@ END`,
     when: "a rule sets its TTL to 1",
     made:
       "nft add table ip f; nft add chain ip f f '{ type filter hook prerouting priority -150; }'; nft add rule ip f f ip ttl set 1",
-    says: "ok packet-changed",
+    says: "packet-hops-end",
+    names: "a TTL of 1",
   },
   {
     when: "what bypasses connection tracking is dropped",

@@ -182,7 +182,7 @@ const cases: readonly Case[] = [
   {
     why: "a rule gives it a mark, by which another drops",
     rules: rule("meta mark set 0x7; nft add rule ip f forward meta mark 0x7 drop"),
-    says: "accept?mark 0x07000000 drop",
+    says: "accept?mark 0x00000007 drop",
   },
   {
     why: "a rule of others' marks drops",

@@ -77,9 +77,9 @@ export interface Tunnel {
   readonly outerPacket: Packet | undefined;
   /** An outer packet of the other host's. */
   readonly outerAnswer: Packet | undefined;
-  readonly outerOutput: HookVerdict | undefined;
+  readonly outerOutput: readonly HookVerdict[];
   /** Of an outer packet of the other host's. */
-  readonly outerInput: HookVerdict | undefined;
+  readonly outerInput: readonly HookVerdict[];
 }
 
 /** What rules do with the packet. */
@@ -89,8 +89,8 @@ export interface Filters {
   readonly hook: "forward" | "output" | "input";
   readonly main: HookVerdict;
   readonly last: HookVerdict | undefined;
-  /** Of the answer, where it is forwarded. */
-  readonly answer: HookVerdict | undefined;
+  /** Of the answer, hook by hook, up to the first that refuses it. */
+  readonly answer: readonly HookVerdict[];
 }
 
 /** All that one look has found on the way to an address. */

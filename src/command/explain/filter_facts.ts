@@ -55,33 +55,46 @@ export function readFilters(
 ): Filters {
   const hook = kind === "own-address" ? "input" : isFromPod ? "forward" : "output";
   const first = hook === "output" ? undefined : walkHook(book, PACKET_HOOK.prerouting, base);
-  const main = walkHook(book, PACKET_HOOK[hook], marked(hook === "input" ? base : packet, first));
+  const main = walkHook(book, PACKET_HOOK[hook], after(hook === "input" ? base : packet, first));
+  const [came, ends] = [withoutOutput(answer), withoutInput(answer)];
   return {
     first,
     hook,
     main,
     last: hook === "input"
       ? undefined
-      : walkHook(book, PACKET_HOOK.postrouting, marked(marked(packet, first), main)),
+      : walkHook(book, PACKET_HOOK.postrouting, after(after(packet, first), main)),
     answer: hook === "input"
-      ? undefined
-      : walkHook(book, isFromPod ? PACKET_HOOK.forward : PACKET_HOOK.input, answer),
+      ? []
+      : isFromPod
+      ? walkHooks(book, [["prerouting", came], ["forward", answer], ["postrouting", ends]])
+      : walkHooks(book, [["prerouting", came], ["input", came]]),
   };
 }
 
 /** The packet as rules before have left it. */
-function marked(packet: Packet, before: HookVerdict | undefined): Packet {
-  return {
-    ...packet,
-    ...before?.isMarked && { isMarked: true },
-    ...before?.isUntracked && { state: "untracked" },
-  };
+function after(packet: Packet, before: HookVerdict | undefined): Packet {
+  if (before === undefined) return packet;
+  const { isMarked, isUntracked, packet: { state } } = before;
+  return { ...packet, ...isMarked && { isMarked: true }, ...isUntracked && { state } };
 }
 
-/** The rules of two hooks, one behind the other: the first that refuses counts. */
-export function both(book: RuleBook, first: number, then: number, packet: Packet): HookVerdict {
-  const verdict = walkHook(book, first, packet);
-  return verdict.verdict === "accept" ? walkHook(book, then, packet) : verdict;
+/** The rules of hooks, one behind the other, up to the first that refuses: each meets what those before have left. */
+export function walkHooks(
+  book: RuleBook,
+  hooks: readonly (readonly [hook: keyof typeof PACKET_HOOK, packet: Packet])[],
+): readonly HookVerdict[] {
+  const verdicts: HookVerdict[] = [];
+  for (const [hook, packet] of hooks) {
+    const verdict = walkHook(book, PACKET_HOOK[hook], verdicts.reduce(after, packet));
+    verdicts.push(verdict);
+    if (verdict.verdict !== "accept") break;
+  }
+  return verdicts;
+}
+
+function withoutInput({ inputLink: _, ...packet }: Packet): Packet {
+  return packet;
 }
 
 /** A packet whose way is not known yet. */

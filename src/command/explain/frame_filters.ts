@@ -52,13 +52,16 @@ export function readFrameFilters(book: RuleBook, way: FrameWay): readonly FrameV
       frames.link("outer-packet", "egress", outerLink, way.outerPacket);
     }
     if (outerLink !== undefined && way.outerAnswer !== undefined) {
-      frames.link("outer-answer", "ingress", outerLink, way.outerAnswer);
+      frames.link("outer-answer", "ingress", outerLink, { ...way.outerAnswer, frame: FOR_HOST });
     }
-    frames.link("answer", "ingress", link, answer);
+    frames.link("answer", "ingress", link, { ...answer, frame: FOR_HOST });
   }
   if (isFromPod && bridge !== undefined) frames.toPort("answer", answer, sourcePort, bridge);
   return frames.verdicts;
 }
+
+/** Of a frame that the kernel has taken for this host. */
+const FOR_HOST = { isForHost: true } as const;
 
 class Frames {
   readonly verdicts: FrameVerdict[] = [];
@@ -66,7 +69,8 @@ class Frames {
   constructor(readonly book: RuleBook) {}
 
   #add(whose: Whose, where: string, verdict: HookVerdict): void {
-    if (verdict.by !== undefined || verdict.doubts.length > 0) this.verdicts.push({ whose, where, verdict });
+    const { by, doubts, writers } = verdict;
+    if (by !== undefined || doubts.length + writers.length > 0) this.verdicts.push({ whose, where, verdict });
   }
 
   link(whose: Whose, where: "ingress" | "egress", link: ObservedLink, packet: Packet): void {
@@ -90,9 +94,12 @@ class Frames {
 
   /** From a pod into this host. */
   fromPort(whose: Whose, packet: Packet, port: PodPort | undefined, bridge: ObservedLink): void {
-    const frame = frameOf(port?.pod?.link.mac, bridge.mac, port === undefined);
+    const frame = { ...frameOf(port?.pod?.link.mac, bridge.mac, port === undefined), ...FOR_HOST };
     const framed = { ...packet, frame };
-    if (port !== undefined) this.link(whose, "ingress", port.link, framed);
+    if (port !== undefined) {
+      // The bridge says whose it is, behind that.
+      this.link(whose, "ingress", port.link, { ...packet, frame: { ...frame, isForHost: false } });
+    }
     const ends = port === undefined ? {} : { inputLink: port.link };
     this.#bridge(whose, "prerouting", framed, ends);
     this.#bridge(whose, "input", framed, ends);

@@ -3,7 +3,8 @@ import type { RuleAction } from "../../nftables/rule_words.ts";
 import type { HookVerdict } from "../../nftables/packet_walk.ts";
 import { placeText, remedyOf } from "../../nftables/place_words.ts";
 import { addressOf } from "../../nftables/value.ts";
-import type { ChainFacts, ChainLink, Filters } from "./facts.ts";
+import type { ChainFacts, ChainLink } from "./facts.ts";
+import { judgeChanges } from "./judge_changes.ts";
 import type { FrameVerdict } from "./link_facts.ts";
 
 /** What a frame carries, before the clause that says where it is. */
@@ -24,14 +25,18 @@ export function judgeFilters(facts: ChainFacts): ChainLink[] {
   }
   const { first, hook, main, last, answer } = filters;
   judged.push(...refusals("rules", "packet", [first, main, last], hook));
-  judged.push(...refusals("rules", "outer-packet", [tunnel?.outerOutput], "VXLAN packets to the other host"));
-  judged.push(...refusals("rules", "outer-answer", [tunnel?.outerInput], "VXLAN packets of the other host"));
-  judged.push(...refusals("rules", "answer", [answer], "the answer"));
+  judged.push(
+    ...refusals("rules", "outer-packet", tunnel?.outerOutput ?? [], "VXLAN packets to the other host"),
+  );
+  judged.push(
+    ...refusals("rules", "outer-answer", tunnel?.outerInput ?? [], "VXLAN packets of the other host"),
+  );
+  judged.push(...refusals("rules", "answer", answer, "the answer"));
   for (const { whose, where, verdict } of facts.frameFilters) {
     judged.push(...refusals("rules", whose, [verdict], `${FRAMES[whose]}${where}`));
   }
+  if (!judged.some(({ state }) => state === "wrong")) judged.push(...judgeChanges(facts, filters));
   if (!judged.some(({ state }) => state === "wrong")) {
-    judged.push(...writers(filters));
     judged.unshift({ name: "rules", state: "ok", code: "rules", text: `nothing refuses it (${hook})` });
   }
   if (hasLegacy) {
@@ -56,12 +61,12 @@ function refusals(
     if (verdict === undefined) return [];
     const { by, isCertain, doubts } = verdict;
     if (by !== undefined) {
-      const does = verdict.verdict === "reject" ? "rejects" : "drops";
+      const does = by.does ?? (verdict.verdict === "reject" ? "rejects it" : "drops it");
       return [{
         name,
         state: isCertain ? "wrong" : "note",
         code: isCertain ? `${code}-refused` : `${code}-doubted`,
-        text: `${placeText(by)} ${does} it (${whose})` +
+        text: `${placeText(by)} ${does} (${whose})` +
           (isCertain ? "" : ", unless a rule before it takes it, which asks for what is not known here"),
         remedy: remedyOf(by),
       }];
@@ -80,38 +85,11 @@ function refusals(
   });
 }
 
-/** Rules that write into the packet what its way depends on. */
-function writers({ first, main, last }: Filters): ChainLink[] {
-  const rules = [first, main, last].flatMap((verdict) => verdict?.writers ?? []);
-  const judged = rules.slice(0, 1).map((rule): ChainLink => ({
-    name: "rules",
-    state: "note",
-    code: "packet-changed",
-    text: `${placeText(rule)} writes into it, as a TTL of 1, with which it gets no further; --live shows`,
-  }));
-  if (!first?.isUntracked && !main.isUntracked) return judged;
-  return [...judged, {
-    name: "rules",
-    state: "note",
-    code: "packet-untracked",
-    text:
-      "a rule has it bypass connection tracking: no translation is made for it, and its answer is no answer to rules",
-  }];
-}
-
 /** Whether the packet keeps its source address. */
 function judgeTranslation({ filters, kind, isFromPod }: ChainFacts): ChainLink[] {
   if (filters === undefined || filters.hook === "input") return [];
-  const [there, source] = [filters.first?.translation, filters.last?.translation];
+  const source = filters.last?.translation;
   const judged: ChainLink[] = [];
-  if (there !== undefined) {
-    judged.push({
-      name: "translation",
-      state: "note",
-      code: "destination-translated",
-      text: `${placeText(there)} sends it to another address${there.isCertain ? "" : ", or may"}`,
-    });
-  }
   const isUsual = kind === "outside" ? isFromPod : !isFromPod;
   if (source === undefined) {
     const isLonely = kind === "outside" && isFromPod;

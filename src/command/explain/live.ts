@@ -290,7 +290,7 @@ class Probing {
     const verdicts = side === "behind"
       ? []
       : isOuter
-      ? [tunnel.outerOutput]
+      ? tunnel.outerOutput
       : [filters?.first, filters?.main, filters?.last];
     const doubts = code === "dropped-by-rule" ? verdicts.flatMap((one) => one?.doubts ?? []) : [];
     const legacy = fate.kind === "dropped" && fate.drop.place === "nf_hook_slow" && hasLegacy &&

@@ -15,7 +15,6 @@ import type { ObservedAddress, ObservedLink } from "../../model/state.ts";
 import { isOurVtep } from "../../model/vtep.ts";
 import { NetlinkClient } from "../../netlink/client.ts";
 import { NETLINK_NETFILTER, NetlinkSocket } from "../../netlink/socket.ts";
-import { PACKET_HOOK } from "../../nftables/packet_walk.ts";
 import { mayMarkCarried } from "../../firewall/outer_marks.ts";
 import { readRuleBook, type RuleBook } from "../../nftables/rule_book.ts";
 import type { SubnetEnv } from "../../pods/subnet_env.ts";
@@ -31,7 +30,7 @@ import {
   type Tunnel,
   type Way,
 } from "./facts.ts";
-import { both, packetsOf, readFilters, withoutOutput } from "./filter_facts.ts";
+import { packetsOf, readFilters, walkHooks, withoutOutput } from "./filter_facts.ts";
 import { readFrameFilters } from "./frame_filters.ts";
 import type { PodNetns } from "./link_facts.ts";
 import { findPod, podWay } from "./pod_netns.ts";
@@ -244,7 +243,7 @@ class Reader {
       destination: packet.source,
       ...outer!.link !== undefined && { inputLink: outer!.link },
     };
-    const local = vxlan.local;
+    const { local } = vxlan;
     return {
       link,
       fdb,
@@ -253,9 +252,10 @@ class Reader {
       overheadBytes: OVERHEAD_BYTES[local === undefined ? this.#family : familyOf(local)],
       outerPacket: packet,
       outerAnswer: input && withoutOutput(input),
-      outerOutput: book && packet && both(book, PACKET_HOOK.output, PACKET_HOOK.postrouting, packet),
-      outerInput: book && input &&
-        both(book, PACKET_HOOK.prerouting, PACKET_HOOK.input, withoutOutput(input)),
+      outerOutput: book && packet ? walkHooks(book, [["output", packet], ["postrouting", packet]]) : [],
+      outerInput: book && input
+        ? walkHooks(book, (["prerouting", "input"] as const).map((hook) => [hook, withoutOutput(input)]))
+        : [],
     };
   }
 
@@ -314,7 +314,7 @@ function isCarriedMarked(book: RuleBook, tunnel: Tunnel | undefined): boolean {
     mayMarkCarried(book, { port: tunnel!.link.vxlan!.port, local, link: tunnel!.outer?.link });
 }
 
-/** A pod's address of a subnet: behind that of the bridge. */
+/** Behind that of the bridge. */
 function someOf({ address }: Prefix): Address {
   return (typeof address === "number" ? address + 2 : address + 2n) as Address;
 }
