@@ -343,6 +343,14 @@ const CASES: readonly (readonly [name: string, rules: string, says?: string])[] 
     rule('meta iifkind "vxlan" drop'),
     ["all", "two", "three"].map((one) => `<${one} drops (f forward)`).join(", "),
   ],
+  [
+    "the pods' bridge sends what comes in by it out by another link",
+    `ip link add cni0 type bridge
+     nft add table netdev f
+     nft 'add chain netdev f in { type filter hook ingress device cni0 priority 0; }'
+     nft add rule netdev f in meta protocol ip fwd to lo`,
+    out("drops (f in)"),
+  ],
   ["a dormant table drops all", `${rule("drop")}; nft 'add table ip f { flags dormant; }'`],
 ];
 
