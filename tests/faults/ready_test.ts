@@ -152,9 +152,10 @@ async function saysNothingBut(
   let codes: string[] = [];
   await until("hear of what is told", async () => {
     codes = (await statusOf(libc, host))?.conditions.map(({ code }) => code) ?? [];
-    return codes.length > 0 || undefined;
+    return codes.includes("peers-misrouted") || undefined;
   });
-  assertEquals(codes, ["peers-misrouted"]);
+  // Probes may have found it too.
+  assertEquals(codes.filter((code) => code !== "path-broken"), ["peers-misrouted"]);
   await ip(host, "route", "delete", "blackhole", subnet, "table", "local");
   await until(
     "hear no more of it",
