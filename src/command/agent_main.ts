@@ -4,6 +4,7 @@ import { runCommand } from "./run_command.ts";
 /** The command that runs for as long as the host does. */
 export const AGENT: Command = {
   summary: "run on this host; also what flags without a command do",
+  isEndless: true,
   loadUsage: async () => (await import("./agent.ts")).AGENT_USAGE,
   run: async (args, place) => await (await import("./agent.ts")).runAgentCommand(args, place),
 };

@@ -37,6 +37,8 @@ export interface Command {
   readonly usage?: CommandUsage;
   /** The same, where it is loaded only when it is asked for. */
   readonly loadUsage?: () => Promise<CommandUsage>;
+  /** Whether it goes on until it is asked to end: any other has then not done what it was run for. */
+  readonly isEndless?: true;
   /** What wrong words end it with, where that is not 2. */
   readonly usageExit?: number;
   readonly run: (args: readonly string[], place: Place) => Promise<number> | number;

@@ -26,8 +26,11 @@ export async function runCommand(
     await output.said(signal);
   } catch (error) {
     const isAsked = signal.aborted && error === signal.reason;
-    if (!isAsked) reason = `loden: ${escaped(errorText(error))}`;
-    code = isAsked ? EXIT.done : error instanceof UsageError ? command?.usageExit ?? EXIT.usage : EXIT.failed;
+    const isDone = isAsked && command?.isEndless === true;
+    if (isAsked) reason = isDone ? undefined : `loden: '${name}' was asked to end before it was done`;
+    else reason = `loden: ${escaped(errorText(error))}`;
+    if (isDone) code = EXIT.done;
+    else code = error instanceof UsageError ? command?.usageExit ?? EXIT.usage : EXIT.failed;
   }
   await output.end(reason);
   return code;

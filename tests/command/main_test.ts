@@ -50,6 +50,24 @@ for (const [args, code, stdout, stderr] of runs) {
   });
 }
 
+Deno.test("a command that is asked to end before it is done ends with 1, and says so", async () => {
+  // Nobody answers there.
+  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const server = `http://127.0.0.1:${silent.addr.port}`;
+  const mod = new URL("../../mod.ts", import.meta.url).pathname;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", ...PERMISSIONS, mod, "kubectl", "status", `--server=${server}`],
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  using _connection = await silent.accept();
+  child.kill("SIGINT");
+  const { code, stdout, stderr } = await child.output();
+  const [said, told] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assertEquals([code, said, told], [1, "", "loden: 'kubectl' was asked to end before it was done\n"]);
+});
+
 /** Starts `loden help` with its standard output in what is at a path. */
 function helpInto(path: string): Deno.ChildProcess {
   const mod = new URL("../../mod.ts", import.meta.url).pathname;
