@@ -164,6 +164,7 @@ const COVERED: Readonly<Record<string, readonly string[]>> = {
     "registry/http/key_kind.ts",
     "registry/http/pem.ts",
   ],
+  "registry/kube/kube_config_test.ts": ["registry/kube/kube_config_form.ts"],
   "registry/kube/kube_feed_test.ts": [
     "registry/kube/kube_event.ts",
     "registry/kube/kube_known.ts",

@@ -4,7 +4,7 @@ import { CertificateError, ConnectionError } from "../http/connection_error.ts";
 import { connectionReason } from "../../log/connection_reason.ts";
 import { passwordIn, shownUrl } from "../../log/shown_url.ts";
 import { askAgain, HttpDoor, LeftConnectionError } from "../http/http_door.ts";
-import { etcdProxyFor } from "../http/proxy.ts";
+import { etcdProxyFor, proxyHint } from "../http/proxy.ts";
 import { Pace } from "../http/pace.ts";
 import { readHead } from "../http/read_head.ts";
 import type { TlsClientDeps, TlsFiles } from "../http/tls_client.ts";
@@ -181,7 +181,7 @@ export class EtcdDoor implements Disposable {
       if (user !== undefined) this.#token ??= await this.#authenticate(user, signal);
       const response = await this.#post(method, body, signal);
       if (response.ok) return response;
-      const refusal = await refusalOf(response, (words) => this.shown(words), signal);
+      const refusal = await this.#refusal(response, signal);
       if (user === undefined || isSecond || !isStaleToken(refusal)) throw refusal;
       this.#token = undefined;
     }
@@ -193,7 +193,7 @@ export class EtcdDoor implements Disposable {
   ): Promise<string> {
     const response = await this.#post("auth/authenticate", { name, password }, signal);
     if (!response.ok) {
-      const { code, message } = await refusalOf(response, (words) => this.shown(words), signal);
+      const { code, message } = await this.#refusal(response, signal);
       throw new EtcdError(
         code,
         `user ${JSON.stringify(name)} is not let in: ${message}; look at -etcd-username and -etcd-password`,
@@ -216,6 +216,11 @@ export class EtcdDoor implements Disposable {
       body: JSON.stringify(body),
       signal,
     });
+  }
+
+  async #refusal(response: Response, signal: AbortSignal): Promise<EtcdError> {
+    const hint = proxyHint(etcdProxyFor(this.#url));
+    return await refusalOf(response, { shown: (words) => this.shown(words), hint }, signal);
   }
 
   /** What etcd says, fit for a log. */

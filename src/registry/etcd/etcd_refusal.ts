@@ -27,10 +27,11 @@ export class EtcdError extends Error {
  * What an answer that is none says.
  *
  * @param shown Makes etcd's words fit for a log.
+ * @param hint Follows what is not of etcd's form: who may have said it.
  */
 export async function refusalOf(
   response: Response,
-  shown: (words: string) => string,
+  { shown, hint }: { readonly shown: (words: string) => string; readonly hint: string },
   signal: AbortSignal,
 ): Promise<EtcdError> {
   const [text = ""] = (await readHead(response, MAX_BYTES, signal)).split("\n", 1);
@@ -42,7 +43,9 @@ export async function refusalOf(
   }
   const { status, headers } = response;
   const isAway = status > 500 || status === 500 && refusal === undefined;
-  const message = refusal?.message ?? `HTTP status ${status} ${text.trim()}`;
+  const message = refusal?.message === undefined
+    ? `${shown(`HTTP status ${status} ${text.trim()}`)}${hint}`
+    : shown(refusal.message);
   const code = isAway ? UNAVAILABLE : refusal?.code ?? UNKNOWN;
-  return new EtcdError(code, shown(message), retryAfterMs(headers));
+  return new EtcdError(code, message, retryAfterMs(headers));
 }

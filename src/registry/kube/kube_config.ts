@@ -1,12 +1,12 @@
 import { shownUrl } from "../../log/shown_url.ts";
 import { dirname, isAbsolute, join } from "node:path";
-import { array, boolean, type infer as Infer, nullish, object, string, unknown } from "zod/mini";
 import { OddFileError } from "../../file/read_text.ts";
 import { fileReason } from "../../file/file_reason.ts";
 import { errorText } from "../../log/error_text.ts";
 import type { TlsFiles, TlsTexts } from "../http/tls_client.ts";
 import { parseProxy, type Proxy } from "../http/proxy.ts";
 import { RegistryError } from "../registry_error.ts";
+import { type Kubeconfig, kubeconfigOf } from "./kube_config_form.ts";
 
 /** Where Kubernetes puts what a pod needs to reach the API server. */
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -35,41 +35,6 @@ export interface KubeConfigDeps {
   readonly readTextFile: (path: string) => Promise<string>;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
-
-// As Go reads it, null is absence.
-const schema = object({
-  "current-context": nullish(string()),
-  clusters: nullish(array(object({
-    name: string(),
-    cluster: nullish(object({
-      server: nullish(string()),
-      "certificate-authority": nullish(string()),
-      "certificate-authority-data": nullish(string()),
-      "insecure-skip-tls-verify": nullish(boolean()),
-      "tls-server-name": nullish(string()),
-      "proxy-url": nullish(string()),
-    })),
-  }))),
-  contexts: nullish(array(object({
-    name: string(),
-    context: object({ cluster: string(), user: nullish(string()) }),
-  }))),
-  users: nullish(array(object({
-    name: string(),
-    user: nullish(object({
-      "client-certificate": nullish(string()),
-      "client-certificate-data": nullish(string()),
-      "client-key": nullish(string()),
-      "client-key-data": nullish(string()),
-      token: nullish(string()),
-      tokenFile: nullish(string()),
-      username: nullish(string()),
-      as: nullish(string()),
-      exec: nullish(unknown()),
-      "auth-provider": nullish(unknown()),
-    })),
-  }))),
-});
 
 /**
  * Finds out how the API server is reached: `-kube-api-url` and `-kubeconfig-file` as given, else as a pod is told,
@@ -182,7 +147,7 @@ export async function readKubeconfigs(
   if (user.username) {
     throw refuse(`user name and password are not supported; ${flags.others}`);
   }
-  if (user.as) throw refuse(`acting as another (as: ${user.as}) is not supported; ${flags.others}`);
+  refuseActing(user, flags, refuse);
   const named = url || cluster?.server?.replace(/\/+$/, "");
   if (!named) throw refuse(`its cluster "${context?.cluster}" has no server`);
   const file = (path: string | undefined, name: string | null | undefined) =>
@@ -221,12 +186,28 @@ export async function readKubeconfigs(
   };
 }
 
+type User = NonNullable<NonNullable<Kubeconfig["users"]>[number]["user"]>;
+
+function refuseActing(
+  user: Partial<User>,
+  flags: typeof AGENT_FLAGS,
+  refuse: (reason: string) => RegistryError,
+): void {
+  const acting = (["as", "as-uid", "as-groups", "as-user-extra"] as const).find((key) =>
+    Object.keys(Object(user[key] || undefined)).length > 0
+  );
+  if (acting !== undefined) {
+    const whom = acting === "as" ? `as: ${user.as}` : acting;
+    throw refuse(`acting as another (${whom}) is not supported; ${flags.others}`);
+  }
+}
+
 async function parseKubeconfig(
   path: string,
   flags: typeof AGENT_FLAGS,
   deps: KubeConfigDeps,
   refuse: (reason: string) => RegistryError,
-): Promise<Infer<typeof schema>> {
+): Promise<Kubeconfig> {
   let text: string;
   try {
     text = await deps.readTextFile(path);
@@ -234,6 +215,8 @@ async function parseKubeconfig(
     const reason = `${fileReason(error)}${error instanceof OddFileError ? "" : "; write it"}`;
     throw refuse(`${reason}, or name another with ${flags.file}`);
   }
+  // Text of UTF-16 has a zero beside each letter of ASCII.
+  if (text.includes("\0")) throw refuse("it is not UTF-8 text (UTF-16?); write it as UTF-8");
   if (text.length > MAX_KUBECONFIG_BYTES) throw refuse(`it has more than ${MAX_KUBECONFIG_BYTES} bytes`);
   // Only hosts that are no pods need YAML.
   const { readGoYaml } = await import("./go_yaml.ts");
@@ -243,12 +226,7 @@ async function parseKubeconfig(
   } catch (error) {
     throw refuse(`it is not YAML: ${errorText(error).slice(0, MAX_REASON_CHARACTERS)}`);
   }
-  const { data, error } = schema.safeParse(value ?? {});
-  if (error !== undefined) {
-    const { path: where, message } = error.issues[0]!;
-    throw refuse(`${where.join(".") || "it"}: ${message}`);
-  }
-  return data;
+  return kubeconfigOf(value, refuse);
 }
 
 function refuseOtherName(

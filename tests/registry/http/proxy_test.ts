@@ -201,3 +201,17 @@ Deno.test("servers are asked through the proxy that Go would take, each by itsel
   assertEquals(by[0]!.includes("through the proxy http://127.0.0.1:1 (HTTPS_PROXY)"), true, by[0]);
   assertEquals(without[0]!.includes("proxy"), false, without[0]);
 });
+
+Deno.test("a proxy that makes tunnels alone is named where it refuses to ask etcd", async () => {
+  await using refusing = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    () => new Response("CONNECT only", { status: 405 }),
+  );
+  const url = `http://127.0.0.1:${refusing.addr.port}`;
+  const [line] = await say(["etcd http://etcd.example:2379"], { HTTPS_PROXY: url });
+  assertEquals(
+    line,
+    `HTTP status 405 CONNECT only; it is asked through the proxy ${url} (HTTPS_PROXY), which may be what fails; ` +
+      "NO_PROXY can name what is asked without it",
+  );
+});

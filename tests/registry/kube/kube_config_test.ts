@@ -93,6 +93,13 @@ const configs: [name: string, text: string, access: Partial<KubeAccess>][] = [
     tls: { files: {}, texts: {} },
   }],
   ["members that another map has", kubeconfig("", "<<: { token: secret }"), { token: "secret" }],
+  [
+    "nobody to act as",
+    kubeconfig("", "token: secret\n    as: ''\n    as-groups: []\n    as-user-extra: {}"),
+    {
+      token: "secret",
+    },
+  ],
   ["a file with a token", kubeconfig("", "tokenFile: token"), { tokenFile: "/etc/kubernetes/token" }],
   ["a token and a file with one", kubeconfig("", "token: secret\n    tokenFile: token"), {
     token: "secret",
@@ -255,9 +262,40 @@ const refused: [
     "a token that is a number",
     { kubeconfigFile: "/k" },
     kubeconfig("", "token: 12345"),
-    "users.0.user.token: ",
+    'users.0.user.token must be text: put it in quotes, as "12345"',
   ],
-  ["a file that is a list", { kubeconfigFile: "/k" }, "- a", "Cannot use the kubeconfig /k: it: "],
+  [
+    "a list that is none",
+    { kubeconfigFile: "/k" },
+    "clusters: 5",
+    "Cannot use the kubeconfig /k: clusters must be a list",
+  ],
+  [
+    "a file that is a list",
+    { kubeconfigFile: "/k" },
+    "- a",
+    "Cannot use the kubeconfig /k: it is no map of clusters, contexts and users",
+  ],
+  [
+    "a file of UTF-16",
+    { kubeconfigFile: "/k" },
+    `\ufffd\ufffd${[...kubeconfig("", "token: secret")].join("\0")}`,
+    "Cannot use the kubeconfig /k: it is not UTF-8 text (UTF-16?); write it as UTF-8",
+  ],
+  ...["as-groups: [system:masters]", "as-uid: u1", "as-user-extra: { a: [b] }"].map((
+    line,
+  ): [string, { kubeconfigFile: string }, string, string] => [
+    `a kubeconfig with ${line} alone`,
+    { kubeconfigFile: "/k" },
+    kubeconfig("", `token: secret\n    ${line}`),
+    `acting as another (${line.split(":")[0]}) is not supported; use a token or certificate`,
+  ]),
+  ...["clusters", "contexts", "users"].map((list): [string, { kubeconfigFile: string }, string, string] => [
+    `two ${list} of one name`,
+    { kubeconfigFile: "/k" },
+    `${list}:\n- &a { name: c, context: { cluster: c } }\n- *a`,
+    `it has two ${list} of the name "c"; leave one`,
+  ]),
   [
     "a context that is missing",
     { kubeconfigFile: "/k" },
