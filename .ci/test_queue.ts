@@ -15,6 +15,7 @@ export interface Job {
 export const ALONE: Readonly<Record<string, string>> = {
   "tests/netns/flood_test.ts":
     "measures an agent's share of a processor, and holds the kernel's one lock for links",
+  "tests/netns/small_memory_test.ts": "measures how long an agent takes to repair in little memory",
   "tests/netns/lab_demo_test.ts": "sweeps what labs of ended processes have left, as lab_test.ts makes it",
 };
 /** What takes longest, in the order in which it starts: a long test that starts last runs on when all others are done. */
@@ -26,7 +27,6 @@ export const LONG: readonly string[] = [
   "tests/faults/standing_test.ts",
   "tests/netns/identity_move_test.ts",
   "tests/image",
-  "tests/netns/small_memory_test.ts",
   "tests/netns/aws_vpc_test.ts",
   "tests/netns/network_change_test.ts",
   "tests/netns/aws_vpc_eni_test.ts",
