@@ -15,6 +15,7 @@ export interface Job {
 export const ALONE: Readonly<Record<string, string>> = {
   "tests/netns/flood_test.ts":
     "measures an agent's share of a processor, and holds the kernel's one lock for links",
+  "tests/netns/path_test.ts": "measures how soon ten agents know of a bad path",
   "tests/netns/small_memory_test.ts": "measures how long an agent takes to repair in little memory",
   "tests/netns/lab_demo_test.ts": "sweeps what labs of ended processes have left, as lab_test.ts makes it",
 };
