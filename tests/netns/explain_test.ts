@@ -24,6 +24,20 @@ const POD = "10.244.2.5";
 const ENV_HOST_GW =
   "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1430\nFLANNEL_BACKEND=host-gw\n";
 
+/** Rules as kube-proxy makes them in its nftables mode, for a Service with one port. */
+function kubeProxy(family: 4 | 6, service: string): string {
+  const [ip, type] = family === 4 ? ["ip", "ipv4_addr"] : ["ip6", "ipv6_addr"];
+  return `nft -f - <<'END'
+table ${ip} kube-proxy {
+  set cluster-ips { type ${type}; elements = { ${service} }; }
+  chain http { accept; }
+  map service-ips { type ${type} . inet_proto . inet_service : verdict; elements = { ${service} . tcp . 80 : goto http }; }
+  chain services { ${ip} daddr . meta l4proto . th dport vmap @service-ips; }
+  chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
+}
+END`;
+}
+
 const SITUATIONS: readonly Situation[] = [
   { when: "all is well", says: "ok" },
   { when: "all is well, in IPv6", to: "fd00:10:244:2::5", says: "ok" },
@@ -361,43 +375,19 @@ const SITUATIONS: readonly Situation[] = [
   {
     when: "it is asked for a Service of kube-proxy's nftables mode",
     to: "10.96.0.10",
-    made: `nft -f - <<'END'
-table ip kube-proxy {
-  set cluster-ips { type ipv4_addr; elements = { 10.96.0.10 }; }
-  chain http { accept; }
-  map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = { 10.96.0.10 . tcp . 80 : goto http }; }
-  chain services { ip daddr . meta l4proto . th dport vmap @service-ips; }
-  chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
-}
-END`,
+    made: kubeProxy(4, "10.96.0.10"),
     says: "ok service-address",
   },
   {
     when: "it is asked for a Service of kube-proxy's nftables mode, in IPv6",
     to: "fd00:96::10",
-    made: `nft -f - <<'END'
-table ip6 kube-proxy {
-  set cluster-ips { type ipv6_addr; elements = { fd00:96::10 }; }
-  chain http { accept; }
-  map service-ips { type ipv6_addr . inet_proto . inet_service : verdict; elements = { fd00:96::10 . tcp . 80 : goto http }; }
-  chain services { ip6 daddr . meta l4proto . th dport vmap @service-ips; }
-  chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
-}
-END`,
+    made: kubeProxy(6, "fd00:96::10"),
     says: "ok service-address",
   },
   {
     when: "it is asked for another address beside those of kube-proxy's nftables mode",
     to: "203.0.113.9",
-    made: `nft -f - <<'END'
-table ip kube-proxy {
-  set cluster-ips { type ipv4_addr; elements = { 10.96.0.10 }; }
-  chain http { accept; }
-  map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; elements = { 10.96.0.10 . tcp . 80 : goto http }; }
-  chain services { ip daddr . meta l4proto . th dport vmap @service-ips; }
-  chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
-}
-END`,
+    made: kubeProxy(4, "10.96.0.10"),
     says: "ok not-masqueraded",
   },
   { when: "there is no subnet file", env: "", says: "ok", registry: registrySays(POD) },

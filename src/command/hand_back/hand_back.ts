@@ -7,7 +7,7 @@ import { isFile, removeIfThere } from "../../file/read_file.ts";
 import { errorText } from "../../log/error_text.ts";
 import { SILENT } from "../../log/log.ts";
 import { printableIn, wholeLine } from "../../log/printable.ts";
-import { pause } from "../../loop/pause.ts";
+import { aborted, pause } from "../../loop/pause.ts";
 import type { Prefix } from "../../model/address.ts";
 import { agentLockPath } from "../../pods/agent_lock.ts";
 import type { SubnetEnv } from "../../pods/subnet_env.ts";
@@ -89,11 +89,7 @@ export async function runHandBack(args: readonly string[], { output, signal }: P
   if (isJson) output.say(JSON.stringify(printableIn({ ...report }), undefined, 2));
   else for (const line of reportLines(report)) output.say(wholeLine(line));
   if (report.failed.length > 0) return EXIT.failed;
-  if (values.get("stay") === true && !signal.aborted) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    await promise;
-  }
+  if (values.get("stay") === true) await aborted(signal);
   return EXIT.done;
 }
 

@@ -160,7 +160,7 @@ Deno.test("servers are asked through the proxy that Go would take, each by itsel
   const through = `http://u:p%40@127.0.0.1:${proxy.addr.port}`;
   const basic = `Basic ${btoa("u:p@")}`;
   const rest = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::254";
-  const other = "http://registry.example:2379/";
+  const other = "http://etcd-2.example:2379/";
   assertEquals(await say([own, other, own], { HTTP_PROXY: through }), [
     "me",
     `proxied ${other} ${basic}`,
@@ -184,12 +184,12 @@ Deno.test("servers are asked through the proxy that Go would take, each by itsel
     `*,${rest}`,
   ]);
   assertEquals(await say([other], { HTTP_PROXY: "u:hunter2@127.0.0.1:1" }), [
-    "registry.example:2379 does not answer: Connection refused; it is asked through the proxy http://127.0.0.1:1 " +
+    "etcd-2.example:2379 does not answer: Connection refused; it is asked through the proxy http://127.0.0.1:1 " +
     "(HTTP_PROXY), which may be what fails; NO_PROXY can name what is asked without it",
     rest,
   ]);
   assertEquals(await say([other, own], { HTTP_PROXY: "ftp://u:hunter2@p:1" }), [
-    'registry.example:2379 is not asked: HTTP_PROXY must be a proxy\'s URL as http://192.0.2.1:3128, is "ftp://p:1"',
+    'etcd-2.example:2379 is not asked: HTTP_PROXY must be a proxy\'s URL as http://192.0.2.1:3128, is "ftp://p:1"',
     "me",
     rest,
   ]);
