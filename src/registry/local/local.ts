@@ -216,7 +216,7 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
           file = this.#file.current;
           reader = this.#reader();
           rejoinedMs = elapsedMs() + REJOIN_MS;
-          updates = this.host === undefined ? [] : [{ kind: "released", host: this.host }];
+          updates = this.#releasedBy(file);
         } else if (elapsedMs() >= rejoinedMs) updates = reader.read();
         if (elapsedMs() - beatenMs >= (this.#options.beatMs ?? BEAT_MS)) {
           beatenMs = elapsedMs();
@@ -239,6 +239,12 @@ export class LocalRegistry implements LeaseRegistry, Disposable {
 
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
+  }
+
+  /** That the own lease is not in a file that has taken the place of another, if so: a copy that was put back has it. */
+  #releasedBy(file: LocalFile): readonly LeaseUpdate[] {
+    const { host } = this;
+    return host === undefined || readOwn(file, host) !== undefined ? [] : [{ kind: "released", host }];
   }
 
   /** Tells others that this host lives. */

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { makePrivate } from "../../file/exclusive_file.ts";
 import { fileReason } from "../../file/file_reason.ts";
 import { makeFolder } from "../../file/make_folder.ts";
-import { removeIfThere, statIfThere } from "../../file/read_file.ts";
+import { isFile, removeIfThere, statIfThere } from "../../file/read_file.ts";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
 import {
   ADDRESS_SINCE_COLUMN,
@@ -113,9 +113,12 @@ export class LocalFile implements Disposable {
    * @throws {RegistryError} As the constructor does.
    */
   successor(): LocalFile {
-    const [, shared] = this.#identity.split(" ");
-    // Shared memory outlives a file that was deleted alone, and would mislead the next one.
-    if (shared === String(inodeOf(`${this.path}-shm`))) removeIfThere(`${this.path}-shm`);
+    const [main, shared] = this.#identity.split(" ");
+    const inode = inodeOf(this.path);
+    // Shared memory outlives a file that was deleted alone, and would mislead the next one; a folder in the place of a file
+    // that may come back is no next one.
+    const isNext = inode === null || isFile(this.path) && String(inode) !== main;
+    if (isNext && shared === String(inodeOf(`${this.path}-shm`))) removeIfThere(`${this.path}-shm`);
     return new LocalFile(this.path);
   }
 

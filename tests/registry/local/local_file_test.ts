@@ -282,6 +282,51 @@ for (const [remove, what] of removals) {
   });
 }
 
+const returns: [away: (path: string) => void, back: (path: string) => void, what: string][] = [
+  [
+    (path) => {
+      Deno.renameSync(path, `${path}.away`);
+      Deno.mkdirSync(path);
+    },
+    (path) => {
+      Deno.removeSync(path);
+      Deno.renameSync(`${path}.away`, path);
+    },
+    "a folder is in the place of the file, which comes back",
+  ],
+  [
+    (path) => {
+      for (const suffix of ["", "-wal"]) Deno.copyFileSync(`${path}${suffix}`, `${path}.copy${suffix}`);
+      for (const suffix of ["", "-wal", "-shm"]) Deno.removeSync(`${path}${suffix}`);
+      Deno.mkdirSync(path);
+    },
+    (path) => {
+      Deno.removeSync(path);
+      for (const suffix of ["-wal", ""]) Deno.renameSync(`${path}.copy${suffix}`, `${path}${suffix}`);
+    },
+    "a copy takes the place of the file",
+  ],
+];
+
+for (const [away, back, what] of returns) {
+  Deno.test(`watch() does not say that the own lease is gone when ${what}`, async () => {
+    await using world = new LocalWorld();
+    const registry = world.open("a");
+    const own = await registry.acquire(request("192.0.2.1"), { signal });
+    await using watcher = new Watcher(registry);
+    await watcher.next();
+    const next = watcher.next();
+    away(world.path);
+    world.pass(1000);
+    while (registry.contact.reason === undefined) await nextTask();
+    back(world.path);
+    world.pass(1000);
+    while (registry.contact.reason !== undefined) await nextTask();
+    world.pass(3000);
+    assertEquals(await next, { kind: "snapshot", leases: [own] });
+  });
+}
+
 Deno.test("watch() says why the file can't be read, and starts over when it can", async () => {
   await using world = new LocalWorld();
   const registry = world.open("a");
