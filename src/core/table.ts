@@ -11,6 +11,9 @@ export interface TableDiff {
   readonly deletions: Uint32Array;
 }
 
+// Nobody who chooses keys, as other hosts do, knows which of them share a place in the core.
+wasm.seed(crypto.getRandomValues(new BigUint64Array(1))[0]!);
+
 /** A view of `length` words at `pointer`. Taken anew for each use: growing memory detaches every earlier view. */
 function words(pointer: number, length: number): Uint32Array<ArrayBuffer> {
   return new Uint32Array(wasm.memory.buffer as ArrayBuffer, pointer >>> 0, length);

@@ -29,13 +29,25 @@ export class Table {
   push(): number {
     const { words } = this.layout;
     const at = this.#count * words;
-    if (at + words > this.#words.length) {
-      const grown = new Uint32Array(Math.max(16 * words, this.#words.length * 2));
-      grown.set(this.#words);
-      this.#words = grown;
-    }
+    this.#reserve(at + words);
     this.#count++;
     return at;
+  }
+
+  /** Appends whole rows. */
+  append(rows: Uint32Array): void {
+    const { words } = this.layout;
+    const at = this.#count * words;
+    this.#reserve(at + rows.length);
+    this.#words.set(rows, at);
+    this.#count += rows.length / words;
+  }
+
+  #reserve(length: number): void {
+    if (length <= this.#words.length) return;
+    const grown = new Uint32Array(Math.max(16 * this.layout.words, this.#words.length * 2, length));
+    grown.set(this.#words);
+    this.#words = grown;
   }
 
   /** The words behind the table, spare capacity included. Taken anew after each `push()`. */

@@ -30,17 +30,43 @@ export class DumpInterruptedError extends Error {
   override readonly name = "DumpInterruptedError";
 }
 
+/** Takes from the datagrams of a dump the messages that it understands, many at once. */
+export interface DatagramTaker {
+  /** Where datagrams are received, at least 64 KiB. */
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  /**
+   * Takes messages that answer request `sequence`, from byte `from` on, and passes by those for others.
+   *
+   * @param limit Bytes of the datagram.
+   * @returns Where the first message begins that it leaves; `limit` or more for none.
+   */
+  take(from: number, limit: number, sequence: number): number;
+  /** The flags of all messages that the last `take()` passed by, one or the other. */
+  readonly flags: number;
+}
+
 /** Writes the body of one request: fixed header and attributes, between `begin()` and `end()`. */
 export type WriteRequest = (writer: MessageWriter, sequence: number) => void;
+
+/** A place for one datagram, and what reads it. */
+class Inbox {
+  readonly reader: MessageReader;
+  readonly attributes: AttributeReader;
+
+  constructor(readonly buffer: Uint8Array<ArrayBuffer>) {
+    this.reader = new MessageReader(buffer);
+    this.attributes = new AttributeReader(this.reader.view);
+  }
+}
 
 /** Requests and replies over one transport. Every call is over when it returns: the kernel answers at once. */
 export class NetlinkClient {
   readonly #transport: NetlinkTransport;
   readonly #refusals: Tally<number> | undefined;
   readonly #writer = new MessageWriter(BATCH_BYTES + 4096);
-  readonly #buffer = new Uint8Array(RECEIVE_BYTES);
-  readonly #reader = new MessageReader(this.#buffer);
-  readonly #attributes = new AttributeReader(this.#reader.view);
+  readonly #ownInbox = new Inbox(new Uint8Array(RECEIVE_BYTES));
+  /** Where the answer to the request at hand is received. */
+  #inbox = this.#ownInbox;
   #sequence = 0;
   /** Whether answers to an earlier request may still be unread. */
   #isUnread = false;
@@ -55,6 +81,7 @@ export class NetlinkClient {
    * Reads a whole kernel table as of one moment.
    *
    * @param restart Called before each attempt, to forget what an earlier one read.
+   * @param taker Takes what it understands; `each` sees the messages that it leaves, in their order.
    * @throws {NetlinkError} If the kernel refused.
    * @throws {DumpInterruptedError} If the table changed under every attempt.
    */
@@ -63,10 +90,16 @@ export class NetlinkClient {
     write: WriteRequest,
     restart: () => void,
     each: (message: MessageReader) => void,
+    taker?: DatagramTaker,
   ): void {
-    for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
-      restart();
-      if (this.#dumpOnce(action, write, each)) return;
+    try {
+      if (taker !== undefined) this.#inbox = new Inbox(taker.buffer);
+      for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
+        restart();
+        if (this.#dumpOnce(action, write, each, taker)) return;
+      }
+    } finally {
+      this.#inbox = this.#ownInbox;
     }
     throw new DumpInterruptedError(
       `Cannot ${action}: the table changed during each of ${DUMP_ATTEMPTS} dumps`,
@@ -74,16 +107,26 @@ export class NetlinkClient {
   }
 
   /** Reports whether the dump was consistent. */
-  #dumpOnce(action: string, write: WriteRequest, each: (message: MessageReader) => void): boolean {
+  #dumpOnce(
+    action: string,
+    write: WriteRequest,
+    each: (message: MessageReader) => void,
+    taker: DatagramTaker | undefined,
+  ): boolean {
     const sequence = this.#nextSequence();
     this.#writer.clear();
     write(this.#writer, sequence);
     this.#send(action);
+    const { reader } = this.#inbox;
     let isConsistent = true;
     for (;;) {
-      this.#receive(action);
-      while (this.#reader.next()) {
-        const reader = this.#reader;
+      const length = this.#receive(action);
+      for (;;) {
+        if (taker !== undefined) {
+          reader.seek(taker.take(reader.position, length, sequence));
+          if (taker.flags & NLM_F_DUMP_INTR) isConsistent = false;
+        }
+        if (!reader.next()) break;
         if (reader.sequence !== sequence) continue;
         if (reader.flags & NLM_F_DUMP_INTR) isConsistent = false;
         if (reader.type === NLMSG_DONE || reader.type === NLMSG_ERROR) {
@@ -108,10 +151,10 @@ export class NetlinkClient {
     this.#send(action);
     for (;;) {
       this.#receive(action);
-      while (this.#reader.next()) {
-        if (this.#reader.sequence !== sequence) continue;
-        if (this.#reader.type !== NLMSG_ERROR) {
-          each?.(this.#reader);
+      while (this.#inbox.reader.next()) {
+        if (this.#inbox.reader.sequence !== sequence) continue;
+        if (this.#inbox.reader.type !== NLMSG_ERROR) {
+          each?.(this.#inbox.reader);
           continue;
         }
         return this.#finish(action);
@@ -131,11 +174,11 @@ export class NetlinkClient {
     this.#send(action);
     for (;;) {
       this.#receive(action);
-      while (this.#reader.next()) {
-        if (this.#reader.sequence !== sequence) continue;
-        if (this.#reader.type === NLMSG_ERROR) return this.#finish(action);
+      while (this.#inbox.reader.next()) {
+        if (this.#inbox.reader.sequence !== sequence) continue;
+        if (this.#inbox.reader.type === NLMSG_ERROR) return this.#finish(action);
         this.#isUnread = false;
-        return answered(this.#reader);
+        return answered(this.#inbox.reader);
       }
     }
   }
@@ -180,11 +223,11 @@ export class NetlinkClient {
     this.#send(action);
     let refusal: NetlinkError | undefined;
     for (;;) {
-      const length = this.#transport.receive(this.#buffer);
+      const length = this.#transport.receive(this.#inbox.buffer);
       if (length === 0) break;
-      this.#reader.reset(length);
-      while (this.#reader.next()) {
-        if (this.#reader.type !== NLMSG_ERROR) continue;
+      this.#inbox.reader.reset(length);
+      while (this.#inbox.reader.next()) {
+        if (this.#inbox.reader.type !== NLMSG_ERROR) continue;
         const errno = this.#errno();
         if (errno !== 0) refusal ??= new NetlinkError(action, errno, this.#extack());
       }
@@ -209,9 +252,9 @@ export class NetlinkClient {
       this.#send("send a batch");
       for (;;) {
         this.#receive("send a batch");
-        while (this.#reader.next()) {
-          const index = first + (this.#reader.sequence - firstSequence >>> 0);
-          if (this.#reader.type !== NLMSG_ERROR || index >= next) continue;
+        while (this.#inbox.reader.next()) {
+          const index = first + (this.#inbox.reader.sequence - firstSequence >>> 0);
+          if (this.#inbox.reader.type !== NLMSG_ERROR || index >= next) continue;
           const errno = this.#errno();
           if (errno !== 0) refuse(index, errno, this.#extack());
           if (index !== next - 1) continue;
@@ -247,18 +290,20 @@ export class NetlinkClient {
   #discard(): void {
     for (;;) {
       try {
-        if (this.#transport.receive(this.#buffer) === 0) return;
+        if (this.#transport.receive(this.#inbox.buffer) === 0) return;
       } catch (error) {
         if (!isErrno(error, ENOBUFS)) throw error;
       }
     }
   }
 
-  #receive(action: string): void {
-    const length = this.#transport.receive(this.#buffer);
+  /** Receives a datagram; returns its length in bytes. */
+  #receive(action: string): number {
+    const length = this.#transport.receive(this.#inbox.buffer);
     // The kernel answers before send() returns, so silence means that the answer was dropped.
     if (length === 0) throw new NetlinkError(action, ENOBUFS, "the kernel's answer was lost");
-    this.#reader.reset(length);
+    this.#inbox.reader.reset(length);
+    return length;
   }
 
   /**
@@ -279,8 +324,8 @@ export class NetlinkClient {
    * @throws {SyntaxError} If there is none.
    */
   #errno(): number {
-    this.#reader.requireHeader(4);
-    const errno = -this.#reader.view.getInt32(this.#reader.start, LITTLE_ENDIAN);
+    this.#inbox.reader.requireHeader(4);
+    const errno = -this.#inbox.reader.view.getInt32(this.#inbox.reader.start, LITTLE_ENDIAN);
     if (errno < 0) throw new SyntaxError(`Cannot decode netlink reply: its error number is ${errno}`);
     if (errno > 0) this.#refusals?.add(errno);
     return errno;
@@ -288,7 +333,7 @@ export class NetlinkClient {
 
   /** The kernel's sentence in an `NLMSG_ERROR` or `NLMSG_DONE`, where it sent one. */
   #extack(): string | undefined {
-    const { view, start, end, flags, type } = this.#reader;
+    const { view, start, end, flags, type } = this.#inbox.reader;
     if (!(flags & NLM_F_ACK_TLVS)) return undefined;
     let at = start + 4;
     if (type === NLMSG_ERROR) {
@@ -298,7 +343,7 @@ export class NetlinkClient {
       at += align4(refusedBytes);
     }
     if (at >= end) return undefined;
-    const attributes = this.#attributes;
+    const attributes = this.#inbox.attributes;
     attributes.reset(at, end);
     while (attributes.next()) {
       if (attributes.type === NLMSGERR_ATTR_MSG) return attributes.text();

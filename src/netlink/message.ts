@@ -65,6 +65,16 @@ export class MessageReader {
     this.#limit = length;
   }
 
+  /** Where the next message begins. */
+  get position(): number {
+    return this.#next;
+  }
+
+  /** Sets where the next message begins: somebody else has read those before it. */
+  seek(position: number): void {
+    this.#next = position;
+  }
+
   /**
    * Moves to the next message; `false` behind the last one.
    *

@@ -22,7 +22,8 @@ import type {
 } from "../model/state.ts";
 import { Table } from "../model/table.ts";
 import { dumpAddresses } from "../rtnetlink/address.ts";
-import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
+import { openRowTaker } from "../core/dump.ts";
+import type { DatagramTaker, NetlinkClient, WriteRequest } from "../netlink/client.ts";
 import { queryLink, withMasterName } from "../rtnetlink/link.ts";
 import { LinkSlots } from "../rtnetlink/link_slots.ts";
 import { RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../rtnetlink/route_header.ts";
@@ -40,6 +41,7 @@ export class Observer {
   readonly #client: NetlinkClient;
   readonly #isAdopting: () => boolean;
   readonly #formerLinks: () => readonly number[];
+  readonly #isPlain: boolean;
   readonly #tables: ObservedTables = {
     neighbours: new Table(NEIGHBOUR),
     fdb: new Table(FDB),
@@ -50,17 +52,20 @@ export class Observer {
   /**
    * @param options.isAdopting Whether flannel's routes over the underlay's link are taken for ours.
    * @param options.formerLinks The kernel's indexes of VTEPs that are ours, and not among those that are wanted.
+   * @param options.isPlain Whether nothing is decoded in the core, as in tests that compare.
    */
   constructor(
     client: NetlinkClient,
     options: {
       readonly isAdopting?: () => boolean;
       readonly formerLinks?: () => readonly number[];
+      readonly isPlain?: boolean;
     } = {},
   ) {
     this.#client = client;
     this.#isAdopting = options.isAdopting ?? (() => false);
     this.#formerLinks = options.formerLinks ?? (() => []);
+    this.#isPlain = options.isPlain ?? false;
   }
 
   /** The kernel's index of each link that the last look found. */
@@ -130,6 +135,9 @@ export class Observer {
         (writer, sequence) => codec.encodeDump(writer, sequence, family, linkIndex),
         () => table.truncate(before),
         (message, attributes) => codec.decode(message, attributes, slots, table),
+        this.#isPlain
+          ? undefined
+          : openRowTaker(name, table, { linkIndexes: slots.linkIndexes, networks: [] }),
       );
     }
   }
@@ -159,6 +167,9 @@ export class Observer {
           routes.pop();
         }
       },
+      this.#isPlain
+        ? undefined
+        : openRowTaker("routes", routes, { linkIndexes: slots.linkIndexes, networks }),
     );
   }
 
@@ -193,6 +204,7 @@ export class Observer {
     write: WriteRequest,
     restart: () => void,
     decode: (message: MessageReader, attributes: AttributeReader) => void,
+    taker: DatagramTaker | undefined,
   ): void {
     let attributes: AttributeReader | undefined;
     this.#client.dump(
@@ -200,6 +212,7 @@ export class Observer {
       write,
       restart,
       (message) => decode(message, attributes ??= new AttributeReader(message.view)),
+      taker,
     );
   }
 }

@@ -8,13 +8,15 @@ import { createUnderlayLink, TestNetns } from "../double/netns.ts";
 import { cpuMs, median, processCost } from "./machine.ts";
 import { member, members, NETWORK } from "./members.ts";
 
-const ROUNDS = 3;
+const ROUNDS = 5;
 /** How long the agent has been at rest when its memory is read. */
 const REST_MS = 1000;
 
 /** Figures of an agent as a process of its own; medians. */
 export interface ColdStartFigures extends Record<string, string | number> {
   readonly "remote leases": string;
+  /** `now`, or `before` of the binary to compare with. */
+  readonly binary: string;
   /** From the start of the process to the last route. */
   readonly "last route ms": number;
   /** CPU and memory of the process once it has been at rest for a second. */
@@ -30,35 +32,47 @@ export interface ColdStartFigures extends Record<string, string | number> {
   readonly "idle CPU %": number | string;
 }
 
-/** Starts the agent with `count` remote leases in its registry, several times over. */
+/**
+ * Starts the agent with `count` remote leases in its registry, several times over; with a binary to compare with, of both
+ * in turn.
+ */
 export async function timeColdStart(
   binary: string,
   count: number,
-  options: { idleMs: number },
-): Promise<ColdStartFigures> {
-  const rounds: Omit<ColdStartFigures, "remote leases">[] = [];
+  options: { readonly idleMs: number; readonly before?: string | undefined },
+): Promise<ColdStartFigures[]> {
+  const { idleMs, before } = options;
+  const binaries = Object.entries({ ...before !== undefined && { before }, now: binary });
+  const all = new Map<string, Round[]>(binaries.map(([name]) => [name, []]));
   for (let round = 0; round < ROUNDS; round++) {
-    rounds.push(await oneRound(binary, count, round === 0 ? options.idleMs : 0));
+    for (const [name, path] of binaries) {
+      all.get(name)!.push(await oneRound(path, count, round === 0 ? idleMs : 0));
+    }
   }
-  const middle = (name: string) => median(rounds.map((figures) => figures[name] as number));
-  return {
-    "remote leases": String(count),
-    "last route ms": middle("last route ms"),
-    "user ms": middle("user ms"),
-    "system ms": middle("system ms"),
-    "RSS MiB": middle("RSS MiB"),
-    "RssAnon MiB": middle("RssAnon MiB"),
-    "restart ms": middle("restart ms"),
-    "SIGTERM ms": middle("SIGTERM ms"),
-    "idle CPU %": rounds[0]!["idle CPU %"]!,
-  };
+  return [...all].map(([name, rounds]) => {
+    const middle = (figure: keyof Round) => median(rounds.map((figures) => figures[figure] as number));
+    return {
+      "remote leases": String(count),
+      binary: name,
+      "last route ms": middle("last route ms"),
+      "user ms": middle("user ms"),
+      "system ms": middle("system ms"),
+      "RSS MiB": middle("RSS MiB"),
+      "RssAnon MiB": middle("RssAnon MiB"),
+      "restart ms": middle("restart ms"),
+      "SIGTERM ms": middle("SIGTERM ms"),
+      "idle CPU %": rounds[0]!["idle CPU %"]!,
+    };
+  });
 }
+
+type Round = Omit<ColdStartFigures, "remote leases" | "binary">;
 
 async function oneRound(
   binary: string,
   count: number,
   idleMs: number,
-): Promise<Omit<ColdStartFigures, "remote leases">> {
+): Promise<Round> {
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
   const netns = stack.use(await TestNetns.create());

@@ -38,10 +38,13 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
     print(formatTable(routes));
   },
   async starts() {
-    print("\nThe compiled agent, local registry, IPv4 (medians of 3; idle CPU once, over 60 s):");
+    print(
+      "\nThe compiled agent, local registry, IPv4 (medians of 5; idle CPU once, over 60 s; LODEN_BEFORE names another binary to compare with):",
+    );
     const starts = [];
     for (const size of SIZES) {
-      starts.push(await timeColdStart(binary, size, { idleMs: size === 5000 ? 60_000 : 0 }));
+      const idleMs = size === 5000 ? 60_000 : 0;
+      starts.push(...await timeColdStart(binary, size, { idleMs, before: Deno.env.get("LODEN_BEFORE") }));
     }
     print(formatTable(starts));
   },

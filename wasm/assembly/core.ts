@@ -1,2 +1,3 @@
+export * from "./dump";
 export * from "./prefix";
 export * from "./table";

@@ -6,15 +6,15 @@
 // Subnets of one length in a range are numbered from the range's first. Numbers are u64 and end at `LAST_NUMBER`:
 // a longer range is searched as far as that.
 //
-// Linear memory, from `__heap_base` rounded up to 16; n is the count given to `reserveTaken()`. It is the memory of
-// the tables in table.ts: neither keeps anything there between two calls of the host.
+// The work (memory.ts); n is the count given to `reserveTaken()`:
 //
 //   taken    n × { u64 high, u64 low, u64 length }   prefixes that are taken   (the host writes them)
 //   spans    n × { u64 first, u64 last }             numbers that they cover, sorted, merged   (we write)
 
+import { reserveWork, workAt } from "./memory";
+
 const TAKEN_BYTES: u32 = 24;
 const SPAN_BYTES: u32 = 16;
-const PAGE_BYTES: usize = 65536;
 const LAST_NUMBER: u64 = 0x7fff_ffff_ffff_ffff;
 
 let high: u64 = 0;
@@ -31,13 +31,9 @@ export function takenPtr(): usize { return takenAt; }
 
 /** Draws the memory for `count` taken prefixes; 0, or -1 when the memory cannot grow so far. */
 export function reserveTaken(count: u32): i32 {
-  const start = <u64> ((__heap_base + 15) & ~15);
-  const end = start + <u64> count * (TAKEN_BYTES + SPAN_BYTES);
-  if (end > 0xffff0000) return -1;
-  const pages = <i32> ((end + PAGE_BYTES - 1) / PAGE_BYTES);
-  if (pages > memory.size() && memory.grow(pages - memory.size()) < 0) return -1;
+  if (reserveWork(<u64> count * (TAKEN_BYTES + SPAN_BYTES)) != 0) return -1;
   takenCount = count;
-  takenAt = <usize> start;
+  takenAt = workAt();
   spansAt = takenAt + count * TAKEN_BYTES;
   return 0;
 }

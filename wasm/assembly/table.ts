@@ -1,23 +1,31 @@
-// Sort and difference of tables of fixed-size rows.
+// Difference of tables of fixed-size rows.
 //
 // A row is `rowWords` 32-bit words; the first `keyWords` of them are its key, compared as unsigned numbers.
-// Linear memory, from `__heap_base` rounded up to 16; d and o are the row counts given to `reserve()`:
+// The work (memory.ts); d and o are the row counts given to `reserve()`, b is a power of two, at least 2d:
 //
-//   desired        d rows             the host writes them
-//   observed       o rows             the host writes them
-//   desiredOrder   d u32 row indices  sorted by key, equal keys in their order
-//   observedOrder  o u32 row indices  likewise
-//   scratch        max(d, o) u32      the other half of the merge sort
-//   additions      d u32 indices into desired: keys that observed lacks; of several rows with one key the first
-//   replacements   d u32 indices into desired: keys that observed has with another value
-//   deletions      o u32 indices into observed: keys that desired lacks, and rows of one key that are otherwise
+//   desired       d rows       the host writes them
+//   observed      o rows       the host writes them
+//   additions     d u32 indices into desired: keys that observed lacks; of several rows with one key the first
+//   replacements  d u32 indices into desired: keys that observed has with another value
+//   deletions     o u32 indices into observed: keys that desired lacks, and rows of one key that are otherwise
+//   fates         d u32        what was found of each desired row's key: NOTHING, EQUAL, IS_LATER, or FIRST + index
+//                              of the first observed row of that key, all of which are otherwise
+//   buckets       b u32        index + 1 of a desired row, by the hash of its key and those behind it; 0 for none
+//   scratch       max(d, o) u32    the other half of the merge sort
 //
-// There is no allocator: `reserve()` draws this map anew and grows the memory where it must.
+// Both tables are passed once, and only what differs is sorted. Keys come from other hosts: the hash is seeded by the
+// host, so that nobody knows which keys share a bucket.
 
-const PAGE_BYTES: usize = 65536;
+import { reserveWork, workAt } from "./memory";
 
 /** What `reserve()` answers when the memory cannot grow so far. Not exported: the host would see an object. */
 const OUT_OF_MEMORY: i32 = -1;
+
+const NOTHING: u32 = 0;
+const EQUAL: u32 = 1;
+/** An earlier row has the key. */
+const IS_LATER: u32 = 2;
+const FIRST: u32 = 3;
 
 let rowWords: u32 = 0;
 let keyWords: u32 = 0;
@@ -26,15 +34,17 @@ let observedCount: u32 = 0;
 let additionCount: u32 = 0;
 let replacementCount: u32 = 0;
 let deletionCount: u32 = 0;
+let bucketMask: u32 = 0;
+let hashSeed: u64 = 0;
 
 let desiredAt: usize = 0;
 let observedAt: usize = 0;
-let desiredOrderAt: usize = 0;
-let observedOrderAt: usize = 0;
-let scratchAt: usize = 0;
 let additionsAt: usize = 0;
 let replacementsAt: usize = 0;
 let deletionsAt: usize = 0;
+let fatesAt: usize = 0;
+let bucketsAt: usize = 0;
+let scratchAt: usize = 0;
 
 export function desiredPtr(): usize { return desiredAt; }
 export function observedPtr(): usize { return observedAt; }
@@ -45,28 +55,32 @@ export function additions(): u32 { return additionCount; }
 export function replacements(): u32 { return replacementCount; }
 export function deletions(): u32 { return deletionCount; }
 
+/** Sets what hashes begin with. */
+export function seed(value: u64): void {
+  hashSeed = value;
+}
+
 /** Draws the memory for two tables of one layout; 0, or `OUT_OF_MEMORY`. */
 export function reserve(desired: u32, observed: u32, words: u32, key: u32): i32 {
   rowWords = words;
   keyWords = key;
   desiredCount = desired;
   observedCount = observed;
+  let buckets: u64 = 16;
+  while (buckets < <u64> desired * 2) buckets *= 2;
+  bucketMask = <u32> (buckets - 1);
   const rowBytes = <u64> words * 4;
   const larger = desired > observed ? desired : observed;
-  const start = <u64> ((__heap_base + 15) & ~15);
-  const end = start + (<u64> desired + observed) * rowBytes +
-    4 * (3 * <u64> desired + 2 * <u64> observed + larger);
-  if (end > 0xffff0000) return OUT_OF_MEMORY;
-  const pages = <i32> ((end + PAGE_BYTES - 1) / PAGE_BYTES);
-  if (pages > memory.size() && memory.grow(pages - memory.size()) < 0) return OUT_OF_MEMORY;
-  desiredAt = <usize> start;
+  const bytes = (<u64> desired + observed) * rowBytes + 4 * (3 * <u64> desired + observed + buckets + larger);
+  if (reserveWork(bytes) != 0) return OUT_OF_MEMORY;
+  desiredAt = workAt();
   observedAt = desiredAt + <usize> (desired * rowBytes);
-  desiredOrderAt = observedAt + <usize> (observed * rowBytes);
-  observedOrderAt = desiredOrderAt + 4 * desired;
-  scratchAt = observedOrderAt + 4 * observed;
-  additionsAt = scratchAt + 4 * larger;
+  additionsAt = observedAt + <usize> (observed * rowBytes);
   replacementsAt = additionsAt + 4 * desired;
   deletionsAt = replacementsAt + 4 * desired;
+  fatesAt = deletionsAt + 4 * observed;
+  bucketsAt = fatesAt + 4 * desired;
+  scratchAt = bucketsAt + <usize> (4 * buckets);
   return 0;
 }
 
@@ -75,63 +89,75 @@ export function reserve(desired: u32, observed: u32, words: u32, key: u32): i32 
  * the first counts.
  */
 export function diff(): void {
-  sort(desiredAt, desiredOrderAt, desiredCount);
-  sort(observedAt, observedOrderAt, observedCount);
-  additionCount = 0;
-  replacementCount = 0;
+  index();
+  // What has no equal, for now: a row that follows may show that another one is kept.
   deletionCount = 0;
-  let d: u32 = 0;
-  let o: u32 = 0;
-  while (d < desiredCount && o < observedCount) {
-    const wanted = ordered(desiredOrderAt, d);
-    const order = compare(row(desiredAt, wanted), row(observedAt, ordered(observedOrderAt, o)), keyWords);
-    if (order < 0) {
-      add(wanted);
-      d = nextDesired(d);
-    } else if (order > 0) {
-      drop(ordered(observedOrderAt, o++));
+  for (let o: u32 = 0; o < observedCount; o++) {
+    const d = find(row(observedAt, o));
+    if (d == 0) {
+      drop(o);
+    } else if (areSame(row(desiredAt, d - 1), row(observedAt, o), rowWords)) {
+      setFate(d - 1, EQUAL);
     } else {
-      o = match(wanted, o);
-      d = nextDesired(d);
+      if (fate(d - 1) == NOTHING) setFate(d - 1, FIRST + o);
+      drop(o);
     }
   }
-  while (d < desiredCount) {
-    add(ordered(desiredOrderAt, d));
-    d = nextDesired(d);
+  // The first of several that are otherwise is replaced, unless there is an equal one.
+  const candidates = deletionCount;
+  deletionCount = 0;
+  for (let position: u32 = 0; position < candidates; position++) {
+    const o = ordered(deletionsAt, position);
+    const d = find(row(observedAt, o));
+    if (d == 0 || fate(d - 1) != FIRST + o) drop(o);
   }
-  while (o < observedCount) drop(ordered(observedOrderAt, o++));
+  additionCount = 0;
+  replacementCount = 0;
+  for (let d: u32 = 0; d < desiredCount; d++) {
+    if (fate(d) == NOTHING) store<u32>(additionsAt + 4 * additionCount++, d);
+    else if (fate(d) >= FIRST) store<u32>(replacementsAt + 4 * replacementCount++, d);
+  }
+  sort(desiredAt, additionsAt, additionCount);
+  sort(desiredAt, replacementsAt, replacementCount);
+  sort(observedAt, deletionsAt, deletionCount);
 }
 
-/** The position of the first desired row behind `position` that has another key. */
-function nextDesired(position: u32): u32 {
-  const rowAt = row(desiredAt, ordered(desiredOrderAt, position));
-  let next = position + 1;
-  while (next < desiredCount && compare(rowAt, row(desiredAt, ordered(desiredOrderAt, next)), keyWords) == 0) next++;
-  return next;
+/** Puts all desired rows into buckets. */
+function index(): void {
+  memory.fill(bucketsAt, 0, 4 * (bucketMask + 1));
+  memory.fill(fatesAt, 0, 4 * desiredCount);
+  for (let d: u32 = 0; d < desiredCount; d++) {
+    const key = row(desiredAt, d);
+    let bucket = hash(key) & bucketMask;
+    let other = ordered(bucketsAt, bucket);
+    while (other != 0 && !areSame(key, row(desiredAt, other - 1), keyWords)) {
+      bucket = (bucket + 1) & bucketMask;
+      other = ordered(bucketsAt, bucket);
+    }
+    if (other == 0) store<u32>(bucketsAt + 4 * bucket, d + 1);
+    else setFate(d, IS_LATER);
+  }
 }
 
-/** Settles the observed rows that have the key of one desired row, from position `first`; returns the next one. */
-function match(wanted: u32, first: u32): u32 {
-  const rowAt = row(desiredAt, wanted);
-  let next = first;
-  let kept: u32 = u32.MAX_VALUE;
-  while (next < observedCount) {
-    const otherAt = row(observedAt, ordered(observedOrderAt, next));
-    if (compare(rowAt, otherAt, keyWords) != 0) break;
-    if (kept == u32.MAX_VALUE && compare(rowAt, otherAt, rowWords) == 0) kept = next;
-    next++;
+/** Index + 1 of the first desired row that has the key at `key`; 0 for none. */
+function find(key: usize): u32 {
+  let bucket = hash(key) & bucketMask;
+  let d = ordered(bucketsAt, bucket);
+  while (d != 0 && !areSame(key, row(desiredAt, d - 1), keyWords)) {
+    bucket = (bucket + 1) & bucketMask;
+    d = ordered(bucketsAt, bucket);
   }
-  const isThere = kept != u32.MAX_VALUE;
-  if (!isThere) {
-    store<u32>(replacementsAt + 4 * replacementCount++, wanted);
-    kept = first;
+  return d;
+}
+
+@inline
+function hash(key: usize): u32 {
+  let state = hashSeed;
+  for (let word: u32 = 0; word < keyWords; word++) {
+    state = (state ^ load<u32>(key + 4 * word)) * 0x9e3779b97f4a7c15;
+    state ^= state >> 32;
   }
-  for (let o = first; o < next; o++) {
-    const at = ordered(observedOrderAt, o);
-    // No kernel table has a row twice, but a dump that was made amid changes may: to delete one were to delete both.
-    if (o != kept && !(isThere && compare(rowAt, row(observedAt, at), rowWords) == 0)) drop(at);
-  }
-  return next;
+  return <u32> state;
 }
 
 @inline
@@ -145,18 +171,32 @@ function ordered(order: usize, position: u32): u32 {
 }
 
 @inline
-function add(index: u32): void {
-  store<u32>(additionsAt + 4 * additionCount++, index);
-}
-
-@inline
 function drop(index: u32): void {
   store<u32>(deletionsAt + 4 * deletionCount++, index);
 }
 
-/** Compares the first `words` of two rows: negative, zero or positive. */
-function compare(a: usize, b: usize, words: u32): i32 {
+@inline
+function fate(d: u32): u32 {
+  return load<u32>(fatesAt + 4 * d);
+}
+
+@inline
+function setFate(d: u32, value: u32): void {
+  store<u32>(fatesAt + 4 * d, value);
+}
+
+/** Whether the first `words` of two rows are the same. */
+@inline
+function areSame(a: usize, b: usize, words: u32): bool {
   for (let word: u32 = 0; word < words; word++) {
+    if (load<u32>(a + 4 * word) != load<u32>(b + 4 * word)) return false;
+  }
+  return true;
+}
+
+/** Compares the keys of two rows: negative, zero or positive. */
+function compare(a: usize, b: usize): i32 {
+  for (let word: u32 = 0; word < keyWords; word++) {
     const x = load<u32>(a + 4 * word);
     const y = load<u32>(b + 4 * word);
     if (x != y) return x < y ? -1 : 1;
@@ -164,12 +204,11 @@ function compare(a: usize, b: usize, words: u32): i32 {
   return 0;
 }
 
-/** Stable bottom-up merge sort of row indices; a table that is sorted already costs one comparison a row. */
+/** Stable bottom-up merge sort of row indices by key; if they are sorted already one comparison a row. */
 function sort(table: usize, order: usize, count: u32): void {
   let isSorted = true;
-  for (let index: u32 = 0; index < count; index++) {
-    store<u32>(order + 4 * index, index);
-    if (isSorted && index > 0 && compare(row(table, index - 1), row(table, index), keyWords) > 0) isSorted = false;
+  for (let position: u32 = 1; isSorted && position < count; position++) {
+    isSorted = compare(row(table, ordered(order, position - 1)), row(table, ordered(order, position))) <= 0;
   }
   if (isSorted) return;
   let from = order;
@@ -191,7 +230,7 @@ function merge(table: usize, from: usize, to: usize, start: u32, width: u32, cou
   let right = middle;
   for (let out = start; out < end; out++) {
     const takesLeft = left < middle && (right >= end ||
-      compare(row(table, ordered(from, left)), row(table, ordered(from, right)), keyWords) <= 0);
+      compare(row(table, ordered(from, left)), row(table, ordered(from, right))) <= 0);
     store<u32>(to + 4 * out, ordered(from, takesLeft ? left++ : right++));
   }
 }
