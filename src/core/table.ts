@@ -1,4 +1,5 @@
 import type { Table } from "../model/table.ts";
+import { viewWords as words } from "./window.ts";
 import * as wasm from "../../wasm/build/core.wasm";
 
 /** What brings an observed table to a desired one. */
@@ -13,11 +14,6 @@ export interface TableDiff {
 
 // Nobody who chooses keys, as other hosts do, knows which of them share a place in the core.
 wasm.seed(crypto.getRandomValues(new BigUint64Array(1))[0]!);
-
-/** A view of `length` words at `pointer`. Taken anew for each use: growing memory detaches every earlier view. */
-function words(pointer: number, length: number): Uint32Array<ArrayBuffer> {
-  return new Uint32Array(wasm.memory.buffer as ArrayBuffer, pointer >>> 0, length);
-}
 
 /**
  * Compares two tables of one layout, sorted or not. Where the observed table has several rows with one key, those

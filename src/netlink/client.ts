@@ -1,19 +1,15 @@
 import { ENOBUFS, isErrno, NetlinkError } from "../linux/errno.ts";
-import { AttributeReader } from "./attribute.ts";
+import type { Tally } from "../model/tally.ts";
+import type { DatagramTaker, FilledBatch } from "./in_bulk.ts";
+import { Inbox } from "./inbox.ts";
 import {
-  align4,
-  MESSAGE_HEADER_BYTES,
-  MessageReader,
+  type MessageReader,
   MessageWriter,
   NLM_F_ACK,
-  NLM_F_ACK_TLVS,
-  NLM_F_CAPPED,
   NLM_F_DUMP_INTR,
   NLMSG_DONE,
   NLMSG_ERROR,
 } from "./message.ts";
-import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
-import type { Tally } from "../model/tally.ts";
 import type { NetlinkTransport } from "./socket.ts";
 
 /** Times that a dump is read again because the table changed under it. */
@@ -22,42 +18,13 @@ const DUMP_ATTEMPTS = 10;
 const RECEIVE_BYTES = 64 * 1024;
 /** Bytes of requests sent at once: large enough that the system call does not count. */
 const BATCH_BYTES = 64 * 1024;
-/** `NLMSGERR_ATTR_MSG`: the kernel's sentence about a refusal. */
-const NLMSGERR_ATTR_MSG = 1;
-
 /** A table changed under every attempt to read it. */
 export class DumpInterruptedError extends Error {
   override readonly name = "DumpInterruptedError";
 }
 
-/** Takes from the datagrams of a dump the messages that it understands, many at once. */
-export interface DatagramTaker {
-  /** Where datagrams are received, at least 64 KiB. */
-  readonly buffer: Uint8Array<ArrayBuffer>;
-  /**
-   * Takes messages that answer request `sequence`, from byte `from` on, and passes by those for others.
-   *
-   * @param limit Bytes of the datagram.
-   * @returns Where the first message begins that it leaves; `limit` or more for none.
-   */
-  take(from: number, limit: number, sequence: number): number;
-  /** The flags of all messages that the last `take()` passed by, one or the other. */
-  readonly flags: number;
-}
-
 /** Writes the body of one request: fixed header and attributes, between `begin()` and `end()`. */
 export type WriteRequest = (writer: MessageWriter, sequence: number) => void;
-
-/** A place for one datagram, and what reads it. */
-class Inbox {
-  readonly reader: MessageReader;
-  readonly attributes: AttributeReader;
-
-  constructor(readonly buffer: Uint8Array<ArrayBuffer>) {
-    this.reader = new MessageReader(buffer);
-    this.attributes = new AttributeReader(this.reader.view);
-  }
-}
 
 /** Requests and replies over one transport. Every call is over when it returns: the kernel answers at once. */
 export class NetlinkClient {
@@ -195,18 +162,36 @@ export class NetlinkClient {
     write: (index: number, writer: MessageWriter, sequence: number) => void,
     refused: (index: number, errno: number, extack: string | undefined) => void,
   ): void {
+    const writer = this.#writer;
+    this.batches(count, (first, sequence) => {
+      writer.clear();
+      let next = first;
+      while (next < count && writer.length < BATCH_BYTES) {
+        write(next, writer, sequence + (next++ - first) >>> 0);
+      }
+      writer.addFlags(NLM_F_ACK);
+      return { bytes: writer.bytes, count: next - first };
+    }, refused);
+  }
+
+  /**
+   * The same for requests that are written many at once.
+   *
+   * @param fill Writes the requests of one batch, at least one: from number `first` on, each one message with the next sequence
+   * number, the last of them with `NLM_F_ACK`.
+   */
+  batches(
+    count: number,
+    fill: (first: number, sequence: number) => FilledBatch,
+    refused: (index: number, errno: number, extack: string | undefined) => void,
+  ): void {
     let first = 0;
     while (first < count) {
-      this.#writer.clear();
-      const firstSequence = this.#nextSequence();
-      let next = first;
-      while (next < count && this.#writer.length < BATCH_BYTES) {
-        write(next, this.#writer, next === first ? firstSequence : this.#nextSequence());
-        next++;
-      }
-      this.#writer.addFlags(NLM_F_ACK);
-      this.#batchReplies(first, next, firstSequence, refused);
-      first = next;
+      const sequence = this.#nextSequence();
+      const batch = fill(first, sequence);
+      this.#sequence = sequence + batch.count - 1 >>> 0;
+      this.#sendBatch(batch.bytes, first, first + batch.count, sequence, refused);
+      first += batch.count;
     }
   }
 
@@ -229,14 +214,15 @@ export class NetlinkClient {
       while (this.#inbox.reader.next()) {
         if (this.#inbox.reader.type !== NLMSG_ERROR) continue;
         const errno = this.#errno();
-        if (errno !== 0) refusal ??= new NetlinkError(action, errno, this.#extack());
+        if (errno !== 0) refusal ??= new NetlinkError(action, errno, this.#inbox.extack());
       }
     }
     this.#isUnread = false;
     if (refusal !== undefined) throw refusal;
   }
 
-  #batchReplies(
+  #sendBatch(
+    bytes: Uint8Array<ArrayBuffer>,
     first: number,
     next: number,
     firstSequence: number,
@@ -249,14 +235,14 @@ export class NetlinkClient {
       refused(index, errno, extack);
     };
     try {
-      this.#send("send a batch");
+      this.#send("send a batch", bytes);
       for (;;) {
         this.#receive("send a batch");
         while (this.#inbox.reader.next()) {
           const index = first + (this.#inbox.reader.sequence - firstSequence >>> 0);
           if (this.#inbox.reader.type !== NLMSG_ERROR || index >= next) continue;
           const errno = this.#errno();
-          if (errno !== 0) refuse(index, errno, this.#extack());
+          if (errno !== 0) refuse(index, errno, this.#inbox.extack());
           if (index !== next - 1) continue;
           this.#isUnread = false;
           return;
@@ -274,13 +260,13 @@ export class NetlinkClient {
     return this.#sequence;
   }
 
-  /** Sends what the writer holds, after throwing away answers to an earlier request that nobody read. */
-  #send(action: string): void {
+  /** Sends what the writer holds, or other bytes, after throwing away answers to an earlier request that nobody read. */
+  #send(action: string, bytes = this.#writer.bytes): void {
     try {
       // A dump that was left in the middle keeps the kernel from starting another one.
       if (this.#isUnread) this.#discard();
       this.#isUnread = true;
-      this.#transport.send(this.#writer.bytes);
+      this.#transport.send(bytes);
     } catch (error) {
       if (error instanceof NetlinkError) throw new NetlinkError(action, error.errno, error.extack);
       throw error;
@@ -313,41 +299,15 @@ export class NetlinkClient {
    */
   #finish(action: string): void {
     const errno = this.#errno();
-    const extack = errno === 0 ? undefined : this.#extack();
+    const extack = errno === 0 ? undefined : this.#inbox.extack();
     this.#isUnread = false;
     if (errno !== 0) throw new NetlinkError(action, errno, extack);
   }
 
-  /**
-   * The positive error number in an `NLMSG_ERROR` or `NLMSG_DONE`; 0 is an ack.
-   *
-   * @throws {SyntaxError} If there is none.
-   */
+  /** The positive error number in an `NLMSG_ERROR` or `NLMSG_DONE`, counted; 0 is an ack. */
   #errno(): number {
-    this.#inbox.reader.requireHeader(4);
-    const errno = -this.#inbox.reader.view.getInt32(this.#inbox.reader.start, LITTLE_ENDIAN);
-    if (errno < 0) throw new SyntaxError(`Cannot decode netlink reply: its error number is ${errno}`);
+    const errno = this.#inbox.errno();
     if (errno > 0) this.#refusals?.add(errno);
     return errno;
-  }
-
-  /** The kernel's sentence in an `NLMSG_ERROR` or `NLMSG_DONE`, where it sent one. */
-  #extack(): string | undefined {
-    const { view, start, end, flags, type } = this.#inbox.reader;
-    if (!(flags & NLM_F_ACK_TLVS)) return undefined;
-    let at = start + 4;
-    if (type === NLMSG_ERROR) {
-      if (end - at < MESSAGE_HEADER_BYTES) return undefined;
-      const refusedBytes = flags & NLM_F_CAPPED ? MESSAGE_HEADER_BYTES : view.getUint32(at, LITTLE_ENDIAN);
-      if (refusedBytes > end - at) return undefined;
-      at += align4(refusedBytes);
-    }
-    if (at >= end) return undefined;
-    const attributes = this.#inbox.attributes;
-    attributes.reset(at, end);
-    while (attributes.next()) {
-      if (attributes.type === NLMSGERR_ATTR_MSG) return attributes.text();
-    }
-    return undefined;
   }
 }

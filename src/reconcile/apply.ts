@@ -1,4 +1,5 @@
 import { errorText } from "../log/error_text.ts";
+import { openRowEncoder } from "../core/encode.ts";
 import { AF_INET6, type Family, formatAddress, formatMac, formatPrefix } from "../model/address.ts";
 import {
   FDB,
@@ -35,6 +36,9 @@ import { sayWhoHasPort, sayWhoHasVni } from "./vni_holder.ts";
 
 /** What the kernel answers when there is nothing to delete, which is what was wanted. */
 const ALREADY_GONE: ReadonlySet<number> = new Set([ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL]);
+
+/** So many rows are handed to the core, which takes a copy of the whole table. */
+const MANY_ROWS = 64;
 
 /**
  * Carries out one step on a link.
@@ -147,20 +151,27 @@ export function applyTableStep(
   const { words } = rows;
   const rowWords = rows.layout.words;
   const misled: number[] = [];
-  client.batch(
-    indices.length,
-    (index, writer, sequence) => encode(writer, sequence, words, indices[index]! * rowWords, linkIndexes),
-    (index, errno, extack) => {
-      if (operation === "delete" && ALREADY_GONE.has(errno)) return;
-      const at = indices[index]! * rowWords;
-      if (step.table === "routes" && errno === EINVAL && isUnseenIpv6(words, at)) {
-        misled.push(at);
-        return;
-      }
-      const action = `${operation} ${describeRow(step.table, words, at, links)}`;
-      failures.add(new NetlinkError(action, errno, extack).message);
-    },
-  );
+  const refused = (index: number, errno: number, extack: string | undefined) => {
+    if (operation === "delete" && ALREADY_GONE.has(errno)) return;
+    const at = indices[index]! * rowWords;
+    if (step.table === "routes" && errno === EINVAL && isUnseenIpv6(words, at)) {
+      misled.push(at);
+      return;
+    }
+    const action = `${operation} ${describeRow(step.table, words, at, links)}`;
+    failures.add(new NetlinkError(action, errno, extack).message);
+  };
+  const fill = indices.length < MANY_ROWS
+    ? undefined
+    : openRowEncoder(step.table, operation, { table: rows, indices, linkIndexes });
+  if (fill !== undefined) client.batches(indices.length, fill, refused);
+  else {
+    client.batch(
+      indices.length,
+      (index, writer, sequence) => encode(writer, sequence, words, indices[index]! * rowWords, linkIndexes),
+      refused,
+    );
+  }
   for (const at of misled) {
     const action = `${operation} ${describeRow("routes", words, at, links)}`;
     try {

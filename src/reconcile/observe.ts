@@ -23,7 +23,8 @@ import type {
 import { Table } from "../model/table.ts";
 import { dumpAddresses } from "../rtnetlink/address.ts";
 import { openRowTaker } from "../core/dump.ts";
-import type { DatagramTaker, NetlinkClient, WriteRequest } from "../netlink/client.ts";
+import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
+import type { DatagramTaker } from "../netlink/in_bulk.ts";
 import { queryLink, withMasterName } from "../rtnetlink/link.ts";
 import { LinkSlots } from "../rtnetlink/link_slots.ts";
 import { RTN_UNICAST, RTPROT_BOOT, RTPROT_LODEN } from "../rtnetlink/route_header.ts";

@@ -280,6 +280,12 @@ function copyMac(to: usize, from: usize): void {
   store<u32>(to, bswap<u32>(load<u32>(from, 2)), 4);
 }
 
+/** How many slots there are links for. */
+@inline
+export function slotsKnown(): u32 {
+  return linkCount;
+}
+
 /** The slot of a link, or `NO_SLOT` for one that has none. */
 @inline
 function slotOf(linkIndex: u32): u32 {

@@ -4,8 +4,9 @@
 //   rows       ROWS_BYTES         the rows of that datagram                       (we write, dump.ts)
 //   networks   16 × 24 bytes      cluster networks: family, address ×4, length    (the host writes them)
 //   links      64 × 4 bytes       the kernel's link index of each slot            (the host writes them)
-//   work       to the end         what one call needs: two tables and their difference (table.ts), or prefixes that
-//                                 are taken (prefix.ts); each call draws it anew, and nothing of it lasts
+//   work       to the end         what one call needs: two tables and their difference (table.ts), rows and the
+//                                 requests about them (encode.ts), or prefixes that are taken (prefix.ts); each call
+//                                 draws it anew, and nothing of it lasts
 //
 // All but the work is the window: it stays where it is, and what lies in it stays until the host writes it again. There is
 // no allocator: the memory grows where work must be larger, and then every earlier view of the host's is detached.
