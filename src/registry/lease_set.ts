@@ -8,7 +8,11 @@ import {
   latestAge,
   provenAges,
 } from "./claim_age.ts";
+import { type LeaseChange, RemoteIndex } from "./remote_index.ts";
 import { type RemoteLeases, remoteLeases } from "./remote_leases.ts";
+
+/** Changes that are kept apart, each with what they made of the others' leases. */
+const MOST_CHANGES = 128;
 
 /** Leases with the same parts are the same to this host; their end times are not its concern. */
 interface Cached {
@@ -29,6 +33,10 @@ export class LeaseSet {
   #latest = 0;
   #version = 0;
   #cached: Cached | undefined;
+  /** The others' leases, as long as each change is of one host alone. */
+  #index: RemoteIndex | undefined;
+  #serial = 0;
+  #changes: { readonly serial: number; readonly change: LeaseChange }[] = [];
 
   /**
    * Folds an update in. Until the first snapshot nothing is known, and a change to the unknown is nothing.
@@ -55,12 +63,41 @@ export class LeaseSet {
       const before = this.#leases.get(host);
       const lease = provenAges(before, update.lease, { latest: this.#latest });
       this.#latest = Math.max(this.#latest, latestAge(lease));
-      if (!isSameClaim(before, lease)) this.#version++;
       this.#leases.set(host, lease);
-    } else if (this.#leases.delete(update.host)) {
-      this.#version++;
+      if (!isSameClaim(before, lease)) this.#changed(host, before, lease);
+    } else {
+      const before = this.#leases.get(update.host);
+      if (this.#leases.delete(update.host)) this.#changed(update.host, before, undefined);
     }
     return this.#version !== before;
+  }
+
+  /** Takes note of a change of one host, and keeps what is known of the others where it says nothing about them. */
+  #changed(host: string, before: Lease | undefined, after: Lease | undefined): void {
+    this.#version++;
+    const cached = this.#cached;
+    if (cached?.version !== this.#version - 1 || host === cached.own.host) return;
+    const { own, networks } = cached;
+    this.#index ??= RemoteIndex.of(cached.remote, { own, networks, of: (host) => this.#leases?.get(host) });
+    const serial = this.#serial + 1;
+    const changed = this.#index?.change(host, before, after, serial);
+    if (changed === undefined) {
+      this.#index = undefined;
+      return;
+    }
+    this.#serial = serial;
+    this.#changes.push({ serial, change: changed.change });
+    if (this.#changes.length > MOST_CHANGES) this.#changes.shift();
+    this.#cached = { ...cached, version: this.#version, remote: changed.remote };
+  }
+
+  /**
+   * What has changed of others' leases since an answer of `remote()`, one by one: what comes of these changes is its last
+   * answer. `undefined` if that is not known.
+   */
+  changesSince({ serial }: Pick<RemoteLeases, "serial">): readonly LeaseChange[] | undefined {
+    const newer = this.#changes.filter((one) => one.serial > serial);
+    return newer.length === this.#serial - serial ? newer.map(({ change }) => change) : undefined;
   }
 
   /** Begins with what an earlier process knew last, until the first snapshot. */
@@ -117,18 +154,27 @@ export class LeaseSet {
    * same object for as long as nothing but end times has changed.
    *
    * @param networks The cluster networks; parts of leases in another family are of no use here.
+   * @param options.isFresh Whether it is to be made of all leases again where only changes were put into the last one.
    */
-  remote(own: Lease, networks: readonly Prefix[]): RemoteLeases | undefined {
+  remote(
+    own: Lease,
+    networks: readonly Prefix[],
+    { isFresh = false }: { readonly isFresh?: boolean } = {},
+  ): RemoteLeases | undefined {
     if (this.#leases === undefined) return undefined;
     const cached = this.#cached;
     if (
-      cached?.version === this.#version && isSameLease(cached.own, own) &&
+      !(isFresh && this.#changes.length > 0) && cached?.version === this.#version &&
+      isSameLease(cached.own, own) &&
       isSamePrefixes(cached.networks, networks)
     ) return cached.remote;
     const remote = {
       ...remoteLeases(this.#inOrder(), own, networks, compareBySubnets),
       isRemembered: this.#isRemembered,
+      serial: ++this.#serial,
     };
+    this.#index = undefined;
+    this.#changes = [];
     this.#cached = { version: this.#version, own, networks, remote };
     return remote;
   }

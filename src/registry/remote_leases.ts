@@ -29,6 +29,8 @@ export interface RemoteLeases {
   readonly doubts: readonly string[];
   /** Whether they are from an earlier process, and the registry has not said yet what has changed since. */
   readonly isRemembered: boolean;
+  /** Another number, and a larger one, for each answer. */
+  readonly serial: number;
 }
 
 /**
@@ -40,7 +42,7 @@ export function remoteLeases(
   own: Lease,
   networks: readonly Prefix[],
   wasFirst: (a: Lease, b: Lease) => number,
-): Omit<RemoteLeases, "isRemembered"> {
+): Omit<RemoteLeases, "isRemembered" | "serial"> {
   const refused = new Map<LeasePart, Refusal>();
   const claims: SubnetClaim[] = [];
   const leases = all.filter(({ host }) => host !== own.host);

@@ -1,8 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { compareBySubnets } from "../../src/registry/claim_age.ts";
 import { LeaseSet } from "../../src/registry/lease_set.ts";
 import { parsePrefix } from "../../src/model/address.ts";
 import type { Lease, LeaseUpdate } from "../../src/model/lease.ts";
+import { remoteLeases } from "../../src/registry/remote_leases.ts";
 import { SEED } from "../double/random.ts";
 import { lease } from "./local/local_world.ts";
 
@@ -86,4 +88,66 @@ Deno.test("LeaseSet.remote() checks 20,000 leases, all of which overlap, in unde
   const { faults } = set.remote(OWN, NETWORKS)!;
   assertEquals(faults.length, 19_999);
   assert(performance.now() - startedMs < 2000);
+});
+
+Deno.test("LeaseSet.remote() after changes of one host each is what all leases come to, and says which changes led there", () => {
+  const hosts = Array.from({ length: 24 }, (_, n) => `h${n}`);
+  // Mostly each host has its own subnet and address; at times it claims another's, or what is none.
+  const change: fc.Arbitrary<LeaseUpdate> = fc.record({
+    host: fc.constantFrom(...hosts, "me"),
+    kind: fc.constantFrom(
+      "usual",
+      "usual",
+      "usual",
+      "usual",
+      "usual",
+      "usual",
+      "usual",
+      "released",
+      "odd",
+      "bad",
+    ),
+    third: fc.integer({ min: 0, max: 40 }),
+    last: fc.integer({ min: 1, max: 60 }),
+    length: fc.constantFrom(23, 24, 25),
+    mac: fc.integer({ min: 0, max: 3 }),
+  }).map(({ host, kind, third, last, length, mac }): LeaseUpdate => {
+    if (kind === "released") return { kind, host };
+    const number = hosts.indexOf(host) + 2;
+    const [subnet, address] = kind === "usual"
+      ? [`10.244.${number}.0/24`, `192.0.2.${number}`]
+      : kind === "odd"
+      ? [`10.244.${third - third % 2}.0/${length}`, `192.0.2.${last}`]
+      : ["10.245.0.0/24", `192.0.2.${last}`];
+    const told = lease(host, subnet, address);
+    const parts = told.parts.map((part) => ({ ...part, backendData: { VtepMAC: `02:00:00:00:00:0${mac}` } }));
+    return { kind: "held", lease: { ...told, parts } };
+  });
+  let apart = 0;
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 10, maxLength: 60 }), (changes) => {
+      const set = new LeaseSet();
+      set.apply({ kind: "snapshot", leases: [] });
+      let before = set.remote(OWN, NETWORKS)!;
+      for (const one of changes) {
+        set.apply(one);
+        const after = set.remote(OWN, NETWORKS)!;
+        const { leases, faults, doubts } = remoteLeases(set.all!, OWN, NETWORKS, compareBySubnets);
+        assertEquals([after.leases, after.faults, after.doubts], [leases, faults, doubts]);
+        const steps = set.changesSince(before);
+        if (steps !== undefined) {
+          if (steps.length > 0) apart++;
+          const left = new Map(before.leases.map((each) => [each.host, each]));
+          for (const { before: old, after: now } of steps) {
+            if (old !== undefined) assert(left.delete(old.host));
+            if (now !== undefined) left.set(now.host, now);
+          }
+          assertEquals(byHost([...left.values()]), byHost(leases));
+        }
+        before = after;
+      }
+    }),
+    { seed: SEED },
+  );
+  assert(apart > 300, `${apart} changes were told apart`);
 });

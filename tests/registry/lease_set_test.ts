@@ -32,7 +32,13 @@ Deno.test("LeaseSet.remote() is undefined until the first snapshot, also after u
   set.apply({ kind: "released", host: "a" });
   assertEquals(set.remote(OWN, NETWORKS), undefined);
   set.apply({ kind: "snapshot", leases: [] });
-  assertEquals(set.remote(OWN, NETWORKS), { leases: [], faults: [], doubts: [], isRemembered: false });
+  assertEquals(set.remote(OWN, NETWORKS), {
+    leases: [],
+    faults: [],
+    doubts: [],
+    isRemembered: false,
+    serial: 1,
+  });
 });
 
 Deno.test("LeaseSet.remote() leaves out the own lease, which is no fault", () => {
