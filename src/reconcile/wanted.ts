@@ -1,13 +1,23 @@
 import { type Backend, type Desire, partOf, type PeerFault } from "../overlay/backend/backend.ts";
 import { coveredBy, type GroundFact } from "../registry/ground.ts";
 import { leaveOut } from "../registry/leave_out.ts";
-import { type Family, familyOf, formatPrefix, type Prefix, prefixEquals } from "../model/address.ts";
+import type { LeaseChange } from "../registry/remote_index.ts";
+import {
+  type Family,
+  familyOf,
+  formatPrefix,
+  type Prefix,
+  prefixContains,
+  prefixEquals,
+} from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import { sizeKey } from "../model/peer_path.ts";
 import { ROUTE, routeDestination } from "../model/rows.ts";
 import type { Table } from "../model/table.ts";
 import type { Underlay } from "../model/underlay.ts";
+import { type Growth, growWanted } from "./grow_wanted.ts";
 import type { FamilyReach } from "./report.ts";
+import { WantedRows } from "./wanted_rows.ts";
 
 /** Who else is in the overlay, and who was left out of it. Both keep their identity while nothing changes. */
 export interface Remote {
@@ -17,6 +27,8 @@ export interface Remote {
   readonly doubts: readonly string[];
   /** Whether this is what an earlier process knew, which may be behind the kernel. */
   readonly isRemembered: boolean;
+  /** Another number, and a larger one, for each answer; absent where changes are not told one by one. */
+  readonly serial?: number;
 }
 
 /** Where the wanted state comes from. */
@@ -24,8 +36,13 @@ export interface WantedDeps {
   readonly backend: Backend;
   readonly underlay: () => Underlay;
   readonly own: () => Lease | undefined;
-  /** `undefined` until the registry has delivered a whole snapshot: unknown is not empty. */
-  readonly remote: (own: Lease) => Remote | undefined;
+  /**
+   * `undefined` until the registry has delivered a whole snapshot: unknown is not empty. `isFresh` asks for what all leases
+   * come to, where changes were put into an earlier answer.
+   */
+  readonly remote: (own: Lease, options: { readonly isFresh: boolean }) => Remote | undefined;
+  /** Which leases have changed since an answer of `remote`, one by one, if that is all; never known if absent. */
+  readonly changesSince?: (remote: Remote) => readonly LeaseChange[] | undefined;
   /** What of this host a peer's subnet may not cover; keeps its identity while nothing changes. Nothing if absent. */
   readonly ground?: () => readonly GroundFact[];
   /** The cluster networks; none if absent. */
@@ -59,52 +76,100 @@ export type Wanted = Omit<Desire, "reached"> & {
   readonly isCovering?: (subnet: Prefix) => boolean;
   /** The host that a subnet is of. */
   readonly hostOf: (subnet: Prefix) => string | undefined;
+  /** The rows of the state, by their keys; the same for as long as only some of them have changed. */
+  readonly rows?: WantedRows;
 };
+
+/** Says what a host must hold now; made anew of all there is if `isFresh` and only changes were put into the last answer. */
+export type Desires = (options?: { readonly isFresh?: boolean }) => Wanted | undefined;
 
 const NOTHING: readonly never[] = [];
 const NO_SIZES: PathSizeMap = new Map();
 
-/** Asks the backend what this host must hold, and asks again only when something that it depends on has changed. */
-export function wantedState(deps: WantedDeps): () => Wanted | undefined {
-  let last: { key: readonly unknown[]; wanted: Wanted } | undefined;
-  return () => {
+/**
+ * Asks the backend what this host must hold, and asks again only when something that it depends on has changed: of one
+ * lease's rows alone, where one lease has.
+ */
+export function wantedState(deps: WantedDeps): Desires {
+  let last: { readonly key: WantedKey; readonly growth: Growth } | undefined;
+  return ({ isFresh = false } = {}) => {
     const own = deps.own();
-    const remote = own && deps.remote(own);
+    const remote = own && deps.remote(own, { isFresh });
     if (own === undefined || remote === undefined) return undefined;
-    const underlay = deps.underlay();
-    const unreadable = deps.unreadable();
     const ground = deps.ground?.() ?? NOTHING;
     const sizes = deps.sizes?.() ?? NO_SIZES;
-    const key = [underlay, own, remote, unreadable, ground, sizes];
-    if (last === undefined || last.key.some((value, index) => value !== key[index])) {
-      const { networks = NOTHING } = deps;
-      const { leases, covering } = leaveOut(remote.leases, { own, ground, networks });
-      const { state, faults, reached } = deps.backend.desire(underlay, own, leases);
-      if (sizes.size > 0) lowerRouteMtus(state.routes, leases, sizes);
-      const wanted = {
-        state,
-        families: networks.filter((network) => state.networks.some((made) => prefixEquals(made, network)))
-          .map(({ address }) => familyOf(address)),
-        faults: [...unreadable, ...remote.faults, ...covering, ...faults],
-        reach: own.parts.map(({ subnet }) => familyOf(subnet.address))
-          .filter((family) => underlay.addresses.some((address) => address.family === family))
-          .map((family) => ({
-            family,
-            peers: remote.leases.filter((lease) => partOf(lease, family) !== undefined).length,
-            reached: reached.get(family) ?? 0,
-          })),
-        doubts: remote.doubts,
-        remoteLeases: remote.leases.length,
-        ownSubnets: own.parts.map(({ subnet }) => subnet),
-        otherBackends: otherBackends(deps.backend, remote.leases),
-        isRemembered: remote.isRemembered,
-        isCovering: (subnet: Prefix) => coveredBy(subnet, ground) !== undefined,
-        hostOf: (wanted: Prefix) =>
-          remote.leases.find(({ parts }) => parts.some(({ subnet }) => prefixEquals(subnet, wanted)))?.host,
-      };
-      last = { key, wanted };
-    }
-    return last.wanted;
+    const key = { underlay: deps.underlay(), own, remote, unreadable: deps.unreadable(), ground, sizes };
+    const differing = last === undefined ? [] : keysOf(key).filter((name) => last!.key[name] !== key[name]);
+    if (last !== undefined && differing.length === 0) return last.growth.wanted;
+    const changes = last !== undefined && !isFresh && differing.every((name) => name === "remote")
+      ? deps.changesSince?.(last.key.remote)
+      : undefined;
+    const growth = changes && growWanted(last!.growth, changes) || wantedOfAll(deps, key);
+    last = { key, growth };
+    return growth.wanted;
+  };
+}
+
+/** What the wanted state is made of. */
+interface WantedKey {
+  readonly underlay: Underlay;
+  readonly own: Lease;
+  readonly remote: Remote;
+  readonly unreadable: readonly PeerFault[];
+  readonly ground: readonly GroundFact[];
+  readonly sizes: PathSizeMap;
+}
+
+function keysOf(key: WantedKey): (keyof WantedKey)[] {
+  return Object.keys(key) as (keyof WantedKey)[];
+}
+
+/** Makes the wanted state of all leases. */
+function wantedOfAll(deps: WantedDeps, key: WantedKey): Growth {
+  const { underlay, own, remote, unreadable, ground, sizes } = key;
+  const { backend, networks = NOTHING } = deps;
+  const { leases, covering } = leaveOut(remote.leases, { own, ground, networks });
+  const { state, faults, reached } = backend.desire(underlay, own, leases);
+  if (sizes.size > 0) lowerRouteMtus(state.routes, leases, sizes);
+  const wanted: Wanted = {
+    state,
+    families: networks.filter((network) => state.networks.some((made) => prefixEquals(made, network)))
+      .map(({ address }) => familyOf(address)),
+    faults: [...unreadable, ...remote.faults, ...covering, ...faults],
+    reach: own.parts.map(({ subnet }) => familyOf(subnet.address))
+      .filter((family) => underlay.addresses.some((address) => address.family === family))
+      .map((family) => ({
+        family,
+        peers: remote.leases.filter((lease) => partOf(lease, family) !== undefined).length,
+        reached: reached.get(family) ?? 0,
+      })),
+    doubts: remote.doubts,
+    remoteLeases: remote.leases.length,
+    ownSubnets: own.parts.map(({ subnet }) => subnet),
+    otherBackends: otherBackends(backend, remote.leases),
+    isRemembered: remote.isRemembered,
+    isCovering: (subnet: Prefix) => coveredBy(subnet, ground) !== undefined,
+    hostOf: (wanted: Prefix) =>
+      remote.leases.find(({ parts }) => parts.some(({ subnet }) => prefixEquals(subnet, wanted)))?.host,
+    rows: new WantedRows(state),
+  };
+  const isInNetworks = ({ parts }: Lease) =>
+    parts.some(({ underlayAddress }) => networks.some((network) => prefixContains(network, underlayAddress)));
+  return {
+    wanted,
+    desire: (remote) => {
+      const desire = backend.desire(underlay, own, remote);
+      if (sizes.size > 0) lowerRouteMtus(desire.state.routes, remote, sizes);
+      return desire;
+    },
+    // What a peer's subnet covers, or whose address lies in one, is to be seen from all of them.
+    isApart: (lease) =>
+      lease.backendType === backend.leaseType && !isInNetworks(lease) &&
+      !lease.parts.some(({ subnet }) => coveredBy(subnet, ground) !== undefined),
+    isGrowable: covering.length === 0 && state.cloud === undefined && !remote.isRemembered &&
+      ![own, ...remote.leases].some(isInNetworks),
+    refused: faults.map(({ host }) => host),
+    leaseOf: (host) => remote.leases.find((lease) => lease.host === host),
   };
 }
 
