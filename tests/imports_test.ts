@@ -23,6 +23,15 @@ const MAX_LINES = 320;
 /** Source files without a test file of their own name, by the test that covers them. */
 const COVERED: Readonly<Record<string, readonly string[]>> = {
   "core/dump_test.ts": ["core/window.ts"],
+  "netns/passes_test.ts": [
+    "agent/pass_trigger.ts",
+    "reconcile/apply_steps.ts",
+    "reconcile/heard_rows.ts",
+    "reconcile/observe_rows.ts",
+    "reconcile/passes.ts",
+  ],
+  "reconcile/wanted_random_test.ts": ["reconcile/wanted_rows.ts"],
+  "registry/lease_set_random_test.ts": ["registry/remote_index.ts"],
   "netns/doctor_faults_test.ts": ["command/doctor/forward_play.ts", "nftables/verdict_map.ts"],
   "command/doctor/check_test.ts": [
     "command/doctor/doctor.ts",

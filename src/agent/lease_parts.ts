@@ -39,6 +39,8 @@ export interface LeaseParts {
 /** What the parts of a member tell each other. */
 export interface Nudges {
   readonly pass: () => void;
+  /** Others' leases have changed. */
+  readonly leases: () => void;
   readonly rules: () => void;
 }
 
@@ -137,7 +139,9 @@ function openMembership(
     nudges.rules();
   };
   const { leaseRenewMarginMs: renewMarginMs } = options;
-  return new Membership({ ...asked, changed, now: () => Date.now(), elapsedMs, log }, { renewMarginMs });
+  const otherChanged = nudges.leases;
+  const deps = { ...asked, changed, otherChanged, now: () => Date.now(), elapsedMs, log };
+  return new Membership(deps, { renewMarginMs });
 }
 
 /** What the registry has to know of this host. */

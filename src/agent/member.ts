@@ -3,16 +3,15 @@ import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
 import type { Prefix } from "../model/address.ts";
 import type { Condition } from "../model/condition.ts";
 import { socketOwner } from "../linux/socket_owner.ts";
-import { Trigger } from "../loop/trigger.ts";
 import type { Worker } from "../loop/worker.ts";
 import { Culprits } from "../reconcile/culprits.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import { StateFights } from "../reconcile/state_fights.ts";
-import { reconcileOnce } from "../reconcile/reconciler.ts";
+import { Passes } from "../reconcile/passes.ts";
 import type { Observer } from "../reconcile/observe.ts";
 import { incomingVxlan } from "../reconcile/incoming_vxlan.ts";
 import { isGatewayOn, truthKernel } from "../reconcile/truth_look.ts";
-import type { Wanted } from "../reconcile/wanted.ts";
+import type { Desires, Wanted } from "../reconcile/wanted.ts";
 import { ContestWatch } from "../registry/contest_watch.ts";
 import type { AgentFacts } from "../status/facts.ts";
 import { cutOff } from "../status/cut_off.ts";
@@ -28,6 +27,7 @@ import { type OpenPaths, openPaths, toldElsewhere } from "./open_paths.ts";
 import { openPods } from "./open_pods.ts";
 import { type OpenRules, openRules } from "./open_rules.ts";
 import { Pass } from "./pass.ts";
+import { PassTrigger } from "./pass_trigger.ts";
 import type { PlanParts } from "./plan/stage_plans.ts";
 import { reconcilerDeps } from "./reconciler_deps.ts";
 import { rivalsIn } from "./rivals.ts";
@@ -42,7 +42,7 @@ interface Member {
   readonly known: KnownConfig;
   readonly underlayParts: UnderlayParts;
   readonly leaseParts: LeaseParts;
-  readonly trigger: Trigger;
+  readonly trigger: PassTrigger;
   readonly announcer: MacAnnouncer | undefined;
   readonly cloud: OpenCloud | undefined;
   readonly eniPath: EniPathKeeper;
@@ -63,10 +63,14 @@ export async function runMember(
 ): Promise<boolean> {
   const { client, libc, guard, watchFiles, log } = context;
   await using stack = new AsyncDisposableStack();
-  const trigger = new Trigger();
+  const trigger = new PassTrigger();
   const late: LateParts = {};
   const underlayParts = await openUnderlayParts(context, known, { late, trigger }, { signal });
-  const nudges = { pass: () => trigger.nudge(), rules: () => late.rules?.nudge() };
+  const nudges = {
+    pass: () => trigger.nudge(),
+    leases: () => trigger.leasesChanged(),
+    rules: () => late.rules?.nudge(),
+  };
   const leaseParts = openLeaseParts(context, known, underlayParts, { late, nudges, stack });
   const { underlay, podFiles } = underlayParts;
   const { backend, host, former, registry, request, openFor, usable } = leaseParts;
@@ -141,7 +145,8 @@ function openWorkers(
   const blame = hostBlame(context.libc, culprits, context.elapsedMs);
   const deps = { ...reconcilerDeps(member, observer, fights), blame };
   let wanted: Wanted | undefined;
-  const desire = () => wanted = deps.desire();
+  const desire: Desires = (options) => wanted = deps.desire(options);
+  const passes = new Passes({ ...deps, desire });
   member.late.wanted = () => wanted;
   const truth = openTruth(member, { wanted: () => wanted, lastPass: () => pass.last });
   const parts = { ...member, pods, truth, forward: filter.forward };
@@ -150,7 +155,8 @@ function openWorkers(
     passStages({
       ...parts,
       areRulesMade: filter.areMade,
-      reconcile: () => culprits.answered(() => reconcileOnce({ ...deps, desire })),
+      reconcile: () => culprits.answered(() => passes.whole()),
+      reconcilePart: (rows) => culprits.answered(() => passes.part(rows)),
       contestsChanged: () => contests.nudge(),
     }),
     { elapsedMs: context.elapsedMs, staged: context.totals.staged },
@@ -185,6 +191,7 @@ function openWorkers(
   return workersOf({
     ...member,
     pass,
+    passes,
     fightMs,
     observer,
     culprits,

@@ -1,6 +1,7 @@
 import { errorText } from "../log/error_text.ts";
 import type { Condition } from "../model/condition.ts";
 import type { PassReport } from "../reconcile/report.ts";
+import type { StateTables } from "../model/state.ts";
 
 /** When a stage is run: in each pass; once links and tables were compared; or if packets can be forwarded. */
 export type StageNeed = "nothing" | "report" | "forwarding";
@@ -11,6 +12,10 @@ export interface Stage {
   readonly needs: StageNeed;
   /** Answers with the report if the stage makes it. */
   readonly run: (report: PassReport | undefined) => PassReport | void;
+  /** Does the same for some rows; answers with nothing if all is to be looked at. In a partial pass it is the first. */
+  readonly runPart?: (rows: StateTables) => PassReport | undefined;
+  /** Whether it is run in a partial pass too. */
+  readonly isInPart?: true;
 }
 
 /** Told how long each stage took. */
@@ -49,25 +54,56 @@ export class Pass {
   run(): boolean {
     const failures: Condition[] = [];
     let report: PassReport | undefined;
-    for (const { name, needs, run } of this.#stages) {
-      if (!isMet(needs, report)) continue;
-      const startedMs = this.#measure?.elapsedMs() ?? 0;
-      let isFailed = false;
-      try {
-        const made = run(report);
+    for (const stage of this.#stages) {
+      if (!isMet(stage.needs, report)) continue;
+      this.#measured(stage.name, failures, () => {
+        const made = stage.run(report);
         if (made !== undefined) this.#last = report = made;
-      } catch (error) {
-        isFailed = true;
-        failures.push({
-          code: "stage-failed",
-          sentence: `the stage "${name}" of the last pass failed: ${errorText(error)}`,
-        });
-      }
-      this.#measure?.staged(name, this.#measure.elapsedMs() - startedMs, isFailed);
+      });
     }
     this.#failures = failures;
-    return failures.length === 0 && (report === undefined || report.failureCount === 0);
+    return isWell(failures, report);
   }
+
+  /**
+   * Runs the stages that look at some rows, or follow from what they do. Answers whether nothing is left to be done;
+   * `undefined` if all stages are to be run.
+   */
+  runPart(rows: StateTables): boolean | undefined {
+    // A stage that has failed is to be tried again.
+    if (this.#failures.length > 0) return undefined;
+    const failures: Condition[] = [];
+    let report: PassReport | undefined;
+    const maker = this.#stages.find(({ runPart }) => runPart !== undefined);
+    if (maker !== undefined) this.#measured(maker.name, failures, () => report = maker.runPart!(rows));
+    if (report === undefined) return undefined;
+    this.#last = report;
+    for (const { name, needs, isInPart, run } of this.#stages) {
+      if (isInPart && isMet(needs, report)) this.#measured(name, failures, () => void run(report));
+    }
+    this.#failures = failures;
+    return isWell(failures, report);
+  }
+
+  /** Runs one stage, and says how long it took; what it throws is a failure. */
+  #measured(name: string, failures: Condition[], run: () => void): void {
+    const startedMs = this.#measure?.elapsedMs() ?? 0;
+    let isFailed = false;
+    try {
+      run();
+    } catch (error) {
+      isFailed = true;
+      failures.push({
+        code: "stage-failed",
+        sentence: `the stage "${name}" of the last pass failed: ${errorText(error)}`,
+      });
+    }
+    this.#measure?.staged(name, this.#measure.elapsedMs() - startedMs, isFailed);
+  }
+}
+
+function isWell(failures: readonly Condition[], report: PassReport | undefined): boolean {
+  return failures.length === 0 && (report === undefined || report.failureCount === 0);
 }
 
 function isMet(needs: StageNeed, report: PassReport | undefined): boolean {

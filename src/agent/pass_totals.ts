@@ -1,7 +1,7 @@
 import type { CountedLog } from "../log/counted_log.ts";
 import type { LineLoss } from "../log/line_queue.ts";
 import { Histogram, Tally } from "../model/tally.ts";
-import type { StepKind } from "../reconcile/reconciler.ts";
+import type { StepKind } from "../reconcile/apply_steps.ts";
 import { RepairTimes } from "../reconcile/repair_times.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { Figures, StageFigures, Totals } from "../status/facts.ts";

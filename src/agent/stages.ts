@@ -1,6 +1,7 @@
 import type { EniPathWanted } from "../host/eni_path.ts";
 import { formatSubnetEnv } from "../pods/subnet_env.ts";
 import type { Lease } from "../model/lease.ts";
+import type { StateTables } from "../model/state.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { EniPathKeeper } from "./eni_path_keeper.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
@@ -27,6 +28,8 @@ export interface StageParts {
   readonly areRulesMade: () => boolean;
   /** Compares links and tables with what is wanted, and brings them there. */
   readonly reconcile: () => PassReport | undefined;
+  /** The same for what is wanted otherwise than before, and for some rows; nothing if all is to be looked at. */
+  readonly reconcilePart: (rows: StateTables) => PassReport | undefined;
   readonly cloud: OpenCloud | undefined;
   readonly eniPath: EniPathKeeper;
   /** Asks the kernel whether packets take our routes, beside the passes. */
@@ -62,23 +65,28 @@ export function passStages(parts: StageParts): readonly Stage[] {
   return [
     { name: "underlay", needs: "nothing", run: () => underlay.follow() },
     { name: "host settings", needs: "nothing", run: () => host.check() },
-    { name: "links and tables", needs: "nothing", run: () => parts.reconcile() },
+    {
+      name: "links and tables",
+      needs: "nothing",
+      run: () => parts.reconcile(),
+      runPart: (rows) => parts.reconcilePart(rows),
+    },
     { name: "way out of pods", needs: "nothing", run: () => lookAtEniPath(parts) },
     after("cloud", (report) => parts.cloud?.passed(report)),
-    after("memory", (report) => memory.passed(report)),
-    after("totals", (report) => totals.count(report)),
+    inPart(after("memory", (report) => memory.passed(report))),
+    inPart(after("totals", (report) => totals.count(report))),
     after("peers left out", (report) => logLeftOut(report)),
     after("checksum offload and boot", (report) => host.passed(report)),
     after("former state", (report) => former.passed(report)),
     after("ways to peers", () => ways.passed()),
-    after("route truth", () => {
+    inPart(after("route truth", () => {
       parts.truth.passed();
       parts.forward?.nudge();
-    }),
+    })),
     after("rivals", (report) => followRival(report)),
-    forwarding("lease cache", (_, { isRemembered }) => {
+    inPart(forwarding("lease cache", (_, { isRemembered }) => {
       if (!isRemembered) cacheKeeper?.keepLeases(leases, () => membership.own, origin);
-    }),
+    })),
     forwarding("ground", () => ground.leaseUsed()),
     forwarding("pods' bridge and files", (own) => {
       const files = podFiles.prepare(subnetFileFor(own, parts));
@@ -95,6 +103,11 @@ export function passStages(parts: StageParts): readonly Stage[] {
       isManagerTold = notifyReady(libc, environment["NOTIFY_SOCKET"]);
     }),
   ];
+}
+
+/** A stage that follows from a change of single rows too. */
+function inPart(stage: Stage): Stage {
+  return { ...stage, isInPart: true };
 }
 
 /** Sees to the way out by the network interface of a cloud; what is not known yet is no reason to remove it. */

@@ -175,7 +175,7 @@ export class TruthKeeper {
 
   #look(wanted: Wanted, nowMs: number): void {
     const { kernel, bridge, underlayLinkName } = this.#deps;
-    this.#peers.begin(wanted.state);
+    this.#peers.begin(wanted);
     const rules = this.#lookAtRules(wanted, nowMs);
     if (this.#arePartsDue) {
       this.#arePartsDue = false;

@@ -1,8 +1,10 @@
 import { type Address, type Family, type Prefix } from "../model/address.ts";
 import { ROUTE, routeDestination } from "../model/rows.ts";
 import type { DesiredState } from "../model/state.ts";
-import { type AskRoute, isPeerRow, lookAtPeer, underlayAddresses } from "../reconcile/route_truth.ts";
+import { type AskRoute, isPeerRow, lookAtPeer, underlayOf } from "../reconcile/route_truth.ts";
 import type { TruthView } from "../reconcile/truth_look.ts";
+import type { Wanted } from "../reconcile/wanted.ts";
+import { WantedRows } from "../reconcile/wanted_rows.ts";
 import { SECOND_LOOK_MS, TruthFindings } from "./truth_findings.ts";
 
 /** What one turn may take, so that nobody else waits for it. */
@@ -24,7 +26,11 @@ export class TruthSweep {
   readonly #elapsedMs: () => number;
   readonly findings = new TruthFindings();
   #routes: Routes | undefined;
-  #underlays: ReadonlyMap<number, Address> = new Map();
+  #rows: WantedRows | undefined;
+  /** Of these rows, that was looked at last. */
+  #revision = 0;
+  /** Keys of routes that have come since, one by one. */
+  #come: Uint32Array[] = [];
   /** The subnets that were asked for since what counts for all is as it is. */
   readonly #asked = new Set<Address>();
   #areNewDue = false;
@@ -45,16 +51,34 @@ export class TruthSweep {
   }
 
   /** Takes in what a pass was made for: who is gone is forgotten, and who is new is asked for. */
-  begin(state: DesiredState): void {
+  begin({ state, rows }: Pick<Wanted, "state" | "rows">): void {
     const { routes } = state;
-    if (this.#routes === routes) return;
+    if (this.#routes === routes && this.#follow()) return;
     this.#routes = routes;
-    this.#underlays = underlayAddresses(state);
+    this.#rows = rows ?? new WantedRows(state);
+    this.#revision = this.#rows.revision;
+    this.#come = [];
     const subnets = new Set(rowsOf(routes).map((row) => subnetAt(routes, row).address));
     this.findings.keep((subnet) => subnets.has(subnet));
     for (const subnet of this.#asked) if (!subnets.has(subnet)) this.#asked.delete(subnet);
     this.#areNewDue = true;
     this.#left = Math.min(this.#left, routes.count);
+  }
+
+  /** Takes in single rows that have come or gone; reports whether these are known. */
+  #follow(): boolean {
+    const rows = this.#rows!;
+    const changed = rows.since(this.#revision)?.routes;
+    if (changed === undefined) return false;
+    this.#revision = rows.revision;
+    for (let at = 0; at < changed.count * ROUTE.words; at += ROUTE.words) {
+      const subnet = routeDestination(changed.words, at).address;
+      this.#asked.delete(subnet);
+      if (rows.find("routes", changed.words, at) === -1) this.findings.delete(subnet);
+      else this.#come.push(changed.words.slice(at, at + ROUTE.keyWords));
+    }
+    this.#left = Math.min(this.#left, this.#routes!.count);
+    return true;
   }
 
   /** Those that are not reached are asked for at the next turn: what took their packets may be gone. */
@@ -66,12 +90,14 @@ export class TruthSweep {
   askAll(): void {
     this.#asked.clear();
     this.#areNewDue = false;
+    this.#come = [];
     this.#left = this.#routes?.count ?? 0;
   }
 
   forget(): void {
     this.findings.clear();
     this.#asked.clear();
+    this.#come = [];
     this.#routes = undefined;
     this.#left = 0;
   }
@@ -91,6 +117,7 @@ export class TruthSweep {
       this.#askAgain(view, nowMs);
     }
     if (this.#areNewDue) this.#askNew(view, nowMs);
+    this.#askCome(view, nowMs);
     this.#goOn(view, nowMs);
   }
 
@@ -114,6 +141,17 @@ export class TruthSweep {
     else for (const row of rows) this.#look(view, row, nowMs);
   }
 
+  /** Those that have come one by one; of many all are. */
+  #askCome(view: TruthView, nowMs: number): void {
+    const come = this.#come;
+    this.#come = [];
+    if (come.length > AT_REST) return this.askAll();
+    for (const key of come) {
+      const row = this.#rows?.find("routes", key, 0) ?? -1;
+      if (row >= 0) this.#look(view, row, nowMs);
+    }
+  }
+
   #goOn(view: TruthView, nowMs: number): void {
     const { count } = this.#routes!;
     while (this.#left > 0) {
@@ -128,7 +166,8 @@ export class TruthSweep {
   #look({ scene }: TruthView, row: number, nowMs: number): void {
     const routes = this.#routes!;
     if (!isPeerRow(routes, row)) return;
-    const misled = lookAtPeer(scene, row, this.#underlays.get(row), this.#ask);
+    const underlayAddress = underlayOf(scene.state, this.#rows!, row);
+    const misled = lookAtPeer(scene, row, underlayAddress, this.#ask);
     const subnet = subnetAt(routes, row).address;
     this.#asked.add(subnet);
     if (misled === undefined) this.findings.delete(subnet);

@@ -5,6 +5,7 @@ import { NotificationSocket } from "../netlink/notifications.ts";
 import type { Culprits } from "../reconcile/culprits.ts";
 import { watchKernel } from "../reconcile/kernel_watch.ts";
 import type { Observer } from "../reconcile/observe.ts";
+import type { Passes } from "../reconcile/passes.ts";
 import type { ContestWatch } from "../registry/contest_watch.ts";
 import type { Announced } from "../registry/kube/kube_announcer.ts";
 import type { EniPathKeeper } from "./eni_path_keeper.ts";
@@ -18,6 +19,7 @@ import type { OpenCloud } from "./open_cloud.ts";
 import type { OpenPaths } from "./open_paths.ts";
 import type { OpenRules } from "./open_rules.ts";
 import type { Pass } from "./pass.ts";
+import type { PassTrigger } from "./pass_trigger.ts";
 import type { TruthKeeper } from "./truth_keeper.ts";
 import type { UnderlayParts } from "./underlay_parts.ts";
 
@@ -34,8 +36,10 @@ export interface WorkerParts {
   readonly underlayParts: UnderlayParts;
   readonly leaseParts: LeaseParts;
   /** Asks for a pass. */
-  readonly trigger: Trigger;
+  readonly trigger: PassTrigger;
   readonly pass: Pass;
+  /** Says what of others' changes is to be looked at. */
+  readonly passes: Pick<Passes, "heard">;
   /** Milliseconds until a look is due as a fight with another program goes on, or is over; `undefined` for none. */
   readonly fightMs: () => number | undefined;
   readonly observer: Observer;
@@ -75,10 +79,20 @@ export function workersOf(parts: WorkerParts, stack: AsyncDisposableStack): read
   const { underlay, ground, podFiles } = underlayParts;
   const { host, ways, membership, registry: { announce, watchCertificates } } = leaseParts;
   const { segment } = ways;
+  let wholeMs = -Infinity;
+  const untilWholeMs = () => Math.max(0, wholeMs + options.resyncMs - elapsedMs());
+  const periodMs = () => Math.min(untilWholeMs(), fightMs() ?? Infinity, eniPath.waitMs ?? Infinity);
+  // Parts that come one after the other put no whole pass off.
+  const runAsked = () => {
+    const scope = trigger.take();
+    const isDone = scope === "all" || periodMs() <= 0 ? undefined : pass.runPart(scope);
+    if (isDone !== undefined) return isDone;
+    wholeMs = elapsedMs();
+    return pass.run();
+  };
   // A file that could not be written is tried again soon: pods wait for it.
-  const runPass = () => pass.run() && podFiles.fault === undefined;
+  const runPass = () => runAsked() && podFiles.fault === undefined;
   const choice = new Trigger();
-  const periodMs = () => Math.min(options.resyncMs, fightMs() ?? Infinity, eniPath.waitMs ?? Infinity);
   return [
     { name: "lease", run: (options) => membership.hold(options) },
     { name: "registry watch", run: (options) => membership.follow(options) },
@@ -125,6 +139,8 @@ function kernelWatch(parts: WorkerParts, choice: Trigger, stack: AsyncDisposable
     await watchKernel({
       notifications,
       trigger,
+      judge: (message, attributes) => parts.passes.heard(message, attributes),
+      rowChanged: (row) => trigger.rowChanged(row),
       culprits: parts.culprits,
       changeHeard: () => context.totals.repairs.heard(),
       overrun: () => context.totals.overruns++,

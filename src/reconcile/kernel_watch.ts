@@ -1,7 +1,12 @@
 import { type Prefix, prefixContains } from "../model/address.ts";
 import type { AttributeReader } from "../netlink/attribute.ts";
 import type { MessageReader } from "../netlink/message.ts";
-import { hearNotifications, type NotificationSource, othersOnly } from "../netlink/notifications.ts";
+import {
+  hearNotifications,
+  type NotificationReader,
+  type NotificationSource,
+  othersOnly,
+} from "../netlink/notifications.ts";
 import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 import { RTM_DELADDR, RTM_NEWADDR } from "../rtnetlink/address.ts";
 import { NEIGHBOUR_HEADER_BYTES, RTM_DELNEIGH, RTM_NEWNEIGH } from "../rtnetlink/neighbour.ts";
@@ -17,6 +22,7 @@ import {
 } from "../rtnetlink/link_header.ts";
 import type { Trigger } from "../loop/trigger.ts";
 import { type Culprits, destinationOf } from "./culprits.ts";
+import type { Heard, NamedRow } from "./heard_rows.ts";
 
 const RT_SCOPE_UNIVERSE = 0;
 /** `RTM_NEWNETCONF`: a setting such as forwarding has changed, of one link or of all. */
@@ -27,6 +33,10 @@ const NETCONFA_IFINDEX_ALL = -1;
 /** What the watch must know to tell our changes from those of other programs. */
 export interface KernelWatchDeps extends NotificationSource {
   readonly trigger: Trigger;
+  /** Says what a notification about one of our rows, or about one in their place, asks for; everything if absent. */
+  readonly judge?: (message: MessageReader, attributes: AttributeReader) => Heard;
+  /** Asks for a look at one row. */
+  readonly rowChanged?: (row: NamedRow) => void;
   /** Kernel link indexes of our links and of the underlay's. */
   readonly linkIndexes: () => readonly number[];
   /** Those of them that are VTEPs: neighbours of other links are nobody's doing of ours, and come and go all the time. */
@@ -61,11 +71,20 @@ export interface KernelWatchDeps extends NotificationSource {
 
 /** Turns notifications about our links into nudges, until `signal` aborts. */
 export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSignal }): Promise<void> {
-  const reader = othersOnly(deps, {
+  return hearNotifications(kernelReader(deps), options);
+}
+
+/** Reads notifications about our links, and nudges who is to look at what they tell. */
+export function kernelReader(deps: KernelWatchDeps): NotificationReader {
+  return othersOnly(deps, {
     heard: (message, attributes) => {
-      if (!isNews(message, attributes, deps.linkIndexes(), deps)) return;
+      const news = isNews(message, attributes, deps.linkIndexes(), deps);
+      if (news === false) return;
+      const heard = news === "a row" ? deps.judge?.(message, attributes) ?? "all" : "all";
+      if (heard === "nothing") return;
       deps.changeHeard?.();
-      deps.trigger.nudge();
+      if (heard === "all") deps.trigger.nudge();
+      else deps.rowChanged?.(heard);
       deps.culprits?.heard(message, attributes);
     },
     lost: () => {
@@ -75,16 +94,15 @@ export function watchKernel(deps: KernelWatchDeps, options: { signal: AbortSigna
       deps.trigger.nudge();
     },
   });
-  return hearNotifications(reader, options);
 }
 
-/** Reports whether a message asks for a pass; tells the underlay what it is to look at. */
+/** Reports whether a message asks for a pass, or is about a row of ours or in its place; tells the underlay what it is to look at. */
 function isNews(
   message: MessageReader,
   attributes: AttributeReader,
   linkIndexes: readonly number[],
   deps: KernelWatchDeps,
-): boolean {
+): boolean | "a row" {
   switch (message.type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
@@ -108,7 +126,7 @@ function isNews(
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
       message.requireHeader(NEIGHBOUR_HEADER_BYTES);
-      return deps.vtepIndexes().includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN));
+      return deps.vtepIndexes().includes(message.view.getInt32(message.start + 4, LITTLE_ENDIAN)) && "a row";
     case RTM_NEWRULE:
     case RTM_DELRULE:
       deps.ruleChanged?.();
@@ -125,7 +143,7 @@ function isNews(
       }
       // Whose destination is none of ours may leave by whichever links: a router has 200,000 of them.
       const isOurs = deps.networks.some((network) => prefixContains(network, destination.address));
-      return isOurs ? isOfMain : deps.wayChanged?.(destination) ?? false;
+      return isOurs ? isOfMain && "a row" : deps.wayChanged?.(destination) ?? false;
     }
     case RTM_NEWNETCONF: {
       message.requireHeader(4);

@@ -1,11 +1,11 @@
 import { errorText } from "../log/error_text.ts";
-import type { Wanted } from "./wanted.ts";
+import type { Desires, Wanted } from "./wanted.ts";
 import type { Log } from "../log/log.ts";
 import type { Family } from "../model/address.ts";
 import type { DesiredState, ObservedLink, ObservedTables } from "../model/state.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
 import { applyLinkStep, applyTableStep } from "./apply.ts";
-import { ofReadFamilies, onlyCovering, onPresentLinks } from "./due_rows.ts";
+import { applySteps, type ApplyTable, type StepDeps, type StepKind } from "./apply_steps.ts";
 import type { Observer } from "./observe.ts";
 import {
   describeLinkStep,
@@ -18,21 +18,19 @@ import {
 import { Failures, type PassReport } from "./report.ts";
 import { findForeign, type ForeignHit, isTakable } from "./foreign_routes.ts";
 import type { ForeignFaults } from "./foreign_faults.ts";
-import { type Blame, linkFacts, rowFacts } from "./repair_lines.ts";
-import type { StateFights, StepScene } from "./state_fights.ts";
+import { linkFacts } from "./repair_lines.ts";
+import type { StepScene } from "./state_fights.ts";
 
 /** What a pass needs of the world. */
-export interface ReconcilerDeps {
+export interface ReconcilerDeps extends StepDeps {
   /** What this host must hold; `undefined` while that is not known, and then nothing is touched. */
-  readonly desire: () => Wanted | undefined;
+  readonly desire: Desires;
   readonly client: NetlinkClient;
   readonly observer: Observer;
   /** Whether others' routes to peers' subnets give way, as to flannel; not if absent. */
   readonly takesForeign?: boolean;
   /** Finds words for others' routes that stand in the way of ours. */
   readonly foreignFaults: ForeignFaults;
-  /** Knows what other programs change again and again; all is put back at once if absent. */
-  readonly fights?: StateFights;
   /** Called after a VTEP was created, before anything uses it. */
   readonly linkCreated: (name: string) => void;
   /** Says who has a UDP port that a VTEP can't have, as a phrase; nobody is named if absent. */
@@ -40,28 +38,13 @@ export interface ReconcilerDeps {
   readonly now: () => Date;
   /** Milliseconds of a clock that never jumps. */
   readonly elapsedMs: () => number;
-  readonly log: Log;
-  /** Says who has changed a thing since the last pass, as far as that is known; nobody is named if absent. */
-  readonly blame?: Blame;
-  /** Told of steps that were carried out or refused, by the kind of what they change. */
-  readonly stepped?: (kind: StepKind, result: "done" | "failed", count: number) => void;
 }
-
-/** What a step changes. */
-export type StepKind = "link" | "address" | "neighbour" | "FDB entry" | "route";
-
-const TABLE_KINDS = { neighbours: "neighbour", fdb: "FDB entry", routes: "route" } as const;
 
 /** Who carries the steps of a pass out. */
 export interface Applier {
   /** @throws {Error} If it can't be done. */
   readonly link: (step: LinkStep) => void;
-  readonly table: (
-    step: TableStep,
-    links: DesiredState["links"],
-    linkIndexes: readonly number[],
-    failures: Failures,
-  ) => void;
+  readonly table: ApplyTable;
   /** The kernel's index of each link once the steps on links are done; 0 where none can carry a route. */
   readonly linkIndexes: (state: DesiredState, observed: readonly (ObservedLink | undefined)[]) => number[];
   /** Told what the steps on tables were planned for, before the first of them. */
@@ -104,15 +87,19 @@ function lookAtTables(
  * unknown, as before the first snapshot.
  */
 export function reconcileOnce(deps: ReconcilerDeps): PassReport | undefined {
-  const { client } = deps;
-  return runPass(deps, {
+  return runPass(deps, kernelApplier(deps));
+}
+
+/** Has the kernel carry the steps out. */
+export function kernelApplier({ client, portOwner, linkCreated }: ReconcilerDeps): Applier {
+  return {
     link: (step) => {
-      applyLinkStep(client, step, deps.portOwner);
-      if (step.kind === "create link") deps.linkCreated(step.link.name);
+      applyLinkStep(client, step, portOwner);
+      if (step.kind === "create link") linkCreated(step.link.name);
     },
     table: (step, links, linkIndexes, failures) => applyTableStep(client, step, links, linkIndexes, failures),
     linkIndexes: (_, observed) => usableIndexes(observed),
-  });
+  };
 }
 
 /** Runs one pass, whose steps `applier` carries out. */
@@ -227,7 +214,7 @@ export function usableIndexes(links: readonly (ObservedLink | undefined)[]): num
 }
 
 /** Only links of our own are looked at closely. */
-function vteps(
+export function vteps(
   state: DesiredState,
   links: readonly (ObservedLink | undefined)[],
 ): (ObservedLink | undefined)[] {
@@ -248,7 +235,7 @@ function reconcileTables(
   & { readonly planned: number; readonly applied: number; readonly isWhole: boolean }
   & Pick<PassReport, "faults" | "reach" | "ownTaken"> {
   const { foreignFaults, fights } = deps;
-  const { state, isRemembered } = desire;
+  const { state } = desire;
   const linkIndexes = applier.linkIndexes(state, deps.observer.links(state.links));
   fights?.linksMade(linkIndexes, hasChangedLinks);
   if (failures.count === 0) {
@@ -261,46 +248,19 @@ function reconcileTables(
     failures.add(errorText(error));
   });
   applier.tablesSeen?.(scene.observed);
-  let planned = 0;
-  let applied = 0;
-  for (const whole of steps) {
-    // The kernel may know better: an earlier process may have ended before it noted what it did last.
-    const due = isRemembered && whole.operation !== "add" ? onlyCovering(whole, desire) : whole;
-    if (due.indices.length === 0) continue;
-    const possible = ofReadFamilies(onPresentLinks(due, linkIndexes), state, unread);
-    const step = fights?.due(possible, scene) ?? possible;
-    if (step.indices.length === 0) continue;
-    planned += step.indices.length;
-    const failedBefore = failures.count;
-    applier.table(step, state.links, linkIndexes, failures);
-    const { table, operation, indices } = step;
-    const refused = failures.count - failedBefore;
-    if (refused > 0) fights?.tableFailed(table);
-    const rows = indices.length - refused;
-    applied += rows;
-    deps.stepped?.(TABLE_KINDS[table], "done", rows);
-    deps.stepped?.(TABLE_KINDS[table], "failed", refused);
-    if (rows > 0) {
-      deps.log.write("info", "table changed", {
-        table,
-        operation,
-        rows,
-        ...rowFacts(step, state.links, deps.blame),
-      });
-    }
-  }
+  const made = applySteps(deps, applier.table, steps, { desire, linkIndexes, unread, scene, failures });
   const { foreignRoutes } = scene.observed;
   const joined = foreignFaults.join(desire, foreignRoutes, staying, left);
   return {
-    planned,
-    applied,
+    ...made,
     isWhole: unread.size === 0,
     ...fights?.join(joined, desire.hostOf) ?? joined,
     ownTaken: foreignFaults.own(desire.ownSubnets, foreignRoutes),
   };
 }
 
-function logPass(log: Log, report: PassReport): void {
+/** Says that a pass is over. */
+export function logPass(log: Log, report: PassReport): void {
   const { planned, failureCount, durationMs, remoteLeases } = report;
   const facts = {
     planned,

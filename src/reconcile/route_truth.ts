@@ -11,6 +11,7 @@ import {
 import type { DesiredState, VxlanLink } from "../model/state.ts";
 import type { Flow, RouteAnswer } from "../rtnetlink/route_query.ts";
 import { RTN_LOCAL, RTN_MULTICAST, RTN_UNICAST } from "../rtnetlink/route_header.ts";
+import type { WantedRows } from "./wanted_rows.ts";
 
 /** Asks the kernel which route it takes for a packet. */
 export type AskRoute = (flow: Flow) => RouteAnswer;
@@ -64,30 +65,33 @@ export function nthAddress({ address, length }: Prefix, n: number): Address {
   return (n < 0 ? address + (1n << BigInt(bits)) + BigInt(n) : address + BigInt(n)) as Address;
 }
 
-/** The peers' underlay addresses by the rows of their routes, as a VTEP knows them: neighbour, FDB entry, destination. */
-export function underlayAddresses(state: DesiredState): ReadonlyMap<number, Address> {
-  const found = new Map<number, Address>();
+/**
+ * The underlay address of the peer that a route leads to, as its VTEP knows it: neighbour, FDB entry, destination.
+ * `undefined` where the route leaves by no VTEP.
+ */
+export function underlayOf(state: DesiredState, rows: WantedRows, row: number): Address | undefined {
   const { routes, neighbours, fdb, links } = state;
-  let entry = 0;
-  for (let row = 0; row < routes.count && entry < Math.min(fdb.count, neighbours.count); row++) {
-    const at = row * ROUTE.words;
-    if (links[routes.words[at + ROUTE.slot]!]?.kind !== "vxlan") continue;
-    const neighbourAt = entry * NEIGHBOUR.words;
-    const fdbAt = entry * FDB.words;
-    const isOfRow = [0, 1, 2, 3].every((word) =>
-      neighbours.words[neighbourAt + NEIGHBOUR.address + word] === routes.words[at + ROUTE.gateway + word]
-    ) && [0, 1].every((word) =>
-      neighbours.words[neighbourAt + NEIGHBOUR.mac + word] === fdb.words[fdbAt + FDB.mac + word]
-    );
-    // A backend that fills its tables otherwise is asked less of.
-    if (!isOfRow) {
-      return found;
-    }
-    const family = fdb.words[fdbAt + FDB.family] as Family;
-    found.set(row, readAddress(fdb.words, fdbAt + FDB.underlayAddress, family));
-    entry++;
+  const at = row * ROUTE.words;
+  const slot = routes.words[at + ROUTE.slot]!;
+  if (links[slot]?.kind !== "vxlan") return undefined;
+  const key = new Uint32Array(NEIGHBOUR.keyWords);
+  key[NEIGHBOUR.slot] = slot;
+  key[NEIGHBOUR.family] = routes.words[at]!;
+  key.set(routes.words.subarray(at + ROUTE.gateway, at + ROUTE.gateway + 4), NEIGHBOUR.address);
+  const neighbourAt = (rows.find("neighbours", key, 0) ?? -1) * NEIGHBOUR.words;
+  if (neighbourAt < 0) return undefined;
+  const macAt = neighbourAt + NEIGHBOUR.mac;
+  const fdbKey = Uint32Array.of(slot, neighbours.words[macAt]!, neighbours.words[macAt + 1]!);
+  const fdbAt = (rows.find("fdb", fdbKey, 0) ?? -1) * FDB.words;
+  if (fdbAt < 0) return undefined;
+  return readAddress(fdb.words, fdbAt + FDB.underlayAddress, fdb.words[fdbAt + FDB.family] as Family);
+}
+
+/** The underlay addresses of all that VTEPs send to. */
+export function* remotesOf({ fdb: { words, count } }: DesiredState): Generator<Address, void, undefined> {
+  for (let at = 0; at < count * FDB.words; at += FDB.words) {
+    yield readAddress(words, at + FDB.underlayAddress, words[at + FDB.family] as Family);
   }
-  return found;
 }
 
 /** Whether a row of the desired routes leads to a peer: a blackhole is there to be behind others. */

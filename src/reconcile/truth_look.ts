@@ -16,7 +16,7 @@ import { type Flow, queryRoute, type RouteAnswer } from "../rtnetlink/route_quer
 import { dumpRules, FR_ACT_TO_TBL, type ObservedRule } from "../rtnetlink/rule.ts";
 import { formatRule } from "../rtnetlink/rule_text.ts";
 import { dumpTableRoutes, type TableRoute } from "../rtnetlink/table_route.ts";
-import { nthAddress, type TruthScene, underlayAddresses } from "./route_truth.ts";
+import { nthAddress, remotesOf, type TruthScene } from "./route_truth.ts";
 import { concerning, leadsToMain } from "./rule_scope.ts";
 import { isKernelTable, type TruthWords } from "./truth_words.ts";
 import type { Wanted } from "./wanted.ts";
@@ -60,14 +60,14 @@ export interface RuleView {
 /** Reads the rules of the families in use. */
 export function readRules(
   kernel: TruthKernel,
-  { state: { networks, links, routes }, state }: Wanted,
+  { state: { networks, links }, state }: Wanted,
   linkNames: readonly string[],
 ): RuleView {
   const families = FAMILIES.filter((family) => networks.some(({ address }) => familyOf(address) === family));
   const rules = new Map(families.map((family) => [family, kernel.rules(family)]));
   const underlay = [
     ...links.flatMap((link) => link.kind === "vxlan" ? [link.local] : []),
-    ...routes.count === 0 ? [] : underlayAddresses(state).values(),
+    ...remotesOf(state),
   ];
   const scope = { networks, links: linkNames, underlay };
   const met = [...rules].map(([family, all]) => ({

@@ -79,7 +79,7 @@ export class WantedRows {
     if (revision < this.#revision && revision < oldest - 1) return undefined;
     const changed = emptyLike(this.#tables);
     for (const { revision: at, table, words } of this.#changes) {
-      if (at > revision) changed[table].storage.set(words, changed[table].push());
+      if (at > revision) appendRow(changed[table], words, 0);
     }
     return changed;
   }
@@ -101,6 +101,12 @@ export class WantedRows {
   }
 }
 
+/** Appends the row at `at` of some words to a table of its kind. */
+export function appendRow(table: Table, words: Uint32Array, at: number): void {
+  const to = table.push();
+  table.storage.set(words.subarray(at, at + table.layout.words), to);
+}
+
 /** Where the rows of a table begin. */
 export function* rowsOf({ count, layout }: Table): Generator<number, void, undefined> {
   for (let row = 0; row < count; row++) yield row * layout.words;
@@ -119,12 +125,11 @@ export function emptyLike({ neighbours, fdb, routes }: StateTables): StateTables
 export function rowsBeyond(state: DesiredState, base: StateTables): StateTables {
   const beyond = emptyLike(state);
   for (const name of TABLES) {
-    const { words, layout } = state[name];
+    const { words } = state[name];
     const known = RowIndex.of(base[name]);
     for (const at of rowsOf(state[name])) {
       if (known !== undefined && known.find(words, at) >= 0) continue;
-      const to = beyond[name].push();
-      beyond[name].storage.set(words.subarray(at, at + layout.words), to);
+      appendRow(beyond[name], words, at);
     }
   }
   return beyond;

@@ -31,8 +31,10 @@ export interface MembershipDeps {
   readonly leases: LeaseSet;
   /** What this host asks for now; it changes with the underlay. */
   readonly request: (previous: Lease | undefined) => LeaseRequest;
-  /** Called when the own lease or another host's has changed. */
+  /** Called when the own lease has changed, or when all leases were told of anew. */
   readonly changed: () => void;
+  /** Called when another host's lease has changed; `changed` is if absent. */
+  readonly otherChanged?: () => void;
   readonly now: () => number;
   /** Milliseconds of a monotonic clock. */
   readonly elapsedMs: () => number;
@@ -182,8 +184,18 @@ export class Membership {
     for await (const update of this.#deps.registry.watch(options)) {
       const hasChanged = this.#deps.leases.apply(update);
       this.#compareOwn(update);
-      if (hasChanged) this.#deps.changed();
+      if (!hasChanged) continue;
+      const { changed, otherChanged = changed } = this.#deps;
+      if (this.#isOther(update)) otherChanged();
+      else changed();
     }
+  }
+
+  /** Whether an update is about another host alone. */
+  #isOther(update: LeaseUpdate): boolean {
+    if (update.kind === "snapshot") return false;
+    const host = update.kind === "held" ? update.lease.host : update.host;
+    return host !== (this.#own?.host ?? this.#deps.registry.host);
   }
 
   /** Asks for the own lease again when the registry has it no more, or otherwise than it was taken. */

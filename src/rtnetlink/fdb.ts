@@ -1,6 +1,6 @@
 import { AF_INET, AF_INET6 } from "../model/address.ts";
 import { FDB, FDB_FOREIGN_TRAIT, NO_SLOT } from "../model/rows.ts";
-import { NLM_F_DUMP } from "../netlink/message.ts";
+import { type MessageWriter, NLM_F_DUMP } from "../netlink/message.ts";
 import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
 import {
   encodeNeighbourHeader,
@@ -16,7 +16,7 @@ import {
 import type { RowCodec } from "./row_codec.ts";
 
 /** `AF_BRIDGE`: the family of FDB entries. */
-const AF_BRIDGE = 7;
+export const AF_BRIDGE = 7;
 
 const NDA_CACHEINFO = 3;
 const NDA_PROBES = 4;
@@ -37,6 +37,20 @@ const encode = neighbourRequests((writer, words, at, linkIndex, isDeletion) => {
   if (family === 0) return;
   writer.attributeAddress(NDA_DST, words, at + FDB.underlayAddress, family === AF_INET ? 4 : 16);
 });
+
+/** Writes the question for one FDB entry, by the key of its row; the kernel answers with its first remote, or `ENOENT`. */
+export function encodeFdbQuery(
+  writer: MessageWriter,
+  sequence: number,
+  words: Uint32Array,
+  at: number,
+  linkIndex: number,
+): void {
+  writer.begin(RTM_GETNEIGH, 0, sequence);
+  encodeNeighbourHeader(writer, AF_BRIDGE, linkIndex, 0, NTF_SELF);
+  writer.attributeMac(NDA_LLADDR, words, at + FDB.mac);
+  writer.end();
+}
 
 /** FDB entries of VTEPs: those that were learned from traffic, or are on none of the links, are of no interest. */
 export const fdbCodec = {

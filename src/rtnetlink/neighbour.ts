@@ -78,6 +78,21 @@ const encode = neighbourRequests((writer, words, at, linkIndex, isDeletion) => {
   if (!isDeletion) writer.attributeMac(NDA_LLADDR, words, at + NEIGHBOUR.mac);
 });
 
+/** Writes the question for one neighbour, by the key of its row; the kernel answers with it, or `ENOENT`. */
+export function encodeNeighbourQuery(
+  writer: MessageWriter,
+  sequence: number,
+  words: Uint32Array,
+  at: number,
+  linkIndex: number,
+): void {
+  const family = words[at + NEIGHBOUR.family]!;
+  writer.begin(RTM_GETNEIGH, 0, sequence);
+  encodeNeighbourHeader(writer, family, linkIndex, 0, 0);
+  writer.attributeAddress(NDA_DST, words, at + NEIGHBOUR.address, family === AF_INET ? 4 : 16);
+  writer.end();
+}
+
 /** Neighbours: only permanent ones that are on one of the links are of interest. */
 export const neighbourCodec = {
   layout: NEIGHBOUR,

@@ -172,7 +172,7 @@ async function planConfig(
       signal.throwIfAborted();
       throw waitsFor === undefined ? error : new Error(`the agent would wait: ${waitsFor.sentence}`);
     });
-  const nudges = { pass: () => news.nudge(), rules: () => {} };
+  const nudges = { pass: () => news.nudge(), leases: () => news.nudge(), rules: () => {} };
   const leaseParts = openLeaseParts(context, known, underlayParts, { late, nudges, stack });
   await underlayParts.ground.resolve();
   const heard = await hear(leaseParts, news, { signal });
