@@ -78,7 +78,7 @@ export function passStages(parts: StageParts): readonly Stage[] {
     after("peers left out", (report) => logLeftOut(report)),
     after("checksum offload and boot", (report) => host.passed(report)),
     after("former state", (report) => former.passed(report)),
-    after("ways to peers", () => ways.passed()),
+    inPart(after("ways to peers", () => ways.passed())),
     inPart(after("route truth", () => {
       parts.truth.passed();
       parts.forward?.nudge();

@@ -132,9 +132,16 @@ export class NetlinkClient {
   /**
    * Puts one question that the kernel answers with one message, or refuses: no ack is asked for, which is quicker.
    *
+   * @param absent The error number with which the kernel says that there is nothing of the kind, which is no refusal.
+   * @returns Whether there is an answer.
    * @throws {NetlinkError} If the kernel refused.
    */
-  ask(action: string, write: WriteRequest, answered: (message: MessageReader) => void): void {
+  ask(
+    action: string,
+    write: WriteRequest,
+    answered: (reply: MessageReader) => void,
+    absent?: number,
+  ): boolean {
     const sequence = this.#nextSequence();
     this.#writer.clear();
     write(this.#writer, sequence);
@@ -143,9 +150,13 @@ export class NetlinkClient {
       this.#receive(action);
       while (this.#inbox.reader.next()) {
         if (this.#inbox.reader.sequence !== sequence) continue;
-        if (this.#inbox.reader.type === NLMSG_ERROR) return this.#finish(action);
         this.#isUnread = false;
-        return answered(this.#inbox.reader);
+        if (this.#inbox.reader.type === NLMSG_ERROR) {
+          if (absent === undefined || this.#inbox.errno() !== absent) this.#finish(action);
+          return false;
+        }
+        answered(this.#inbox.reader);
+        return true;
       }
     }
   }

@@ -1,11 +1,12 @@
 import { encodeRouteQuery, ENETUNREACH } from "../rtnetlink/route_query.ts";
-import { ENOENT, isErrno } from "../linux/errno.ts";
+import { ENOENT } from "../linux/errno.ts";
 import type { Family } from "../model/address.ts";
 import { FDB, NEIGHBOUR, readAddress, ROUTE, ROUTE_SELECTIVE, routeProtocol } from "../model/rows.ts";
 import type { StateTables } from "../model/state.ts";
 import type { Table } from "../model/table.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import type { NetlinkClient, WriteRequest } from "../netlink/client.ts";
+import type { MessageReader } from "../netlink/message.ts";
 import { encodeFdbQuery } from "../rtnetlink/fdb.ts";
 import { LinkSlots } from "../rtnetlink/link_slots.ts";
 import { encodeNeighbourQuery } from "../rtnetlink/neighbour.ts";
@@ -75,15 +76,10 @@ function ask(
   table: Table,
 ): boolean {
   const codec = ROW_CODECS[name];
-  try {
-    client.ask(`look at one of the ${codec.noun}`, write, (message) => {
-      codec.decode(message, new AttributeReader(message.view), slots, table);
-    });
-    return true;
-  } catch (error) {
-    if (isErrno(error, name === "routes" ? ENETUNREACH : ENOENT)) return false;
-    throw error;
-  }
+  const decode = (message: MessageReader) =>
+    void codec.decode(message, new AttributeReader(message.view), slots, table);
+  const absent = name === "routes" ? ENETUNREACH : ENOENT;
+  return client.ask(`look at one of the ${codec.noun}`, write, decode, absent);
 }
 
 /** What the route that the kernel takes for the first address of a destination says of ours. */
