@@ -151,12 +151,10 @@ export class NetlinkClient {
       while (this.#inbox.reader.next()) {
         if (this.#inbox.reader.sequence !== sequence) continue;
         this.#isUnread = false;
-        if (this.#inbox.reader.type === NLMSG_ERROR) {
-          if (absent === undefined || this.#inbox.errno() !== absent) this.#finish(action);
-          return false;
-        }
-        answered(this.#inbox.reader);
-        return true;
+        const isAnswer = this.#inbox.reader.type !== NLMSG_ERROR;
+        if (isAnswer) answered(this.#inbox.reader);
+        else if (this.#inbox.errno() !== absent) this.#finish(action);
+        return isAnswer;
       }
     }
   }
