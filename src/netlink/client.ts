@@ -120,11 +120,8 @@ export class NetlinkClient {
       this.#receive(action);
       while (this.#inbox.reader.next()) {
         if (this.#inbox.reader.sequence !== sequence) continue;
-        if (this.#inbox.reader.type !== NLMSG_ERROR) {
-          each?.(this.#inbox.reader);
-          continue;
-        }
-        return this.#finish(action);
+        if (this.#inbox.reader.type === NLMSG_ERROR) return this.#finish(action);
+        each?.(this.#inbox.reader);
       }
     }
   }
