@@ -24,7 +24,6 @@ const MAX_LINES = 320;
 const COVERED: Readonly<Record<string, readonly string[]>> = {
   "core/dump_test.ts": ["core/window.ts"],
   "netns/passes_test.ts": [
-    "agent/pass_trigger.ts",
     "reconcile/apply_steps.ts",
     "reconcile/heard_rows.ts",
     "reconcile/observe_rows.ts",

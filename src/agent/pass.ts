@@ -14,8 +14,8 @@ export interface Stage {
   readonly run: (report: PassReport | undefined) => PassReport | void;
   /** Does the same for some rows; answers with nothing if all is to be looked at. In a partial pass it is the first. */
   readonly runPart?: (rows: StateTables) => PassReport | undefined;
-  /** Whether it is run in a partial pass too. */
-  readonly isInPart?: true;
+  /** What it does in a partial pass; nothing if absent. */
+  readonly afterPart?: (report: PassReport) => void;
 }
 
 /** Told how long each stage took. */
@@ -77,9 +77,11 @@ export class Pass {
     const maker = this.#stages.find(({ runPart }) => runPart !== undefined);
     if (maker !== undefined) this.#measured(maker.name, failures, () => report = maker.runPart!(rows));
     if (report === undefined) return undefined;
-    this.#last = report;
-    for (const { name, needs, isInPart, run } of this.#stages) {
-      if (isInPart && isMet(needs, report)) this.#measured(name, failures, () => void run(report));
+    const made: PassReport = this.#last = report;
+    for (const { name, needs, afterPart } of this.#stages) {
+      if (afterPart !== undefined && isMet(needs, made)) {
+        this.#measured(name, failures, () => afterPart(made));
+      }
     }
     this.#failures = failures;
     return isWell(failures, report);

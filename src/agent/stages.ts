@@ -79,10 +79,16 @@ export function passStages(parts: StageParts): readonly Stage[] {
     after("checksum offload and boot", (report) => host.passed(report)),
     after("former state", (report) => former.passed(report)),
     inPart(after("ways to peers", () => ways.passed())),
-    inPart(after("route truth", () => {
-      parts.truth.passed();
-      parts.forward?.nudge();
-    })),
+    {
+      ...after("route truth", () => {
+        parts.truth.passed();
+        parts.forward?.nudge();
+      }),
+      afterPart: () => {
+        parts.truth.partPassed();
+        parts.forward?.nudge();
+      },
+    },
     after("rivals", (report) => followRival(report)),
     inPart(forwarding("lease cache", (_, { isRemembered }) => {
       if (!isRemembered) cacheKeeper?.keepLeases(leases, () => membership.own, origin);
@@ -107,7 +113,7 @@ export function passStages(parts: StageParts): readonly Stage[] {
 
 /** A stage that follows from a change of single rows too. */
 function inPart(stage: Stage): Stage {
-  return { ...stage, isInPart: true };
+  return { ...stage, afterPart: (report) => void stage.run(report) };
 }
 
 /** Sees to the way out by the network interface of a cloud; what is not known yet is no reason to remove it. */

@@ -65,6 +65,9 @@ export class TruthKeeper {
   /** The links at the last look. */
   #links = "";
   #unreadable: string | undefined;
+  #isPartPassed = false;
+  /** The last whole look. */
+  #seen: { readonly view: TruthView; readonly wanted: Wanted; readonly atMs: number } | undefined;
 
   constructor(deps: TruthDeps) {
     this.#deps = deps;
@@ -110,7 +113,14 @@ export class TruthKeeper {
 
   /** Says that a pass was made. */
   passed(): void {
+    this.#seen = undefined;
     this.#peers.askBadAgain();
+    this.#trigger.nudge();
+  }
+
+  /** Says that a pass has looked at single rows: what was seen of rules and links stands. */
+  partPassed(): void {
+    this.#isPartPassed = true;
     this.#trigger.nudge();
   }
 
@@ -176,6 +186,13 @@ export class TruthKeeper {
   #look(wanted: Wanted, nowMs: number): void {
     const { kernel, bridge, underlayLinkName } = this.#deps;
     this.#peers.begin(wanted);
+    const seen = this.#isPartPassed ? this.#seenLately(wanted, nowMs) : undefined;
+    this.#isPartPassed = false;
+    if (seen !== undefined) {
+      this.#peers.turn(seen, nowMs);
+      this.#peers.findings.giveReasons(seen.words);
+      return;
+    }
     const rules = this.#lookAtRules(wanted, nowMs);
     if (this.#arePartsDue) {
       this.#arePartsDue = false;
@@ -186,9 +203,20 @@ export class TruthKeeper {
     const view = truthView(kernel, wanted, rules, { ...names, parts: this.#parts });
     if (view.digest !== this.#links) this.#peers.askAll();
     this.#links = view.digest;
+    this.#seen = { view, wanted, atMs: nowMs };
     this.#peers.turn(view, nowMs);
     this.#lookAtOwn(wanted, view, nowMs);
     for (const found of [this.#own, this.#peers.findings]) found.giveReasons(view.words);
+  }
+
+  /** What was seen of rules and links a moment ago, for what is wanted now; `undefined` where that says nothing. */
+  #seenLately(wanted: Wanted, nowMs: number): TruthView | undefined {
+    const seen = this.#seen;
+    if (seen === undefined || this.#areRulesDue || this.#arePartsDue) return undefined;
+    if (wanted.rows === undefined || wanted.rows !== seen.wanted.rows || nowMs - seen.atMs >= REST_MS) {
+      return undefined;
+    }
+    return { ...seen.view, scene: { ...seen.view.scene, state: wanted.state } };
   }
 
   #lookAtRules(wanted: Wanted, nowMs: number): RuleView {

@@ -2,7 +2,7 @@ import type { Mac } from "../model/address.ts";
 import { readMac } from "../model/rows.ts";
 import type { ObservedLink, ObservedVxlan } from "../model/state.ts";
 import type { NetlinkClient } from "../netlink/client.ts";
-import { ENODEV, isErrno } from "../linux/errno.ts";
+import { ENODEV } from "../linux/errno.ts";
 import { AttributeReader } from "../netlink/attribute.ts";
 import { type MessageReader, type MessageWriter, NLM_F_DUMP } from "../netlink/message.ts";
 import { LITTLE_ENDIAN } from "../linux/byte_order.ts";
@@ -157,15 +157,12 @@ export function dumpLinks(client: NetlinkClient): ObservedLink[] {
  */
 export function queryLink(client: NetlinkClient, name: string | number): ObservedLink | undefined {
   let link: ObservedLink | undefined;
-  try {
-    client.request(
-      `read link ${name}`,
-      (writer, sequence) => encodeLinkQuery(writer, sequence, name),
-      (message) => link = decodeLink(message) ?? link,
-    );
-  } catch (error) {
-    if (!isErrno(error, ENODEV)) throw error;
-  }
+  client.ask(
+    `read link ${name}`,
+    (writer, sequence) => encodeLinkQuery(writer, sequence, name),
+    (message) => link = decodeLink(message) ?? link,
+    ENODEV,
+  );
   return link;
 }
 

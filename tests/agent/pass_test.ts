@@ -1,5 +1,7 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Pass, type Stage, type StageNeed } from "../../src/agent/pass.ts";
+import { FDB, NEIGHBOUR, ROUTE } from "../../src/model/rows.ts";
+import { Table } from "../../src/model/table.ts";
 import type { PassReport } from "../../src/reconcile/report.ts";
 import { pass as reportOf } from "../status/facts.ts";
 
@@ -93,4 +95,66 @@ Deno.test("Pass tells how long each stage that was run has taken, and whether it
   });
   pass.run();
   assertEquals(told, [["underlay", 2, false], ["links", 5, true], ["ways", 1, false]]);
+});
+
+/** A partial pass of stages that note what they did. */
+function partOf(part: () => PassReport | undefined) {
+  const ran: string[] = [];
+  const note = (name: string) => () => void ran.push(name);
+  const rows = { neighbours: new Table(NEIGHBOUR), fdb: new Table(FDB), routes: new Table(ROUTE) };
+  const pass = new Pass([
+    { name: "underlay", needs: "nothing", run: note("underlay") },
+    {
+      name: "links",
+      needs: "nothing",
+      run: () => reportOf(),
+      runPart: (given) => {
+        assertStrictEquals(given, rows);
+        return part();
+      },
+    },
+    { name: "boot", needs: "report", run: note("boot") },
+    { name: "totals", needs: "report", run: note("totals"), afterPart: note("totals of a part") },
+    { name: "cache", needs: "forwarding", run: note("cache"), afterPart: note("cache after a part") },
+  ]);
+  return { pass, ran, runPart: () => pass.runPart(rows) };
+}
+
+const parts: [
+  what: string,
+  part: () => PassReport | undefined,
+  ran: string[],
+  isDone: boolean | undefined,
+][] = [
+  ["rows are brought to what is wanted", () => reportOf(), ["totals of a part", "cache after a part"], true],
+  [
+    "a row is refused",
+    () => reportOf({ failureCount: 1 }),
+    ["totals of a part", "cache after a part"],
+    false,
+  ],
+  ["all is to be looked at", () => undefined, [], undefined],
+  [
+    "it fails",
+    () => {
+      throw new Error("the disk is gone");
+    },
+    [],
+    undefined,
+  ],
+];
+
+for (const [what, part, expected, isDone] of parts) {
+  Deno.test(`Pass.runPart() runs what follows from single rows, and asks for a whole pass if need be: ${what}`, () => {
+    const { ran, runPart } = partOf(part);
+    assertEquals([runPart(), ran], [isDone, expected]);
+  });
+}
+
+Deno.test("Pass.runPart() asks for a whole pass after one of which a stage has failed", () => {
+  const { pass, ran, runPart } = partOf(() => reportOf());
+  const broken = new Pass([{ name: "boot", needs: "nothing", run: () => assert(false) }]);
+  assertEquals([broken.run(), broken.runPart({} as never)], [false, undefined]);
+  assertEquals([pass.run(), runPart()], [true, true]);
+  assertEquals(ran.slice(-2), ["totals of a part", "cache after a part"]);
 });
