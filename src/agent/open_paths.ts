@@ -16,10 +16,12 @@ import { usesSegment, usesTunnel } from "../overlay/backend/backend.ts";
 import { isLinkLocal } from "../overlay/underlay/addresses.ts";
 import type { ProbePlace } from "../path/open_place.ts";
 import type { ExpectedBytes } from "../path/path_looker.ts";
-import type { MemberChoice, PathMembers } from "../path/path_members.ts";
+import type { MemberTable, PathMembers } from "../path/path_members.ts";
 import type { PathProber, ToldElsewhere } from "../path/path_prober.ts";
 import type { PassReport } from "../reconcile/report.ts";
 import type { PathSizeMap } from "../reconcile/wanted.ts";
+import type { LeaseSet } from "../registry/lease_set.ts";
+import type { RemoteLeases } from "../registry/remote_leases.ts";
 import type { AgentContext, KnownConfig } from "./context.ts";
 import type { LeaseParts } from "./lease_parts.ts";
 import type { TruthKeeper } from "./truth_keeper.ts";
@@ -69,12 +71,12 @@ export async function openPaths(
   const { carriage } = backend;
   if (mode === "off" || !usesTunnel(carriage) && !usesSegment(carriage)) return undefined;
   const { PathProber, TURN_MS } = await import("../path/path_prober.ts");
-  const { pathMembers } = await import("../path/path_members.ts");
+  const { MemberTable } = await import("../path/path_members.ts");
   const { MAX_PROBE_BYTES } = await import("../path/probe_wire.ts");
   const prober = new PathProber({
     options: { mode, port, budget },
     places: () => placesOf(parts),
-    members: membersOf(parts, pathMembers),
+    members: membersOf(parts, MemberTable),
     own: () => membership.own?.host,
     expected: (family) => expectedBytes(parts, family),
     open: (place) => openPort(libc, place, MAX_PROBE_BYTES),
@@ -147,41 +149,57 @@ function placesOf(
   ];
 }
 
-/** Finds who takes part, anew after leases have changed, and now and then. */
+/** Follows who takes part: each change of one lease at once, and all of them now and then. */
 function membersOf(
-  { context: { options, elapsedMs }, leaseParts: { backend, leases, membership, peers }, lastPass }:
+  { context: { options, elapsedMs }, known, leaseParts: { backend, leases, membership }, lastPass }:
     PathParts,
-  pathMembers: (leases: Iterable<Lease>, choice: MemberChoice) => PathMembers,
+  Members: typeof MemberTable,
 ): () => PathMembers {
+  const networks = known.config.families.map(({ network }) => network);
   let last: {
-    readonly members: PathMembers;
-    readonly of: readonly Lease[];
-    readonly own: string | undefined;
+    readonly members: MemberTable;
+    readonly of: RemoteLeases | undefined;
+    readonly own: Lease | undefined;
     readonly untilMs: number;
   } | undefined;
-  return () => {
-    const of = peers();
-    const faults = lastPass()?.faults;
-    const own = membership.own?.host;
-    const nowMs = elapsedMs();
-    if (last?.of === of && last.own === own && nowMs < last.untilMs) return last.members;
-    const leftOut = new Set(faults?.map(({ host }) => host));
-    // What a host says beside its lease makes no other lease of it.
-    const current = of.filter(({ host }) => !leftOut.has(host)).map((lease) => {
-      const { origin, ...rest } = lease;
-      const said = leases.of(lease.host)?.origin ?? origin;
-      return said === origin ? lease : { ...rest, ...said !== undefined && { origin: said } };
-    });
-    const members = pathMembers(current, {
-      own: own ?? "",
+  const leftOut = () => new Set(lastPass()?.faults.map(({ host }) => host));
+  const find = (own: Lease | undefined, of: RemoteLeases | undefined) => {
+    const out = leftOut();
+    const current = of?.leases.filter(({ host }) => !out.has(host)) ?? [];
+    return new Members(current.map((lease) => asSaidNow(lease, leases)), {
+      own: own?.host ?? "",
       backendType: backend.leaseType,
       hasOverlay: usesTunnel(backend.carriage),
       withOthers: options.pathProbes.mode === "on",
     });
-    const untilMs = nowMs + (of.length < MANY ? MEMBERS_MS.few : MEMBERS_MS.many);
-    last = { members, of, own, untilMs };
-    return members;
   };
+  return () => {
+    const { own } = membership;
+    const of = own && leases.remote(own, networks);
+    const nowMs = elapsedMs();
+    const isOld = last === undefined || last.own?.host !== own?.host || nowMs >= last.untilMs;
+    if (last !== undefined && !isOld && last.of === of) return last.members;
+    const changes = !isOld && last?.of && of && leases.changesSince(last.of);
+    if (last === undefined || !changes) {
+      const period = (of?.leases.length ?? 0) < MANY ? MEMBERS_MS.few : MEMBERS_MS.many;
+      last = { members: find(own, of), of, own, untilMs: nowMs + period };
+      return last.members;
+    }
+    const out = leftOut();
+    for (const { before, after } of changes) {
+      if (before !== undefined) last.members.set(before.host, undefined);
+      if (after !== undefined && !out.has(after.host)) last.members.set(after.host, asSaidNow(after, leases));
+    }
+    last = { ...last, of };
+    return last.members;
+  };
+}
+
+/** A lease with what its host says beside it now, which makes no other lease of it. */
+function asSaidNow(lease: Lease, leases: LeaseSet): Lease {
+  const { origin, ...rest } = lease;
+  const said = leases.of(lease.host)?.origin ?? origin;
+  return said === origin ? lease : { ...rest, ...said !== undefined && { origin: said } };
 }
 
 /** What must get through: packets of pods, and what becomes of them in the underlay. */

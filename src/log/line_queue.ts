@@ -92,6 +92,8 @@ export class LineQueue implements LineLoss {
 
   /** Never throws. */
   async #drain(): Promise<void> {
+    // What is said in one go is written in one go.
+    await undefined;
     while (this.#waiting.length > 0) {
       const lines = this.#next();
       if (await this.#tellLostBefore() && await this.#write(concat(lines))) {

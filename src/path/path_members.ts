@@ -1,7 +1,7 @@
 import { type Address, type Family, familyOf } from "../model/address.ts";
 import type { Lease } from "../model/lease.ts";
 import type { ProbedNetwork } from "../model/peer_path.ts";
-import { ringOf } from "./sampler.ts";
+import { ringOf, ringPlace } from "./sampler.ts";
 
 /** One family of a host that is asked. */
 export interface PathMember {
@@ -20,11 +20,17 @@ export interface FamilyMembers {
   readonly ring: readonly string[];
 }
 
+/** Who is at an address, and through which network. */
+interface Place {
+  readonly member: PathMember;
+  readonly network: ProbedNetwork;
+}
+
 /** Who takes part. */
 export interface PathMembers {
   readonly families: ReadonlyMap<Family, FamilyMembers>;
   /** Who is at an address, and through which network. */
-  readonly at: ReadonlyMap<Address, { readonly member: PathMember; readonly network: ProbedNetwork }>;
+  readonly at: ReadonlyMap<Address, Place>;
 }
 
 /** Whom this host asks, and by what. */
@@ -39,33 +45,103 @@ export interface MemberChoice {
   readonly withOthers: boolean;
 }
 
-/** Finds who takes part. Each address is one host's: where two claim one, neither is asked there. */
-export function pathMembers(leases: Iterable<Lease>, choice: MemberChoice): PathMembers {
-  const { own, backendType, hasOverlay, withOthers } = choice;
-  const byFamily = new Map<Family, Map<string, PathMember>>();
-  const at = new Map<Address, { readonly member: PathMember; readonly network: ProbedNetwork }>();
-  const claimed = new Set<Address>();
-  const put = (address: Address, member: PathMember, network: ProbedNetwork) => {
-    if (claimed.has(address)) at.delete(address);
-    else at.set(address, { member, network });
-    claimed.add(address);
-  };
-  for (const lease of leases) {
-    const port = lease.origin?.probePort;
-    if (lease.host === own || lease.backendType !== backendType) continue;
-    if (port === undefined && !withOthers) continue;
-    for (const { subnet, underlayAddress: underlay } of lease.parts) {
-      const family = familyOf(subnet.address);
-      const addresses = hasOverlay ? { underlay, overlay: subnet.address } : { underlay };
-      const member: PathMember = { host: lease.host, family, port, addresses };
-      byFamily.getOrInsertComputed(family, () => new Map()).set(lease.host, member);
-      put(underlay, member, "underlay");
-      if (hasOverlay) put(subnet.address, member, "overlay");
+/** Who takes part, by the leases of hosts that come, change and go: a change costs what one host costs. */
+export class MemberTable implements PathMembers {
+  readonly #choice: MemberChoice;
+  readonly #families = new Map<
+    Family,
+    { readonly byHost: Map<string, PathMember>; readonly ring: string[] }
+  >();
+  readonly #at = new Map<Address, Place>();
+  /** Addresses that two or more claim: neither is asked there. */
+  readonly #contested = new Map<Address, readonly Place[]>();
+
+  constructor(leases: Iterable<Lease>, choice: MemberChoice) {
+    this.#choice = choice;
+    for (const lease of leases) this.#put(lease);
+    for (const { byHost, ring } of this.#families.values()) {
+      ring.push(...ringOf([choice.own, ...byHost.keys()]));
     }
   }
-  const families = new Map<Family, FamilyMembers>();
-  for (const [family, byHost] of byFamily) {
-    families.set(family, { byHost, ring: ringOf([own, ...byHost.keys()]) });
+
+  get families(): ReadonlyMap<Family, FamilyMembers> {
+    return this.#families;
   }
-  return { families, at };
+
+  get at(): ReadonlyMap<Address, Place> {
+    return this.#at;
+  }
+
+  /** Takes the lease of a host for the one that it had; without one it is gone. */
+  set(host: string, lease: Lease | undefined): void {
+    for (const [family, { byHost, ring }] of this.#families) {
+      const member = byHost.get(host);
+      if (member === undefined) continue;
+      byHost.delete(host);
+      ring.splice(ringPlace(ring, host), 1);
+      for (const { address } of placesOf(member)) this.#leave(address, member);
+      if (byHost.size === 0) this.#families.delete(family);
+    }
+    if (lease === undefined) return;
+    for (const { family } of this.#put(lease)) {
+      const { byHost, ring } = this.#families.get(family)!;
+      if (ring.length === 0) ring.push(...ringOf([this.#choice.own, ...byHost.keys()]));
+      else ring.splice(ringPlace(ring, host), 0, host);
+    }
+  }
+
+  /** Notes what a lease makes of its host, all but the ring. */
+  #put(lease: Lease): readonly PathMember[] {
+    const { own, backendType, hasOverlay, withOthers } = this.#choice;
+    const { host, origin, parts } = lease;
+    const port = origin?.probePort;
+    if (host === own || lease.backendType !== backendType) return [];
+    if (port === undefined && !withOthers) return [];
+    const members = new Map<Family, PathMember>();
+    for (const { subnet, underlayAddress: underlay } of parts) {
+      const family = familyOf(subnet.address);
+      if (members.has(family)) continue;
+      const addresses = hasOverlay ? { underlay, overlay: subnet.address } : { underlay };
+      const member: PathMember = { host, family, port, addresses };
+      members.set(family, member);
+      this.#families.getOrInsertComputed(family, () => ({ byHost: new Map(), ring: [] })).byHost.set(
+        host,
+        member,
+      );
+      for (const { address, network } of placesOf(member)) this.#claim(address, { member, network });
+    }
+    return [...members.values()];
+  }
+
+  #claim(address: Address, place: Place): void {
+    const holder = this.#at.get(address);
+    const others = this.#contested.get(address) ?? (holder === undefined ? [] : [holder]);
+    if (others.length === 0) {
+      this.#at.set(address, place);
+      return;
+    }
+    this.#at.delete(address);
+    this.#contested.set(address, [...others, place]);
+  }
+
+  #leave(address: Address, member: PathMember): void {
+    const others = this.#contested.get(address)?.filter((place) => place.member !== member);
+    if (others === undefined) {
+      this.#at.delete(address);
+    } else if (others.length > 1) {
+      this.#contested.set(address, others);
+    } else {
+      this.#contested.delete(address);
+      for (const place of others) this.#at.set(address, place);
+    }
+  }
+}
+
+function placesOf(
+  { addresses: { underlay, overlay } }: PathMember,
+): readonly { readonly address: Address; readonly network: ProbedNetwork }[] {
+  return [
+    { address: underlay, network: "underlay" },
+    ...overlay === undefined ? [] : [{ address: overlay, network: "overlay" as const }],
+  ];
 }

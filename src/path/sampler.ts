@@ -18,7 +18,24 @@ export function sampleSize(members: number, budget: number): number {
  */
 export function ringOf(hosts: Iterable<string>): readonly string[] {
   const hashed = Array.from(new Set(hosts), (host): [string, number] => [host, hashOf(host)]);
-  return hashed.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1)).map(([host]) => host);
+  return hashed.sort(byHash).map(([host]) => host);
+}
+
+/** Where a host stands in a ring, or would. */
+export function ringPlace(ring: readonly string[], host: string): number {
+  const sought: [string, number] = [host, hashOf(host)];
+  let [low, high] = [0, ring.length];
+  while (low < high) {
+    const middle = low + high >> 1;
+    const other = ring[middle]!;
+    if (byHash([other, hashOf(other)], sought) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function byHash([a, x]: readonly [string, number], [b, y]: readonly [string, number]): number {
+  return x - y || (a < b ? -1 : a > b ? 1 : 0);
 }
 
 /**

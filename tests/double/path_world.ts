@@ -3,7 +3,7 @@ import type { Lease } from "../../src/model/lease.ts";
 import type { ProbedNetwork } from "../../src/model/peer_path.ts";
 import { EPERM, NetlinkError } from "../../src/linux/errno.ts";
 import type { UdpArrival } from "../../src/linux/udp_port.ts";
-import { type PathMembers, pathMembers } from "../../src/path/path_members.ts";
+import { MemberTable, type PathMembers } from "../../src/path/path_members.ts";
 import { PathProber, type PathProberDeps, type ToldElsewhere } from "../../src/path/path_prober.ts";
 import { RecordedLog } from "./recorded_log.ts";
 
@@ -62,7 +62,7 @@ export class PathWorld implements Disposable {
       this.received.push(0);
       this.#members.set(
         at,
-        pathMembers(leases, { own: `n${at}`, backendType: "vxlan", hasOverlay: true, withOthers: false }),
+        new MemberTable(leases, { own: `n${at}`, backendType: "vxlan", hasOverlay: true, withOthers: false }),
       );
       const host: PathHost = { prober: this.#prober(at, options), isUp: true, damageChanges: 0 };
       this.hosts.push(host);

@@ -1,7 +1,7 @@
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { parseAddress, parsePrefix } from "../../src/model/address.ts";
 import { Answerer } from "../../src/path/answerer.ts";
-import { pathMembers } from "../../src/path/path_members.ts";
+import { MemberTable } from "../../src/path/path_members.ts";
 import type { ProbeAsk } from "../../src/path/probe_wire.ts";
 import { SEED, seededRandom } from "../double/random.ts";
 
@@ -18,7 +18,7 @@ const ASK = {
   isDamaged: false,
 } as const satisfies ProbeAsk & { readonly isDamaged: boolean };
 
-const MEMBERS = pathMembers(
+const MEMBERS = new MemberTable(
   Array.from({ length: 200 }, (_, at) => ({
     host: `n${at}`,
     backendType: "vxlan",

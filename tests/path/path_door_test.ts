@@ -4,12 +4,12 @@ import { type Address, parseAddress, parsePrefix } from "../../src/model/address
 import { Answerer } from "../../src/path/answerer.ts";
 import type { ProbePlace } from "../../src/path/open_place.ts";
 import { leastBytes, PathDoor } from "../../src/path/path_door.ts";
-import { pathMembers } from "../../src/path/path_members.ts";
+import { MemberTable } from "../../src/path/path_members.ts";
 import { decodeProbe, encodeProbe } from "../../src/path/probe_wire.ts";
 
 const OWN = parseAddress("192.0.2.1");
 const PEER = parseAddress("192.0.2.2");
-const MEMBERS = pathMembers([{
+const MEMBERS = new MemberTable([{
   host: "peer",
   backendType: "vxlan",
   parts: [{ subnet: parsePrefix("10.244.2.0/24"), underlayAddress: PEER, backendData: null }],
