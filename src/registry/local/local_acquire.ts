@@ -8,6 +8,7 @@ import {
   encodeAddress,
   LEASE_COLUMNS,
   MAX_BACKEND_DATA_BYTES,
+  MAX_ORIGIN_BYTES,
   readLeases,
   ROW_FAULT,
 } from "./local_row.ts";
@@ -56,20 +57,43 @@ export function readAll(file: LocalFile): Lease[] {
   return readWhere(file, "TRUE");
 }
 
-function readWhere(file: LocalFile, condition: string, ...values: string[]): Lease[] {
+/**
+ * The hosts that anything says may be the claimant's; whether it is so, `ownClaims()` judges. What is looked for in an origin
+ * stands there as it is, unless a backslash says that it was written in another way.
+ */
+const MAY_BE_OWN = `host IN (SELECT host FROM lease WHERE host = ?
+  OR CAST(since AS TEXT) IN (SELECT value FROM json_each(?))
+  OR subnet IN (SELECT value FROM json_each(?))
+  OR octet_length(origin) <= ${MAX_ORIGIN_BYTES}
+    AND (instr(origin, ?) > 0 OR instr(origin, ?) > 0 OR instr(origin, char(92)) > 0))`;
+
+function readWhere(file: LocalFile, condition: string, ...values: (string | null)[]): Lease[] {
   const sql =
     `SELECT ${LEASE_COLUMNS} FROM lease WHERE ${condition} AND ${ROW_FAULT} IS NULL ORDER BY host, family`;
   return readLeases(file.rows(`read leases in ${file.path}`, sql, ...values), () => {});
 }
 
-/** The leases that are the claimant's, or may be, the best proof first. */
+/**
+ * The leases that are the claimant's, or may be, the best proof first. Only what may be its own is decoded: this is asked
+ * before the first pass.
+ */
 export function findClaims(
   file: LocalFile,
   request: LeaseRequest,
   claimant: LocalClaimant,
 ): Claim<LocalCandidate>[] {
   const { tokens, rememberedToken, previousSubnets, name, nowMs, ttlMs } = claimant;
-  const held = readAll(file).map((lease): LocalCandidate => {
+  const { origin, parts } = request;
+  const leases = readWhere(
+    file,
+    MAY_BE_OWN,
+    name,
+    JSON.stringify([...tokens, ...rememberedToken === undefined ? [] : [rememberedToken]]),
+    JSON.stringify(previousSubnets.map(({ address }) => encodeAddress(address))),
+    origin.machine ?? null,
+    origin.mac ?? null,
+  );
+  const held = leases.map((lease): LocalCandidate => {
     const { expiresAtMs } = lease;
     const token = tokenOf(lease);
     const ageSeconds = expiresAtMs === undefined
@@ -77,7 +101,6 @@ export function findClaims(
       : Math.max(nowMs + ttlMs - expiresAtMs, 0) / 1000;
     return { lease, ageSeconds, ...token !== undefined && { token } };
   });
-  const { origin, parts } = request;
   return ownClaims(held, { origin, parts, tokens, rememberedToken, previousSubnets, name });
 }
 

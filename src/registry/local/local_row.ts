@@ -16,7 +16,7 @@ import { originSchema } from "../origin_text.ts";
 /** A larger value is not backend data; flannel's is under 100 bytes. */
 export const MAX_BACKEND_DATA_BYTES = 4096;
 const MAX_HOST_BYTES = 255;
-const MAX_ORIGIN_BYTES = 512;
+export const MAX_ORIGIN_BYTES = 512;
 const MAX_BACKEND_TYPE_BYTES = 64;
 
 /** Who holds the lease, as `formatOrigin()` has it; empty where that is not said. Not there in files of early builds. */
