@@ -2,7 +2,8 @@
  * Bundles the program, then compiles the bundle to one binary: `deno task compile`, which writes build/loden.
  *
  * Bundled first, because a compiled binary carries whole packages; split in chunks, because what an agent does not use it
- * does not load; and minified, because the runtime reads all that the binary carries into memory when it starts.
+ * does not load; the CNI plugin in one chunk of its own, as it starts anew for each pod and a module costs more than it
+ * holds; and minified, because the runtime reads all that the binary carries into memory when it starts.
  *
  * @module
  */
@@ -41,6 +42,10 @@ const ROOT = new URL("..", import.meta.url).pathname;
 const WASM = "../../wasm/build/core.wasm";
 const BUNDLE = "build/bundle";
 const MINIFIED = "build/minified";
+const PLUGIN_BUNDLE = "build/bundle_plugin";
+/** What the entry loads for the CNI plugin. */
+const PLUGIN = "plugin.js";
+const PLUGIN_SOURCE = "src/plugin/plugin.ts";
 /** Deno's own bundler. */
 export const MINIFIER = "npm:esbuild@0.25.5";
 /**
@@ -102,14 +107,46 @@ export function withLateImports(chunks: ReadonlyMap<string, string>): ReadonlyMa
   return new Map([...chunks].map(([name, text]) => [name, mend(text)]));
 }
 
+/**
+ * The chunks of a bundle with the plugin as one chunk, in place of the one that shares others with the agent. The entry then
+ * loads nothing for it but that: the bundler's own helpers, whose chunk it names without use of it, take longer to load than
+ * the entry itself.
+ *
+ * @param plugin The plugin's text, bundled by itself.
+ * @throws {Error} If the entry does not load the plugin at run time.
+ */
+export function withPluginAlone(chunks: ReadonlyMap<string, string>, plugin: string): Map<string, string> {
+  const [entry, shared] = [chunks.get("mod.js") ?? "", /\bimport\("\.\/(plugin-\w+\.js)"\)/];
+  const name = shared.exec(entry)?.[1];
+  if (name === undefined) throw new Error("Cannot compile: mod.ts does not load the plugin at run time");
+  const alone = entry.replace(shared, `import("./${PLUGIN}")`).replaceAll(
+    /^import "\.\/(chunk-\w+\.js)";\n/gm,
+    (line, chunk) => isHelpers(chunks.get(chunk) ?? "") ? "" : line,
+  );
+  const isShared = [...chunks].some(([other, text]) => other !== "mod.js" && text.includes(name));
+  const others = [...chunks].filter(([other]) => other !== name || isShared);
+  return new Map([...others, ["mod.js", alone], [PLUGIN, plugin]]);
+}
+
+/** Reports whether a chunk has nothing but what the bundler itself needs in others. */
+function isHelpers(text: string): boolean {
+  const names = /^export \{([^}]*)\};$/m.exec(text)?.[1]?.split(",") ?? [];
+  return names.length > 0 && names.every((name) => name.trim() === "" || /^\s*__[A-Za-z]+\s*$/.test(name));
+}
+
 async function mendBundle(folder: string): Promise<void> {
   const names = (await Array.fromAsync(Deno.readDir(folder), ({ name }) => name))
     .filter((name) => name.endsWith(".js"));
   const texts = await Promise.all(names.map((name) => Deno.readTextFile(`${folder}/${name}`)));
   const chunks = new Map(names.map((name, at) => [name, texts[at]!]));
-  for (const [name, text] of withLateImports(chunks)) {
+  const mended = withPluginAlone(
+    withLateImports(chunks),
+    await Deno.readTextFile(`${ROOT}${PLUGIN_BUNDLE}/${PLUGIN}`),
+  );
+  for (const [name, text] of mended) {
     if (text !== chunks.get(name)) await Deno.writeTextFile(`${folder}/${name}`, text);
   }
+  for (const name of names.filter((name) => !mended.has(name))) await Deno.remove(`${folder}/${name}`);
 }
 
 async function minify(): Promise<void> {
@@ -151,11 +188,19 @@ async function compile(): Promise<void> {
     fetchExecutable,
   });
 
-  for (const folder of [BUNDLE, MINIFIED]) {
-    if (await isThere(`${ROOT}${folder}/mod.js`)) await Deno.remove(`${ROOT}${folder}`, { recursive: true });
+  for (const [folder, file] of [[BUNDLE, "mod.js"], [MINIFIED, "mod.js"], [PLUGIN_BUNDLE, PLUGIN]]) {
+    if (await isThere(`${ROOT}${folder}/${file}`)) await Deno.remove(`${ROOT}${folder}`, { recursive: true });
   }
-  const bundled = [...LOCKED, "--code-splitting", "--external", WASM, "--outdir", BUNDLE, "mod.ts"];
-  await run(Deno.execPath(), ["bundle", "--quiet", ...bundled], { cwd: ROOT });
+  const bundle = ["bundle", "--quiet", ...LOCKED, "--external", WASM];
+  for (
+    const words of [["--code-splitting", "--outdir", BUNDLE, "mod.ts"], [
+      "--outdir",
+      PLUGIN_BUNDLE,
+      PLUGIN_SOURCE,
+    ]]
+  ) {
+    await run(Deno.execPath(), [...bundle, ...words], { cwd: ROOT });
+  }
   await mendBundle(`${ROOT}${BUNDLE}`);
   await minify();
   // No code cache: the runtime would keep it in a file of a predictable name in the folder for temporary files.

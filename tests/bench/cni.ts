@@ -16,9 +16,13 @@ export type CniRow = Readonly<Record<string, string | number>>;
  * would write them, as the agent renders them, and behind the plugin `flannel`.
  *
  * @param rounds How often each chain attaches and detaches.
+ * @param before Another binary that is the plugin in a chain of its own, to compare with.
  */
-export async function timeChains(rounds: number): Promise<CniRow[]> {
+export async function timeChains(rounds: number, before?: string): Promise<CniRow[]> {
   await using host = await PluginHost.create(V4_ENV);
+  if (before !== undefined) {
+    await Deno.symlink(await Deno.realPath(before), `${host.pluginFolder}/flannel-before`);
+  }
   const env = readSubnetEnv(V4_ENV, host.subnetFile);
   const rendered: Conflist = JSON.parse(renderConflist(USUAL_CONFLIST, readSettings({}), env));
   const usual: Conflist = JSON.parse(USUAL_CONFLIST);
@@ -32,6 +36,7 @@ export async function timeChains(rounds: number): Promise<CniRow[]> {
     mtu: 1472,
     ipam,
   };
+  const flannel = host.flannel({ delegate: { hairpinMode: true, isDefaultGateway: true } });
   const chains: Record<string, Conflist> = {
     "bridge, by hand": { ...usual, name: "plain", plugins: [plain, portmap!] },
     "rendered conflist": {
@@ -42,9 +47,9 @@ export async function timeChains(rounds: number): Promise<CniRow[]> {
           : plugin
       ),
     },
-    "plugin flannel": {
-      ...usual,
-      plugins: [host.flannel({ delegate: { hairpinMode: true, isDefaultGateway: true } }), portmap!],
+    "plugin flannel": { ...usual, plugins: [flannel, portmap!] },
+    ...before !== undefined && {
+      "plugin flannel, before": { ...usual, plugins: [{ ...flannel, type: "flannel-before" }, portmap!] },
     },
   };
   const pod = await host.pod();

@@ -32,9 +32,9 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 /** Has a delegate look at the process that has called it. */
 async function weigh(list: Conflist, sandbox: Sandbox, folder: string): Promise<Partial<ChainTimes>> {
   const [first] = list.plugins;
-  if (first!.type !== "flannel") return {};
+  if (!first!.type.startsWith("flannel")) return {};
   const [, standard] = sandbox.pluginFolders;
-  await Deno.mkdir(`${folder}/weigh`);
+  await Deno.mkdir(`${folder}/weigh`, { recursive: true });
   await Deno.writeTextFile(
     `${folder}/weigh/bridge`,
     `#!/bin/sh\ncat /proc/$PPID/status > ${folder}/status\nexec ${standard}/bridge\n`,

@@ -92,7 +92,7 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
     print(
       "\nA pod attached and detached by a chain of CNI plugins, the chains taking turns, 200 times each:",
     );
-    print(formatTable(await timeChains(200)));
+    print(formatTable(await timeChains(200, Deno.env.get("LODEN_BEFORE"))));
   },
   async cloud() {
     print(
