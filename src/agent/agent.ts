@@ -144,8 +144,8 @@ async function run(
   keep("door", openDoor(options, { libc, claims, current: () => report.current, stack }));
   beside("conditions", inTurns(() => tell(report, { claims, stateFile, noted }), { periodMs: LOOK_MS }));
 
-  const memory = new MemoryKeeper(() => libc.call.malloc_trim(0n));
-  const cacheKeeper = stack.use(openLeaseCache(options, { place, memory, log }));
+  const memory = openMemory(libc);
+  const cacheKeeper = stack.use(openLeaseCache(options, { place, log }));
   keep("lease cache", cacheKeeper);
   const { waiting } = report;
   const first = file ?? await firstOfRegistry(options, { place, cacheKeeper, waiting, log }, { signal });
@@ -226,13 +226,21 @@ async function firstOfFile(
   return readConfigFile(options, log, await readConfigAside(options.networkConfigPath, files));
 }
 
+function openMemory(libc: Libc): MemoryKeeper {
+  return new MemoryKeeper({
+    trim: () => libc.call.malloc_trim(0n),
+    residentBytes: () => Deno.memoryUsage().rss,
+    elapsedMs: () => performance.now(),
+  });
+}
+
 /** What keeps the lease cache; `undefined` where none is wanted. */
 function openLeaseCache(
   { leaseCachePath }: Options,
-  { place, memory, log }: Pick<AgentContext, "place" | "memory" | "log">,
+  { place, log }: Pick<AgentContext, "place" | "log">,
 ): LeaseCacheKeeper | undefined {
   if (leaseCachePath === undefined || place.isOnDisk) return undefined;
-  return new LeaseCacheKeeper(leaseCachePath, { log, wrote: (leases) => memory.wrote(leases) });
+  return new LeaseCacheKeeper(leaseCachePath, { log });
 }
 
 /** The configuration that the registry keeps, once it is there. */

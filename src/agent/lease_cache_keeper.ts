@@ -30,19 +30,16 @@ const MODE = 0o600;
 export class LeaseCacheKeeper implements Disposable {
   readonly #path: string;
   readonly #log: Log;
-  readonly #wrote: (leases: number) => void;
   readonly #trigger = new Trigger();
   #version: unknown;
   /** What is to be written; absent while the file says all. */
   #waiting: (() => LeaseCache | undefined) | undefined;
   readonly #file: KeptFile;
 
-  /** @param deps.wrote Called with the number of leases after each time that they were written. */
-  constructor(path: string, deps: { readonly log: Log; readonly wrote?: (leases: number) => void }) {
+  constructor(path: string, deps: { readonly log: Log }) {
     this.#path = path;
     this.#file = new KeptFile(`the lease cache ${path}`);
     this.#log = deps.log;
-    this.#wrote = deps.wrote ?? (() => {});
   }
 
   /** What was written last of `registry`; nothing if there is nothing of use, which the log says. */
@@ -111,7 +108,6 @@ export class LeaseCacheKeeper implements Disposable {
     const isWritten = cache === undefined || this.#file.write(() => {
       makeFolder(dirname(this.#path));
       replaceFile(this.#path, formatLeaseCache(cache), MODE);
-      this.#wrote(cache.leases.length);
     });
     if (isWritten) this.#waiting = undefined;
     return isWritten;

@@ -150,7 +150,7 @@ async function planConfig(
   const context: AgentContext = {
     ...{ options, libc, transport, client, place, environment, claims, guard, log: SILENT },
     watchFiles: () => undefined,
-    memory: new MemoryKeeper(() => {}),
+    memory: new MemoryKeeper({ trim: () => {}, residentBytes: () => 0, elapsedMs: () => 0 }),
     totals: new PassTotals(),
     elapsedMs: () => performance.now(),
     cacheKeeper: undefined,
