@@ -114,7 +114,10 @@ function seed(path: string, count: number): void {
   using file = new LocalFile(path);
   const expiresAtMs = Date.now() + 24 * 3600 * 1000;
   file.transaction("IMMEDIATE", "seed leases", () => {
-    for (const lease of members(2, count + 1)) writeLease(file, { ...lease, expiresAtMs }, "seed leases");
+    // Each with a number, which would else be looked for in all that are there.
+    for (const [index, lease] of members(2, count + 1).entries()) {
+      writeLease(file, { ...lease, expiresAtMs, since: index + 1 }, "seed leases");
+    }
     // The host is given member 1's subnet again, so that no random choice disturbs the figures.
     const own = member(1);
     writeLease(file, { ...own, host: "100.64.0.1", expiresAtMs }, "seed leases");

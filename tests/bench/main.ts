@@ -8,6 +8,7 @@ import { describeMachine, formatTable } from "./machine.ts";
 import { timeCloudStart } from "./cloud.ts";
 import { timeChains } from "./cni.ts";
 import { timeColdStart } from "./cold_start.ts";
+import { goalRows, PASS_GOALS, START_GOALS } from "./goals.ts";
 import { measureFlood } from "./flood.ts";
 import { measureMemory } from "./memory.ts";
 import { measureNoise } from "./noise.ts";
@@ -26,10 +27,16 @@ const binary = new URL("../../build/loden", import.meta.url).pathname;
 /** The tables, by the names that they can be asked for with. */
 const TABLES: Readonly<Record<string, () => Promise<void>>> = {
   async passes() {
-    print("\nSingle passes, in one process, IPv4 (medians of 7; the first pass once):");
+    print(
+      "\nSingle passes, in one process, IPv4 (medians of 7; the first pass once). What the kernel needs alone for the dumps of a\n" +
+        "whole pass is the least that one can take; joins and repairs are partial passes:",
+    );
     const passes = [];
-    for (const size of SIZES) passes.push(await timePasses(size));
+    for (const size of SIZES) {
+      for (const isPlain of [true, false]) passes.push(await timePasses(size, { isPlain }));
+    }
     print(formatTable(passes));
+    print(`\n${formatTable(goalRows(PASS_GOALS, passes, "decoder"))}`);
   },
   async routes() {
     print("\nRoutes over one VXLAN link by ip -batch, without Loden, IPv4 (medians of 3):");
@@ -42,11 +49,13 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
       "\nThe compiled agent, local registry, IPv4 (medians of 5; idle CPU once, over 60 s; LODEN_BEFORE names another binary to compare with):",
     );
     const starts = [];
-    for (const size of SIZES) {
+    // What one lease takes is the start of the program itself.
+    for (const size of [1, ...SIZES]) {
       const idleMs = size === 5000 ? 60_000 : 0;
       starts.push(...await timeColdStart(binary, size, { idleMs, before: Deno.env.get("LODEN_BEFORE") }));
     }
     print(formatTable(starts));
+    print(`\n${formatTable(goalRows(START_GOALS, starts, "binary"))}`);
   },
   async joins() {
     print("\nFrom the request that writes a lease to the route in the kernel, one join after the other:");
