@@ -119,11 +119,13 @@ export class LocalReader {
     const bad =
       `SELECT substr(host, 1, 64), ${ROW_FAULT} ${from} AND ${ROW_FAULT} IS NOT NULL LIMIT ${MAX_REFUSED}`;
     const good = `SELECT ${LEASE_COLUMNS} ${from} AND ${ROW_FAULT} IS NULL ORDER BY host, family`;
+    const rows = this.#file.rows(this.#action, good, value);
     const refused = new Map<string, string>();
-    for (const [host, reason] of this.#file.rows(this.#action, bad, value)) {
+    const count = this.#file.rows(this.#action, `SELECT count(*) ${from}`, value)[0]?.[0];
+    // Each row is looked at a second time only where one was left out.
+    for (const [host, reason] of count === rows.length ? [] : this.#file.rows(this.#action, bad, value)) {
       refused.set(String(host), String(reason));
     }
-    const rows = this.#file.rows(this.#action, good, value);
     const leases = readLeases(rows, (host, reason) => refused.set(host, reason));
     return { leases: refused.size === 0 ? leases : leases.filter(({ host }) => !refused.has(host)), refused };
   }
