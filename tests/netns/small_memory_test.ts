@@ -22,8 +22,6 @@ import { HostState } from "../faults/host_state.ts";
 import { deleteRow } from "../faults/objects.ts";
 import { flannelValue } from "../registry/etcd/etcd_world.ts";
 
-/** Half of what the manifest gives an agent. */
-const LIMIT_MIB = 128;
 const LEASES = 5000;
 const IDLE = 2000;
 const JUNK = { keys: 45, bytes: 1_400_000 } as const;
@@ -37,36 +35,52 @@ const REPAIR_MS = 100;
 
 /** A registry that is full of leases, and how an agent is told of it. */
 interface Crowd {
+  /** What the agent may have; the manifest gives 256. */
+  readonly limitMiB: number;
+  readonly leases: number;
   readonly port: number;
   readonly flags: (lab: Lab) => Promise<readonly string[]>;
 }
 
-const described = `${LEASES} leases and ${IDLE} idle connections`;
+const described = `leases and ${IDLE} idle connections`;
 
-Deno.test(`in ${LIMIT_MIB} MiB an agent of etcd lives with ${described}, and ${JUNK.keys} junk keys of 1.4 MB`, async () => {
-  await using server = await EtcdServer.open();
-  await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(NETWORK));
-  const entryOf = (number: number) =>
-    [
-      `${ETCD_PREFIX}/subnets/${subnetOf(number)}-24`,
-      flannelValue(underlayOf(number), macOf(number)),
-    ] as const;
-  for (let first = 0; first < LEASES; first += 100) {
-    await server.putAll(Array.from({ length: 100 }, (_, at) => entryOf(first + at)));
-  }
-  for (let at = 0; at < JUNK.keys; at++) {
-    await server.put(`${ETCD_PREFIX}/subnets/10.99.${at}.0-24`, "j".repeat(JUNK.bytes));
-  }
-  const flags = ["-local-registry=", `-etcd-endpoints=http://${SERVER_ADDRESS}:${PORT}`];
-  await assertLives({ port: server.port, flags: () => Promise.resolve(flags) });
-});
+// What has been seen to be enough, 64, 80 and 128, with some space for machines on which other things come first.
+for (
+  const { limitMiB, leases, junk } of [
+    { limitMiB: 72, leases: LEASES, junk: 0 },
+    { limitMiB: 96, leases: LEASES, junk: JUNK.keys },
+    { limitMiB: 144, leases: 20_000, junk: 0 },
+  ]
+) {
+  Deno.test(`in ${limitMiB} MiB an agent of etcd lives with ${leases} ${described}, and ${junk} junk keys of 1.4 MB`, async () => {
+    await using server = await EtcdServer.open();
+    await server.put(`${ETCD_PREFIX}/config`, JSON.stringify(NETWORK));
+    const entryOf = (number: number) =>
+      [
+        `${ETCD_PREFIX}/subnets/${subnetOf(number)}-24`,
+        flannelValue(underlayOf(number), macOf(number)),
+      ] as const;
+    for (let first = 0; first < leases; first += 100) {
+      await server.putAll(Array.from({ length: 100 }, (_, at) => entryOf(first + at)));
+    }
+    for (let at = 0; at < junk; at++) {
+      await server.put(`${ETCD_PREFIX}/subnets/10.99.${at}.0-24`, "j".repeat(JUNK.bytes));
+    }
+    const flags = ["-local-registry=", `-etcd-endpoints=http://${SERVER_ADDRESS}:${PORT}`];
+    await assertLives({ limitMiB, leases, port: server.port, flags: () => Promise.resolve(flags) });
+  });
+}
 
-Deno.test(`in ${LIMIT_MIB} MiB an agent of Kubernetes lives with ${described}, on nodes of 15 KB`, async () => {
+const KUBE_LIMIT_MIB = 64;
+
+Deno.test(`in ${KUBE_LIMIT_MIB} MiB an agent of Kubernetes lives with ${LEASES} ${described}, on nodes of 15 KB`, async () => {
   await using server = await ApiServerDouble.open();
   const podCIDR = `${NETWORK.SubnetMin}/24`;
   await server.createNode({ metadata: { name: "h1" }, spec: { podCIDR, podCIDRs: [podCIDR] } });
   for (let number = 0; number < LEASES; number++) await server.createNode(largeNode(number));
   await assertLives({
+    limitMiB: KUBE_LIMIT_MIB,
+    leases: LEASES,
     port: server.port,
     flags: async ({ directory }) => {
       const path = `${directory}/kubeconfig`;
@@ -85,12 +99,12 @@ Deno.test(`in ${LIMIT_MIB} MiB an agent of Kubernetes lives with ${described}, o
 });
 
 /** Starts the compiled agent with little memory, and has it repair routes while idle connections are held. */
-async function assertLives({ port, flags }: Crowd): Promise<void> {
+async function assertLives({ limitMiB, leases, port, flags }: Crowd): Promise<void> {
   // Deno itself, which compiles while it runs, is another program.
   const agentCommand = [await compiledBinary(), "agent"];
   const agentEnvironment = (hostName: string) => ({ NODE_NAME: hostName });
   const options = { hosts: 1, withAgents: false, networkConfig: NETWORK, agentCommand, agentEnvironment };
-  await using group = await MemoryGroup.open(LIMIT_MIB * 2 ** 20) ?? null;
+  await using group = await MemoryGroup.open(limitMiB * 2 ** 20) ?? null;
   await withOverlay(options, async (lab, libc) => {
     const [host] = lab.hosts;
     const bridge = linkIndexOf(lab.underlay.client, "switch");
@@ -106,14 +120,14 @@ async function assertLives({ port, flags }: Crowd): Promise<void> {
         `the agent has ended with ${JSON.stringify(agent.end)}, killed ${await group?.kills()} times`,
       );
     };
-    const last = addressIn(LEASES - 1);
+    const last = addressIn(leases - 1);
     const startedMs = performance.now();
     const deadline = { deadlineMs: START_DEADLINE_MS, signal: new AbortController().signal };
     await waitUntil(
-      `see the routes of ${LEASES} leases`,
+      `see the routes of ${leases} leases`,
       async () => {
         await checkAlive();
-        return isOverVtep(host!.client, last) && routesOf(new HostState(host!)) >= LEASES || undefined;
+        return isOverVtep(host!.client, last) && routesOf(new HostState(host!)) >= leases || undefined;
       },
       deadline,
       () => agent.tail,
@@ -136,7 +150,7 @@ async function assertLives({ port, flags }: Crowd): Promise<void> {
       `ready after ${startMs.toFixed(0)} ms; repairs ${times.map((ms) => ms.toFixed(1)).join(", ")} ms; ` +
         `at most ${most.toFixed(0)} MiB`,
     );
-    assertLess(most, LIMIT_MIB + 1);
+    assertLess(most, limitMiB + 1);
     assertLess(Math.min(...times), REPAIR_MS);
   });
 }
