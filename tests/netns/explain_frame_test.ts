@@ -228,7 +228,8 @@ const SITUATIONS: readonly Situation[] = [
   },
   {
     when: "the bridge takes the pod's MAC for its own",
-    made: "bridge fdb add 02:00:00:00:01:05 dev pod9 master permanent",
+    // What the pod sends meanwhile may have been learned already; it moves no entry that is permanent or sticky.
+    made: "bridge fdb replace 02:00:00:00:01:05 dev pod9 master permanent",
     madeInPod: "ip link set eth0 address 02:00:00:00:01:05",
     to: POD,
     says: "pod-fdb-elsewhere",
@@ -236,7 +237,7 @@ const SITUATIONS: readonly Situation[] = [
   },
   {
     when: "the bridge leads the pod's MAC to another port",
-    made: "bridge fdb add 02:00:00:00:01:05 dev pod9 master static",
+    made: "bridge fdb replace 02:00:00:00:01:05 dev pod9 master static sticky",
     madeInPod: "ip link set eth0 address 02:00:00:00:01:05",
     from: POD,
     says: "pod-fdb-elsewhere",

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { waitUntil } from "../../src/lab/wait.ts";
 import { Libc } from "../../src/linux/libc.ts";
 import { ExplainPair } from "../command/explain/explain_host.ts";
 
@@ -214,10 +215,21 @@ for (const [how, target, made] of NO_ANSWERS) {
     await others;
     assertEquals([live.code, live.answer.cause?.code], [1, "pod-gateway-unanswered"], live.text);
     assert(live.answer.live.packets!.every(({ links }) => (links ?? []).length === 0), live.text);
-    // The pod knows it, and who only reads says so as a note.
-    const { code, text } = await pair.explain(target);
-    assertEquals(code, 0, text);
-    assertStringIncludes(text, "pod-gateway-unanswered");
+    // The pod knows it, and who only reads says so as a note: until the kernel collects the entry that failed, so that
+    // the pod asks anew for each look.
+    let seen = "";
+    await waitUntil(
+      "read that the pod has no answer",
+      async () => {
+        await pair.pod.run("ping", "-c", "1", "-W", "1", target);
+        const { code, text } = await pair.explain(target);
+        assertEquals(code, 0, text);
+        seen = text;
+        return text.includes("pod-gateway-unanswered") || undefined;
+      },
+      { deadlineMs: 30_000, signal: new AbortController().signal },
+      () => seen,
+    );
   });
 }
 

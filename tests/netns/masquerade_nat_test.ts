@@ -291,13 +291,15 @@ Deno.test("a drop that stands before the end of FORWARD still drops packets of p
   assertEquals(await pings(pod, source, remotePod), true);
 });
 
-Deno.test("another program's chain that drops packets of pods is a warning that is true", async () => {
+Deno.test("another program's chain that drops packets of pods is told of as a doubt that is true", async () => {
   await using site = await openSite();
   const { host, pod } = site;
   const { pod: source, remotePod } = PLAN[AF_INET];
   await host.script(`nft add table inet wall
     nft add chain inet wall forward '{ type filter hook forward priority 10; policy drop; }'`);
-  assertEquals(host.keep(WISHES).warnings.length, 1);
+  assertEquals(host.keep(WISHES).doubted?.map((text) => text.split(":")[0]), [
+    "chain forward of table inet wall has policy drop",
+  ]);
   assertEquals(await pings(pod, source, remotePod), false);
   await host.exec("nft", "add", "rule", "inet", "wall", "forward", "ip", "saddr", "10.244.0.0/16", "accept");
   await host.exec("nft", "add", "rule", "inet", "wall", "forward", "ip", "daddr", "10.244.0.0/16", "accept");
