@@ -21,8 +21,10 @@ import { KeptFile } from "./kept_file.ts";
 
 /** A change is written this long after it came, with all that came since. */
 const WRITE_DELAY_MS = 5000;
-/** The longest time until it is tried again where it could not be written. */
-const LAST_RETRY_MS = 60_000;
+/** The file is written whole: while changes go on, the rest after each time is longer, up to this. */
+const LONGEST_REST_MS = 60_000 - WRITE_DELAY_MS;
+/** The longest time until it is tried again where it could not be written; without a change for so long, all is quiet. */
+const QUIET_MS = 60_000;
 /** It names the hosts of the cluster: no other user reads it. */
 const MODE = 0o600;
 
@@ -63,8 +65,8 @@ export class LeaseCacheKeeper implements Disposable {
   }
 
   /**
-   * Sees to it that the file says soon what `cache` returns then; `version` tells whether that has changed. A file that is
-   * gone is written again.
+   * Sees to it that the file says within a minute, mostly after seconds, what `cache` returns then; `version` tells whether
+   * that has changed. A file that is gone is written again.
    */
   keep(version: unknown, cache: () => LeaseCache | undefined): void {
     if (version === this.#version && (this.#waiting !== undefined || isFile(this.#path))) return;
@@ -73,18 +75,30 @@ export class LeaseCacheKeeper implements Disposable {
     this.#waiting = cache;
   }
 
-  /** Writes what has changed, until `signal` aborts. */
+  /** Writes what has changed, until `signal` aborts: soon, and less and less often while changes go on. */
   async run(options: { readonly signal: AbortSignal }): Promise<void> {
+    let restMs = 0;
+    let isWritten = true;
     const write = async () => {
-      if (this.#waiting === undefined) return true;
+      isWritten = true;
+      if (this.#waiting === undefined) {
+        restMs = 0;
+        return true;
+      }
       await pause(WRITE_DELAY_MS, options);
-      return options.signal.aborted || this.#write();
+      if (options.signal.aborted) return true;
+      isWritten = this.#write();
+      if (isWritten) restMs = Math.min(2 * restMs + WRITE_DELAY_MS, LONGEST_REST_MS);
+      return isWritten;
     };
-    const periodMs = () => this.#waiting === undefined ? LONGEST_TIMER_MS : LAST_RETRY_MS;
-    await inTurns(write, { trigger: this.#trigger, periodMs })(options);
+    await inTurns(write, {
+      trigger: this.#trigger,
+      periodMs: () => this.#waiting === undefined && restMs === 0 ? LONGEST_TIMER_MS : QUIET_MS,
+      restMs: () => isWritten ? restMs : 0,
+    })(options);
   }
 
-  /** Sees to it that the file says soon what `leases` and the own lease are then, if they have changed. */
+  /** Sees to it that the file says within a minute what `leases` and the own lease are then, if they have changed. */
   keepLeases(
     leases: LeaseSet,
     own: () => Lease | undefined,

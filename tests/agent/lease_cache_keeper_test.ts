@@ -125,3 +125,42 @@ Deno.test("LeaseCacheKeeper says while it can't write, tries again, and writes t
     await running;
   });
 });
+
+Deno.test("LeaseCacheKeeper writes a change soon, less often while changes go on, and soon again when all was quiet", async () => {
+  await withKeeper(async (keeper, _path, _said, another) => {
+    using time = new FakeTime();
+    const controller = new AbortController();
+    let writes = 0;
+    const change = (version: number) =>
+      keeper.keep(version, () => {
+        writes++;
+        return { ...CACHE, networkConfig: `${version}` };
+      });
+    const running = keeper.run(controller);
+    const writtenIn = async (seconds: number, changes: number) => {
+      const found: number[] = [];
+      for (let second = 1; second <= seconds; second++) {
+        if (second <= changes) change(version++);
+        const before = writes;
+        await time.tickAsync(1000);
+        await time.tickAsync();
+        if (writes > before) found.push(second);
+      }
+      return found;
+    };
+    let version = 0;
+    const [first, ...later] = await writtenIn(300, 300);
+    const toFive = (seconds: number) => Math.round(seconds / 5) * 5;
+    assertEquals(toFive(first!), 5, "the first soon");
+    const gaps = later.map((second, at) => second - (later[at - 1] ?? first!));
+    assertEquals(gaps.map(toFive), [10, 20, 40, 60, 60, 60]);
+    // What waited is written, and then nothing for a minute.
+    assertEquals((await writtenIn(180, 0)).length, 1);
+    assertEquals((await writtenIn(10, 1)).map(toFive), [5], "soon again");
+    change(version);
+    controller.abort();
+    await running;
+    keeper[Symbol.dispose]();
+    assertEquals(another().read("etcd /net")?.networkConfig, `${version}`, "at the end at once");
+  });
+});
