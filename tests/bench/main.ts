@@ -13,6 +13,7 @@ import { measureFlood } from "./flood.ts";
 import { measureMemory } from "./memory.ts";
 import { measureNoise } from "./noise.ts";
 import { timePasses } from "./passes.ts";
+import { measurePeers, parsePeers } from "./peers.ts";
 import { timeRoutes } from "./routes.ts";
 import { simulateSampler } from "./sampler.ts";
 import { measureLists } from "./lists.ts";
@@ -60,6 +61,23 @@ const TABLES: Readonly<Record<string, () => Promise<void>>> = {
   async joins() {
     print("\nFrom the request that writes a lease to the route in the kernel, one join after the other:");
     print(formatTable([await timeEtcdJoins(binary, 1000), await timeKubeJoins(binary, 1000)]));
+  },
+  async peers() {
+    print(
+      "\nPrograms with flannel's flags beside each other, vxlan, IPv4, real etcd (LODEN_PEERS names others, as in\n" +
+        '"flanneld=/path/to/flanneld -v=0"; LODEN_BEFORE another binary of Loden; joins: 150 in ten seconds):',
+    );
+    const ours = (path: string) => [path, "agent", "-unmanaged-files=false"];
+    const before = Deno.env.get("LODEN_BEFORE");
+    const peers = [
+      { name: "loden", command: ours(binary) },
+      ...before === undefined ? [] : [{ name: "before", command: ours(before) }],
+      ...parsePeers(Deno.env.get("LODEN_PEERS") ?? ""),
+    ];
+    const figures = [];
+    for (const size of [1000, 5000]) figures.push(...await measurePeers(peers, size));
+    figures.push(...await measurePeers(peers.slice(0, 1), 20_000));
+    print(formatTable(figures));
   },
   async nodes() {
     print(
