@@ -6,7 +6,7 @@ import { Tally } from "../../src/model/tally.ts";
 import { encodeAddress } from "../../src/rtnetlink/address.ts";
 import { DumpInterruptedError, NetlinkClient } from "../../src/netlink/client.ts";
 import { ENOBUFS, ENODEV, EPERM, NetlinkError } from "../../src/linux/errno.ts";
-import { encodeLinkDump, queryLink } from "../../src/rtnetlink/link.ts";
+import { encodeLinkDump, encodeLinkQuery, queryLink } from "../../src/rtnetlink/link.ts";
 import { type MessageWriter, NLM_F_CREATE } from "../../src/netlink/message.ts";
 import { decodeNextHop, encodeNextHopDump } from "../../src/rtnetlink/next_hop.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
@@ -129,7 +129,11 @@ Deno.test("a client counts what the kernel refuses, by error number, of single r
   const vtep = await host.createVtep();
   const refusals = new Tally<number>();
   const client = new NetlinkClient(host.transport, { refusals });
+  // What is not there is no refusal.
   assertEquals(queryLink(client, "none"), undefined);
+  assertThrows(() =>
+    client.request("read link none", (writer, sequence) => encodeLinkQuery(writer, sequence, "none"))
+  );
   const table = manyNeighbours(10);
   for (const bad of [3, 7]) table.words[bad * NEIGHBOUR.words] = 1;
   setNeighbours(client, table, [vtep, 9999]);
