@@ -131,8 +131,9 @@ Deno.test("a client counts what the kernel refuses, by error number, of single r
   const client = new NetlinkClient(host.transport, { refusals });
   // What is not there is no refusal.
   assertEquals(queryLink(client, "none"), undefined);
-  assertThrows(() =>
-    client.request("read link none", (writer, sequence) => encodeLinkQuery(writer, sequence, "none"))
+  assertThrows(
+    () => client.request("read link none", (writer, sequence) => encodeLinkQuery(writer, sequence, "none")),
+    NetlinkError,
   );
   const table = manyNeighbours(10);
   for (const bad of [3, 7]) table.words[bad * NEIGHBOUR.words] = 1;
