@@ -13,6 +13,7 @@ export interface Job {
 
 /** Tests that nothing may run beside, and why. All others have network namespaces, folders and ports of their own. */
 export const ALONE: Readonly<Record<string, string>> = {
+  "tests/netns/explain_live_test.ts": "reads what the whole machine's kernel drops meanwhile",
   "tests/netns/flood_test.ts":
     "measures an agent's share of a processor, and holds the kernel's one lock for links",
   "tests/netns/path_test.ts": "measures how soon ten agents know of a bad path",
