@@ -68,12 +68,7 @@ export function startAgent(
   })();
   const stop = async () => {
     const sentMs = performance.now();
-    try {
-      child.kill("SIGTERM");
-    } catch {
-      // It has ended already.
-    }
-    await child.status;
+    await endProgram(child);
     await log;
     return performance.now() - sentMs;
   };
@@ -92,4 +87,14 @@ export function startAgent(
     stop,
     [Symbol.asyncDispose]: async () => void await stop(),
   };
+}
+
+/** Sends SIGTERM, and waits for the end. */
+export async function endProgram(child: Deno.ChildProcess): Promise<void> {
+  try {
+    child.kill("SIGTERM");
+  } catch {
+    // It has ended already.
+  }
+  await child.status;
 }

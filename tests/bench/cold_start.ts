@@ -4,7 +4,7 @@ import type { Ipv4 } from "../../src/model/address.ts";
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { Libc } from "../../src/linux/libc.ts";
 import { isOverVtep, startAgent } from "./agent.ts";
-import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { openHost } from "./host.ts";
 import { cpuMs, median, processCost } from "./machine.ts";
 import { member, members, NETWORK } from "./members.ts";
 
@@ -75,11 +75,8 @@ async function oneRound(
 ): Promise<Round> {
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
-  const netns = stack.use(await TestNetns.create());
-  await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
+  const { netns, folder } = await openHost(stack);
   const client = new NetlinkClient(stack.use(netns.openTransport(libc)));
-  const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
   await Deno.writeTextFile(`${folder}/net-conf.json`, JSON.stringify({ Network: NETWORK, SubnetLen: 24 }));
   seed(`${folder}/registry.db`, count);
   const last = 0x0a000000 + (count + 1) * 256 + 1 as Ipv4;

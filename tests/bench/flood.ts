@@ -4,7 +4,8 @@ import { MessageReader } from "../../src/netlink/message.ts";
 import { NOTIFICATION_GROUPS, type NotificationSocket } from "../../src/netlink/notifications.ts";
 import { RTM_NEWROUTE } from "../../src/rtnetlink/route_header.ts";
 import { doorPath } from "../../src/status/door_path.ts";
-import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { type TestNetns } from "../double/netns.ts";
+import { openHost } from "./host.ts";
 import { encodeRouteDeletion } from "../double/route_deletion.ts";
 import { startAgent } from "./agent.ts";
 import type { FloodResult, FloodTask } from "./flood_inside.ts";
@@ -74,10 +75,7 @@ async function startFlooded(
     readonly stack: AsyncDisposableStack;
   },
 ): Promise<FloodedAgent> {
-  const netns = stack.use(await TestNetns.create());
-  await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
-  const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const { netns, folder } = await openHost(stack);
   const config = { Network: NETWORK, SubnetLen: 24, Backend: { Type: "vxlan" } };
   await Deno.writeTextFile(`${folder}/net-conf.json`, JSON.stringify(config));
   seedLeases(`${folder}/registry.db`, LEASES, "vxlan");

@@ -1,4 +1,4 @@
-import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { openHost } from "./host.ts";
 import { startAgent } from "./agent.ts";
 import { median, type ProcessCost, processCost } from "./machine.ts";
 import { NETWORK } from "./members.ts";
@@ -31,10 +31,7 @@ export async function measureMemory(
 
 async function measureOne(path: string): Promise<ProcessCost> {
   await using stack = new AsyncDisposableStack();
-  const netns = stack.use(await TestNetns.create());
-  await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
-  const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const { netns, folder } = await openHost(stack);
   await Deno.writeTextFile(`${folder}/net-conf.json`, JSON.stringify({ Network: NETWORK, SubnetLen: 24 }));
   const agent = stack.use(startAgent(path, netns.name, [
     `-local-registry=${folder}/registry.db`,

@@ -6,7 +6,8 @@ import { NETLINK_NETFILTER } from "../../src/netlink/socket.ts";
 import { Libc } from "../../src/linux/libc.ts";
 import { LocalFile } from "../../src/registry/local/local_file.ts";
 import { writeLease } from "../../src/registry/local/local_acquire.ts";
-import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { type TestNetns } from "../double/netns.ts";
+import { openHost } from "./host.ts";
 import { type RunningAgent, startAgent } from "./agent.ts";
 import { cpuMs } from "./machine.ts";
 import { member, members, NETWORK } from "./members.ts";
@@ -85,10 +86,7 @@ interface Measured {
 async function measure(binary: string, noise: Noise): Promise<Measured> {
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
-  const netns = stack.use(await TestNetns.create());
-  await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
-  const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const { netns, folder } = await openHost(stack);
   await prepare(netns, folder, noise);
   const { backend, leases } = noise;
   const config = { Network: NETWORK, SubnetLen: 24, Backend: { Type: backend } };

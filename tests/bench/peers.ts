@@ -1,10 +1,12 @@
 import { NetlinkClient } from "../../src/netlink/client.ts";
 import { Libc } from "../../src/linux/libc.ts";
+import { pause } from "../../src/loop/pause.ts";
 import { EtcdServer } from "../double/etcd.ts";
-import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { type TestNetns } from "../double/netns.ts";
+import { openHost } from "./host.ts";
 import { Relay } from "../double/relay.ts";
 import { flannelValue } from "../registry/etcd/etcd_world.ts";
-import { isOverVtep } from "./agent.ts";
+import { endProgram, isOverVtep } from "./agent.ts";
 import { cpuMs, median, percentile, processCost } from "./machine.ts";
 import { addressIn, macOf, subnetOf, underlayOf } from "./registries.ts";
 
@@ -85,11 +87,8 @@ async function measurePeer({ name, command }: Peer, leases: number): Promise<Pee
   for (let number = 0; number < leases; number++) await join(number);
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
-  const netns = stack.use(await TestNetns.create());
-  await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
+  const { netns, folder } = await openHost(stack);
   const client = new NetlinkClient(stack.use(netns.openTransport(libc)));
-  const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
   const relay = { netns: netns.name, hostname: "127.0.0.1", port: 8080, targetPort: server.port };
   stack.use(await Relay.open(relay));
   const startedMs = performance.now();
@@ -105,14 +104,11 @@ async function measurePeer({ name, command }: Peer, leases: number): Promise<Pee
     stderr: "null",
   }).spawn();
   const { pid } = child;
-  stack.defer(async () => {
-    child.kill("SIGTERM");
-    await child.status;
-  });
+  stack.defer(() => endProgram(child));
   const isOver = (number: number) => isOverVtep(client, addressIn(number));
   await until(`${name} leads packets to the last lease`, () => isOver(leases - 1));
   const lastRouteMs = performance.now() - startedMs;
-  await rest(REST_MS);
+  await pause(REST_MS);
   const idle = await idleShare(pid);
   const atRest = await processCost(pid);
   const times: number[] = [];
@@ -123,7 +119,7 @@ async function measurePeer({ name, command }: Peer, leases: number): Promise<Pee
     await until(`${name} leads packets to a lease that came`, () => isOver(number));
     times.push(performance.now() - writtenMs);
     await written;
-    await rest(JOIN_EVERY_MS - (performance.now() - writtenMs));
+    await pause(JOIN_EVERY_MS - (performance.now() - writtenMs));
   }
   const cpu = await cpuMs(pid) - cpuBefore - idle * (performance.now() - joinsStartedMs);
   const { rssMiB } = await processCost(pid);
@@ -145,7 +141,7 @@ async function measurePeer({ name, command }: Peer, leases: number): Promise<Pee
 /** How much of a core a process takes while nothing happens. */
 async function idleShare(pid: number): Promise<number> {
   const [before, startedMs] = [await cpuMs(pid), performance.now()];
-  await rest(REST_MS);
+  await pause(REST_MS);
   return (await cpuMs(pid) - before) / (performance.now() - startedMs);
 }
 
@@ -157,7 +153,7 @@ async function repairMs(netns: TestNetns, isOver: (number: number) => boolean): 
     const deletedMs = performance.now();
     while (!isOver(number)) {
       if (performance.now() - deletedMs > REPAIR_MS) return "never";
-      await rest(1);
+      await pause(1);
     }
     times.push(performance.now() - deletedMs);
   }
@@ -170,10 +166,6 @@ async function until(what: string, condition: () => boolean): Promise<void> {
     if (performance.now() - startedMs > DEADLINE_MS) {
       throw new Error(`Cannot measure: it is not so within ${DEADLINE_MS} ms that ${what}`);
     }
-    await rest(0);
+    await pause(0);
   }
-}
-
-function rest(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.max(ms, 0)));
 }

@@ -5,7 +5,7 @@ import type { Json } from "../double/api_objects.ts";
 import { ApiServerDouble } from "../double/api_server.ts";
 import { EtcdServer } from "../double/etcd.ts";
 import { KubeApiServer } from "../double/kube_apiserver.ts";
-import { createUnderlayLink, TestNetns } from "../double/netns.ts";
+import { openHost } from "./host.ts";
 import { Relay } from "../double/relay.ts";
 import { memberNode } from "../registry/kube/servers.ts";
 import { flannelValue } from "../registry/etcd/etcd_world.ts";
@@ -56,11 +56,8 @@ async function withHost(
 ): Promise<void> {
   using libc = new Libc();
   await using stack = new AsyncDisposableStack();
-  const netns = stack.use(await TestNetns.create());
-  await createUnderlayLink(netns, { name: "eth0", address4: "100.64.0.1/10" });
+  const { netns, folder } = await openHost(stack);
   const client = new NetlinkClient(stack.use(netns.openTransport(libc)));
-  const folder = await Deno.makeTempDir({ prefix: "loden-bench-" });
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
   await Deno.writeTextFile(`${folder}/net-conf.json`, JSON.stringify({ Network: NETWORK, SubnetLen: 24 }));
   stack.use(await Relay.open({ netns: netns.name, hostname: "127.0.0.1", port: 8080, targetPort: port }));
   const agent = stack.use(startAgent(binary, netns.name, [
